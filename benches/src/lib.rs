@@ -1,0 +1,2 @@
+//! Benchmarks beside real peers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Telephone codecs and the sounds of telephony.

@@ -1,0 +1,2 @@
+//! The front door: media sessions, bridges, evidence, guard, and the tokio drivers.
+#![forbid(unsafe_code)]

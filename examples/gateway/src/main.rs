@@ -1,0 +1,3 @@
+//! A gateway between SIP networks.
+
+fn main() {}

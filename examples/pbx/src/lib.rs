@@ -1,0 +1,2 @@
+//! A telephone exchange: registrar, back-to-back user agent, media relay.
+#![forbid(unsafe_code)]

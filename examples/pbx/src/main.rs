@@ -1,0 +1,3 @@
+//! `pbx`: the exchange as a program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A telephone for the command line.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! Targets of `ice`.
+
+use crate::Target;
+
+/// Name and body of each.
+pub const TARGETS: &[Target] = &[];

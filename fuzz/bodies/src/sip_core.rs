@@ -1,0 +1,6 @@
+//! Targets of `sip-core`.
+
+use crate::Target;
+
+/// Name and body of each.
+pub const TARGETS: &[Target] = &[];

@@ -1,0 +1,2 @@
+//! STUN, TURN and ICE without sockets.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! SIP without sockets: messages, transactions, dialogs, calls, registrations.
+#![forbid(unsafe_code)]
