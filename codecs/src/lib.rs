@@ -21,6 +21,8 @@ pub mod frame;
 pub mod g711;
 #[cfg(feature = "g729")]
 pub mod g729;
+#[cfg(feature = "g711")]
+pub mod kernel;
 #[cfg(feature = "std")]
 pub mod level;
 pub mod registry;

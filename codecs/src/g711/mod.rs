@@ -5,6 +5,9 @@
 
 use crate::arch::scalar;
 use crate::frame::{DecodeError, EncodeError};
+use crate::kernel::{Kernel, LawKernel};
+#[cfg(feature = "std")]
+use crate::level::Level;
 
 /// Samples a second, and the RTP clock, in Hz.
 pub const SAMPLE_RATE_HZ: u32 = 8_000;
@@ -37,6 +40,21 @@ impl Law {
         }
     }
 
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Mu => Self::A,
+            Self::A => Self::Mu,
+        }
+    }
+
+    fn loops(self, kernel: Kernel) -> LawKernel {
+        match self {
+            Self::Mu => kernel.mu,
+            Self::A => kernel.a,
+        }
+    }
+
     /// The 16-bit sample of one code.
     pub const fn decode(self, code: u8) -> i16 {
         match self {
@@ -49,13 +67,18 @@ impl Law {
 /// G.711 encoder. It has no memory, so any number of samples may be given at once.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    law: Law,
+    encode: fn(&[i16], &mut [u8]),
 }
 
 impl Encoder {
     /// An encoder of `law`.
     pub fn new(law: Law) -> Self {
-        Self { law }
+        Self::with_kernel(law, Kernel::best())
+    }
+
+    /// An encoder of `law` with loops chosen by the caller.
+    pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
+        Self { encode: law.loops(kernel).encode }
     }
 }
 
@@ -77,12 +100,7 @@ impl crate::Encoder for Encoder {
         let Some(payload) = payload.get_mut(..samples.len()) else {
             return Err(EncodeError::OutputTooSmall { needed: samples.len(), got });
         };
-        match self.law {
-            Law::Mu => {
-                payload.iter_mut().zip(samples).for_each(|(code, s)| *code = scalar::mu_law_encode(*s))
-            }
-            Law::A => payload.iter_mut().zip(samples).for_each(|(code, s)| *code = scalar::a_law_encode(*s)),
-        }
+        (self.encode)(samples, payload);
         Ok(samples.len())
     }
 
@@ -92,14 +110,36 @@ impl crate::Encoder for Encoder {
 /// G.711 decoder.
 #[derive(Debug, Clone)]
 pub struct Decoder {
-    law: Law,
+    loops: LawKernel,
 }
 
 impl Decoder {
     /// A decoder of `law`.
     pub fn new(law: Law) -> Self {
-        Self { law }
+        Self::with_kernel(law, Kernel::best())
     }
+
+    /// A decoder of `law` with loops chosen by the caller.
+    pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
+        Self { loops: law.loops(kernel) }
+    }
+
+    /// Decodes and measures in one pass over the samples.
+    ///
+    /// # Errors
+    /// [`DecodeError::OutputTooSmall`], and nothing happened.
+    #[cfg(feature = "std")]
+    pub fn decode_with_level(&mut self, payload: &[u8], samples: &mut [i16]) -> Result<Level, DecodeError> {
+        let samples = room(payload, samples)?;
+        let sums = (self.loops.decode_level)(payload, samples);
+        Ok(Level::from_sums(sums.squares, payload.len() as u64, sums.peak))
+    }
+}
+
+/// As much of `samples` as `payload` will fill.
+fn room<'a>(payload: &[u8], samples: &'a mut [i16]) -> Result<&'a mut [i16], DecodeError> {
+    let got = samples.len();
+    samples.get_mut(..payload.len()).ok_or(DecodeError::OutputTooSmall { needed: payload.len(), got })
 }
 
 impl crate::Decoder for Decoder {
@@ -116,16 +156,7 @@ impl crate::Decoder for Decoder {
     }
 
     fn decode(&mut self, payload: &[u8], samples: &mut [i16]) -> Result<usize, DecodeError> {
-        let got = samples.len();
-        let Some(samples) = samples.get_mut(..payload.len()) else {
-            return Err(DecodeError::OutputTooSmall { needed: payload.len(), got });
-        };
-        match self.law {
-            Law::Mu => {
-                samples.iter_mut().zip(payload).for_each(|(s, code)| *s = scalar::mu_law_decode(*code))
-            }
-            Law::A => samples.iter_mut().zip(payload).for_each(|(s, code)| *s = scalar::a_law_decode(*code)),
-        }
+        (self.loops.decode)(payload, room(payload, samples)?);
         Ok(payload.len())
     }
 
@@ -135,4 +166,59 @@ impl crate::Decoder for Decoder {
     }
 
     fn reset(&mut self) {}
+}
+
+/// A factor for companded samples: up to 16 (+24 dB) in steps of 2^-11.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gain(i16);
+
+impl Gain {
+    /// As it is.
+    pub const UNITY: Self = Self(1 << 11);
+
+    /// `factor` rounded to 2^-11 and held within ±16. Negative factors turn the signal around.
+    pub fn from_factor(factor: f32) -> Self {
+        Self((factor * 2_048.0) as i16)
+    }
+
+    /// `sample` times this, rounded half up, saturated.
+    pub fn apply(self, sample: i16) -> i16 {
+        scalar::amplify(sample, self.0)
+    }
+}
+
+/// Arithmetic on companded samples without a detour through a linear buffer.
+#[derive(Debug, Clone)]
+pub struct Companded {
+    loops: LawKernel,
+}
+
+impl Companded {
+    /// For samples of `law`.
+    pub fn new(law: Law) -> Self {
+        Self::with_kernel(law, Kernel::best())
+    }
+
+    /// For samples of `law`, with loops chosen by the caller.
+    pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
+        Self { loops: law.loops(kernel) }
+    }
+
+    /// Makes the codes those of the other law: each becomes the code nearest to the sample it stood for.
+    pub fn convert(&self, codes: &mut [u8]) {
+        (self.loops.transcode)(codes);
+    }
+
+    /// Adds `codes` to `sum`, linearly and with saturation, as far as the shorter of them goes.
+    pub fn mix(&self, sum: &mut [u8], codes: &[u8]) {
+        let count = sum.len().min(codes.len());
+        if let (Some(sum), Some(codes)) = (sum.get_mut(..count), codes.get(..count)) {
+            (self.loops.mix)(sum, codes);
+        }
+    }
+
+    /// Multiplies by `gain`, linearly and with saturation.
+    pub fn amplify(&self, codes: &mut [u8], gain: Gain) {
+        (self.loops.gain)(codes, gain.0);
+    }
 }
