@@ -15,6 +15,7 @@ use core::arch::x86_64::{
     _mm256_unpacklo_epi8 as unpacklo_epi8, _mm256_unpacklo_epi16 as unpacklo_epi16, _mm256_xor_si256 as xor,
 };
 
+use super::loops::LONG;
 use super::{INVERSION, MADD, MU_LAW_BIAS, SINGLE_BIAS};
 use crate::kernel::{Kernel, LawKernel, Sums};
 
@@ -26,6 +27,7 @@ pub(super) fn kernel() -> Option<Kernel> {
 }
 
 g711_lanes!("avx2");
+g711_few_by_copy!("avx2");
 g711_pack_encode!("avx2");
 g711_single_precision_encode!("avx2");
 g711_madd_decode!("avx2");

@@ -8,7 +8,9 @@ use core::arch::x86_64::{
     __m512i as Vector, _MM_FROUND_NO_EXC, _MM_FROUND_TO_ZERO, _mm512_add_epi32 as add_epi32,
     _mm512_adds_epi16 as adds_epi16, _mm512_and_si512 as and, _mm512_castph_si512, _mm512_castsi512_ph,
     _mm512_cvt_roundepu16_ph, _mm512_loadu_si512 as loadu, _mm512_madd_epi16 as madd_epi16,
-    _mm512_mask_blend_epi8 as mask_blend_epi8, _mm512_mask_sub_epi16 as mask_sub_epi16,
+    _mm512_mask_blend_epi8 as mask_blend_epi8, _mm512_mask_storeu_epi8 as mask_storeu_epi8,
+    _mm512_mask_storeu_epi16 as mask_storeu_epi16, _mm512_mask_sub_epi16 as mask_sub_epi16,
+    _mm512_maskz_loadu_epi8 as maskz_loadu_epi8, _mm512_maskz_loadu_epi16 as maskz_loadu_epi16,
     _mm512_max_epi16 as max_epi16, _mm512_movepi8_mask as movepi8_mask,
     _mm512_movepi16_mask as movepi16_mask, _mm512_mul_round_ph, _mm512_packs_epi32 as packs_epi32,
     _mm512_permutex2var_epi8 as permutex2var_epi8, _mm512_permutexvar_epi64 as permutexvar_epi64,
@@ -21,6 +23,8 @@ use core::arch::x86_64::{
 };
 use std::sync::OnceLock;
 
+use super::first_of_64;
+use super::loops::LONG;
 use super::vbmi_tables::{DECODE, LOWER_BYTES, TRANSCODE, UPPER_BYTES};
 use super::{INVERSION, MU_LAW_BIAS};
 use crate::arch::scalar;
@@ -45,9 +49,7 @@ pub(super) fn kernel() -> Option<Kernel> {
 
 /// Whether both encoders equal the scalar ones over every sample.
 fn is_exact(kernel: &Kernel) -> bool {
-    let laws: [(_, fn(i16) -> u8); 2] =
-        [(kernel.mu.encode, scalar::mu_law_encode), (kernel.a.encode, scalar::a_law_encode)];
-    laws.into_iter().all(|(encode, truth)| {
+    let equal = |encode: fn(&[i16], &mut [u8]), truth: fn(i16) -> u8| {
         (i16::MIN..=i16::MAX).step_by(BLOCK).all(|first| {
             let mut samples = [first; BLOCK];
             samples.iter_mut().zip(0..).for_each(|(sample, offset)| *sample += offset);
@@ -55,10 +57,12 @@ fn is_exact(kernel: &Kernel) -> bool {
             encode(&samples, &mut codes);
             codes.iter().zip(samples).all(|(code, sample)| *code == truth(sample))
         })
-    })
+    };
+    equal(kernel.mu.encode, scalar::mu_law_encode) && equal(kernel.a.encode, scalar::a_law_encode)
 }
 
 g711_lanes!("avx512f,avx512bw,avx512vbmi,avx512fp16");
+g711_few_by_mask!("avx512f,avx512bw,avx512vbmi,avx512fp16");
 g711_vbmi!("avx512f,avx512bw,avx512vbmi,avx512fp16");
 g711_kernel!("avx512fp16", "avx512f,avx512bw,avx512vbmi,avx512fp16", const KERNEL);
 

@@ -6,18 +6,22 @@ use core::arch::x86_64::{
     __m512i as Vector, _mm512_add_epi16 as add_epi16, _mm512_add_epi32 as add_epi32,
     _mm512_adds_epi16 as adds_epi16, _mm512_and_si512 as and, _mm512_loadu_si512 as loadu,
     _mm512_madd_epi16 as madd_epi16, _mm512_mask_blend_epi8 as mask_blend_epi8,
-    _mm512_mask_sub_epi16 as mask_sub_epi16, _mm512_maskz_permutex2var_epi8, _mm512_max_epi16 as max_epi16,
-    _mm512_movepi8_mask as movepi8_mask, _mm512_movepi16_mask as movepi16_mask,
-    _mm512_packs_epi32 as packs_epi32, _mm512_permutex2var_epi8 as permutex2var_epi8,
-    _mm512_permutexvar_epi64 as permutexvar_epi64, _mm512_set_epi64 as set_epi64,
-    _mm512_set1_epi8 as set1_epi8, _mm512_set1_epi16 as set1_epi16, _mm512_set1_epi32 as set1_epi32,
-    _mm512_setzero_si512 as setzero, _mm512_slli_epi16 as slli_epi16, _mm512_srai_epi16 as srai_epi16,
-    _mm512_srai_epi32 as srai_epi32, _mm512_srli_epi16 as srli_epi16, _mm512_srlv_epi16 as srlv_epi16,
-    _mm512_storeu_si512 as storeu, _mm512_sub_epi16 as sub_epi16, _mm512_unpackhi_epi8 as unpackhi_epi8,
-    _mm512_unpackhi_epi16 as unpackhi_epi16, _mm512_unpacklo_epi8 as unpacklo_epi8,
-    _mm512_unpacklo_epi16 as unpacklo_epi16, _mm512_xor_si512 as xor,
+    _mm512_mask_storeu_epi8 as mask_storeu_epi8, _mm512_mask_storeu_epi16 as mask_storeu_epi16,
+    _mm512_mask_sub_epi16 as mask_sub_epi16, _mm512_maskz_loadu_epi8 as maskz_loadu_epi8,
+    _mm512_maskz_loadu_epi16 as maskz_loadu_epi16, _mm512_maskz_permutex2var_epi8,
+    _mm512_max_epi16 as max_epi16, _mm512_movepi8_mask as movepi8_mask,
+    _mm512_movepi16_mask as movepi16_mask, _mm512_packs_epi32 as packs_epi32,
+    _mm512_permutex2var_epi8 as permutex2var_epi8, _mm512_permutexvar_epi64 as permutexvar_epi64,
+    _mm512_set_epi64 as set_epi64, _mm512_set1_epi8 as set1_epi8, _mm512_set1_epi16 as set1_epi16,
+    _mm512_set1_epi32 as set1_epi32, _mm512_setzero_si512 as setzero, _mm512_slli_epi16 as slli_epi16,
+    _mm512_srai_epi16 as srai_epi16, _mm512_srai_epi32 as srai_epi32, _mm512_srli_epi16 as srli_epi16,
+    _mm512_srlv_epi16 as srlv_epi16, _mm512_storeu_si512 as storeu, _mm512_sub_epi16 as sub_epi16,
+    _mm512_unpackhi_epi8 as unpackhi_epi8, _mm512_unpackhi_epi16 as unpackhi_epi16,
+    _mm512_unpacklo_epi8 as unpacklo_epi8, _mm512_unpacklo_epi16 as unpacklo_epi16, _mm512_xor_si512 as xor,
 };
 
+use super::first_of_64;
+use super::loops::LONG;
 use super::vbmi_tables::{DECODE, LOWER_BYTES, SHIFT, TRANSCODE, UPPER_BYTES};
 use super::{INVERSION, MU_LAW_BIAS};
 use crate::kernel::{Kernel, LawKernel, Sums};
@@ -33,6 +37,7 @@ pub(super) fn kernel() -> Option<Kernel> {
 }
 
 g711_lanes!("avx512f,avx512bw,avx512vbmi");
+g711_few_by_mask!("avx512f,avx512bw,avx512vbmi");
 g711_vbmi!("avx512f,avx512bw,avx512vbmi");
 g711_kernel!("avx512vbmi", "avx512f,avx512bw,avx512vbmi", const KERNEL);
 

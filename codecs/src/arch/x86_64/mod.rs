@@ -64,6 +64,12 @@ const fn madd_tables(a_law: bool) -> MaddTables {
     tables
 }
 
+/// A mask of the first `count` of 64 lanes.
+#[cfg(feature = "std")]
+const fn first_of_64(count: usize) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
 /// The kernels this processor can run, the fastest first.
 #[cfg(feature = "std")]
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {

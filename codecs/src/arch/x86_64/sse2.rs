@@ -14,12 +14,14 @@ use core::arch::x86_64::{
     _mm_unpacklo_epi8 as unpacklo_epi8, _mm_unpacklo_epi16 as unpacklo_epi16, _mm_xor_si128 as xor,
 };
 
+use super::loops::LONG;
 use super::{INVERSION, MU_LAW_BIAS, SINGLE_BIAS};
 use crate::kernel::{Kernel, LawKernel, Sums};
 
 const BLOCK: usize = 16;
 
 g711_lanes!("sse2");
+g711_few_by_copy!("sse2");
 g711_pack_encode!("sse2");
 g711_single_precision_encode!("sse2");
 g711_transcode_in_registers!("sse2");

@@ -14,6 +14,7 @@ use core::arch::x86_64::{
     _mm_unpacklo_epi8 as unpacklo_epi8, _mm_unpacklo_epi16 as unpacklo_epi16, _mm_xor_si128 as xor,
 };
 
+use super::loops::LONG;
 use super::{INVERSION, MADD, MU_LAW_BIAS, SINGLE_BIAS};
 use crate::kernel::{Kernel, LawKernel, Sums};
 
@@ -25,6 +26,7 @@ pub(super) fn kernel() -> Option<Kernel> {
 }
 
 g711_lanes!("ssse3");
+g711_few_by_copy!("ssse3");
 g711_pack_encode!("ssse3");
 g711_single_precision_encode!("ssse3");
 g711_madd_decode!("ssse3");
