@@ -3,6 +3,9 @@
 //! Proven by the ITU software tools' sweep over all 65,536 samples (`tests/g711.rs`). The RTP payload is the codes in
 //! order (RFC 3551 §4.5.14): PCMU has static payload type 0, PCMA 8.
 
+#[cfg(feature = "std")]
+pub mod concealment;
+
 use crate::arch::scalar;
 use crate::frame::{DecodeError, EncodeError};
 use crate::kernel::{Kernel, LawKernel};
