@@ -410,6 +410,14 @@ impl Fields {
             .and_then(|number| u32::try_from(number).ok()))
     }
 
+    /// Content-Type.
+    ///
+    /// # Errors
+    /// If it is there and not well-formed.
+    pub fn content_type(&self) -> Result<Option<crate::header::MediaType<'_>>, ParseError> {
+        self.typed()
+    }
+
     /// Whether a comma list of tokens (Supported, Require, Allow, …) names this one, without regard to case.
     #[must_use]
     pub fn lists(&self, name: HeaderName, token: &str) -> bool {
