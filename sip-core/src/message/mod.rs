@@ -18,7 +18,7 @@ pub use build::{Builder, RequestBuilder, ResponseBuilder};
 pub use edit::{Edit, Editable};
 pub use method::Method;
 pub use parse::ParseOptions;
-pub(crate) use parse::salvage;
+pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriBuf, UriBuilder};
 
