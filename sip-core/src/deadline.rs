@@ -80,8 +80,10 @@ impl<K: Copy> Deadlines<K> {
 
     /// Cancels a deadline, if it is still armed.
     pub(crate) fn cancel(&mut self, id: DeadlineId) {
-        let is_armed =
-            self.nodes.get(id.index as usize).is_some_and(|node| node.generation == id.generation && node.key.is_some());
+        let is_armed = self
+            .nodes
+            .get(id.index as usize)
+            .is_some_and(|node| node.generation == id.generation && node.key.is_some());
         if is_armed {
             self.unlink(id.index);
         }
@@ -118,7 +120,8 @@ impl<K: Copy> Deadlines<K> {
         let index = self.free;
         if let Some(node) = self.nodes.get_mut(index as usize) {
             self.free = node.after;
-            *node = Node { at, key: Some(key), generation: node.generation, before: NONE, after: NONE, queue };
+            *node =
+                Node { at, key: Some(key), generation: node.generation, before: NONE, after: NONE, queue };
             return index;
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);

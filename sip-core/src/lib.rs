@@ -13,13 +13,21 @@
 
 pub mod auth;
 pub mod call;
+pub mod config;
+mod deadline;
 pub mod error;
 pub mod header;
+mod id;
 pub mod io;
 pub mod limits;
 pub mod lookup;
 pub mod message;
+mod outbox;
+mod random;
 pub mod registrar;
+pub mod resolve;
+pub mod transaction;
+pub mod transport;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;

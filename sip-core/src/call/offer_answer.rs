@@ -203,7 +203,11 @@ impl OfferAnswer {
         let invite = self.invite_of(from.opposite())?;
         let first_word = !invite.described;
         if !body {
-            return if invite.carried_offer || !first_word { Ok(Meaning::Nothing) } else { Err(Conflict::OfferDue) };
+            return if invite.carried_offer || !first_word {
+                Ok(Meaning::Nothing)
+            } else {
+                Err(Conflict::OfferDue)
+            };
         }
         if !first_word {
             return Ok(Meaning::Ignored);
