@@ -13,6 +13,8 @@ use std::{
 
 use bytes::Bytes;
 
+pub use crate::lookup::{Lookup, Provided};
+
 /// What the generator inside a machine starts from. Draw it from the operating system's entropy; the same seed and
 /// inputs give the same outputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -158,6 +160,19 @@ impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.is_accepted() { "accepted-" } else { "opened-" }, self.0 & !Self::ACCEPTED)
     }
+}
+
+/// The way between here and a peer: on UDP a pair of addresses, else a connection (RFC 5626 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flow {
+    /// The transport.
+    pub protocol: Protocol,
+    /// The own end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The connection, for all protocols but UDP.
+    pub stream: Option<StreamId>,
 }
 
 /// Bytes to send.
@@ -402,32 +417,4 @@ pub struct RouteInfo {
     pub local: IpAddr,
     /// The interface's name, such as `eth0`; empty if the system does not say.
     pub interface: Arc<str>,
-}
-
-/// A question to the application's store, or something to keep there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lookup {
-    /// The secret of a user in a realm.
-    Credentials {
-        /// The protection space.
-        realm: Arc<str>,
-        /// The user name as the client gave it.
-        user: Arc<str>,
-    },
-    /// The contacts of an address of record.
-    Bindings {
-        /// The canonical address of record.
-        address_of_record: Arc<str>,
-    },
-}
-
-/// The store's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Provided {
-    /// There is nothing of that kind.
-    Nothing,
-    /// The store could not be asked.
-    Failed,
 }
