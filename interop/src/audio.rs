@@ -67,7 +67,9 @@ pub fn signal(seed: u32, seconds: u32) -> Vec<i16> {
 /// A sine of `hertz` with the given peak.
 #[must_use]
 pub fn tone(hertz: f64, peak: f64, seconds: u32) -> Vec<i16> {
-    (0..seconds * RATE).map(|n| (peak * (TAU * hertz * f64::from(n) / f64::from(RATE)).sin()) as i16).collect()
+    (0..seconds * RATE)
+        .map(|n| (peak * (TAU * hertz * f64::from(n) / f64::from(RATE)).sin()) as i16)
+        .collect()
 }
 
 /// Writes 8 kHz mono 16-bit WAV.
@@ -110,8 +112,10 @@ pub fn read_wav(path: &Path) -> Vec<i16> {
             }
             b"data" => {
                 let stop = if size == 0 || end > bytes.len() { bytes.len() } else { end };
-                let samples: Vec<i16> =
-                    bytes[at + 8..stop].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                let samples: Vec<i16> = bytes[at + 8..stop]
+                    .chunks_exact(2)
+                    .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                    .collect();
                 return samples.into_iter().step_by(channels).collect();
             }
             _ => {}
@@ -128,7 +132,9 @@ pub fn compare(sent: &[i16], received: &[i16]) -> Option<Verdict> {
     let active = |frame: &[i16]| energy(frame) > peak * 1e-3;
     let pieces: Vec<usize> = (0..sent.len().saturating_sub(PIECE))
         .step_by(PIECE / 2)
-        .filter(|&at| sent[at..at + PIECE].chunks(FRAME).filter(|frame| active(frame)).count() > PIECE / FRAME / 2)
+        .filter(|&at| {
+            sent[at..at + PIECE].chunks(FRAME).filter(|frame| active(frame)).count() > PIECE / FRAME / 2
+        })
         .collect();
     // The first piece that is there at all tells where to look for the others.
     let anchor = pieces.iter().find_map(|&at| {
@@ -140,7 +146,8 @@ pub fn compare(sent: &[i16], received: &[i16]) -> Option<Verdict> {
     let mut lags = Vec::with_capacity(pieces.len());
     for &at in &pieces {
         let centre = usize::try_from(lag + at as i64).unwrap_or(0);
-        let hit = search(&sent[at..at + PIECE], received, centre.saturating_sub(SLACK), centre + SLACK + PIECE);
+        let hit =
+            search(&sent[at..at + PIECE], received, centre.saturating_sub(SLACK), centre + SLACK + PIECE);
         if let Some((place, quality)) = hit.filter(|hit| hit.1 > 0.6) {
             lag = offset(place, at);
             found.push((lag, quality));
@@ -179,7 +186,10 @@ pub fn compare(sent: &[i16], received: &[i16]) -> Option<Verdict> {
 /// When it does not.
 pub fn assert_heard(label: &str, sent: &[i16], received: &[i16], other: Option<&[i16]>) -> Verdict {
     let Some(verdict) = compare(sent, received) else {
-        panic!("{label}: the recording of {} ms does not hold what was sent", received.len() * 1000 / RATE as usize);
+        panic!(
+            "{label}: the recording of {} ms does not hold what was sent",
+            received.len() * 1000 / RATE as usize
+        );
     };
     println!(
         "{label}: delay {:.0} ms, gaps {:.2} %, spread {:.0} ms, correlation {:.3}",

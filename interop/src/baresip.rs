@@ -62,10 +62,11 @@ impl Phone {
         let voice = home.join("says.wav");
         audio::write_wav(&voice, says);
         let name = account.name;
-        let modules: String = ["g711", "aufile", "aubridge", "sndfile"].iter().fold(String::new(), |mut text, module| {
-            let _ = writeln!(text, "module {module}.so");
-            text
-        });
+        let modules: String =
+            ["g711", "aufile", "aubridge", "sndfile"].iter().fold(String::new(), |mut text, module| {
+                let _ = writeln!(text, "module {module}.so");
+                text
+            });
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
              call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\
@@ -133,7 +134,9 @@ impl Phone {
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
         let request =
             serde_json::json!({ "command": command, "params": parameters, "token": "t" }).to_string();
-        stream.write_all(format!("{}:{request},", request.len()).as_bytes()).expect("baresip reads its control port");
+        stream
+            .write_all(format!("{}:{request},", request.len()).as_bytes())
+            .expect("baresip reads its control port");
         let mut bytes = Vec::new();
         let mut chunk = [0; 4_096];
         loop {

@@ -20,7 +20,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 #[must_use]
 pub fn require(program: &str) -> bool {
     let paths = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file());
+    let found =
+        env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file());
     if !found {
         let required = env::var("DENWA_REQUIRE_PEERS").is_ok_and(|value| value == "1");
         assert!(!required, "{program} is not installed and DENWA_REQUIRE_PEERS=1");
@@ -92,7 +93,8 @@ impl Peer {
     #[must_use]
     pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).expect("the scratch folder is writable");
+        let file =
+            File::options().create(true).append(true).open(&log).expect("the scratch folder is writable");
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file can be cloned"))

@@ -53,7 +53,9 @@ impl Sipp {
         command.arg("-sf").arg(&scenario);
         command.args(["-i", "127.0.0.1", "-mi", "127.0.0.1"]);
         command.args(["-p", &options.port.to_string(), "-mp", &options.media_port.to_string()]);
-        command.args(["-nostdin", "-buff_size", "8388608", "-trace_stat", "-fd", "1", "-stf"]).arg(&statistics);
+        command
+            .args(["-nostdin", "-buff_size", "8388608", "-trace_stat", "-fd", "1", "-stf"])
+            .arg(&statistics);
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{name}.errors")));
         command.args(options.arguments);
         command.env("TERM", "dumb");
