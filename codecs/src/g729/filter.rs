@@ -2,7 +2,7 @@
 
 use super::basic_operators::*;
 
-/// A prediction filter: a[0] = 4096 (Q12) and ten coefficients.
+/// A prediction filter: 4096 (1 in Q12) and ten coefficients.
 pub(super) type Lpc = [i16; 11];
 /// The samples of a subframe.
 pub(super) const SUBFRAME: usize = 40;
