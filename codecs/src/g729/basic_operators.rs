@@ -273,10 +273,37 @@ pub(super) fn dot(start: i32, a: &[i16], b: &[i16]) -> i32 {
         total += product;
         reach += product.abs();
     }
-    if reach <= i64::from(i32::MAX) {
-        return total as i32;
-    }
+    if reach <= i64::from(i32::MAX) { total as i32 } else { dot_in_order(start, a, b) }
+}
+
+/// The obvious form of [`dot`].
+#[cold]
+pub(super) fn dot_in_order(start: i32, a: &[i16], b: &[i16]) -> i32 {
     a.iter().zip(b).fold(start, |sum, (&a, &b)| l_mac(sum, a, b))
+}
+
+/// Σ 2a², exact: what bounds the sums that `a` takes part in.
+#[inline(always)]
+pub(super) fn exact_energy(a: &[i16]) -> u64 {
+    a.chunks(2)
+        .map(|pair| pair.iter().map(|&a| i32::from(a).unsigned_abs().pow(2)).sum::<u32>())
+        .map(u64::from)
+        .sum::<u64>()
+        * 2
+}
+
+/// Whether sums of products of two vectors with these energies ([`exact_energy`]), and all their partial sums, stay within
+/// 32 bits: by the inequality of Cauchy and Schwarz they are at most the root of the product.
+#[inline(always)]
+pub(super) fn sums_fit(one: u64, two: u64) -> bool {
+    one.checked_mul(two).is_some_and(|product| product < 1 << 62)
+}
+
+/// [`dot`] from 0 for vectors of which [`sums_fit`] has said that order does not matter.
+#[inline(always)]
+pub(super) fn dot_plain(a: &[i16], b: &[i16]) -> i32 {
+    let sum = a.iter().zip(b).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(i32::from(a) * i32::from(b)));
+    sum.wrapping_mul(2)
 }
 
 /// Σ a² on top of `start`; `None` when it saturates.

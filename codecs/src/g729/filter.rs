@@ -20,12 +20,15 @@ pub(super) fn expand(a: &Lpc, gamma: i16) -> Lpc {
 
 /// The residual of A(z). `x` has ten samples of history before those that are filtered into `out`.
 pub(super) fn residual(a: &Lpc, x: &[i16], out: &mut [i16]) {
+    let limit = i32::MAX / 2 / weight(a);
+    let plain = x.iter().all(|&x| i32::from(x).abs() <= limit);
     for (n, out) in out.iter_mut().enumerate() {
         let window = &x[n..n + 11];
-        let mut sum = l_mult(window[10], a[0]);
-        for j in 1..11 {
-            sum = l_mac(sum, a[j], window[10 - j]);
-        }
+        let sum = if plain {
+            2 * window.iter().rev().zip(a).fold(0, |sum, (&x, &a)| sum + i32::from(x) * i32::from(a))
+        } else {
+            window.iter().rev().zip(a).fold(0, |sum, (&x, &a)| l_mac(sum, x, a))
+        };
         *out = round(l_shl(sum, 3));
     }
 }
@@ -38,25 +41,34 @@ pub(super) fn synthesis(a: &Lpc, signal: &mut [i16], memory: &[i16; 10]) -> bool
     let mut y = [0i16; 10 + LONGEST];
     y[..10].copy_from_slice(memory);
     let mut saturated = false;
+    // While no sample is larger than this, no partial sum can leave 32 bits, in whatever order it is made.
+    let limit = i32::MAX / 2 / weight(a);
+    let small = |x: &i16| i32::from(*x).abs() <= limit;
+    let mut plain = memory.iter().all(small) && signal.iter().all(small);
     for (n, sample) in signal.iter_mut().enumerate() {
         let past = &y[n..n + 10];
-        // The exact sum: if neither it nor the sum of magnitudes leaves 32 bits, no step of the reference saturates.
-        let first = i64::from(*sample) * i64::from(a[0]) * 2;
-        let (mut total, mut reach) = (first, first.abs());
-        for j in 1..11 {
-            let product = i64::from(i32::from(a[j]) * i32::from(past[10 - j])) * 2;
-            total -= product;
-            reach += product.abs();
+        let mut value = None;
+        if plain {
+            // The newest output is needed last, so that the sum of the others need not wait for it.
+            let mut sum = i32::from(*sample) * i32::from(a[0]);
+            for j in (1..11).rev() {
+                sum -= i32::from(a[j]) * i32::from(past[10 - j]);
+            }
+            let sum = 2 * sum;
+            let fits = sum < (i32::MAX >> 3) - 0x1000 && sum > -(i32::MAX >> 3);
+            value = fits.then(|| round(sum << 3));
         }
-        let value = if reach < i64::from((i32::MAX >> 3) - 0x1000) {
-            round((total as i32) << 3)
-        } else {
-            slow_step(a, *sample, past, &mut saturated)
-        };
+        let value = value.unwrap_or_else(|| slow_step(a, *sample, past, &mut saturated));
+        plain &= small(&value);
         y[n + 10] = value;
         *sample = value;
     }
     saturated
+}
+
+/// Σ |a|: what the largest sample can grow to in one step.
+fn weight(a: &Lpc) -> i32 {
+    a.iter().map(|&a| i32::from(a).abs()).sum::<i32>().max(1)
 }
 
 /// One sample in the reference's order, watching for saturation.

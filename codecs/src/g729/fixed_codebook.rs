@@ -48,11 +48,12 @@ pub(super) fn search(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME], lag: i16, sh
     if lag < SUBFRAME as i16 {
         sharpen(&mut h, lag, sharpening);
     }
-    let correlations = correlations(&h);
+    let mut correlations = correlations(&h);
     let mut d = super::pitch::backward_filtered(target, &h);
     let positive = d.map(|d| d >= 0);
     d = d.map(abs_s);
-    let places = Search::new(&d, &correlations, &positive).run();
+    apply_signs(&mut correlations, &positive);
+    let places = Search { d: &d, rr: &correlations, best: Best::none(), places: [0, 1, 2, 3] }.run();
     let mut choice = build(places, &positive, &h);
     if lag < SUBFRAME as i16 {
         sharpen(&mut choice.code, lag, sharpening);
@@ -70,10 +71,13 @@ fn correlations(h: &[i16; SUBFRAME]) -> [[i16; SUBFRAME]; SUBFRAME] {
         h.map(|h| shl(h, shift))
     };
     let mut rr = [[0; SUBFRAME]; SUBFRAME];
+    let energy = exact_energy(&scaled);
+    let plain = sums_fit(energy, energy);
     for distance in 0..SUBFRAME {
-        let mut sum = 0;
+        let mut sum = 0i32;
         for k in 0..SUBFRAME - distance {
-            sum = l_mac(sum, scaled[k], scaled[k + distance]);
+            let product = i32::from(scaled[k]) * i32::from(scaled[k + distance]);
+            sum = if plain { sum + 2 * product } else { l_mac(sum, scaled[k], scaled[k + distance]) };
             let j = SUBFRAME - 1 - k;
             let value = extract_h(sum);
             rr[j - distance][j] = value;
@@ -81,6 +85,18 @@ fn correlations(h: &[i16; SUBFRAME]) -> [[i16; SUBFRAME]; SUBFRAME] {
         }
     }
     rr
+}
+
+/// Gives each correlation of two pulses the sign that their signs make.
+fn apply_signs(rr: &mut [[i16; SUBFRAME]; SUBFRAME], positive: &[bool; SUBFRAME]) {
+    for (i, row) in rr.iter_mut().enumerate() {
+        let own = row[i];
+        for (value, &up) in row.iter_mut().zip(positive) {
+            // 32767 is a little less than 1, and the reference uses it.
+            *value = mult(*value, if up == positive[i] { 32_767 } else { -32_768 });
+        }
+        row[i] = own;
+    }
 }
 
 /// The search's best so far: the square of the correlation and the energy, compared by cross-multiplication.
@@ -108,21 +124,12 @@ impl Best {
 struct Search<'a> {
     d: &'a [i16; SUBFRAME],
     rr: &'a [[i16; SUBFRAME]; SUBFRAME],
-    positive: &'a [bool; SUBFRAME],
     best: Best,
     /// Positions on tracks 0, 1, 2 and on the fourth (3 or 4).
     places: [usize; 4],
 }
 
-impl<'a> Search<'a> {
-    fn new(
-        d: &'a [i16; SUBFRAME],
-        rr: &'a [[i16; SUBFRAME]; SUBFRAME],
-        positive: &'a [bool; SUBFRAME],
-    ) -> Self {
-        Self { d, rr, positive, best: Best::none(), places: [0, 1, 2, 3] }
-    }
-
+impl Search<'_> {
     fn run(mut self) -> [usize; 4] {
         for fourth in [3, 4] {
             // Pulses are placed two by two: first where the target is largest on one track, with all of another.
@@ -135,14 +142,7 @@ impl<'a> Search<'a> {
     /// rr with the signs that the pulses will have.
     #[inline(always)]
     fn rr(&self, i: usize, j: usize) -> i16 {
-        let value = self.rr[i][j];
-        if i == j {
-            value
-        } else if self.positive[i] == self.positive[j] {
-            mult(value, 32_767)
-        } else {
-            mult(value, -32_768)
-        }
+        self.rr[i][j]
     }
 
     /// One search over four tracks; `slots` says where in `places` each track's pulse belongs.

@@ -124,24 +124,30 @@ pub(super) fn weights(lsf: &Pairs) -> Pairs {
 }
 
 fn search(target: &Pairs, weights: &Pairs, mode: usize) -> (i32, Indices) {
-    let first = nearest(LSP_CODEBOOK_1.iter().map(|row| {
-        (0..10).fold(0, |sum, j| {
-            let e = sub(target[j], row[j]);
-            l_mac(sum, e, e)
-        })
-    }));
+    let first = nearest(LSP_CODEBOOK_1.iter(), |row, least| {
+        distance(
+            least,
+            (0..10).map(|j| {
+                let e = sub(target[j], row[j]);
+                (e, e)
+            }),
+        )
+    });
     let row = &LSP_CODEBOOK_1[first];
     let mut wanted = [0; 10];
     for j in 0..10 {
         wanted[j] = sub(target[j], row[j]);
     }
     let second = |columns: core::ops::Range<usize>| {
-        nearest(LSP_CODEBOOK_2.iter().map(|row| {
-            columns.clone().fold(0, |sum, j| {
-                let e = sub(wanted[j], row[j]);
-                l_mac(sum, mult(weights[j], e), e)
-            })
-        }))
+        nearest(LSP_CODEBOOK_2.iter(), |row, least| {
+            distance(
+                least,
+                columns.clone().map(|j| {
+                    let e = sub(wanted[j], row[j]);
+                    (mult(weights[j], e), e)
+                }),
+            )
+        })
     };
     let (second_low, second_high) = (second(0..5), second(5..10));
     let mut supplied = [0; 10];
@@ -161,15 +167,27 @@ fn search(target: &Pairs, weights: &Pairs, mode: usize) -> (i32, Indices) {
     (distance, Indices { mode, first, second_low, second_high })
 }
 
-/// The first of the least distances.
-fn nearest(distances: impl Iterator<Item = i32>) -> usize {
+/// The first row of the least distance; `measure` may stop where it has reached the least so far.
+fn nearest<'a>(rows: impl Iterator<Item = &'a Pairs>, measure: impl Fn(&'a Pairs, i32) -> i32) -> usize {
     let (mut least, mut at) = (i32::MAX, 0);
-    for (index, distance) in distances.enumerate() {
-        if l_sub(distance, least) < 0 {
+    for (index, row) in rows.enumerate() {
+        let distance = measure(row, least);
+        if distance < least {
             (least, at) = (distance, index);
         }
     }
     at
+}
+
+/// Σ 2ab of products that are never negative: saturation can only happen at the end, and the sum only grow.
+#[inline(always)]
+fn distance(least: i32, mut terms: impl Iterator<Item = (i16, i16)>) -> i32 {
+    let least = i64::from(least);
+    let sum = terms.try_fold(0i64, |sum, (a, b)| {
+        let sum = sum + 2 * i64::from(i32::from(a) * i32::from(b));
+        if sum < least { Ok(sum) } else { Err(least) }
+    });
+    sum.unwrap_or_else(|least| least) as i32
 }
 
 /// Pushes neighbours apart that are closer than `gap`.

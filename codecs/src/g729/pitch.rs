@@ -41,9 +41,24 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
     } else if sum < 1 << 20 {
         scaled.iter_mut().for_each(|x| *x = shl(*x, 3));
     }
-    let now = |n: usize, lag: i16| scaled[LONGEST as usize + n - lag as usize];
+    // Only every second sample counts, so the signal is laid out as its even and its odd half.
+    let (mut even, mut odd) = ([0; 112], [0; 112]);
+    for (pair, (even, odd)) in scaled.chunks(2).zip(even.iter_mut().zip(&mut odd)) {
+        *even = pair[0];
+        *odd = pair.get(1).copied().unwrap_or(0);
+    }
+    // The present begins at an odd place: LONGEST is odd.
+    let now = &odd[LONGEST as usize / 2..LONGEST as usize / 2 + 40];
+    let delayed = |lag: i16| {
+        let at = (LONGEST - lag) as usize;
+        if at % 2 == 0 { &even[at / 2..at / 2 + 40] } else { &odd[at / 2..at / 2 + 40] }
+    };
+    let plain = {
+        let (even, odd) = (exact_energy(&even), exact_energy(&odd));
+        sums_fit(odd, even) && sums_fit(odd, odd)
+    };
     let correlation =
-        |lag: i16| (0..80).step_by(2).fold(0, |sum, n| l_mac(sum, scaled[LONGEST as usize + n], now(n, lag)));
+        |lag: i16| if plain { dot_plain(now, delayed(lag)) } else { dot_in_order(0, now, delayed(lag)) };
     let best = |lags: &mut dyn Iterator<Item = i16>, start: (i32, i16)| {
         lags.fold(start, |(most, at), lag| {
             let value = correlation(lag);
@@ -51,7 +66,7 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
         })
     };
     let normalised = |(most, lag): (i32, i16)| {
-        let energy = (0..80).step_by(2).fold(1, |sum, n| l_mac(sum, now(n, lag), now(n, lag)));
+        let energy = energy_saturating(1, delayed(lag));
         let value = extract_l(Split::of(most).times(Split::of(inverse_sqrt(energy))));
         (value, lag)
     };
@@ -92,8 +107,10 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
 pub(super) fn backward_filtered(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let mut long = [0i32; SUBFRAME];
     let mut largest = 0;
+    let plain = sums_fit(exact_energy(target), exact_energy(h));
     for (i, value) in long.iter_mut().enumerate() {
-        *value = dot(0, &target[i..], &h[..SUBFRAME - i]);
+        let (target, h) = (&target[i..], &h[..SUBFRAME - i]);
+        *value = if plain { dot_plain(target, h) } else { dot_in_order(0, target, h) };
         largest = largest.max(l_abs(*value));
     }
     let shift = 18 - norm_l(largest).min(16);
@@ -110,17 +127,43 @@ pub(super) fn predict(excitation: &mut [i16], at: usize, lag: Lag) {
         fraction += 3;
         start -= 1;
     }
-    let fraction = fraction as usize;
+    let filter = &INTERPOLATION[fraction as usize];
+    // The largest sample for which no partial sum of the filter can leave 32 bits (the rounding included).
+    let limit = (i32::MAX - 0x8000) / 2 / filter.iter().map(|&c| i32::from(c).abs()).sum::<i32>().max(1);
+    let reach = &excitation[start - 9..at.min(start + SUBFRAME + 10)];
+    let mut plain = reach.iter().all(|&x| i32::from(x).abs() <= limit);
     for n in 0..SUBFRAME {
-        let x = start + n;
-        let mut sum = 0;
-        for i in 0..10 {
-            sum = l_mac(sum, excitation[x - i], INTERPOLATION_THIRD[fraction + 3 * i]);
-            sum = l_mac(sum, excitation[x + 1 + i], INTERPOLATION_THIRD[3 - fraction + 3 * i]);
-        }
-        excitation[at + n] = round(sum);
+        let window = &excitation[start + n - 9..start + n + 11];
+        let value = if plain {
+            let sum = window.iter().zip(filter).fold(0i32, |sum, (&x, &c)| sum + i32::from(x) * i32::from(c));
+            round(2 * sum)
+        } else {
+            let sum = (0..10).fold(0, |sum, i| {
+                let sum = l_mac(sum, window[9 - i], filter[9 - i]);
+                l_mac(sum, window[10 + i], filter[10 + i])
+            });
+            round(sum)
+        };
+        excitation[at + n] = value;
+        plain &= i32::from(value).abs() <= limit;
     }
 }
+
+/// The interpolation filters in the order of the samples they meet: ten up to the lag, ten after it, by third.
+static INTERPOLATION: [[i16; 20]; 3] = {
+    let mut filters = [[0; 20]; 3];
+    let mut fraction = 0;
+    while fraction < 3 {
+        let mut i = 0;
+        while i < 10 {
+            filters[fraction][9 - i] = INTERPOLATION_THIRD[fraction + 3 * i];
+            filters[fraction][10 + i] = INTERPOLATION_THIRD[3 - fraction + 3 * i];
+            i += 1;
+        }
+        fraction += 1;
+    }
+    filters
+};
 
 /// Finds the lag and leaves its vector in the excitation. `thirds_above` is the lag above which only whole ones are tried.
 pub(super) fn closed_loop(
@@ -133,9 +176,12 @@ pub(super) fn closed_loop(
 ) -> Lag {
     let filtered = backward_filtered(target, h);
     let (mut most, mut whole) = (i32::MIN, low);
+    let reach = exact_energy(&excitation[at - high as usize..at - low as usize + SUBFRAME]);
+    let plain = sums_fit(exact_energy(&filtered), reach);
     for lag in low..=high {
         let from = at - lag as usize;
-        let value = dot(0, &filtered, &excitation[from..from + SUBFRAME]);
+        let vector = &excitation[from..from + SUBFRAME];
+        let value = if plain { dot_plain(&filtered, vector) } else { dot_in_order(0, &filtered, vector) };
         if value > most {
             (most, whole) = (value, lag);
         }
