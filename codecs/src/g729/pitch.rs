@@ -51,7 +51,7 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
     let now = &odd[LONGEST as usize / 2..LONGEST as usize / 2 + 40];
     let delayed = |lag: i16| {
         let at = (LONGEST - lag) as usize;
-        if at % 2 == 0 { &even[at / 2..at / 2 + 40] } else { &odd[at / 2..at / 2 + 40] }
+        if at.is_multiple_of(2) { &even[at / 2..at / 2 + 40] } else { &odd[at / 2..at / 2 + 40] }
     };
     let plain = {
         let (even, odd) = (exact_energy(&even), exact_energy(&odd));
