@@ -23,7 +23,11 @@ pub mod rtcp;
 pub mod sender;
 pub mod sequence;
 pub mod session;
+#[cfg(test)]
+#[path = "../tests/shared/mod.rs"]
+mod shared;
 pub mod source;
+pub mod srtp;
 pub mod telephone_event;
 mod time;
 pub mod wallclock;

@@ -2,8 +2,8 @@
 //!
 //! A program written without sockets and clocks can be proven without them. [`Network`] is a seeded,
 //! single-threaded internet: segments and hosts ([`host`]), links that are slow, lossy and disorderly
-//! ([`link`]), datagrams and in-order byte streams ([`stream`]), boxes in the middle that translate, filter and
-//! rename ([`middlebox`]), names ([`names`]), and a [`trace`] that is the same, byte for byte, whenever the
+//! ([`link`]), datagrams and in-order byte streams ([`stream`]), boxes in the middle ([`middlebox`]) that translate ([`nat`]),
+//! filter ([`firewall`]), rename ([`vpn`]) and meddle ([`sip_alg`]), captures for Wireshark ([`capture`]), names ([`names`]), and a [`trace`] that is the same, byte for byte, whenever the
 //! seed is. Anything that implements [`Machine`] can live on a host; [`laws`] runs a machine through the ten
 //! rules that all of Denwa's machines keep.
 //!
@@ -45,17 +45,22 @@
 #![forbid(unsafe_code)]
 
 pub mod adapter;
+pub mod capture;
+pub mod firewall;
 pub mod host;
 pub mod laws;
 pub mod link;
 pub mod machine;
 pub mod middlebox;
 pub mod names;
+pub mod nat;
 pub mod network;
 pub mod packet;
 pub mod random;
+pub mod sip_alg;
 pub mod stream;
 pub mod trace;
+pub mod vpn;
 
 pub use adapter::StreamNames;
 pub use host::{HostId, Route, SegmentId};

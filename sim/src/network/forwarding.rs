@@ -31,6 +31,7 @@ impl Network {
         if interface.is_some_and(|it| !self.hosts[host].interfaces[it].connected) {
             return self.drop_packet(host, &packet, "the cable is out");
         }
+        self.capture_packet(host, interface, &packet);
         if interface.is_some() && !self.pass_boxes(host, &mut packet, interface, None) {
             return;
         }
@@ -55,6 +56,7 @@ impl Network {
         if !self.pass_boxes(host, &mut packet, ingress, Some(way.interface)) {
             return;
         }
+        self.capture_packet(host, Some(way.interface), &packet);
         let bytes = packet.wire_bytes();
         let now = self.elapsed;
         let segment = self.hosts[host].interfaces[way.interface].segment;
@@ -217,6 +219,14 @@ impl Network {
         let mut effects = Effects::default();
         owner.streams.handle_timeout(now, &mut effects);
         self.perform_effects(host, effects);
+    }
+
+    fn capture_packet(&mut self, host: usize, interface: Option<usize>, packet: &Packet) {
+        if let Some((capture, numbers)) = self.captures.get_mut(&host)
+            && let Some(number) = interface.and_then(|interface| numbers.get(interface))
+        {
+            capture.add(*number, self.elapsed, packet);
+        }
     }
 
     fn drop_packet(&mut self, host: usize, packet: &Packet, reason: &'static str) {

@@ -9,11 +9,13 @@ mod forwarding;
 
 pub use forwarding::LARGEST_DATAGRAM;
 
+use crate::capture::Capture;
 use crate::host::{Binding, Host, HostId, Interface, Prefix, Route, RouteEntry, SegmentId};
 use crate::link::{Link, LinkState};
 use crate::machine::{Machine, Protocol};
 use crate::middlebox::Middlebox;
 use crate::names::Names;
+use crate::nat::{Nat, NatConfig};
 use crate::packet::Transport;
 use crate::random::Random;
 use crate::trace::{Detail, Trace};
@@ -107,6 +109,7 @@ pub struct Network {
     lookup_latency: Duration,
     largest_stream_read: Option<usize>,
     trace: Trace,
+    captures: BTreeMap<usize, (Capture, Vec<u32>)>,
 }
 
 impl Network {
@@ -128,6 +131,7 @@ impl Network {
             lookup_latency: Duration::from_millis(1),
             largest_stream_read: None,
             trace: Trace::default(),
+            captures: BTreeMap::new(),
         }
     }
 
@@ -381,6 +385,30 @@ impl Network {
         Ok(())
     }
 
+    /// A router between two segments that translates addresses: interface 0 is outside with the addresses `external`, interface 1
+    /// inside with the address `gateway`, which hosts attached to `inside` from now on use.
+    ///
+    /// # Errors
+    /// [`Misuse::Unknown`], [`Misuse::AddressTaken`].
+    pub fn add_nat(
+        &mut self,
+        name: &str,
+        (outside, external): (SegmentId, &[IpAddr]),
+        (inside, gateway): (SegmentId, &[IpAddr]),
+        config: NatConfig,
+    ) -> Result<HostId, Misuse> {
+        let host = self.add_host(name, outside, external)?;
+        self.attach(host, inside, gateway)?;
+        self.set_forwarding(host, true)?;
+        self.set_silent(host, true)?;
+        for gateway in gateway {
+            self.set_gateway(inside, *gateway)?;
+        }
+        let seed = Random::derive(self.seed, 1 << 40 | host.0 as u64).next_u64();
+        self.add_middlebox(host, Nat::new(config, 0, external.to_vec(), seed))?;
+        Ok(host)
+    }
+
     /// Gives an interface a line of its own in each direction, besides the segment's link.
     ///
     /// # Errors
@@ -422,6 +450,12 @@ impl Network {
         let node = Node { index: self.nodes.len() - 1, machine: PhantomData };
         self.settle(node.index);
         Ok(node)
+    }
+
+    /// The host a machine is on.
+    #[must_use]
+    pub fn host_of<M>(&self, node: Node<M>) -> Option<HostId> {
+        self.nodes.get(node.index).map(|slot| HostId(slot.host()))
     }
 
     /// Gives a machine a port: datagrams to it are the machine's, or streams to it are accepted. An unspecified address means
@@ -527,6 +561,25 @@ impl Network {
     #[must_use]
     pub fn segment_name(&self, segment: SegmentId) -> Option<&str> {
         self.segments.get(segment.0).map(|segment| &*segment.name)
+    }
+
+    /// Begins to capture what a host sends and receives, by interface, for [`pcapng`](Self::pcapng).
+    ///
+    /// # Errors
+    /// [`Misuse::Unknown`].
+    pub fn capture(&mut self, host: HostId) -> Result<(), Misuse> {
+        let owner = self.hosts.get(host.0).ok_or(Misuse::Unknown)?;
+        let mut capture = Capture::new();
+        let name = |interface: &Interface| format!("{}:{}", owner.name, interface.name);
+        let numbers = owner.interfaces.iter().map(|it| capture.add_interface(&name(it))).collect();
+        self.captures.insert(host.0, (capture, numbers));
+        Ok(())
+    }
+
+    /// What was captured at a host so far, as a file that Wireshark opens.
+    #[must_use]
+    pub fn pcapng(&self, host: HostId) -> Option<&[u8]> {
+        self.captures.get(&host.0).map(|(capture, _)| capture.bytes())
     }
 
     /// Which lines the log keeps from now on.
