@@ -2,9 +2,7 @@
 
 use super::{EventFormat, PayloadFormat, StreamKeys, StreamParameters};
 use denwa_rtp::srtp::{Keying, MasterKey, Policy, Suite};
-use denwa_sdp::{
-    ActiveMedium, AgreedCodec, AgreedEncryption, AgreedEvents, RemoteAddress, SrtpKey,
-};
+use denwa_sdp::{ActiveMedium, AgreedCodec, AgreedEncryption, AgreedEvents, RemoteAddress, SrtpKey};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
