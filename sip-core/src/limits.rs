@@ -108,3 +108,46 @@ impl Limit {
         }
     }
 }
+
+/// Bounds of the transport and transaction layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WireLimits {
+    /// Server transactions, finished ones that still absorb repeats included. Default 100,000 (some 70 MB).
+    pub server_transactions: usize,
+    /// Client transactions. Default 100,000.
+    pub client_transactions: usize,
+    /// Streams, those being opened included. Default 20,000.
+    pub streams: usize,
+    /// Streams that one address may have opened to us. Default 256.
+    pub streams_per_address: usize,
+    /// Bytes that wait for a stream being opened. Default 262,144 a stream.
+    pub stream_backlog_bytes: usize,
+    /// How long a peer may take to finish a message on a stream. Default 30 s.
+    pub unfinished_message: std::time::Duration,
+    /// How long a stream may take to open. Default 10 s.
+    pub stream_opening: std::time::Duration,
+    /// Questions to the driver that are open at one time. Default 10,000.
+    pub queries: usize,
+    /// How long the driver may take to answer a question. Default 15 s.
+    pub query: std::time::Duration,
+    /// Hosts that are tried for one request (RFC 3263 §4.3). Default 8.
+    pub hops: usize,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self {
+            server_transactions: 100_000,
+            client_transactions: 100_000,
+            streams: 20_000,
+            streams_per_address: 256,
+            stream_backlog_bytes: 262_144,
+            unfinished_message: std::time::Duration::from_secs(30),
+            stream_opening: std::time::Duration::from_secs(10),
+            queries: 10_000,
+            query: std::time::Duration::from_secs(15),
+            hops: 8,
+        }
+    }
+}

@@ -8,17 +8,32 @@ mod name;
 pub(crate) mod params;
 pub(crate) mod scan;
 
+mod auth;
+mod content;
 mod cseq;
+mod event;
+mod grammar;
 mod name_addr;
+mod rack;
+mod reason;
+mod replaces;
+mod session_expires;
 mod via;
 
+pub use auth::{AuthBuilder, AuthInfo, AuthParams, AuthValue};
+pub use content::{MediaType, TokenParams};
 pub use cseq::CSeq;
+pub use event::{Event, SubscriptionState};
 pub use map::{Fields, Header, List};
 pub use name::{HeaderName, Name};
 pub use name_addr::{Contacts, DisplayName, NameAddr};
 pub use params::{Param, ParamIter, Params, ParamsBuf, Quoted};
+pub use rack::{RAck, RSeq};
+pub use reason::{Reason, Warning};
+pub use replaces::DialogReference;
 pub use scan::Scanner;
-pub use via::{Via, ViaTransport};
+pub use session_expires::{MinSe, Refresher, RetryAfter, SessionExpires};
+pub use via::{BRANCH_COOKIE, Via, ViaTransport};
 
 use crate::error::{Attitude, ParseError};
 

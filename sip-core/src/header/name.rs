@@ -266,11 +266,10 @@ const fn hash(name: &[u8]) -> usize {
         Some((_, [middle, ..])) => *middle,
         _ => 0,
     };
-    let mixed = ((*first | 0x20) as usize).wrapping_mul(31)
-        ^ ((*last | 0x20) as usize).wrapping_mul(113)
-        ^ ((middle | 0x20) as usize).wrapping_mul(7)
-        ^ name.len().wrapping_mul(197);
-    mixed & (SLOT_COUNT - 1)
+    let mixed =
+        ((*first | 0x20) as u32) << 24 ^ ((*last | 0x20) as u32) << 16 ^ ((middle | 0x20) as u32) << 8;
+    // Multiplicative hashing: the upper bits of the product depend on all of the key.
+    ((mixed ^ name.len() as u32).wrapping_mul(0x9e37_79b1) >> (32 - SLOT_COUNT.trailing_zeros())) as usize
 }
 
 static SLOTS: [u8; SLOT_COUNT] = {

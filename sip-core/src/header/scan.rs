@@ -287,6 +287,28 @@ impl<'a> Scanner<'a> {
         Ok(self.since(start))
     }
 
+    /// Runs a nom grammar on what is left.
+    ///
+    /// # Errors
+    /// `what` expected where the grammar stopped.
+    pub(crate) fn grammar<O>(
+        &mut self,
+        mut parser: impl nom::Parser<&'a str, Output = O, Error = nom::error::Error<&'a str>>,
+        what: &'static str,
+    ) -> Result<O, ParseError> {
+        let left = |rest: &str| self.text.len().saturating_sub(rest.len());
+        match parser.parse(self.rest()) {
+            Ok((rest, value)) => {
+                self.position = left(rest);
+                Ok(value)
+            }
+            Err(nom::Err::Error(error) | nom::Err::Failure(error)) => {
+                Err(self.error_at(left(error.input), Problem::Expected(what)))
+            }
+            Err(nom::Err::Incomplete(_)) => Err(self.expected(what)),
+        }
+    }
+
     /// Nothing but white space may be left.
     ///
     /// # Errors

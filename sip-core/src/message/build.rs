@@ -97,7 +97,8 @@ impl Writer {
     #[cold]
     fn clean(&mut self, value_start: usize, name: Name<'_>) {
         let value = String::from_utf8_lossy(self.buffer.get(value_start..).unwrap_or_default()).into_owned();
-        let is_folded = value.split("\r\n").skip(1).all(|line| line.starts_with([' ', '\t']));
+        let is_folded = value.split("\r\n").skip(1).all(|line| line.starts_with([' ', '\t']))
+            && value.split("\r\n").all(|line| !line.contains(['\r', '\n']));
         let value = if is_folded { crate::header::scan::unfold(&value) } else { value };
         if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
             self.fail(BuildError::ControlCharacter(match name {

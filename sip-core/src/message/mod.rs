@@ -18,7 +18,7 @@ pub use build::{Builder, RequestBuilder, ResponseBuilder};
 pub use edit::{Edit, Editable};
 pub use method::Method;
 pub use parse::ParseOptions;
-pub(crate) use parse::salvage;
+pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriBuf, UriBuilder};
 
@@ -408,6 +408,14 @@ impl Fields {
         Ok(self
             .number(HeaderName::ContentLength, u64::from(u32::MAX))?
             .and_then(|number| u32::try_from(number).ok()))
+    }
+
+    /// Content-Type.
+    ///
+    /// # Errors
+    /// If it is there and not well-formed.
+    pub fn content_type(&self) -> Result<Option<crate::header::MediaType<'_>>, ParseError> {
+        self.typed()
     }
 
     /// Whether a comma list of tokens (Supported, Require, Allow, …) names this one, without regard to case.

@@ -35,99 +35,174 @@ impl ParseOptions {
 }
 
 /// See [`Message::parse`].
-pub(super) fn parse(mut bytes: Bytes, options: &ParseOptions) -> Result<Message, ParseError> {
-    // Empty lines before the start line are ignored (§7.5).
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    if blank > 0 {
-        bytes = bytes.slice(blank..);
-    }
-    let shift = |mut error: ParseError| {
-        error.offset = error.offset.saturating_add(blank);
-        error
-    };
-    match parse_from_start_line(bytes.clone(), options) {
+pub(super) fn parse(bytes: Bytes, options: &ParseOptions) -> Result<Message, ParseError> {
+    match Scanned::new(&bytes, options) {
+        Ok(scanned) => Ok(scanned.into_message(bytes)),
         Err(ParseError { problem: Problem::NotUtf8, .. }) if options.attitude == Attitude::Lenient => {
-            let head_end = head_end(&bytes);
-            let offset = bytes.iter().position(|byte| !byte.is_ascii()).unwrap_or(0);
-            let mut message = parse_from_start_line(from_latin1(&bytes, head_end), options).map_err(shift)?;
-            fields_mut(&mut message).forgiven.push(Forgiven {
-                offset,
-                header: None,
-                liberty: Liberty::Latin1,
-            });
-            Ok(message)
+            let (bytes, offset) = from_latin1(&bytes);
+            let mut scanned = Scanned::new(&bytes, options)?;
+            scanned.forgiven.push(Forgiven { offset, header: None, liberty: Liberty::Latin1 });
+            Ok(scanned.into_message(bytes))
         }
-        outcome => outcome.map_err(shift),
+        Err(error) => Err(error),
     }
 }
 
-fn fields_mut(message: &mut Message) -> &mut Fields {
-    match message {
-        Message::Request(request) => &mut request.fields,
-        Message::Response(response) => &mut response.fields,
-    }
-}
-
-/// Where the body starts, by the first empty line.
-fn head_end(bytes: &[u8]) -> usize {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at.saturating_add(4))
-}
-
-/// The head read as Latin-1 and written as UTF-8; the body as it is.
-fn from_latin1(bytes: &[u8], head_end: usize) -> Bytes {
+/// The head read as Latin-1 and written as UTF-8, the body as it is; and where the first such character stood.
+fn from_latin1(bytes: &[u8]) -> (Bytes, usize) {
+    let head_end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at.saturating_add(4));
+    let offset = bytes.iter().position(|byte| !byte.is_ascii()).unwrap_or(0);
     let (head, body) = bytes.split_at_checked(head_end).unwrap_or((bytes, &[]));
     let mut out: Vec<u8> = head.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
     out.extend_from_slice(body);
-    Bytes::from(out)
+    (Bytes::from(out), offset)
 }
 
-fn parse_from_start_line(bytes: Bytes, options: &ParseOptions) -> Result<Message, ParseError> {
-    let limits = options.limits;
-    if bytes.len() > limits.message_bytes {
-        return Err(ParseError::new(limits.message_bytes, Problem::Limit(Limit::MessageBytes)));
+/// What the pass over a message found: offsets and no copy of the bytes yet, so that what is refused costs little and
+/// what is accepted is copied once.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    start_line: StartLine,
+    headers_start: u16,
+    index: Index,
+    /// Empty lines before the start line, which are left out of the message.
+    blank: usize,
+    body_start: usize,
+    body_end: usize,
+    options: ParseOptions,
+    forgiven: Vec<Forgiven>,
+}
+
+impl Scanned {
+    /// Passes over a message. Offsets in the result count from the start line.
+    pub(crate) fn new(whole: &[u8], options: &ParseOptions) -> Result<Self, ParseError> {
+        // Empty lines before the start line are ignored (§7.5).
+        let blank = whole.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        Self::from_start_line(whole.get(blank..).unwrap_or_default(), blank, options).map_err(|mut error| {
+            error.offset = error.offset.saturating_add(blank);
+            error
+        })
     }
-    let head_limit = limits.head_bytes.min(usize::from(u16::MAX));
-    let mut reader =
-        Reader { bytes: &bytes, attitude: options.attitude, position: 0, forgiven: Vec::new(), head_limit };
-    let start_line = reader.start_line()?;
-    let headers_start = narrow(reader.position);
-    let mut index = Index::new();
-    let content_length = reader.headers(&mut index, &limits)?;
-    let head_end = reader.position;
-    let has_bare_feeds = reader.forgiven.iter().any(|note| note.liberty == Liberty::BareLineFeed);
-    if let Some((offset, problem)) = check_text(bytes.get(..head_end).unwrap_or_default(), has_bare_feeds) {
-        return Err(ParseError::new(offset, problem));
-    }
-    let body_end = reader.body_end(content_length)?;
-    let mut forgiven = std::mem::take(&mut reader.forgiven);
-    let whole = bytes.len();
-    let bytes = if body_end == whole { bytes } else { bytes.slice(..body_end) };
-    let mut fields = Fields {
-        bytes,
-        index,
-        headers_start,
-        body_start: head_end.min(body_end),
-        attitude: options.attitude,
-        limits,
-        forgiven: Vec::new(),
-    };
-    match start_line {
-        StartLine::Request { method, uri } => {
-            let text = fields.text(usize::from(uri.0), usize::from(uri.1));
-            let end = text.len();
+
+    fn from_start_line(bytes: &[u8], blank: usize, options: &ParseOptions) -> Result<Self, ParseError> {
+        let limits = options.limits;
+        if bytes.len() > limits.message_bytes {
+            return Err(ParseError::new(limits.message_bytes, Problem::Limit(Limit::MessageBytes)));
+        }
+        let mut reader = Reader {
+            bytes,
+            attitude: options.attitude,
+            position: 0,
+            forgiven: Vec::new(),
+            head_limit: limits.head_bytes.min(usize::from(u16::MAX)),
+        };
+        let start_line = reader.start_line()?;
+        let headers_start = narrow(reader.position);
+        let mut index = Index::new();
+        let content_length = reader.headers(&mut index, &limits)?;
+        let body_start = reader.position;
+        let has_bare_feeds = reader.forgiven.iter().any(|note| note.liberty == Liberty::BareLineFeed);
+        if let Some((offset, problem)) =
+            check_text(bytes.get(..body_start).unwrap_or_default(), has_bare_feeds)
+        {
+            return Err(ParseError::new(offset, problem));
+        }
+        let body_end = reader.body_end(content_length)?;
+        let mut forgiven = std::mem::take(&mut reader.forgiven);
+        if let StartLine::Request { uri, .. } = &start_line {
+            let text = bytes.get(usize::from(uri.0)..usize::from(uri.1)).unwrap_or_default();
+            let text = std::str::from_utf8(text).unwrap_or_default();
             let mut scanner = Scanner::at(text, usize::from(uri.0), None, options.attitude, limits);
-            Uri::scan(&mut scanner, end)?;
+            Uri::scan(&mut scanner, text.len())?;
             forgiven.append(&mut scanner.take_forgiven());
-            fields.forgiven = forgiven;
-            Ok(Message::Request(Request { method, uri, fields }))
         }
-        StartLine::Response { status, reason } => {
-            fields.forgiven = forgiven;
-            Ok(Message::Response(Response { status, reason, fields }))
+        Ok(Self {
+            start_line,
+            headers_start,
+            index,
+            blank,
+            body_start,
+            body_end,
+            options: *options,
+            forgiven,
+        })
+    }
+
+    /// The message over the bytes that were scanned.
+    pub(crate) fn into_message(self, mut bytes: Bytes) -> Message {
+        let end = self.blank.saturating_add(self.body_end);
+        if self.blank > 0 || end != bytes.len() {
+            bytes = bytes.slice(self.blank.min(bytes.len())..end.min(bytes.len()));
         }
+        let fields = Fields {
+            bytes,
+            index: self.index,
+            headers_start: self.headers_start,
+            body_start: self.body_start,
+            attitude: self.options.attitude,
+            limits: self.options.limits,
+            forgiven: self.forgiven,
+        };
+        match self.start_line {
+            StartLine::Request { method, uri } => Message::Request(Request { method, uri, fields }),
+            StartLine::Response { status, reason } => Message::Response(Response { status, reason, fields }),
+        }
+    }
+
+    /// Whether it is a request.
+    pub(crate) const fn is_request(&self) -> bool {
+        matches!(self.start_line, StartLine::Request { .. })
+    }
+
+    /// A cursor over the first header of a name.
+    pub(crate) fn header<'b>(&self, whole: &'b [u8], name: HeaderName) -> Option<Scanner<'b>> {
+        let entry = self.index.iter().find(|entry| entry.id == name as u8)?;
+        let bytes =
+            whole.get(self.blank..)?.get(usize::from(entry.value_start)..usize::from(entry.value_end))?;
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Scanner::at(
+            text,
+            usize::from(entry.value_start),
+            Some(name),
+            self.options.attitude,
+            self.options.limits,
+        ))
+    }
+
+    /// The message over a copy of the bytes in which `text` stands in place of `replaced`, a range (from the start
+    /// line) that lies within the value of one header. `None` if the head would grow too long.
+    pub(crate) fn into_message_with(
+        mut self,
+        whole: &[u8],
+        replaced: std::ops::Range<usize>,
+        text: &[u8],
+    ) -> Option<Message> {
+        let bytes = whole.get(self.blank..self.blank.saturating_add(self.body_end))?;
+        let (before, after) = (bytes.get(..replaced.start)?, bytes.get(replaced.end..)?);
+        let mut copy =
+            Vec::with_capacity(before.len().saturating_add(text.len()).saturating_add(after.len()));
+        copy.extend_from_slice(before);
+        copy.extend_from_slice(text);
+        copy.extend_from_slice(after);
+        let removed = replaced.end.saturating_sub(replaced.start);
+        let shift = |offset: usize| offset.saturating_add(text.len()).saturating_sub(removed);
+        self.body_start = shift(self.body_start);
+        u16::try_from(self.body_start).ok()?;
+        for entry in &mut self.index {
+            // The body starts later than any header, so nothing is cut off here.
+            for offset in [&mut entry.start, &mut entry.value_start, &mut entry.value_end] {
+                if usize::from(*offset) >= replaced.end {
+                    *offset = narrow(shift(usize::from(*offset)));
+                }
+            }
+        }
+        self.blank = 0;
+        self.body_end = copy.len();
+        Some(self.into_message(Bytes::from(copy)))
     }
 }
 
+#[derive(Debug)]
 enum StartLine {
     Request { method: Method, uri: (u16, u16) },
     Response { status: StatusCode, reason: (u16, u16) },
@@ -506,13 +581,32 @@ fn narrow(offset: usize) -> u16 {
     u16::try_from(offset).unwrap_or(u16::MAX)
 }
 
+/// The length of the body that follows a head on a stream. Without Content-Length there is none (§18.3), which only the
+/// strict attitude refuses.
+pub(crate) fn stream_body_length(head: &[u8], options: &ParseOptions) -> Result<usize, ParseError> {
+    let mut reader = Reader {
+        bytes: head,
+        attitude: options.attitude,
+        position: 0,
+        forgiven: Vec::new(),
+        head_limit: options.limits.head_bytes.min(usize::from(u16::MAX)),
+    };
+    reader.line()?;
+    let mut index = Index::new();
+    match reader.headers(&mut index, &options.limits)? {
+        Some((length, _)) => Ok(length),
+        None if options.attitude == Attitude::Lenient => Ok(0),
+        None => Err(ParseError::new(head.len(), Problem::Missing(HeaderName::ContentLength))),
+    }
+}
+
 /// What can be found of a broken request so that a 400 finds its way: the lines of these headers, as they are.
 /// Nothing is returned for a response, for an ACK, or when one of the five is missing.
 pub(crate) fn salvage(bytes: &[u8], limits: &MessageLimits) -> Option<Salvaged> {
     let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let bytes = bytes.get(blank..)?;
     let bytes = bytes.get(..bytes.len().min(limits.head_bytes).min(usize::from(u16::MAX)))?;
-    let bytes = from_latin1(bytes, bytes.len());
+    let bytes: Vec<u8> = bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
     let bytes = bytes.get(..bytes.len().min(usize::from(u16::MAX)))?;
     let line_end = memchr::memchr(b'\n', bytes)?;
     let line = bytes.get(..line_end)?;

@@ -463,26 +463,23 @@ impl Inner<'_, '_> {
 
     fn host_port(&mut self, parts: &mut Parts) -> Result<(), ParseError> {
         parts.host_start = self.offset();
-        if self.left().is_empty() || self.left().starts_with([';', ':', '?']) {
+        if let Some((address, length)) = self.unbracketed_v6() {
+            self.scanner.forgive(
+                self.scanner.position(),
+                Liberty::UnbracketedIpv6,
+                "an IPv6 address in brackets",
+            )?;
+            self.scanner.advance(length);
+            parts.host = HostKind::V6(address);
+        } else if self.left().is_empty() || self.left().starts_with([';', ':', '?']) {
             self.scanner.forgive(self.scanner.position(), Liberty::EmptyHost, "a host")?;
             parts.host = HostKind::Name;
         } else {
-            let rest_v6 = self.unbracketed_v6();
-            if let Some((address, length)) = rest_v6 {
-                self.scanner.forgive(
-                    self.scanner.position(),
-                    Liberty::UnbracketedIpv6,
-                    "an IPv6 address in brackets",
-                )?;
-                self.scanner.advance(length);
-                parts.host = HostKind::V6(address);
-            } else {
-                parts.host = match Host::scan(self.scanner)? {
-                    Host::Name(_) => HostKind::Name,
-                    Host::V4(address) => HostKind::V4(address),
-                    Host::V6(address) => HostKind::V6(address),
-                };
-            }
+            parts.host = match Host::scan(self.scanner)? {
+                Host::Name(_) => HostKind::Name,
+                Host::V4(address) => HostKind::V4(address),
+                Host::V6(address) => HostKind::V6(address),
+            };
         }
         parts.host_end = self.offset();
         if self.left().starts_with(':') {
