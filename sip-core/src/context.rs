@@ -18,7 +18,8 @@ use crate::{
     limits::Limit,
     message::{Request, RequestBuilder, Response, ResponseBuilder, StatusCode},
     random::{Random, hex},
-    transaction::{ClientId, SendOptions, ServerId, Target, Transactions},
+    transaction::{ClientId, SendOptions, ServerId, Transactions},
+    transport::Target,
 };
 use std::{collections::VecDeque, time::Instant};
 
@@ -300,7 +301,7 @@ impl Context {
 
     /// Answers a server transaction. A transaction that is gone is no mistake: its end is told on another way.
     pub(crate) fn respond(&mut self, server: ServerId, response: Response) {
-        let _ = self.transactions.respond(server, response, self.now);
+        let _ = self.transactions.respond(server, &response, self.now);
     }
 
     /// A response with what every response of ours has.

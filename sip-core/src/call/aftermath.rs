@@ -11,7 +11,7 @@ use crate::{
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response},
-    transaction::Target,
+    transport::Target,
 };
 use std::sync::Arc;
 

@@ -18,7 +18,8 @@ use crate::{
     header::{CSeq, HeaderName},
     io::Flow,
     message::{Method, Request, RequestBuilder, Response, UriBuf},
-    transaction::{ContactTemplate, SendOptions, Target},
+    transaction::{ContactTemplate, SendOptions},
+    transport::Target,
 };
 use std::sync::Arc;
 

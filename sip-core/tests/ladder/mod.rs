@@ -90,7 +90,12 @@ impl Ladder {
         self.endpoint_with(name, address, |_| {});
     }
 
-    pub(crate) fn endpoint_with(&mut self, name: &'static str, address: &str, adjust: impl FnOnce(&mut EndpointConfig)) {
+    pub(crate) fn endpoint_with(
+        &mut self,
+        name: &'static str,
+        address: &str,
+        adjust: impl FnOnce(&mut EndpointConfig),
+    ) {
         let address: SocketAddr = address.parse().unwrap();
         let mut config = EndpointConfig::new(vec![Listener::new(Protocol::Udp, address)]);
         adjust(&mut config);
@@ -149,7 +154,10 @@ impl Ladder {
     }
 
     fn at(&self, name: &str) -> usize {
-        self.nodes.iter().position(|node| node.name == name).unwrap_or_else(|| panic!("nobody is called {name}"))
+        self.nodes
+            .iter()
+            .position(|node| node.name == name)
+            .unwrap_or_else(|| panic!("nobody is called {name}"))
     }
 
     // -- raw peers
@@ -211,7 +219,9 @@ impl Ladder {
             assert!(steps < 1_000_000, "time stands still");
             let packet = self.under_way.first_key_value().map(|((at, _), _)| *at);
             let timer = self.endpoints().filter_map(|user| user.endpoint.poll_timeout()).min();
-            let Some(next) = [packet, timer].into_iter().flatten().min().filter(|next| *next <= until) else { break };
+            let Some(next) = [packet, timer].into_iter().flatten().min().filter(|next| *next <= until) else {
+                break;
+            };
             self.now = self.now.max(next);
             if packet.is_some_and(|at| at <= self.now) {
                 let (_, packet) = self.under_way.pop_first().unwrap();
@@ -259,7 +269,8 @@ impl Ladder {
         let now = self.now;
         match &mut self.nodes[packet.to].kind {
             Kind::Endpoint(user) => {
-                user.endpoint.handle_input(Input::Datagram { local: to, remote: from, payload: &packet.bytes }, now);
+                user.endpoint
+                    .handle_input(Input::Datagram { local: to, remote: from, payload: &packet.bytes }, now);
             }
             Kind::Raw(inbox) => inbox.push_back(Message::parse_lenient(packet.bytes).unwrap()),
         }
@@ -311,7 +322,8 @@ impl Ladder {
                         }
                         Output::Route { id, .. } => {
                             let local = self.nodes[at].address.ip();
-                            let route = Some(denwa_sip_core::io::RouteInfo { local, interface: "eth0".into() });
+                            let route =
+                                Some(denwa_sip_core::io::RouteInfo { local, interface: "eth0".into() });
                             let now = self.now;
                             let Kind::Endpoint(user) = &mut self.nodes[at].kind else { unreachable!() };
                             user.endpoint.handle_input(Input::Routed { id, route }, now);
@@ -471,11 +483,15 @@ impl User {
 }
 
 pub(crate) fn offer() -> Body {
-    Body::sdp("v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n")
+    Body::sdp(
+        "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n",
+    )
 }
 
 pub(crate) fn answer() -> Body {
-    Body::sdp("v=0\r\no=b 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n")
+    Body::sdp(
+        "v=0\r\no=b 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n",
+    )
 }
 
 pub(crate) fn other_sdp(version: u32) -> Body {
