@@ -42,7 +42,12 @@ fn register(cseq: u32, authorization: &str) -> String {
 }
 
 /// Sends a REGISTER, lets the exchange ask for credentials, and gives what came back.
-fn ask(ladder: &mut Ladder, cseq: u32, authorization: &str, policy: &ChallengePolicy) -> Option<denwa_sip_core::Response> {
+fn ask(
+    ladder: &mut Ladder,
+    cseq: u32,
+    authorization: &str,
+    policy: &ChallengePolicy,
+) -> Option<denwa_sip_core::Response> {
     ladder.send("phone", "pbx", &register(cseq, authorization));
     ladder.run();
     let (request, _) = ladder.incoming("pbx", Method::Register);
@@ -79,7 +84,10 @@ fn the_challenge_names_sha_256_first_and_md5_second() {
     let algorithms: Vec<_> = values.iter().map(|value| value.get("algorithm").unwrap()).collect();
     assert_eq!(algorithms, ["SHA-256", "MD5"]);
     for value in values {
-        assert_eq!((value.get("realm"), value.get("qop"), value.get("stale")), (Some("pbx.example"), Some("auth"), None));
+        assert_eq!(
+            (value.get("realm"), value.get("qop"), value.get("stale")),
+            (Some("pbx.example"), Some("auth"), None)
+        );
     }
     let end = ladder.event("pbx", |event| match event {
         Event::RequestEnded { reason, .. } => Some(reason.clone()),
@@ -148,7 +156,8 @@ fn a_replayed_count_is_refused_and_a_higher_one_is_not() {
     assert_eq!(replay.status(), StatusCode::UNAUTHORIZED);
     assert!(replay.get("WWW-Authenticate").unwrap().contains("stale=true"));
     ladder.event("pbx", |event| {
-        matches!(event, Event::AuthenticationFailed { reason: AuthenticationFailure::ReplayedNonceCount, .. }).then_some(())
+        matches!(event, Event::AuthenticationFailed { reason: AuthenticationFailure::ReplayedNonceCount, .. })
+            .then_some(())
     });
     let second = next(&mut client);
     assert_eq!(ask(&mut ladder, 4, &second, &policy()), None);
@@ -175,12 +184,12 @@ fn a_telephone_of_rfc_2069_is_known_once_for_each_nonce() {
     let mut ladder = server();
     let policy = ChallengePolicy { algorithms: vec![Algorithm::Md5], ..policy() };
     let challenge = ask(&mut ladder, 1, "X-None: 1", &policy).unwrap();
-    let nonce = AuthValue::with_scheme(challenge.get("WWW-Authenticate").unwrap()).get("nonce").unwrap().to_owned();
+    let nonce =
+        AuthValue::with_scheme(challenge.get("WWW-Authenticate").unwrap()).get("nonce").unwrap().to_owned();
     // It ignores qop and algorithm.
     let without = format!("Digest realm=\"pbx.example\", nonce=\"{nonce}\"");
     let mut client = ClientAuth::new();
-    let own =
-        Credentials { realm: None, username: "1001".to_owned(), secret: Secret::password("secret") };
+    let own = Credentials { realm: None, username: "1001".to_owned(), secret: Secret::password("secret") };
     client.challenged([without.as_str()].into_iter(), std::iter::empty(), false, &[own]).unwrap();
     let authorization = next(&mut client);
     assert!(!authorization.contains("qop"));
@@ -202,7 +211,10 @@ fn a_store_that_fails_is_answered_500() {
     ladder.user("pbx").endpoint.authenticate(request, &policy(), now).unwrap();
     let id = loop {
         match ladder.user("pbx").endpoint.poll_output() {
-            Some(Output::Lookup { id, lookup: Lookup::Credentials { user, algorithm: Algorithm::Sha256, .. } }) => {
+            Some(Output::Lookup {
+                id,
+                lookup: Lookup::Credentials { user, algorithm: Algorithm::Sha256, .. },
+            }) => {
                 assert_eq!(&*user, "1001");
                 break id;
             }
@@ -219,7 +231,8 @@ fn a_store_that_fails_is_answered_500() {
 
 /// A server that challenges everything once, by hand.
 fn challenge(ladder: &mut Ladder, request: &Request, extra: &str) {
-    let header = |name: &str| request.get_all(name).map(|value| format!("{name}: {value}\n")).collect::<String>();
+    let header =
+        |name: &str| request.get_all(name).map(|value| format!("{name}: {value}\n")).collect::<String>();
     let text = format!(
         "SIP/2.0 407 Proxy Authentication Required\n{}{}{};tag=s\n{}{}{extra}",
         header("Via"),
@@ -287,7 +300,10 @@ fn a_wrong_password_is_not_tried_for_ever() {
         ladder.run();
     }
     let end = ladder.end_of("alice", call);
-    assert!(matches!(end, CallEnd::NotAuthenticated { reason: ChallengeRefusal::AlreadyRefused, .. }), "{end:?}");
+    assert!(
+        matches!(end, CallEnd::NotAuthenticated { reason: ChallengeRefusal::AlreadyRefused, .. }),
+        "{end:?}"
+    );
     ladder.assert_nothing_left();
 }
 
@@ -300,7 +316,8 @@ fn a_stale_nonce_is_tried_again() {
     ladder.run();
     for (nonce, stale) in [("n1", ""), ("n2", ", stale=true"), ("n3", ", stale=TRUE")] {
         let request = ladder.received_request("proxy", Method::Invite);
-        let header = format!("Proxy-Authenticate: Digest realm=\"any\", nonce=\"{nonce}\", qop=\"auth\"{stale}");
+        let header =
+            format!("Proxy-Authenticate: Digest realm=\"any\", nonce=\"{nonce}\", qop=\"auth\"{stale}");
         challenge(&mut ladder, &request, &header);
         ladder.run();
     }
@@ -317,12 +334,23 @@ fn a_strangers_challenge_is_never_answered() {
     let call = ladder.tell("alice", |endpoint, now| endpoint.place_call(place, now)).unwrap();
     ladder.run();
     let request = ladder.received_request("proxy", Method::Invite);
-    challenge(&mut ladder, &request, "Proxy-Authenticate: Digest realm=\"evil.example\", nonce=\"n\", qop=\"auth\"");
+    challenge(
+        &mut ladder,
+        &request,
+        "Proxy-Authenticate: Digest realm=\"evil.example\", nonce=\"n\", qop=\"auth\"",
+    );
     ladder.run();
-    assert!(ladder.received("proxy").is_some_and(|message| matches!(message, Message::Request(it) if *it.method() == Method::Ack)));
+    assert!(
+        ladder
+            .received("proxy")
+            .is_some_and(|message| matches!(message, Message::Request(it) if *it.method() == Method::Ack))
+    );
     assert!(ladder.received("proxy").is_none());
     let end = ladder.end_of("alice", call);
-    assert!(matches!(end, CallEnd::NotAuthenticated { reason: ChallengeRefusal::NoCredentials, .. }), "{end:?}");
+    assert!(
+        matches!(end, CallEnd::NotAuthenticated { reason: ChallengeRefusal::NoCredentials, .. }),
+        "{end:?}"
+    );
     ladder.assert_nothing_left();
 }
 

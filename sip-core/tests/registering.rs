@@ -256,9 +256,11 @@ fn failures_wait_longer_and_longer() {
     for _ in 0..8 {
         ladder.pass_seconds(32);
         let wait = ladder.event("phone", |event| match event {
-            Event::RegistrationFailed { reason: RegistrationFailure::Unreachable(EndReason::TimedOut), retry_in, .. } => {
-                Some(*retry_in)
-            }
+            Event::RegistrationFailed {
+                reason: RegistrationFailure::Unreachable(EndReason::TimedOut),
+                retry_in,
+                ..
+            } => Some(*retry_in),
             _ => None,
         });
         ladder.pass(wait);
