@@ -285,8 +285,7 @@ impl Outgoing {
             cx.limit(Limit::Forks);
             return None;
         }
-        let mut dialog =
-            Dialog::of_client(&self.request, response, flow, self.way, common.face.clone()).ok()?;
+        let mut dialog = Dialog::of_client(&self.request, response, flow, self.way).ok()?;
         dialog.way = way(self.way, dialog.has_routes());
         let dialog = cx.dialogs.insert(dialog, Usage::Call(common.handle))?;
         let handle = ForkHandle(u16::try_from(self.forks.len()).unwrap_or(u16::MAX));
