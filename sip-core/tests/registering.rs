@@ -83,9 +83,9 @@ fn several_contacts_a_question_a_removal_and_the_wildcard() {
     let mut ladder = pbx();
     register(&mut ladder, 1, "Contact: <sip:1001@a>, <sip:1001@b>;expires=600");
     let asked = register(&mut ladder, 2, "X: 1");
-    assert_eq!(contacts(&asked), ["<sip:1001@a>;expires=3599", "<sip:1001@b>;expires=599"]);
+    assert_eq!(contacts(&asked), ["<sip:1001@a>;expires=3600", "<sip:1001@b>;expires=600"]);
     let removed = register(&mut ladder, 3, "Contact: <sip:1001@a>\nExpires: 0");
-    assert_eq!(contacts(&removed), ["<sip:1001@b>;expires=599"]);
+    assert_eq!(contacts(&removed), ["<sip:1001@b>;expires=600"]);
     let bad = register(&mut ladder, 4, "Contact: *");
     assert_eq!(bad.status(), StatusCode::BAD_REQUEST);
     let gone = register(&mut ladder, 5, "Contact: *\nExpires: 0");

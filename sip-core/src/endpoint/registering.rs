@@ -265,7 +265,8 @@ fn update<'a>(contact: &NameAddr<'a>) -> ContactUpdate<'a> {
 }
 
 fn contact_text(binding: &Binding, now: Instant) -> String {
-    let seconds = binding.remaining(now).as_secs();
+    // Rounded up: a telephone that asked for 300 s is told 300 though the store took a moment.
+    let seconds = binding.remaining(now).as_millis().div_ceil(1000);
     let quality = match binding.quality {
         1000 => String::new(),
         thousandths => format!(";q=0.{thousandths:03}"),
