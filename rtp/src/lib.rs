@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classify;
+pub mod comfort_noise;
 pub mod error;
 pub mod extension;
 pub mod interval;
@@ -18,6 +19,7 @@ pub mod jitter;
 pub mod latch;
 pub mod packet;
 pub mod quality;
+pub mod redundancy;
 pub mod relay;
 pub mod rtcp;
 pub mod sender;
