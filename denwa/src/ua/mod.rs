@@ -20,7 +20,7 @@ pub use config::{Account, Callers, Server, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 
 use crate::bridge;
-use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews, PortPacket};
+use crate::driver::{Answer, Ask, FromEndpoint, Machine, Output, PortId, PortNews, PortPacket};
 use crate::port_set::PortPool;
 use crate::seed::Generator;
 use crate::{Seed, media};
@@ -116,33 +116,13 @@ impl UserAgent {
     /// Takes what the endpoint tells, until it has no more.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
-            match output {
-                denwa_sip_core::Output::Event(event) => self.on_event(event, now),
+            match output.into() {
+                FromEndpoint::Event(event) => self.on_event(event, now),
                 // Nobody registers here, and nobody is asked for a password.
-                denwa_sip_core::Output::Lookup { id, .. } => {
+                FromEndpoint::Lookup { id, .. } => {
                     self.endpoint.handle_input(Input::Provided { id, provided: Provided::Nothing }, now);
                 }
-                denwa_sip_core::Output::Transmit(transmit) => {
-                    self.outputs.push_back(Output::Transmit(transmit))
-                }
-                denwa_sip_core::Output::OpenStream { stream, protocol, local, remote, server_name } => {
-                    self.outputs.push_back(Output::OpenStream {
-                        stream,
-                        protocol,
-                        local,
-                        remote,
-                        server_name,
-                    });
-                }
-                denwa_sip_core::Output::CloseStream { stream } => {
-                    self.outputs.push_back(Output::CloseStream { stream });
-                }
-                denwa_sip_core::Output::Resolve { id, question } => {
-                    self.outputs.push_back(Output::Resolve { id, question });
-                }
-                denwa_sip_core::Output::Route { id, destination } => {
-                    self.outputs.push_back(Output::Route { id, destination });
-                }
+                FromEndpoint::Driver(output) => self.outputs.push_back(output.widen()),
             }
         }
     }
