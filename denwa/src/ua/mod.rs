@@ -16,6 +16,7 @@ mod following;
 mod placing;
 mod registering;
 
+pub use call::digit_of_info;
 pub use config::{Account, Callers, Server, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 
