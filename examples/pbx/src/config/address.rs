@@ -1,0 +1,294 @@
+//! Addresses as the configuration writes them: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `udp:pbx.example`, `10.0.0.0/8`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The port of SIP over UDP and TCP (RFC 3261 section 19.1.2).
+pub const SIP_PORT: u16 = 5060;
+
+/// How SIP travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// Streams.
+    Tcp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Listen {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// The local address and port; an unspecified address means every one of its family.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.protocol, self.address)
+    }
+}
+
+impl Listen {
+    /// Reads `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT with a numeric address, \
+                                as udp:0.0.0.0:5060 or tcp:[::1]:5060";
+        let (protocol, rest) = split_protocol(text, EXPECTED)?;
+        let address = rest
+            .parse::<SocketAddr>()
+            .map_err(|_| format!("\"{text}\" is not an address to listen on, {EXPECTED}"))?;
+        if address.port() == 0 {
+            return Err(format!("\"{text}\" has port 0, expected a port from 1 to 65535"));
+        }
+        Ok(Self { protocol, address })
+    }
+}
+
+/// A host by address or by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A numeric address.
+    Address(IpAddr),
+    /// A name that DNS knows, in lower case.
+    Name(String),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
+            Self::Address(IpAddr::V4(address)) => write!(formatter, "{address}"),
+            Self::Name(name) => formatter.write_str(name),
+        }
+    }
+}
+
+impl Host {
+    /// Reads a numeric address (IPv6 with or without brackets) or a host name.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Some(bare) = bare {
+            return bare.parse::<Ipv6Addr>().ok().map(|address| Self::Address(IpAddr::V6(address)));
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(Self::Address(address));
+        }
+        is_host_name(text).then(|| Self::Name(text.to_ascii_lowercase()))
+    }
+}
+
+/// A host and a port: a STUN server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.host, self.port)
+    }
+}
+
+impl HostPort {
+    /// Reads `host:port` or `host`, with the port that is meant when none is written.
+    pub(crate) fn parse(text: &str, default_port: u16) -> Option<Self> {
+        if let Some(host) = Host::parse(text) {
+            return Some(Self { host, port: default_port });
+        }
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;
+        // "::1:5060" would be a guess: an IPv6 address with a port wants brackets.
+        let host = Host::parse(host).filter(|_| !host.contains(':') || host.starts_with('['))?;
+        Some(Self { host, port })
+    }
+}
+
+/// Where a neighbour is: `udp:HOST:PORT`, the port 5060 when it is not written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddress {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// The host.
+    pub host: Host,
+    /// The port calls are sent to; on UDP also the port that calls from there must come from.
+    pub port: u16,
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.protocol, self.host, self.port)
+    }
+}
+
+impl PeerAddress {
+    /// Reads `udp:HOST[:PORT]` or `tcp:HOST[:PORT]`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected udp:HOST:PORT or tcp:HOST:PORT, as udp:192.0.2.7:5060, tcp:[2001:db8::7]:5060 or udp:pbx.example";
+        let (protocol, rest) = split_protocol(text, EXPECTED)?;
+        let HostPort { host, port } = HostPort::parse(rest, SIP_PORT)
+            .ok_or_else(|| format!("\"{text}\" is not a neighbour's address, {EXPECTED}"))?;
+        if let Host::Address(address) = &host
+            && (address.is_unspecified() || address.is_multicast())
+        {
+            return Err(format!("\"{text}\" is not the address of one host, {EXPECTED}"));
+        }
+        Ok(Self { protocol, host, port })
+    }
+}
+
+/// A network: an address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Network {
+    /// Whether the address lies in this network. An IPv4 address in IPv6 form counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = mask(u32::MAX.into(), 32, self.bits) as u32;
+                u32::from(network) & mask == u32::from(address) & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = mask(u128::MAX, 128, self.bits);
+                u128::from(network) & mask == u128::from(address) & mask
+            }
+            _ => false,
+        }
+    }
+
+    /// The network's address, host bits zero, and the number of bits that count.
+    pub fn parts(&self) -> (IpAddr, u8) {
+        (self.address, self.bits)
+    }
+
+    /// Reads `ADDRESS/BITS`, or a single address.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected ADDRESS/BITS, as 192.168.0.0/16 or fd00::/8";
+        let wrong = || format!("\"{text}\" is not a network, {EXPECTED}");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address = address.parse::<IpAddr>().map_err(|_| wrong())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            Some(bits) => bits.parse::<u8>().ok().filter(|bits| *bits <= width).ok_or_else(wrong)?,
+            None => width,
+        };
+        let network = Self { address, bits };
+        let first = network.first();
+        if first != address {
+            return Err(format!("\"{text}\" has bits set beyond /{bits}, expected {first}/{bits}"));
+        }
+        Ok(network)
+    }
+
+    fn first(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                IpAddr::V4((u32::from(address) & mask(u32::MAX.into(), 32, self.bits) as u32).into())
+            }
+            IpAddr::V6(address) => IpAddr::V6((u128::from(address) & mask(u128::MAX, 128, self.bits)).into()),
+        }
+    }
+}
+
+/// The leading `bits` of a word `width` bits wide.
+fn mask(all: u128, width: u8, bits: u8) -> u128 {
+    if bits == 0 { 0 } else { all.wrapping_shl(u32::from(width.saturating_sub(bits))) & all }
+}
+
+fn split_protocol<'a>(text: &'a str, expected: &str) -> Result<(Protocol, &'a str), String> {
+    let (protocol, rest) = text.split_once(':').unwrap_or((text, ""));
+    match protocol {
+        "udp" => Ok((Protocol::Udp, rest)),
+        "tcp" => Ok((Protocol::Tcp, rest)),
+        "tls" | "ws" | "wss" => Err(format!("\"{text}\": {protocol} is not built yet, {expected}")),
+        _ => Err(format!("\"{text}\" does not begin with a transport, {expected}")),
+    }
+}
+
+/// RFC 1123 host names: letters, digits and hyphens in labels of 1 to 63, not all digits and dots.
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    text.len() <= 253
+        && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
+        && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses() {
+        assert_eq!(Listen::parse("udp:127.0.0.1:5060").unwrap().to_string(), "udp:127.0.0.1:5060");
+        assert_eq!(Listen::parse("tcp:[::1]:5060").unwrap().to_string(), "tcp:[::1]:5060");
+        for wrong in
+            ["127.0.0.1:5060", "udp:127.0.0.1", "udp:localhost:5060", "udp:1.2.3.4:0", "udp:::1:5060", ""]
+        {
+            assert!(Listen::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Listen::parse("tls:0.0.0.0:5061").unwrap_err().contains("not built yet"));
+    }
+
+    #[test]
+    fn neighbours_may_be_names_and_may_leave_out_the_port() {
+        assert_eq!(PeerAddress::parse("udp:pbx.Example").unwrap().to_string(), "udp:pbx.example:5060");
+        assert_eq!(PeerAddress::parse("tcp:[2001:db8::7]:60").unwrap().to_string(), "tcp:[2001:db8::7]:60");
+        assert_eq!(PeerAddress::parse("udp:2001:db8::7").unwrap().to_string(), "udp:[2001:db8::7]:5060");
+        for wrong in ["udp:", "udp:1.2.3:5060", "udp:a b", "udp:x:0", "udp:x:70000", "udp:0.0.0.0:5060"] {
+            assert!(PeerAddress::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks_hold_their_addresses_and_no_others() {
+        let network = Network::parse("192.168.0.0/16").unwrap();
+        assert!(network.contains("192.168.255.1".parse().unwrap()));
+        assert!(network.contains("::ffff:192.168.1.1".parse().unwrap()));
+        assert!(!network.contains("192.169.0.1".parse().unwrap()));
+        assert!(!network.contains("fd00::1".parse().unwrap()));
+        assert!(Network::parse("0.0.0.0/0").unwrap().contains("203.0.113.1".parse().unwrap()));
+        assert!(Network::parse("fd00::/8").unwrap().contains("fdff::1".parse().unwrap()));
+        assert!(Network::parse("::/0").unwrap().contains("2001:db8::".parse().unwrap()));
+        assert!(Network::parse("10.0.0.1").unwrap().contains("10.0.0.1".parse().unwrap()));
+        assert!(!Network::parse("10.0.0.1").unwrap().contains("10.0.0.2".parse().unwrap()));
+        assert_eq!(
+            Network::parse("192.168.1.7/24").unwrap_err(),
+            "\"192.168.1.7/24\" has bits set beyond /24, expected 192.168.1.0/24"
+        );
+        for wrong in ["10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "x", "fd00::/129", "10.0.0.0/-1"] {
+            assert!(Network::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
