@@ -1,2 +1,8 @@
 //! The front door: media sessions, bridges, evidence, guard, and the tokio drivers.
 #![forbid(unsafe_code)]
+
+pub mod address;
+pub mod port_set;
+mod seed;
+
+pub use seed::Seed;
