@@ -1,4 +1,4 @@
-//! Addresses as the configuration writes them: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `udp:pbx.example`, `10.0.0.0/8`.
+//! Addresses as the configuration writes them: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `udp:pbx.example`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -150,77 +150,6 @@ impl PeerAddress {
     }
 }
 
-/// A network: an address and how many of its leading bits count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.address, self.bits)
-    }
-}
-
-impl Network {
-    /// Whether the address lies in this network. An IPv4 address in IPv6 form counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = mask(u32::MAX.into(), 32, self.bits) as u32;
-                u32::from(network) & mask == u32::from(address) & mask
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = mask(u128::MAX, 128, self.bits);
-                u128::from(network) & mask == u128::from(address) & mask
-            }
-            _ => false,
-        }
-    }
-
-    /// The network's address, host bits zero, and the number of bits that count.
-    pub fn parts(&self) -> (IpAddr, u8) {
-        (self.address, self.bits)
-    }
-
-    /// Reads `ADDRESS/BITS`, or a single address.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected ADDRESS/BITS, as 192.168.0.0/16 or fd00::/8";
-        let wrong = || format!("\"{text}\" is not a network, {EXPECTED}");
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address = address.parse::<IpAddr>().map_err(|_| wrong())?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            Some(bits) => bits.parse::<u8>().ok().filter(|bits| *bits <= width).ok_or_else(wrong)?,
-            None => width,
-        };
-        let network = Self { address, bits };
-        let first = network.first();
-        if first != address {
-            return Err(format!("\"{text}\" has bits set beyond /{bits}, expected {first}/{bits}"));
-        }
-        Ok(network)
-    }
-
-    fn first(&self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(address) => {
-                IpAddr::V4((u32::from(address) & mask(u32::MAX.into(), 32, self.bits) as u32).into())
-            }
-            IpAddr::V6(address) => IpAddr::V6((u128::from(address) & mask(u128::MAX, 128, self.bits)).into()),
-        }
-    }
-}
-
-/// The leading `bits` of a word `width` bits wide.
-fn mask(all: u128, width: u8, bits: u8) -> u128 {
-    if bits == 0 { 0 } else { all.wrapping_shl(u32::from(width.saturating_sub(bits))) & all }
-}
-
 fn split_protocol<'a>(text: &'a str, expected: &str) -> Result<(Protocol, &'a str), String> {
     let (protocol, rest) = text.split_once(':').unwrap_or((text, ""));
     match protocol {
@@ -268,27 +197,6 @@ mod tests {
         assert_eq!(PeerAddress::parse("udp:2001:db8::7").unwrap().to_string(), "udp:[2001:db8::7]:5060");
         for wrong in ["udp:", "udp:1.2.3:5060", "udp:a b", "udp:x:0", "udp:x:70000", "udp:0.0.0.0:5060"] {
             assert!(PeerAddress::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn networks_hold_their_addresses_and_no_others() {
-        let network = Network::parse("192.168.0.0/16").unwrap();
-        assert!(network.contains("192.168.255.1".parse().unwrap()));
-        assert!(network.contains("::ffff:192.168.1.1".parse().unwrap()));
-        assert!(!network.contains("192.169.0.1".parse().unwrap()));
-        assert!(!network.contains("fd00::1".parse().unwrap()));
-        assert!(Network::parse("0.0.0.0/0").unwrap().contains("203.0.113.1".parse().unwrap()));
-        assert!(Network::parse("fd00::/8").unwrap().contains("fdff::1".parse().unwrap()));
-        assert!(Network::parse("::/0").unwrap().contains("2001:db8::".parse().unwrap()));
-        assert!(Network::parse("10.0.0.1").unwrap().contains("10.0.0.1".parse().unwrap()));
-        assert!(!Network::parse("10.0.0.1").unwrap().contains("10.0.0.2".parse().unwrap()));
-        assert_eq!(
-            Network::parse("192.168.1.7/24").unwrap_err(),
-            "\"192.168.1.7/24\" has bits set beyond /24, expected 192.168.1.0/24"
-        );
-        for wrong in ["10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "x", "fd00::/129", "10.0.0.0/-1"] {
-            assert!(Network::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -9,14 +9,15 @@ mod problem;
 mod sections;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
+use denwa::address::Network;
+use denwa::port_set::PortSet;
 use zeroize::Zeroizing;
 
-pub use address::{Host, HostPort, Listen, Network, PeerAddress, Protocol, SIP_PORT};
+pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
 
@@ -77,8 +78,8 @@ pub enum External {
 /// `[media]`: voice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {
-    /// UDP port ranges for RTP and RTCP; nothing outside them is ever used. They do not overlap.
-    pub ports: Vec<RangeInclusive<u16>>,
+    /// UDP ports for RTP and RTCP; nothing outside them is ever used. Enough for one call at least.
+    pub ports: PortSet,
     /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
     pub silence: Duration,
 }
@@ -211,24 +212,13 @@ impl Default for Sip {
 
 impl Default for Networks {
     fn default() -> Self {
-        const LOCAL: [&str; 8] = [
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "169.254.0.0/16",
-            "127.0.0.0/8",
-            "fd00::/8",
-            "fe80::/10",
-            "::1/128",
-        ];
-        let local = LOCAL.iter().filter_map(|text| Network::parse(text).ok()).collect();
-        Self { external: External::Auto, local, stun: None }
+        Self { external: External::Auto, local: Network::PRIVATE.to_vec(), stun: None }
     }
 }
 
 impl Default for Media {
     fn default() -> Self {
-        Self { ports: vec![20000..=20999], silence: Duration::from_secs(30) }
+        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30) }
     }
 }
 

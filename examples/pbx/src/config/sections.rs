@@ -2,13 +2,15 @@
 //! trunk, port ranges that do not overlap.
 
 use std::collections::HashMap;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use denwa::address::{Network, NetworkFault};
+use denwa::port_set::PortSet;
 use toml::de::DeTable;
 
-use super::address::{Host, HostPort, Listen, Network, PeerAddress};
+use super::address::{Host, HostPort, Listen, PeerAddress};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
@@ -151,7 +153,7 @@ fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
         };
     }
     if let Some(texts) = section.texts("local", problems) {
-        networks.local = texts.iter().filter_map(|text| checked(text, Network::parse, problems)).collect();
+        networks.local = texts.iter().filter_map(|text| checked(text, parse_network, problems)).collect();
     }
     if let Some(stun) = section.text("stun", problems)
         && !stun.value.is_empty()
@@ -167,50 +169,42 @@ fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
     networks
 }
 
+fn parse_network(text: &str) -> Result<Network, String> {
+    const EXPECTED: &str = "expected ADDRESS/BITS as 192.168.0.0/16 or fd00::/8";
+    text.parse::<Network>().map_err(|error| match error.fault() {
+        NetworkFault::HostBits(network) => {
+            format!("\"{text}\" has bits set beyond its prefix, expected {network}")
+        }
+        _ => format!("\"{text}\" is not a network, {EXPECTED}"),
+    })
+}
+
 fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
     let mut media = Media::default();
     if let Some(texts) = section.texts("ports", problems) {
-        let span = section.span().clone();
-        media.ports = Vec::new();
-        for text in &texts {
-            let Some(range) = checked(text, port_range, problems) else { continue };
-            let overlapping = media.ports.iter().find(|other| overlap(other, &range));
-            if let Some(other) = overlapping {
-                let message = format!("overlaps \"{}-{}\"", other.start(), other.end());
-                problems.add(&text.span, &text.key, message);
+        let ranges: Vec<_> =
+            texts.iter().filter_map(|text| Some((text, checked(text, port_range, problems)?))).collect();
+        for (index, (text, range)) in ranges.iter().enumerate() {
+            let before = ranges.iter().take(index);
+            if let Some((other, _)) = before.clone().find(|(_, other)| overlap(other, range)) {
+                problems.add(&text.span, &text.key, format!("overlaps \"{}\"", other.value));
             }
-            media.ports.push(range);
         }
-        check_some_ports(&texts, &media.ports, &span, section.key("ports"), problems);
+        let all = ranges.len() == texts.len();
+        media.ports = PortSet::from_ranges(ranges.into_iter().map(|(_, range)| range));
+        // RFC 3550 section 11: an even port for RTP and the odd one above it for RTCP, for each of a call's two sides.
+        if all && media.ports.pairs() < 2 {
+            let span = texts.first().map_or(section.span(), |text| &text.span);
+            let message = "a call needs two pairs of ports, each an even one and the odd one above it; \
+                           expected at least 4 ports, as \"20000-20999\"";
+            problems.add(span, section.key("ports"), message);
+        }
     }
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
     section.finish(problems);
     media
-}
-
-/// A call needs an even port and the odd one above it for each of its two sides (RFC 3550 section 11).
-fn check_some_ports(
-    texts: &[Text],
-    ranges: &[RangeInclusive<u16>],
-    section: &Range<usize>,
-    key: String,
-    problems: &mut Problems,
-) {
-    let pairs: usize = ranges
-        .iter()
-        .map(|range| {
-            let even = u32::from(*range.start()).next_multiple_of(2);
-            (u32::from(*range.end()) + 1).saturating_sub(even) as usize / 2
-        })
-        .sum();
-    if pairs < 2 && ranges.len() == texts.len() {
-        let span = texts.first().map_or(section, |text| &text.span);
-        let message = "a call needs two pairs of ports, each an even one and the odd one above it; \
-                       expected at least 4 ports, as \"20000-20999\"";
-        problems.add(span, key, message);
-    }
 }
 
 fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {

@@ -53,7 +53,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(config.network.external, External::Auto);
     assert_eq!(config.network.local.len(), 3);
     assert_eq!(config.network.stun, None);
-    assert_eq!(config.media.ports, [20000..=20999]);
+    assert_eq!(config.media.ports.to_string(), "20000-20999");
     assert_eq!(config.store, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
     let kitchen = config.extension("1001").unwrap();
     assert_eq!((kitchen.name.as_str(), kitchen.password.reveal()), ("Kitchen", "secret"));
@@ -70,7 +70,6 @@ fn an_empty_file_is_all_defaults() {
     let listen: Vec<String> = config.sip.listen.iter().map(Listen::to_string).collect();
     assert_eq!(listen, ["udp:0.0.0.0:5060", "udp:[::]:5060", "tcp:0.0.0.0:5060", "tcp:[::]:5060"]);
     assert!(config.sip.listen_is_default);
-    assert_eq!(config.network.local.len(), 8, "each default network is one");
 }
 
 #[test]
@@ -208,8 +207,8 @@ fn a_codec_is_one_that_can_be_carried() {
 fn ports_are_ranges_that_do_not_overlap_and_hold_a_call() {
     let text = |ports: &str| format!("[media]\nports = {ports}\n");
     assert_eq!(
-        Config::parse(&text("[\"100-107\", \"200-203\"]")).unwrap().media.ports,
-        [100..=107, 200..=203]
+        Config::parse(&text("[\"100-107\", \"200-203\"]")).unwrap().media.ports.to_string(),
+        "100-107, 200-203"
     );
     assert!(problems(&text("[\"100-107\", \"107-110\"]")).contains("overlaps \"100-107\""));
     assert!(problems(&text("[\"101-104\"]")).contains("a call needs two pairs"));

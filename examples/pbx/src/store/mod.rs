@@ -6,6 +6,7 @@
 
 mod calls;
 mod extensions;
+pub mod password;
 mod registrations;
 mod schema;
 pub mod thread;
