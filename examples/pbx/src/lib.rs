@@ -1,5 +1,7 @@
 //! A telephone exchange: registrar, back-to-back user agent, media relay.
 #![forbid(unsafe_code)]
 
+pub mod commands;
 pub mod config;
+pub mod policy;
 pub mod store;

@@ -15,6 +15,7 @@ const STEPS: [&str; 1] = ["
         realm       TEXT NOT NULL,
         ha1_md5     TEXT NOT NULL,
         ha1_sha256  TEXT NOT NULL,
+        ha1_sha512  TEXT NOT NULL,
         codecs      TEXT NOT NULL,
         made_by     TEXT NOT NULL,
         made_at     INTEGER NOT NULL

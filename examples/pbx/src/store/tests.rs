@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::thread::{StoreAnswer, StoreRequest, StoreThread};
 use super::*;
-use crate::config::Codec;
+use crate::config::{Codec, Secret};
+use denwa_sip_core::auth::algorithm::Hash;
 
 /// A folder that is gone when the test ends.
 struct Folder(PathBuf);
@@ -33,16 +34,16 @@ fn now() -> SystemTime {
 }
 
 fn extension(number: &str) -> StoredExtension {
-    StoredExtension {
-        number: number.into(),
-        name: "Küche".into(),
-        realm: "r".into(),
-        ha1_md5: "m".into(),
-        ha1_sha256: "s".into(),
-        codecs: vec![Codec::Pcmu, Codec::Pcma],
-        made_by: MadeBy::FirstRun,
-        made_at: now(),
-    }
+    let password = Secret::new("secret");
+    StoredExtension::new(number, "Küche", "r", &password, MadeBy::FirstRun, now())
+}
+
+/// What can be compared of it.
+fn seen(extension: &StoredExtension) -> (String, String, String, Vec<String>) {
+    let digests = [Hash::Md5, Hash::Sha256, Hash::Sha512Slash256]
+        .map(|hash| extension.digests.get(hash).unwrap().as_str().to_owned());
+    let StoredExtension { number, name, realm, .. } = extension.clone();
+    (number, name, realm, digests.to_vec())
 }
 
 fn binding(number: &str, contact: &str) -> StoredBinding {
@@ -95,7 +96,13 @@ fn a_second_opening_finds_everything_again() {
 
     let mut store = Store::open(&folder.url()).unwrap();
     assert!(!store.is_new());
-    assert_eq!(store.extensions().unwrap(), [extension("1001"), extension("1002")]);
+    let found = store.extensions().unwrap();
+    assert_eq!(
+        found.iter().map(seen).collect::<Vec<_>>(),
+        ["1001", "1002"].map(|number| seen(&extension(number)))
+    );
+    assert_eq!((found[0].made_by, found[0].made_at), (MadeBy::FirstRun, now()));
+    assert_eq!(found[0].codecs, Codec::ALL);
     assert_eq!(store.registrations(now()).unwrap(), [binding("1001", "sip:a"), binding("1001", "sip:b")]);
     assert_eq!(store.calls(10).unwrap(), [CallRecord { call, ..record() }]);
 }
@@ -119,7 +126,7 @@ fn removing_an_extension_removes_where_it_was_registered() {
     store.put_registrations("1", &[binding("1", "sip:a")]).unwrap();
     assert!(store.remove_extension("1").unwrap());
     assert!(!store.remove_extension("1").unwrap());
-    assert_eq!(store.extension("1").unwrap(), None);
+    assert!(store.extension("1").unwrap().is_none());
     assert_eq!(store.registrations(now()).unwrap(), []);
 }
 
@@ -161,13 +168,14 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     let bindings = vec![binding("1", "sip:a")];
     requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
     requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
-    assert_eq!(answered.recv().unwrap(), StoreAnswer::Registrations { id: 5, outcome: Ok(()) });
+    let StoreAnswer::Registrations { id: 5, outcome: Ok(()) } = answered.recv().unwrap() else { panic!() };
 
     // A command, in another process as it were.
     let mut other = Store::open(&folder.url()).unwrap();
     assert_eq!(other.registrations(now()).unwrap().len(), 1);
     other.put_extensions(&[extension("1")]).unwrap();
-    assert_eq!(answered.recv().unwrap(), StoreAnswer::Extensions(vec![extension("1")]));
+    let StoreAnswer::Extensions(extensions) = answered.recv().unwrap() else { panic!() };
+    assert_eq!(extensions.iter().map(seen).collect::<Vec<_>>(), [seen(&extension("1"))]);
 
     drop(requests);
     drop(thread);

@@ -34,7 +34,7 @@ pub enum StoreRequest {
 }
 
 /// What became of a request, or news from the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreAnswer {
     /// Registrations are on disk, or could not be written for the reason given.
     Registrations {
