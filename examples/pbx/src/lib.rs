@@ -3,5 +3,8 @@
 
 pub mod commands;
 pub mod config;
+pub mod links;
 pub mod policy;
+pub mod route;
+pub mod services;
 pub mod store;

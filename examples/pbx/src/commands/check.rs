@@ -23,7 +23,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
 fn summary(config: &Config) -> String {
     let listen: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
     let services: Vec<String> =
-        config.services.listed().map(|(name, number, _)| format!("{number} {name}")).collect();
+        config.services.listed().map(|(service, number)| format!("{number} {service}")).collect();
     format!(
         "It listens on {}, keeps its store in {}, uses the RTP ports {}, and has {}, {}, {} and {}.",
         listen.join(", "),

@@ -117,7 +117,7 @@ impl Work<'_> {
                 "\"{number}\" is not a number to dial, expected digits, letters and * # + . _ -"
             ));
         }
-        if let Some((service, ..)) = self.config.services.listed().find(|(_, taken, _)| *taken == number) {
+        if let Some((service, _)) = self.config.services.listed().find(|(_, taken)| *taken == number) {
             return Err(format!("{number} is the service {service} already"));
         }
         if self.store.extension(number).map_err(text)?.is_some() {

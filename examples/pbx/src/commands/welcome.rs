@@ -81,8 +81,8 @@ fn numbers(facts: &Facts<'_>, text: &mut String) -> std::fmt::Result {
         (Some(_), _) => writeln!(text, "    {}  another telephone", numbers.join(", "))?,
         _ => writeln!(text, "    no extension yet; `pbx extensions add NUMBER` makes one")?,
     }
-    for (name, number, what) in facts.config.services.listed() {
-        writeln!(text, "    {number:<8}  {name}: {what}")?;
+    for (service, number) in facts.config.services.listed() {
+        writeln!(text, "    {number:<8}  {service}: {}", service.purpose())?;
     }
     for route in &facts.config.routes {
         writeln!(

@@ -17,6 +17,8 @@ use denwa::address::Network;
 use denwa::port_set::PortSet;
 use zeroize::Zeroizing;
 
+use crate::services::Service;
+
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
@@ -286,14 +288,11 @@ impl fmt::Display for StoreUrl {
 }
 
 impl Services {
-    /// Each service that is switched on: its name, its number, and what it does, for people.
-    pub fn listed(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-        [
-            ("milliwatt", &self.milliwatt, "a 1000 Hz tone at 0 dBm0, to set levels by"),
-            ("echo", &self.echo, "sends your own voice back to you"),
-        ]
-        .into_iter()
-        .filter_map(|(name, number, what)| number.as_deref().map(|number| (name, number, what)))
+    /// Each service that is switched on, and its number.
+    pub fn listed(&self) -> impl Iterator<Item = (Service, &str)> {
+        [(Service::Milliwatt, &self.milliwatt), (Service::Echo, &self.echo)]
+            .into_iter()
+            .filter_map(|(service, number)| number.as_deref().map(|number| (service, number)))
     }
 }
 

@@ -103,8 +103,8 @@ impl Directory {
                 extension.realm, config.sip.realm
             ));
         }
-        let service = config.services.listed().find(|(_, service, _)| service == number);
-        if let Some((service, ..)) = service {
+        let service = config.services.listed().find(|(_, taken)| taken == number);
+        if let Some((service, _)) = service {
             self.notices.push(format!(
                 "extension {number} of the store has the number of the service {service}: the service answers; give it \
                  another number under [services] in {file}"
