@@ -8,3 +8,4 @@ pub mod policy;
 pub mod route;
 pub mod services;
 pub mod store;
+pub mod why;
