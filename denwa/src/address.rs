@@ -105,7 +105,9 @@ impl fmt::Display for Because {
             Self::PeerIsLocal => "the peer is in a local network",
             Self::NoExternal => "no external address is known",
             Self::OtherFamily => "the external address is of the other address family",
-            Self::AnotherInterface => "the route leaves by an interface of its own, not through the address translator",
+            Self::AnotherInterface => {
+                "the route leaves by an interface of its own, not through the address translator"
+            }
             Self::BeyondLocal => "the peer is beyond the local networks",
             Self::AsSeenByPeer => "the peer says that he sees us there",
         })
@@ -146,9 +148,9 @@ impl Network {
     /// fewer bits than that.
     pub fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
         let masked = match address {
-            IpAddr::V4(v4) if prefix_length <= 32 => {
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask(u128::from(u32::MAX), 32, prefix_length) as u32))
-            }
+            IpAddr::V4(v4) if prefix_length <= 32 => IpAddr::V4(Ipv4Addr::from_bits(
+                v4.to_bits() & mask(u128::from(u32::MAX), 32, prefix_length) as u32,
+            )),
             IpAddr::V6(v6) if prefix_length <= 128 => {
                 IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask(u128::MAX, 128, prefix_length)))
             }
@@ -316,7 +318,11 @@ mod tests {
         let told = policy().told(ip("198.51.100.7"), ip("192.168.1.2"), Some(ip("203.0.113.9")));
         assert_eq!(told.because, Because::BeyondLocal);
         let stale = policy().told(ip("198.51.100.7"), ip("192.168.1.2"), Some(ip("203.0.113.10")));
-        assert_eq!((stale.address, stale.because), (ip("203.0.113.10"), Because::AsSeenByPeer), "external was stale");
+        assert_eq!(
+            (stale.address, stale.because),
+            (ip("203.0.113.10"), Because::AsSeenByPeer),
+            "external was stale"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod evidence;
+pub mod guard;
 pub mod port_set;
 mod seed;
 

@@ -55,9 +55,14 @@ impl fmt::Display for MapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyBits { offset_bits, psid_bits } => {
-                write!(f, "a PSID of {psid_bits} bits after {offset_bits} offset bits does not fit into a 16-bit port")
+                write!(
+                    f,
+                    "a PSID of {psid_bits} bits after {offset_bits} offset bits does not fit into a 16-bit port"
+                )
             }
-            Self::PsidTooLarge { psid_bits, psid } => write!(f, "PSID {psid} does not fit into {psid_bits} bits"),
+            Self::PsidTooLarge { psid_bits, psid } => {
+                write!(f, "PSID {psid} does not fit into {psid_bits} bits")
+            }
         }
     }
 }

@@ -70,9 +70,10 @@ impl PortSet {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let pieces = self.ranges.iter().flat_map(|mine| {
-            other.ranges.iter().map(move |theirs| {
-                (*mine.start()).max(*theirs.start())..=(*mine.end()).min(*theirs.end())
-            })
+            other
+                .ranges
+                .iter()
+                .map(move |theirs| (*mine.start()).max(*theirs.start())..=(*mine.end()).min(*theirs.end()))
         });
         Self::from_ranges(pieces)
     }
@@ -80,7 +81,10 @@ impl PortSet {
     /// Whether `port` is in the set.
     pub fn contains(&self, port: u16) -> bool {
         let after = self.ranges.partition_point(|range| *range.start() <= port);
-        after.checked_sub(1).and_then(|index| self.ranges.get(index)).is_some_and(|range| range.contains(&port))
+        after
+            .checked_sub(1)
+            .and_then(|index| self.ranges.get(index))
+            .is_some_and(|range| range.contains(&port))
     }
 
     /// How many ports there are, 0 to 65535.
@@ -200,7 +204,10 @@ impl fmt::Display for ParsePortsError {
         let text = &self.text;
         match self.fault {
             PortFault::NotAPort => {
-                write!(f, "`{text}` is not a port: expected a number from 1 to 65535, or two with `-` between")
+                write!(
+                    f,
+                    "`{text}` is not a port: expected a number from 1 to 65535, or two with `-` between"
+                )
             }
             PortFault::Backwards => write!(f, "`{text}` ends before it begins"),
             PortFault::Nothing => write!(f, "`{text}` names no port"),
@@ -255,6 +262,9 @@ mod tests {
     }
 
     fn ranges() -> impl Strategy<Value = Vec<RangeInclusive<u16>>> {
-        proptest::collection::vec((0u16.., 0u16..400).prop_map(|(first, more)| first..=first.saturating_add(more)), 0..6)
+        proptest::collection::vec(
+            (0u16.., 0u16..400).prop_map(|(first, more)| first..=first.saturating_add(more)),
+            0..6,
+        )
     }
 }

@@ -108,7 +108,10 @@ impl PortPool {
 
 impl fmt::Debug for PortPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PortPool").field("set", &self.set).field("in_use", &self.in_use).finish_non_exhaustive()
+        f.debug_struct("PortPool")
+            .field("set", &self.set)
+            .field("in_use", &self.in_use)
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,7 +201,8 @@ mod tests {
 
     #[test]
     fn where_dealing_begins_hangs_on_the_seed() {
-        let starts: BTreeSet<u16> = (0u16..50).map(|start| pool("1-65535", start * 1300).take_pair().unwrap().rtp).collect();
+        let starts: BTreeSet<u16> =
+            (0u16..50).map(|start| pool("1-65535", start * 1300).take_pair().unwrap().rtp).collect();
         assert_eq!(starts.len(), 50);
     }
 

@@ -10,7 +10,11 @@ pub fn path(relative: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    assert!(std::env::var_os("DENWA_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{} is absent", path.display());
+    assert!(
+        std::env::var_os("DENWA_REQUIRE_PEERS").is_none_or(|value| value != "1"),
+        "{} is absent",
+        path.display()
+    );
     println!("skipped: {} is absent", path.display());
     None
 }
