@@ -19,6 +19,8 @@ mod arch;
 pub mod frame;
 #[cfg(feature = "g711")]
 pub mod g711;
+#[cfg(feature = "g722")]
+pub mod g722;
 #[cfg(feature = "g729")]
 pub mod g729;
 #[cfg(feature = "g711")]

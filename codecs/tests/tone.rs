@@ -36,7 +36,7 @@ fn milliwatt_measures_0_dbm0_at_every_rate() {
 fn a_cadence_is_exact_to_the_sample_and_ends() {
     let on = Step { sines: vec![Sine::new(400.0, -10.0)], duration_ms: Some(500) };
     let off = Step { sines: vec![], duration_ms: Some(250) };
-    let tone = Tone { steps: vec![on, off], rounds: Some(2) };
+    let tone = Tone { steps: vec![on, off], rounds: Some(2), repeated_from: 0 };
     let mut generator = Generator::new(&tone, 8_000);
     let mut samples = vec![1; 13_000];
     assert_eq!(generator.generate(&mut samples), 12_000);

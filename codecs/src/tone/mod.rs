@@ -1,7 +1,14 @@
 //! Tones: a sum of sines, switched by a cadence, at any sample rate.
 //!
 //! Phases are 64-bit fractions of a turn, so that no frequency drifts, and restart with each [`Generator`] only.
-//! National tone plans are in `plan`; detectors are elsewhere.
+//! National tone plans are in [`plan`], digits in [`dtmf`], fax and modem tones in [`single`], what is heard while a
+//! call is set up in [`progress`].
+
+mod analysis;
+pub mod dtmf;
+pub mod plan;
+pub mod progress;
+pub mod single;
 
 use alloc::vec::Vec;
 use core::f64::consts::TAU;
@@ -51,19 +58,25 @@ pub struct Tone {
     pub steps: Vec<Step>,
     /// How many rounds; `None` is without end.
     pub rounds: Option<u32>,
+    /// The step with which each round after the first begins; those before it sound once.
+    pub repeated_from: usize,
 }
 
 impl Tone {
     /// Sines without end.
     pub fn steady(sines: &[Sine]) -> Self {
-        Self { steps: [Step { sines: sines.into(), duration_ms: None }].into(), rounds: None }
+        Self {
+            steps: [Step { sines: sines.into(), duration_ms: None }].into(),
+            rounds: None,
+            repeated_from: 0,
+        }
     }
 
     /// Sines for `on_ms`, silence for `off_ms`, over and over.
     pub fn interrupted(sines: &[Sine], on_ms: u32, off_ms: u32) -> Self {
         let on = Step { sines: sines.into(), duration_ms: Some(on_ms) };
         let off = Step { sines: Vec::new(), duration_ms: Some(off_ms) };
-        Self { steps: [on, off].into(), rounds: None }
+        Self { steps: [on, off].into(), rounds: None, repeated_from: 0 }
     }
 
     /// The reference tone of the telephone network: 1000 Hz at 0 dBm0, without end.
@@ -80,6 +93,7 @@ pub struct Generator {
     /// Samples of the current step still to come; `None` is without end.
     left: Option<u64>,
     rounds_left: Option<u32>,
+    repeated_from: usize,
     finished: bool,
 }
 
@@ -108,9 +122,11 @@ impl Generator {
             })
             .collect();
         // A round that takes no time would never give a sample.
-        let empty = steps.iter().all(|step| step.samples == Some(0));
+        let endless = steps.get(tone.repeated_from..).unwrap_or_default();
+        let empty = endless.iter().all(|step| step.samples == Some(0));
         let left = steps.first().and_then(|step| step.samples);
-        Self { finished: empty || tone.rounds == Some(0), steps, step: 0, left, rounds_left: tone.rounds }
+        let finished = empty || tone.rounds == Some(0);
+        Self { finished, step: 0, left, rounds_left: tone.rounds, repeated_from: tone.repeated_from, steps }
     }
 
     /// Fills the beginning of `samples` and returns how many were written: fewer than asked for only at the tone's end.
@@ -144,7 +160,7 @@ impl Generator {
     fn advance(&mut self) {
         self.step += 1;
         if self.step >= self.steps.len() {
-            self.step = 0;
+            self.step = self.repeated_from;
             if let Some(rounds) = &mut self.rounds_left {
                 *rounds -= 1;
                 self.finished = *rounds == 0;

@@ -26,3 +26,12 @@ pub fn samples(file: &Path) -> Vec<i16> {
     let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
+
+/// Where two sequences part, and what each has there; a difference in length counts.
+pub fn first_difference<T: Copy + PartialEq>(
+    ours: &[T],
+    theirs: &[T],
+) -> Option<(usize, Option<T>, Option<T>)> {
+    let at = (0..ours.len().max(theirs.len())).find(|at| ours.get(*at) != theirs.get(*at))?;
+    Some((at, ours.get(at).copied(), theirs.get(at).copied()))
+}
