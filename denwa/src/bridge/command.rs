@@ -40,7 +40,7 @@ pub enum Command {
     SendDigits {
         /// Which leg.
         leg: LegId,
-        /// `0`–`9`, `*`, `#`, `A`–`D`; `,` is a pause of half a second.
+        /// `0`–`9`, `*`, `#`, `A`–`D`, at most 64 that wait.
         digits: String,
     },
     /// Says good-bye (RTCP BYE) and closes the sockets. Answered by [`Event::Closed`].
@@ -287,6 +287,8 @@ pub enum Misuse {
     NoEvents,
     /// A character that is no key.
     NotADigit(char),
+    /// More digits than may wait.
+    TooManyDigits,
     /// As many legs as the configuration allows are open.
     TooManyLegs,
     /// Payload types above 127, or more than 128 of them.
@@ -301,6 +303,7 @@ impl fmt::Display for Misuse {
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
             Self::NoEvents => f.write_str("no telephone event was agreed on"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
+            Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
             Self::TooManyLegs => f.write_str("as many legs as allowed are open"),
             Self::BadFormats => f.write_str("payload types go from 0 to 127"),
         }

@@ -1,5 +1,6 @@
 //! One leg: its sockets' names, what was agreed with its peer, its RTP session, and what it is joined to.
 
+use super::digits::{Dialler, Listener};
 use super::plan::Plan;
 use super::tone::Player;
 use super::{Connection, Event, LegId, LegReport, LegSpec, Misuse};
@@ -22,6 +23,8 @@ pub(super) struct Leg {
     /// From this leg to what it is joined to.
     pub(super) plan: Plan,
     pub(super) player: Option<Player>,
+    pub(super) dialler: Option<Dialler>,
+    pub(super) listener: Option<Listener>,
     /// Feeds made here so far: each has a time line of its own.
     pub(super) feeds: u32,
     pub(super) first_from: Option<SocketAddr>,
@@ -42,6 +45,8 @@ impl Leg {
             joined: Connection::Nothing,
             plan: Plan::nothing(),
             player: None,
+            dialler: None,
+            listener: None,
             feeds: 0,
             first_from: None,
             refusal_told: false,
@@ -62,7 +67,8 @@ impl Leg {
     ) -> Result<(), Misuse> {
         let formats = parameters.session_formats();
         let numbers = parameters.send.iter().map(|format| format.payload_type);
-        let events = parameters.send_events.iter().chain(&parameters.receive_events).map(|event| event.payload_type);
+        let events =
+            parameters.send_events.iter().chain(&parameters.receive_events).map(|event| event.payload_type);
         let received = parameters.receive.iter().map(|format| format.payload_type);
         if numbers.chain(events).chain(received).any(|number| number > 127) || formats.len() > 128 {
             return Err(Misuse::BadFormats);
@@ -91,6 +97,9 @@ impl Leg {
             }
             session.expect_media(parameters.receives, now);
         }
+        if self.listener.is_none() {
+            self.listener = Listener::new(&parameters);
+        }
         self.parameters = Some(parameters);
         Ok(())
     }
@@ -105,19 +114,47 @@ impl Leg {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(Session::poll_timeout);
-        let player = self.player.as_ref().map(|player| player.due);
-        session.into_iter().chain(player).min()
+        let listener = self.listener.as_ref().and_then(Listener::poll_timeout);
+        [session, listener, self.frame_due()].into_iter().flatten().min()
     }
 
-    pub(super) fn report(&self) -> LegReport {
+    /// When the next packet that is made here belongs on the wire.
+    pub(super) fn frame_due(&self) -> Option<Instant> {
+        let player = self.player.as_ref().map(|player| player.due);
+        let dialler = self.dialler.as_ref().map(|dialler| dialler.due);
+        player.into_iter().chain(dialler).min()
+    }
+
+    /// Makes the packet that is due. Keys go before whatever else is played.
+    pub(super) fn play(&mut self, buffer: &mut [u8], now: Instant) -> Option<session::Outgoing> {
+        let session = self.session.as_mut()?;
+        let mut made = None;
+        if let Some(dialler) = self.dialler.as_mut().filter(|dialler| dialler.due <= now) {
+            made = dialler.play(session, buffer, now);
+            if dialler.is_idle() {
+                self.dialler = None;
+            }
+        }
+        if let Some(player) = self.player.as_mut().filter(|player| player.due <= now) {
+            if self.dialler.is_none() && made.is_none() {
+                made = Some(player.play(session, buffer, now));
+            } else {
+                player.skip(now);
+            }
+        }
+        made?.ok()
+    }
+
+    pub(super) fn report(&self, now: Instant) -> LegReport {
         let mut report = LegReport::default();
         if let Some(parameters) = &self.parameters {
             report.codec = parameters.codec();
         }
         let Some(session) = &self.session else { return report };
-        let source = session.active_source();
-        let remote = session.remote_report();
+        let quality = session.quality(None, now);
         let counters = session.counters();
+        let remote = session.remote_report();
+        report.mos = quality.received.mos.map(|mos| mos as f32);
         report.counters = StreamCounters {
             destination: session.destination(),
             source: self.first_from.and(session.destination()),
@@ -126,9 +163,9 @@ impl Leg {
             lost: session.sources().map(|source| u64::try_from(source.lost()).unwrap_or(0)).sum(),
             refused: counters.refused,
             unreachable: self.undeliverable,
-            jitter: source.map(denwa_rtp::source::Source::jitter).unwrap_or_default(),
+            jitter: quality.received.jitter,
             peer_lost: remote.map(|report| f32::from(report.block.fraction_lost) / 256.0),
-            round_trip: remote.and_then(|report| report.round_trip),
+            round_trip: quality.round_trip,
         };
         report
     }
@@ -141,11 +178,12 @@ impl Leg {
                 Some(Event::SourceMoved { leg, from, to: learned.to })
             }
             session::Event::MediaStopped { last_at } => {
-                let lasted = last_at.map_or(self.spec.silence_after, |last| now.saturating_duration_since(last));
+                let lasted =
+                    last_at.map_or(self.spec.silence_after, |last| now.saturating_duration_since(last));
                 Some(Event::Silent { leg, lasted })
             }
             session::Event::MediaResumed { after } => Some(Event::Resumed { leg, after }),
-            session::Event::ReportReceived { .. } => Some(Event::Report { leg, report: self.report() }),
+            session::Event::ReportReceived { .. } => Some(Event::Report { leg, report: self.report(now) }),
             session::Event::Unreachable { destination } => {
                 self.undeliverable = self.undeliverable.saturating_add(1);
                 let news = self.undeliverable_told != Some(destination);

@@ -10,6 +10,7 @@
 //! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
 
 mod command;
+mod digits;
 mod leg;
 mod plan;
 mod tone;
@@ -18,12 +19,15 @@ pub use command::{Command, Connection, Event, LegId, LegReport, LegSpec, Misuse,
 pub use denwa_rtp::session::{DropReason, Path};
 
 use crate::Seed;
+use crate::media::StreamParameters;
 use crate::seed::Generator;
 use bytes::Bytes;
 use denwa_rtp::latch;
 use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{self, Content, NotSent};
+use denwa_rtp::telephone_event::Heard;
 use denwa_rtp::wallclock::WallClock;
+use digits::Dialler;
 use foldhash::fast::FixedState;
 use leg::Leg;
 use plan::Plan;
@@ -220,7 +224,7 @@ impl MediaBridge {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
             Command::Connect { leg, to } => self.connect(leg, to, now),
-            Command::SendDigits { leg, digits } => self.send_digits(leg, &digits),
+            Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
             Command::Close { leg } => self.close(leg, now),
         }
     }
@@ -286,6 +290,22 @@ impl MediaBridge {
         if !media.active {
             return Action::Dropped(Dropped::NotActive);
         }
+        if media.format.content == Content::TelephoneEvent
+            && let Some(listener) = &mut from.listener
+        {
+            let packet = media.packet;
+            let heard = Heard {
+                sequence: packet.sequence(),
+                timestamp: packet.timestamp(),
+                marker: packet.marker(),
+                payload: packet.payload(),
+            };
+            listener.receive(heard, now);
+            // Its patience may end before anything else is due.
+            if let Some(old) = from.deadline.take() {
+                self.deadlines.remove(&(old, leg));
+            }
+        }
         let (length, payload_type) = (media.length, media.packet.payload_type());
         let end = length.saturating_sub(usize::from(media.packet.padding()));
         let payload = end.saturating_sub(media.packet.payload().len())..end;
@@ -321,13 +341,18 @@ impl MediaBridge {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
             };
+            if to.dialler.is_some() {
+                return Action::Consumed;
+            }
             let also = to.also();
             let Some(session) = &mut to.session else { return Action::Dropped(Dropped::NotAgreed) };
             (session.forward(buffer, length, &from.plan.map, now), also)
         };
         match sent {
             Ok(sent) => match buffer.get(..sent.length) {
-                Some(bytes) => Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes }),
+                Some(bytes) => {
+                    Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
+                }
                 None => Action::Dropped(Dropped::UnknownLeg),
             },
             Err(NotSent::NotRelayed(_)) => Action::Consumed,
@@ -359,7 +384,10 @@ impl MediaBridge {
             if let Some(session) = &mut entry.session {
                 session.handle_timeout(now);
             }
-            if entry.player.as_ref().is_some_and(|player| player.due <= now) {
+            if let Some(listener) = &mut entry.listener {
+                listener.handle_timeout(now);
+            }
+            if entry.frame_due().is_some_and(|due| due <= now) {
                 // Its place in the order comes back when the packet has been made.
                 self.owed.push_back(leg);
                 self.drain_outputs(leg, now);
@@ -375,12 +403,8 @@ impl MediaBridge {
         let now = self.advance(now);
         while let Some(leg) = self.owed.pop_front() {
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
-            let (also, mut sent) = (entry.also(), None);
-            if let (Some(player), Some(session)) = (&mut entry.player, &mut entry.session)
-                && player.due <= now
-            {
-                sent = player.play(session, buffer, now).ok();
-            }
+            let also = entry.also();
+            let sent = entry.play(buffer, now);
             self.drain(leg, now);
             if let Some(sent) = sent {
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
@@ -406,7 +430,7 @@ impl MediaBridge {
 
     /// The figures of a leg now.
     pub fn report(&self, leg: LegId) -> Option<LegReport> {
-        self.legs.get(&leg).map(Leg::report)
+        self.legs.get(&leg).map(|entry| entry.report(self.latest))
     }
 
     fn open(&mut self, leg: LegId, spec: LegSpec) -> Result<(), Misuse> {
@@ -422,12 +446,7 @@ impl MediaBridge {
         Ok(())
     }
 
-    fn configure(
-        &mut self,
-        leg: LegId,
-        parameters: crate::media::StreamParameters,
-        now: Instant,
-    ) -> Result<(), Misuse> {
+    fn configure(&mut self, leg: LegId, parameters: StreamParameters, now: Instant) -> Result<(), Misuse> {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.configure(parameters, &self.config.latch, self.config.wall_clock, seed, now)?;
@@ -514,13 +533,22 @@ impl MediaBridge {
         self.rearm(leg);
     }
 
-    fn send_digits(&mut self, leg: LegId, digits: &str) -> Result<(), Misuse> {
+    fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        if let Some(other) = digits.chars().find(|digit| !matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
-            return Err(Misuse::NotADigit(other));
+        let parameters = entry.parameters.as_ref().ok_or(Misuse::NoEvents)?;
+        let mut dialler = match entry.dialler.take() {
+            Some(dialler) => dialler,
+            None => {
+                entry.feeds = entry.feeds.wrapping_add(1);
+                Dialler::new(parameters, entry.feeds, now).ok_or(Misuse::NoEvents)?
+            }
+        };
+        let pressed = dialler.press(digits);
+        if !dialler.is_idle() {
+            entry.dialler = Some(dialler);
         }
-        let able = entry.parameters.as_ref().is_some_and(|parameters| !parameters.send_events.is_empty());
-        if able { Ok(()) } else { Err(Misuse::NoEvents) }
+        self.rearm(leg);
+        pressed
     }
 
     fn close(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
@@ -528,7 +556,7 @@ impl MediaBridge {
         if let Some(session) = &mut entry.session {
             session.leave(None, now);
         }
-        let report = entry.report();
+        let report = entry.report(now);
         self.drain(leg, now);
         self.part(leg, now);
         self.forget(leg);
@@ -582,6 +610,10 @@ impl MediaBridge {
                     self.outputs.extend(event.map(Output::Event));
                 }
             }
+        }
+        while let Some(event) = entry.listener.as_mut().and_then(|listener| listener.poll(leg)) {
+            any = true;
+            self.outputs.push_back(Output::Event(event));
         }
         any
     }

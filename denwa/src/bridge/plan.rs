@@ -34,7 +34,8 @@ impl Plan {
             plan.carry(format, &to.send);
         }
         for event in &from.receive_events {
-            if let Some(same) = to.send_events.iter().find(|other| other.clock_rate_hz == event.clock_rate_hz) {
+            if let Some(same) = to.send_events.iter().find(|other| other.clock_rate_hz == event.clock_rate_hz)
+            {
                 // Numbers above 127 were refused when the leg was configured.
                 let _ = plan.map.carry(event.payload_type, same.payload_type);
             }
@@ -67,7 +68,9 @@ impl Plan {
         if self.conversions.is_empty() {
             return;
         }
-        let Some((_, companded)) = self.conversions.iter().find(|(from, _)| *from == payload_type) else { return };
+        let Some((_, companded)) = self.conversions.iter().find(|(from, _)| *from == payload_type) else {
+            return;
+        };
         companded.convert(payload);
     }
 }
@@ -125,7 +128,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_converted_is_named() {
-        let plan = Plan::between(&leg(&[PayloadFormat::new(18, "G729", 8000)]), &leg(&[PayloadFormat::pcma()]));
+        let plan =
+            Plan::between(&leg(&[PayloadFormat::new(18, "G729", 8000)]), &leg(&[PayloadFormat::pcma()]));
         assert_eq!(plan.map.get(18), None);
         assert_eq!(plan.missing, Some(("G729/8000".into(), "PCMA/8000".into())));
     }

@@ -27,7 +27,12 @@ pub(super) struct Player {
 impl Player {
     /// Plays `source` as `parameters` want it, from now on. `None` when the source makes no sound of its own, when we may
     /// not send, or when there is no encoder for what was agreed.
-    pub(super) fn new(source: &Source, parameters: &StreamParameters, feed: u32, now: Instant) -> Option<Self> {
+    pub(super) fn new(
+        source: &Source,
+        parameters: &StreamParameters,
+        feed: u32,
+        now: Instant,
+    ) -> Option<Self> {
         let tone = match source {
             Source::Echo => return None,
             Source::Tone { frequency_hz, level_dbm0 } => {
@@ -54,8 +59,10 @@ impl Player {
             generator: tone.map(|tone| Generator::new(&tone, entry.sample_rate_hz)),
             payload_type: format.payload_type,
             feed,
-            ticks: u32::try_from(u64::from(samples) * u64::from(entry.clock_rate_hz) / u64::from(entry.sample_rate_hz))
-                .unwrap_or(0),
+            ticks: u32::try_from(
+                u64::from(samples) * u64::from(entry.clock_rate_hz) / u64::from(entry.sample_rate_hz),
+            )
+            .unwrap_or(0),
             timestamp: 0,
             packet_time,
             samples: vec![0; samples as usize],
@@ -65,8 +72,13 @@ impl Player {
         })
     }
 
-    /// Makes the packet that is due and puts the next one in its place: on the beat, or from now on when the beat was missed.
-    pub(super) fn play(&mut self, session: &mut Session, buffer: &mut [u8], now: Instant) -> Result<Outgoing, NotSent> {
+    /// Makes the packet that is due.
+    pub(super) fn play(
+        &mut self,
+        session: &mut Session,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Result<Outgoing, NotSent> {
         if let Some(generator) = &mut self.generator {
             generator.generate(&mut self.samples);
         }
@@ -79,20 +91,25 @@ impl Player {
             payload: self.payload.get(..length).unwrap_or(&[]),
         };
         let sent = session.send(frame, buffer, now);
-        let on_the_beat = self.due + self.packet_time;
-        let missed = now.saturating_duration_since(on_the_beat);
-        let skipped = u32::try_from(missed.as_nanos() / self.packet_time.as_nanos().max(1)).unwrap_or(u32::MAX);
-        self.due = on_the_beat + self.packet_time.saturating_mul(skipped);
-        if self.due <= now {
-            self.due = now + self.packet_time;
-        }
-        self.timestamp = self.timestamp.wrapping_add(self.ticks.wrapping_mul(skipped.wrapping_add(1)));
+        self.skip(now);
         sent
+    }
+
+    /// Lets a packet's time pass: the next one is due on the first beat after now.
+    pub(super) fn skip(&mut self, now: Instant) {
+        let late = now.saturating_duration_since(self.due);
+        let missed = u32::try_from(late.as_nanos() / self.packet_time.as_nanos().max(1)).unwrap_or(u32::MAX);
+        let beats = missed.saturating_add(1);
+        self.due += self.packet_time.saturating_mul(beats);
+        self.timestamp = self.timestamp.wrapping_add(self.ticks.wrapping_mul(beats));
     }
 }
 
 impl std::fmt::Debug for Player {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Player").field("payload_type", &self.payload_type).field("due", &self.due).finish_non_exhaustive()
+        f.debug_struct("Player")
+            .field("payload_type", &self.payload_type)
+            .field("due", &self.due)
+            .finish_non_exhaustive()
     }
 }

@@ -119,7 +119,11 @@ impl StreamParameters {
         let media = self.receive.iter().map(|format| Format {
             payload_type: format.payload_type,
             clock_rate_hz: format.clock_rate_hz,
-            content: if format.name.eq_ignore_ascii_case("CN") { Content::ComfortNoise } else { Content::Media },
+            content: if format.name.eq_ignore_ascii_case("CN") {
+                Content::ComfortNoise
+            } else {
+                Content::Media
+            },
         });
         let events = self.receive_events.iter().map(|event| Format {
             payload_type: event.payload_type,

@@ -22,7 +22,7 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
         media::judge(&digest, &mut found);
     }
     // Stable: causes of one confidence stay in the order in which they were judged.
-    found.sort_by(|a, b| b.confidence.cmp(&a.confidence));
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.confidence));
     found
 }
 
