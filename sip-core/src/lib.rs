@@ -13,13 +13,24 @@
 
 pub mod auth;
 pub mod call;
+pub mod command;
+pub mod dialog;
+pub mod endpoint;
 pub mod error;
+pub mod event;
+pub mod handle;
 pub mod header;
 pub mod io;
 pub mod limits;
 pub mod lookup;
 pub mod message;
 pub mod registrar;
+pub mod registration;
+pub mod transaction;
+
+mod arena;
+mod context;
+mod deadline;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;

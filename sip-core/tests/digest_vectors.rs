@@ -13,12 +13,17 @@ mod shared;
 #[test]
 fn every_vector_is_met() {
     let Some(folder) = shared::folder("vectors/digest") else { return };
-    let index: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("index.json")).unwrap()).unwrap();
     let mut met = 0;
     for vector in index["vectors"].as_array().unwrap() {
         let text = |name: &str| vector[name].as_str().unwrap_or_default();
         let Some(algorithm) = Algorithm::from_token(text("algorithm")) else {
-            assert_eq!(text("id"), "rfc7616-3.9.2-as-printed", "only the misprint has an algorithm of its own");
+            assert_eq!(
+                text("id"),
+                "rfc7616-3.9.2-as-printed",
+                "only the misprint has an algorithm of its own"
+            );
             continue;
         };
         let protection = match text("qop") {

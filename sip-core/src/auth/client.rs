@@ -130,7 +130,10 @@ impl ClientAuth {
                 .and_then(|value| value.get("nonce"));
             match self.take(&challenge, &realm, sent_nonce, proxy, credentials) {
                 Ok(()) => taken.push(realm.into_owned()),
-                Err(why) if refusal == ChallengeRefusal::NoChallenge || why == ChallengeRefusal::AlreadyRefused => {
+                Err(why)
+                    if refusal == ChallengeRefusal::NoChallenge
+                        || why == ChallengeRefusal::AlreadyRefused =>
+                {
                     refusal = why;
                 }
                 Err(_) => {}
@@ -153,7 +156,8 @@ impl ClientAuth {
             .or_else(|| credentials.iter().find(|own| own.realm.is_none()))
             .ok_or(ChallengeRefusal::NoCredentials)?;
         let named = challenge.get("algorithm");
-        let algorithm = Algorithm::from_token(named.unwrap_or("MD5")).ok_or(ChallengeRefusal::NotSupported)?;
+        let algorithm =
+            Algorithm::from_token(named.unwrap_or("MD5")).ok_or(ChallengeRefusal::NotSupported)?;
         let protection = match challenge.get("qop") {
             None => Protection::Legacy,
             Some(options) => {
@@ -210,8 +214,15 @@ impl ClientAuth {
     }
 
     /// The credentials header values for a request: whether for a proxy, and the value.
-    pub fn authorize(&mut self, subject: Subject<'_>, mut client_nonce: impl FnMut() -> String) -> Vec<(bool, String)> {
-        self.sessions.iter_mut().map(|session| (session.proxy, session.authorize(subject, client_nonce()))).collect()
+    pub fn authorize(
+        &mut self,
+        subject: Subject<'_>,
+        mut client_nonce: impl FnMut() -> String,
+    ) -> Vec<(bool, String)> {
+        self.sessions
+            .iter_mut()
+            .map(|session| (session.proxy, session.authorize(subject, client_nonce())))
+            .collect()
     }
 
     /// Takes in `Authentication-Info` of a 2xx: `nextnonce` is used from now on. `false` when there is an `rspauth`

@@ -72,7 +72,9 @@ impl NonceMint {
     #[must_use]
     pub fn judge(&self, nonce: &str, realm: &str, now: Instant) -> NonceVerdict {
         let Some(raw) = decode(nonce) else { return NonceVerdict::Foreign };
-        let Some((clear, seal)) = raw.split_first_chunk::<SEALED_LENGTH>() else { return NonceVerdict::Foreign };
+        let Some((clear, seal)) = raw.split_first_chunk::<SEALED_LENGTH>() else {
+            return NonceVerdict::Foreign;
+        };
         if !bool::from(self.seal(clear, realm).ct_eq(seal)) {
             return NonceVerdict::Foreign;
         }
@@ -80,7 +82,11 @@ impl NonceMint {
         let Some(number) = number.first_chunk::<8>() else { return NonceVerdict::Foreign };
         let id = NonceId { issued_at_ms: u64::from_be_bytes(*time), number: u64::from_be_bytes(*number) };
         let age = self.milliseconds(now).saturating_sub(id.issued_at_ms);
-        if u128::from(age) > self.lifetime.as_millis() { NonceVerdict::Expired } else { NonceVerdict::Fresh(id) }
+        if u128::from(age) > self.lifetime.as_millis() {
+            NonceVerdict::Expired
+        } else {
+            NonceVerdict::Fresh(id)
+        }
     }
 
     fn seal(&self, clear: &[u8; SEALED_LENGTH], realm: &str) -> [u8; SEALED_LENGTH] {

@@ -126,7 +126,11 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['"', '\\']) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().flat_map(|it| matches!(it, '"' | '\\').then_some('\\').into_iter().chain([it])).collect())
+    Cow::Owned(
+        text.chars()
+            .flat_map(|it| matches!(it, '"' | '\\').then_some('\\').into_iter().chain([it]))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ impl Ha1Set {
     pub fn of_password(username: &str, realm: &str, password: &str) -> Self {
         let mut set = Self::default();
         for hash in [Hash::Md5, Hash::Sha256, Hash::Sha512Slash256] {
-            set.insert(hash, hash.colon_joined(&[username.as_bytes(), realm.as_bytes(), password.as_bytes()]));
+            set.insert(
+                hash,
+                hash.colon_joined(&[username.as_bytes(), realm.as_bytes(), password.as_bytes()]),
+            );
         }
         set
     }

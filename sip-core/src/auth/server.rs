@@ -192,16 +192,21 @@ impl Authenticator {
         values: impl Iterator<Item = &'a str>,
         now: Instant,
     ) -> Examined<'a> {
-        let mine = values
-            .map(AuthValue::with_scheme)
-            .find(|value| value.is_digest() && value.get("realm").is_some_and(|it| unescape(it) == policy.realm));
+        let mine = values.map(AuthValue::with_scheme).find(|value| {
+            value.is_digest() && value.get("realm").is_some_and(|it| unescape(it) == policy.realm)
+        });
         match mine {
             Some(value) => self.examine_value(policy, &value, now),
             None => Examined::None,
         }
     }
 
-    fn examine_value<'a>(&self, policy: &ChallengePolicy, value: &AuthValue<'a>, now: Instant) -> Examined<'a> {
+    fn examine_value<'a>(
+        &self,
+        policy: &ChallengePolicy,
+        value: &AuthValue<'a>,
+        now: Instant,
+    ) -> Examined<'a> {
         let name = value.get("username").unwrap_or_default();
         let Some(response) = value.get("response") else { return Examined::Unfit("response", name) };
         let Some(uri) = value.get("uri") else { return Examined::Unfit("uri", name) };

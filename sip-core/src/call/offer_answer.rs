@@ -169,6 +169,11 @@ impl OfferAnswer {
             .is_some_and(|invite| invite.from == Side::Remote && !invite.carried_offer && !invite.described)
     }
 
+    /// A peer who sent his answer in an unreliable provisional response and left it out of the 2xx meant that one.
+    pub fn take_preview(&mut self) {
+        self.established = true;
+    }
+
     /// An INVITE, first or later.
     pub fn invite(&mut self, from: Side, body: bool) -> Result<Meaning, Conflict> {
         if let Some(invite) = &self.invite {
@@ -203,7 +208,11 @@ impl OfferAnswer {
         let invite = self.invite_of(from.opposite())?;
         let first_word = !invite.described;
         if !body {
-            return if invite.carried_offer || !first_word { Ok(Meaning::Nothing) } else { Err(Conflict::OfferDue) };
+            return if invite.carried_offer || !first_word {
+                Ok(Meaning::Nothing)
+            } else {
+                Err(Conflict::OfferDue)
+            };
         }
         if !first_word {
             return Ok(Meaning::Ignored);

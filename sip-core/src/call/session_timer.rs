@@ -145,7 +145,12 @@ pub fn request(
         }),
     };
     let minimum = largest_minimum.or((policy.shortest() > SHORTEST_INTERVAL).then(|| policy.shortest()));
-    Requested { supported: true, interval: interval.map(|it| it.max(minimum.unwrap_or(floor))), refresher, minimum }
+    Requested {
+        supported: true,
+        interval: interval.map(|it| it.max(minimum.unwrap_or(floor))),
+        refresher,
+        minimum,
+    }
 }
 
 /// The client side: what holds after a 2xx (RFC 4028 §7.2). `answered` is its `Session-Expires` and `refresher`.
@@ -207,7 +212,12 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn asks(supported: bool, interval: Option<u64>, refresher: Option<Refresher>, minimum: Option<u64>) -> Requested {
+    fn asks(
+        supported: bool,
+        interval: Option<u64>,
+        refresher: Option<Refresher>,
+        minimum: Option<u64>,
+    ) -> Requested {
         Requested { supported, interval: interval.map(seconds), refresher, minimum: minimum.map(seconds) }
     }
 
@@ -215,10 +225,11 @@ mod tests {
     #[test]
     fn table_2_the_refresher_in_the_response() {
         let policy = SessionTimerPolicy::default();
-        let refresher = |supported, refresher| match answer(&policy, &asks(supported, Some(1800), refresher, None)) {
-            Answered::Timer { refresher, require, .. } => (refresher, require),
-            other => panic!("{other:?}"),
-        };
+        let refresher =
+            |supported, refresher| match answer(&policy, &asks(supported, Some(1800), refresher, None)) {
+                Answered::Timer { refresher, require, .. } => (refresher, require),
+                other => panic!("{other:?}"),
+            };
         assert_eq!(refresher(false, None), (Refresher::Uas, false));
         assert_eq!(refresher(true, Some(Refresher::Uac)), (Refresher::Uac, true));
         assert_eq!(refresher(true, Some(Refresher::Uas)), (Refresher::Uas, false));
@@ -229,7 +240,9 @@ mod tests {
     fn section_9_too_short_is_refused_only_to_who_understands() {
         let policy = SessionTimerPolicy { minimum: seconds(300), ..SessionTimerPolicy::default() };
         assert_eq!(answer(&policy, &asks(true, Some(120), None, None)), Answered::TooSmall(seconds(300)));
-        let Answered::Timer { interval, .. } = answer(&policy, &asks(false, Some(120), None, None)) else { panic!() };
+        let Answered::Timer { interval, .. } = answer(&policy, &asks(false, Some(120), None, None)) else {
+            panic!()
+        };
         assert_eq!(interval, seconds(120));
     }
 
@@ -262,7 +275,8 @@ mod tests {
     #[test]
     fn section_7_4_the_next_request_keeps_roles_and_the_largest_minimum() {
         let now = Instant::now();
-        let timer = conclude(&asks(true, Some(1800), None, None), Some((seconds(200), Some(Refresher::Uas))), now);
+        let timer =
+            conclude(&asks(true, Some(1800), None, None), Some((seconds(200), Some(Refresher::Uas))), now);
         let timer = timer.unwrap();
         assert_eq!(timer.due_at(), now + seconds(200 - 32));
         let next = request(&SessionTimerPolicy::default(), Some(seconds(400)), Some(&timer));

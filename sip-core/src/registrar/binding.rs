@@ -226,7 +226,12 @@ fn granted(wished: Option<u32>, policy: &ExpiryPolicy) -> Result<Option<Duration
     Ok(Some(wished.min(policy.maximum.max(policy.minimum))))
 }
 
-fn bind(contact: &ContactUpdate<'_>, registration: &Registration<'_>, expires_in: Duration, now: Instant) -> Binding {
+fn bind(
+    contact: &ContactUpdate<'_>,
+    registration: &Registration<'_>,
+    expires_in: Duration,
+    now: Instant,
+) -> Binding {
     Binding {
         contact: contact.uri.to_owned(),
         parameters: contact.parameters.as_str().into(),

@@ -49,7 +49,8 @@ const POLICY: ExpiryPolicy = ExpiryPolicy {
 #[test]
 fn two_telephones_are_held_and_one_is_refreshed() {
     let now = Instant::now();
-    let first = register("a", 1, vec![contact("sip:1001@192.0.2.5", None), contact("sip:1001@192.0.2.6", Some(90))]);
+    let first =
+        register("a", 1, vec![contact("sip:1001@192.0.2.5", None), contact("sip:1001@192.0.2.6", Some(90))]);
     let held = apply(&[], &first, &POLICY, now).unwrap().bindings;
     assert_eq!(uris(&held), ["sip:1001@192.0.2.5", "sip:1001@192.0.2.6"]);
     assert_eq!(held[0].remaining(now), Duration::from_secs(300));
@@ -108,7 +109,8 @@ fn the_same_call_out_of_order_is_refused_another_call_is_not() {
 #[test]
 fn expired_bindings_count_for_nothing() {
     let now = Instant::now();
-    let held = apply(&[], &register("a", 5, vec![contact("sip:1@h", Some(60))]), &POLICY, now).unwrap().bindings;
+    let held =
+        apply(&[], &register("a", 5, vec![contact("sip:1@h", Some(60))]), &POLICY, now).unwrap().bindings;
     let later = now + Duration::from_secs(60);
     let change = apply(&held, &register("a", 1, vec![contact("sip:1@h", None)]), &POLICY, later).unwrap();
     assert_eq!(change.bindings.len(), 1);
@@ -134,7 +136,8 @@ fn a_new_flow_of_one_device_takes_the_place_of_the_old_rfc_5626() {
         contact.instance = Some(Instance { id: "<urn:uuid:1>".into(), registration });
         contact
     };
-    let held = apply(&[], &register("a", 1, vec![with("sip:1@a:1000", Some(1))]), &POLICY, now).unwrap().bindings;
+    let held =
+        apply(&[], &register("a", 1, vec![with("sip:1@a:1000", Some(1))]), &POLICY, now).unwrap().bindings;
     let moved = apply(&held, &register("b", 1, vec![with("sip:1@a:2000", Some(1))]), &POLICY, now).unwrap();
     assert_eq!(uris(&moved.bindings), ["sip:1@a:2000"]);
     let second = apply(&held, &register("b", 1, vec![with("sip:1@a:2000", Some(2))]), &POLICY, now).unwrap();

@@ -4,9 +4,9 @@ use crate::{
     auth::client::Credentials,
     call::session_timer::SessionTimerPolicy,
     error::Misuse,
-    header::HeaderName,
+    header::{HeaderName, Quoted},
     io::Flow,
-    message::{Method, StatusCode, UriBuf},
+    message::{Method, Response, StatusCode, UriBuf},
     transaction::Target,
 };
 use bytes::Bytes;
@@ -54,7 +54,8 @@ impl Headers {
     /// [`Misuse::Build`] when the name is no token or the value holds a control character.
     pub fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(), Misuse> {
         let value = value.to_string();
-        crate::message::check_header(name, &value)?;
+        // Written once for the check alone: what cannot be written is our caller's mistake, and he is told here.
+        Response::builder(StatusCode::OK).header(name, &value).finish()?;
         self.0.push((name.to_owned(), value));
         Ok(())
     }
@@ -175,6 +176,22 @@ impl Party {
     #[must_use]
     pub fn named(name: impl Into<String>, uri: UriBuf) -> Self {
         Self { display_name: Some(name.into()), uri }
+    }
+}
+
+/// A party as From or To.
+pub(crate) struct Tagged<'a>(pub(crate) &'a Party, pub(crate) Option<&'a str>);
+
+impl fmt::Display for Tagged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.0.display_name.as_ref().filter(|name| !name.is_empty()) {
+            write!(f, "{} ", Quoted(name))?;
+        }
+        write!(f, "<{}>", self.0.uri)?;
+        match self.1 {
+            Some(tag) => write!(f, ";tag={tag}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 //! Every handle ends with exactly one terminal event: [`Event::RequestEnded`], [`Event::CallEnded`],
 //! [`Event::RequestCompleted`], [`Event::RegistrationEnded`].
 
-use super::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, command::Body};
 use crate::{
     auth::{algorithm::Algorithm, client::ChallengeRefusal, server::AuthenticationFailure},
     call::offer_answer::{Carrier, Conflict},
+    command::Body,
     error::ParseError,
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
     io::{Flow, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode, UriBuf},
@@ -319,7 +320,7 @@ pub enum CallEnd {
         /// `Reason` of the CANCEL.
         reason: Option<String>,
     },
-    /// Nobody answered within [`CallOptions::ring_timeout`](super::command::CallOptions::ring_timeout).
+    /// Nobody answered within [`CallOptions::ring_timeout`](crate::command::CallOptions::ring_timeout).
     NotAnswered,
     /// The INVITE never got any response, or could not be sent.
     Unreachable(Failure),
