@@ -3,6 +3,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod exchange;
 pub mod links;
 pub mod policy;
 pub mod route;

@@ -16,7 +16,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
         }
         Err(error @ LoadError::Read { .. }) => return super::failed(error),
     };
-    println!("{}: nothing is wrong with it. {}", file.display(), summary(&config));
+    super::say(&format!("{}: nothing is wrong with it. {}\n", file.display(), summary(&config)));
     ExitCode::SUCCESS
 }
 

@@ -60,7 +60,7 @@ pub(super) fn run(command: Command, file: Option<&Path>) -> ExitCode {
     });
     match done {
         Ok(text) => {
-            print!("{text}");
+            super::say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => failed(error),

@@ -3,56 +3,23 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+pub use denwa::tokio::Listen;
+pub use denwa_sip_core::Protocol;
+
 /// The port of SIP over UDP and TCP (RFC 3261 section 19.1.2).
 pub const SIP_PORT: u16 = 5060;
 
-/// How SIP travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// Datagrams.
-    Udp,
-    /// Streams.
-    Tcp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        })
+/// Reads an address to listen on: `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+pub(crate) fn parse_listen(text: &str) -> Result<Listen, String> {
+    const EXPECTED: &str = "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT with a numeric address, \
+                            as udp:0.0.0.0:5060 or tcp:[::1]:5060";
+    let (protocol, rest) = split_protocol(text, EXPECTED)?;
+    let address =
+        rest.parse::<SocketAddr>().map_err(|_| format!("\"{text}\" is not an address to listen on, {EXPECTED}"))?;
+    if address.port() == 0 {
+        return Err(format!("\"{text}\" has port 0, expected a port from 1 to 65535"));
     }
-}
-
-/// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Listen {
-    /// UDP or TCP.
-    pub protocol: Protocol,
-    /// The local address and port; an unspecified address means every one of its family.
-    pub address: SocketAddr,
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.protocol, self.address)
-    }
-}
-
-impl Listen {
-    /// Reads `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT with a numeric address, \
-                                as udp:0.0.0.0:5060 or tcp:[::1]:5060";
-        let (protocol, rest) = split_protocol(text, EXPECTED)?;
-        let address = rest
-            .parse::<SocketAddr>()
-            .map_err(|_| format!("\"{text}\" is not an address to listen on, {EXPECTED}"))?;
-        if address.port() == 0 {
-            return Err(format!("\"{text}\" has port 0, expected a port from 1 to 65535"));
-        }
-        Ok(Self { protocol, address })
-    }
+    Ok(Listen { protocol, address })
 }
 
 /// A host by address or by name.
@@ -130,7 +97,7 @@ pub struct PeerAddress {
 
 impl fmt::Display for PeerAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}:{}", self.protocol, self.host, self.port)
+        write!(formatter, "{}:{}:{}", self.protocol.uri_token(), self.host, self.port)
     }
 }
 
@@ -180,14 +147,14 @@ mod tests {
 
     #[test]
     fn listen_addresses() {
-        assert_eq!(Listen::parse("udp:127.0.0.1:5060").unwrap().to_string(), "udp:127.0.0.1:5060");
-        assert_eq!(Listen::parse("tcp:[::1]:5060").unwrap().to_string(), "tcp:[::1]:5060");
+        assert_eq!(parse_listen("udp:127.0.0.1:5060").unwrap().to_string(), "udp:127.0.0.1:5060");
+        assert_eq!(parse_listen("tcp:[::1]:5060").unwrap().to_string(), "tcp:[::1]:5060");
         for wrong in
             ["127.0.0.1:5060", "udp:127.0.0.1", "udp:localhost:5060", "udp:1.2.3.4:0", "udp:::1:5060", ""]
         {
-            assert!(Listen::parse(wrong).is_err(), "{wrong}");
+            assert!(parse_listen(wrong).is_err(), "{wrong}");
         }
-        assert!(Listen::parse("tls:0.0.0.0:5061").unwrap_err().contains("not built yet"));
+        assert!(parse_listen("tls:0.0.0.0:5061").unwrap_err().contains("not built yet"));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use denwa::address::{Network, NetworkFault};
 use denwa::port_set::PortSet;
 use toml::de::DeTable;
 
-use super::address::{Host, HostPort, Listen, PeerAddress};
+use super::address::{Host, HostPort, PeerAddress, parse_listen};
+use super::address::Protocol;
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
@@ -101,7 +102,7 @@ fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
         sip.listen_is_default = false;
         sip.listen = Vec::new();
         for text in &texts {
-            match Listen::parse(&text.value) {
+            match parse_listen(&text.value) {
                 Ok(listen) if sip.listen.contains(&listen) => {
                     problems.add(&text.span, &text.key, format!("\"{listen}\" is written twice"));
                 }
@@ -301,8 +302,8 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
     if let (Some(name), Some(text), Some(address)) = (&name, written, &address) {
         // A trunk over TCP calls from any port, so two of them may not share a host.
         let key = match address.protocol {
-            super::Protocol::Udp => address.to_string(),
-            super::Protocol::Tcp => format!("tcp:{}", address.host),
+            Protocol::Udp => address.to_string(),
+            stream => format!("{}:{}", stream.uri_token(), address.host),
         };
         let text = Text { value: key, ..text };
         take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);

@@ -17,7 +17,7 @@ use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::call::{Call, described, refusal};
 use super::desk::Desk;
-use super::invitation::{Caller, Invitation, configured, dialled, whence};
+use super::invitation::{Caller, Invitation, dialled, whence};
 use super::registrar::Registrar;
 use super::{Event, Output};
 use crate::route::Destination;
@@ -54,7 +54,7 @@ impl Admission {
     ) -> Option<Call> {
         match message.method() {
             Method::Invite => {
-                let link = configured(flow.protocol).and_then(|protocol| desk.links.from(protocol, flow.remote));
+                let link = desk.links.from(flow.protocol, flow.remote);
                 if let Some(caller) = link.map(|link| Caller::trunk(link, &message)) {
                     let dialled = dialled(&message);
                     return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);

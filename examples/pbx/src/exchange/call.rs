@@ -866,13 +866,10 @@ fn planned(desk: &mut Desk, invitation: &Invitation, reaches: &Destination) -> R
             let no_address = || End::TrunkHasNoAddress { trunk: trunk.clone() };
             let link = desk.links.get(trunk).ok_or_else(no_address)?;
             let peer = link.destination().ok_or_else(no_address)?;
-            let protocol = match link.trunk.address.protocol {
-                crate::config::Protocol::Udp => Protocol::Udp,
-                crate::config::Protocol::Tcp => Protocol::Tcp,
-            };
+            let protocol = link.trunk.address.protocol;
             let mut uri = UriBuf::at_address(number, peer);
-            if protocol == Protocol::Tcp {
-                uri = uri.with_param("transport", Some("tcp"));
+            if protocol.is_stream() {
+                uri = uri.with_param("transport", Some(protocol.uri_token()));
             }
             Ok(vec![Planned {
                 who: format!("the trunk {trunk}"),

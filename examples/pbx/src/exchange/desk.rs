@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use denwa::bridge::{self, LegId};
+use denwa::driver::Ask;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::command::{Advertised, LocalIdentity};
 use denwa_sip_core::endpoint::{CallHandle, Endpoint, OutgoingHandle, RequestHandle};
-use denwa_sip_core::io::{Flow, Protocol, QueryId, Question};
+use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -56,9 +56,6 @@ pub(super) enum Asked {
     StunRoute(SocketAddr),
 }
 
-/// The own questions' numbers begin here, so that they are never the endpoint's.
-const FIRST_QUESTION: u64 = 1 << 63;
-
 /// See the module's words.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -76,7 +73,7 @@ pub(super) struct Desk {
     pub(super) passing: HashMap<OutgoingHandle, RequestHandle>,
     next_leg: u64,
     next_call: u64,
-    asked: HashMap<QueryId, Asked>,
+    asked: HashMap<u64, Asked>,
     routes_asked: HashSet<IpAddr>,
     next_question: u64,
     random: ChaCha20Rng,
@@ -111,7 +108,7 @@ impl Desk {
             next_call: first_call.max(1),
             asked: HashMap::new(),
             routes_asked: HashSet::new(),
-            next_question: FIRST_QUESTION,
+            next_question: 1,
             random: ChaCha20Rng::from_seed(seed.0),
         }
     }
@@ -211,18 +208,18 @@ impl Desk {
     }
 
     pub(super) fn ask_route(&mut self, asked: Asked, destination: SocketAddr) {
-        let id = self.question(asked);
-        self.put(Output::Route { id, destination });
+        let question = self.question(asked);
+        self.put(Output::Ask { question, what: Ask::Route(destination) });
     }
 
     pub(super) fn ask_addresses(&mut self, asked: Asked, host: &str) {
-        let id = self.question(asked);
-        self.put(Output::Resolve { id, question: Question::Addresses(Arc::from(host)) });
+        let question = self.question(asked);
+        self.put(Output::Ask { question, what: Ask::Addresses(host.to_owned()) });
     }
 
-    /// Whose question it was that has been answered; `None` when it was not ours.
-    pub(super) fn answered(&mut self, id: QueryId) -> Option<Asked> {
-        let asked = self.asked.remove(&id)?;
+    /// What was asked by that number; `None` when it was answered already.
+    pub(super) fn answered(&mut self, question: u64) -> Option<Asked> {
+        let asked = self.asked.remove(&question)?;
         if let Asked::Route(peer) = &asked {
             self.routes_asked.remove(peer);
         }
@@ -240,19 +237,18 @@ impl Desk {
     }
 
     fn listening_port(&self, protocol: Protocol, place: &Place) -> u16 {
-        let wanted = if protocol == Protocol::Udp { config::Protocol::Udp } else { config::Protocol::Tcp };
         let fits = |listen: &&config::Listen| {
-            listen.protocol == wanted
+            listen.protocol == protocol
                 && (listen.address.ip() == place.way.local
                     || listen.address.ip().is_unspecified() && listen.address.is_ipv4() == place.way.local.is_ipv4())
         };
         self.setup.listening.iter().find(fits).map_or(config::SIP_PORT, |listen| listen.address.port())
     }
 
-    fn question(&mut self, asked: Asked) -> QueryId {
-        let id = QueryId(self.next_question);
+    fn question(&mut self, asked: Asked) -> u64 {
+        let question = self.next_question;
         self.next_question += 1;
-        self.asked.insert(id, asked);
-        id
+        self.asked.insert(question, asked);
+        question
     }
 }

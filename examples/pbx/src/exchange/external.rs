@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use denwa_ice::stun::attribute::XorMappedAddress;
 use denwa_ice::stun::{Class, Message, Method, TransactionId, Writer};
-use denwa_sip_core::io::{Answer, Protocol, Transmit};
+use denwa_sip_core::io::{Protocol, Transmit};
 
 use super::desk::{Asked, Desk};
 use super::{Event, Output};
@@ -100,33 +100,25 @@ impl External {
     }
 
     /// The name under `external` has these addresses.
-    pub(super) fn named(&mut self, desk: &mut Desk, answer: &Answer) {
+    pub(super) fn named(&mut self, desk: &mut Desk, addresses: &[IpAddr]) {
         let Source::Name(name) = &self.source else { return };
+        if addresses.is_empty() {
+            let how = format!("{name} has no address; is [network] external spelt right?");
+            return self.lost(desk, how);
+        }
         let how = format!("{name} has this address");
-        match answer {
-            Answer::Addresses { addresses, .. } if !addresses.is_empty() => {
-                for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
-                    if let Some(address) = addresses.iter().find(|address| family(address)).copied() {
-                        self.learned(desk, address, None, &how);
-                        desk.ask_route(Asked::Outer, SocketAddr::new(address, ROUTE_PORT));
-                    }
-                }
-            }
-            _ => {
-                let how = format!("{name} has no address; is [network] external spelt right?");
-                self.lost(desk, how);
+        for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+            if let Some(address) = addresses.iter().find(|address| family(address)).copied() {
+                self.learned(desk, address, None, &how);
+                desk.ask_route(Asked::Outer, SocketAddr::new(address, ROUTE_PORT));
             }
         }
     }
 
     /// The STUN server's name has these addresses.
-    pub(super) fn server_named(&mut self, desk: &mut Desk, answer: &Answer) {
+    pub(super) fn server_named(&mut self, desk: &mut Desk, addresses: &[IpAddr]) {
         let Source::Stun(server) = &self.source else { return };
-        let address = match answer {
-            Answer::Addresses { addresses, .. } => addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()),
-            _ => None,
-        };
-        match address {
+        match addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()) {
             Some(address) => {
                 let server = SocketAddr::new(*address, server.port);
                 desk.ask_route(Asked::StunRoute(server), server);
@@ -153,7 +145,7 @@ impl External {
             return self.lost(desk, how);
         };
         let fits = |listen: &&config::Listen| {
-            listen.protocol == config::Protocol::Udp
+            listen.protocol == Protocol::Udp
                 && (listen.address.ip() == local
                     || listen.address.ip().is_unspecified() && listen.address.is_ipv4() == local.is_ipv4())
         };

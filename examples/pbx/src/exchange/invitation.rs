@@ -101,12 +101,3 @@ pub(super) fn dialled(message: &Request) -> String {
 pub(super) fn whence(protocol: Protocol, remote: SocketAddr) -> String {
     format!("{} {remote}", protocol.uri_token())
 }
-
-/// The kinds of transport that the configuration tells apart.
-pub(super) fn configured(protocol: Protocol) -> Option<config::Protocol> {
-    match protocol {
-        Protocol::Udp => Some(config::Protocol::Udp),
-        Protocol::Tcp => Some(config::Protocol::Tcp),
-        Protocol::Tls | Protocol::Ws | Protocol::Wss => None,
-    }
-}

@@ -2,13 +2,13 @@
 //! clock, a file or a thread.
 //!
 //! It follows the contract of every machine here. What it needs beyond the network it asks for as outputs and is provided
-//! with as inputs: the store ([`Output::Store`] – [`Input::Stored`]), routes and names ([`Output::Route`],
-//! [`Output::Resolve`] – the endpoint's own inputs), and the media plane ([`Output::Media`] – [`Input::Media`]).
+//! with as inputs: the store ([`Output::Store`] – [`Input::Stored`]), routes and names ([`Output::Ask`] – [`Input::Answered`]), and the media plane ([`Output::Media`] – [`Input::Media`]).
 
 mod admission;
 mod call;
 mod desk;
 mod event;
+mod driven;
 mod external;
 mod facts;
 mod invitation;
@@ -23,11 +23,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use denwa::address::AddressPolicy;
 use denwa::bridge;
+use denwa::driver::{Answer, Ask};
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{self, Endpoint, EndpointConfig, Event as Sip};
 use denwa_sip_core::endpoint::command::{Headers, Reply};
 use denwa_sip_core::endpoint::event::Outcome;
-use denwa_sip_core::io::{self, Answer, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit};
+use denwa_sip_core::io::{self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit};
 use denwa_sip_core::StatusCode;
 
 use crate::config::{self, Config};
@@ -44,6 +45,7 @@ use external::External;
 use registrar::Registrar;
 use whereabouts::{Way, Whereabouts};
 
+pub use driven::{Command, Told};
 pub use event::{Event, Weight};
 
 /// What the generators inside start from. Draw it from the system's entropy.
@@ -78,6 +80,13 @@ pub struct ExchangeConfig {
 pub enum Input<'a> {
     /// Everything the endpoint takes, answers to [`Output::Route`] and [`Output::Resolve`] included.
     Sip(io::Input<'a>),
+    /// The answer to [`Output::Ask`].
+    Answered {
+        /// Which question.
+        question: u64,
+        /// What was found.
+        answer: Answer,
+    },
     /// The media plane.
     Media(bridge::Event),
     /// The store.
@@ -124,6 +133,13 @@ pub enum Output {
         id: QueryId,
         /// The packet's destination.
         destination: std::net::SocketAddr,
+    },
+    /// A question of the exchange's own about a route or a name; answered by [`Input::Answered`].
+    Ask {
+        /// Names the question.
+        question: u64,
+        /// What to find out.
+        what: Ask,
     },
     /// Tell the media plane.
     Media(bridge::Command),
@@ -225,6 +241,11 @@ impl Exchange {
         self.advance(now);
         match input {
             Input::Sip(input) => self.sip_input(input),
+            Input::Answered { question, answer } => {
+                if let Some(asked) = self.desk.answered(question) {
+                    self.answered(asked, answer);
+                }
+            }
             Input::Media(event) => {
                 if let Some(number) = self.desk.call_of_leg(event.leg()) {
                     self.with_call(number, |call, desk| call.on_media(desk, event));
@@ -308,17 +329,6 @@ impl Exchange {
 
     fn sip_input(&mut self, input: SipInput<'_>) {
         match &input {
-            SipInput::Routed { id, route } => {
-                if let Some(asked) = self.desk.answered(*id) {
-                    let way = route.as_ref().map(|route| Way { local: route.local, interface: route.interface.clone() });
-                    return self.routed(asked, way);
-                }
-            }
-            SipInput::Resolved { id, answer } => {
-                if let Some(asked) = self.desk.answered(*id) {
-                    return self.resolved(asked, answer);
-                }
-            }
             SipInput::Datagram { remote, payload, .. } if payload.first().is_some_and(|first| *first < 4) => {
                 // RFC 7983: it would be STUN. Nothing else of it belongs on this port.
                 if !self.external.datagram(&mut self.desk, *remote, payload) {
@@ -330,6 +340,20 @@ impl Exchange {
         }
         let now = self.desk.now;
         self.desk.endpoint.handle_input(input, now);
+    }
+
+    fn answered(&mut self, asked: Asked, answer: Answer) {
+        match answer {
+            Answer::Route(route) => {
+                self.routed(asked, route.map(|route| Way { local: route.local, interface: route.interface }));
+            }
+            Answer::Addresses(addresses) => match asked {
+                Asked::Trunk(name) => drop(self.desk.links.learn(&name, &addresses)),
+                Asked::External => self.external.named(&mut self.desk, &addresses),
+                Asked::StunServer => self.external.server_named(&mut self.desk, &addresses),
+                Asked::Route(_) | Asked::MediaRoute(..) | Asked::Outer | Asked::StunRoute(_) => {}
+            },
+        }
     }
 
     fn routed(&mut self, asked: Asked, way: Option<Way>) {
@@ -356,19 +380,6 @@ impl Exchange {
                 self.external.server_routed(&mut self.desk, server, way.map(|way| way.local));
             }
             Asked::Trunk(_) | Asked::External | Asked::StunServer => {}
-        }
-    }
-
-    fn resolved(&mut self, asked: Asked, answer: &Answer) {
-        match asked {
-            Asked::Trunk(name) => {
-                if let Answer::Addresses { addresses, .. } = answer {
-                    self.desk.links.learn(&name, addresses);
-                }
-            }
-            Asked::External => self.external.named(&mut self.desk, answer),
-            Asked::StunServer => self.external.server_named(&mut self.desk, answer),
-            Asked::Route(_) | Asked::MediaRoute(..) | Asked::Outer | Asked::StunRoute(_) => {}
         }
     }
 

@@ -40,7 +40,7 @@ impl Links {
         self.links.iter().find(|link| {
             let address = &link.trunk.address;
             address.protocol == protocol
-                && (protocol == Protocol::Tcp || address.port == remote.port())
+                && (protocol.is_stream() || address.port == remote.port())
                 && link.addresses.contains(&remote.ip().to_canonical())
         })
     }

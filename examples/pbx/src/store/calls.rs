@@ -93,6 +93,11 @@ impl Store {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The highest number of a call, 0 when there is none.
+    pub fn last_call(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.query_row("SELECT coalesce(max(call), 0) FROM calls", [], |row| row.get(0))?)
+    }
+
     /// Writes one call record; tells its number.
     pub fn put_call(&mut self, record: &CallRecord) -> Result<i64, StoreError> {
         self.together(|transaction| put(transaction, record))

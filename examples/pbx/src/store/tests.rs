@@ -163,8 +163,8 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     let folder = Folder::new("thread");
     let (answers, answered) = mpsc::channel();
     let store = Store::open(&folder.url()).unwrap();
-    let thread = StoreThread::start(store, move |answer| answers.send(answer).unwrap()).unwrap();
-    let requests = thread.requests().unwrap();
+    let (requests, queue) = mpsc::channel();
+    let thread = StoreThread::start(store, queue, move |answer| answers.send(answer).unwrap()).unwrap();
     let bindings = vec![binding("1", "sip:a")];
     requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
     requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();

@@ -4,7 +4,7 @@
 //! one sync, not one each. Answers are given only after the commit. The queue is bounded by what the exchange leaves
 //! unanswered, which its own limits bound. The thread also looks, now and then, whether a command has changed the store.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
@@ -52,31 +52,29 @@ pub enum StoreAnswer {
     Extensions(Vec<StoredExtension>),
 }
 
-/// The thread. Dropping it writes what is queued and ends it.
+/// The thread. It ends when every sender of its queue is gone and what was queued is written; dropping this waits for it.
 #[derive(Debug)]
 pub struct StoreThread {
-    requests: Option<Sender<StoreRequest>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StoreThread {
     /// Starts it; `answer` is called on it.
-    pub fn start(store: Store, answer: impl FnMut(StoreAnswer) + Send + 'static) -> io::Result<Self> {
-        let (requests, queue) = mpsc::channel();
-        let thread =
-            thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
-    }
-
-    /// Another end of the queue.
-    pub fn requests(&self) -> Option<Sender<StoreRequest>> {
-        self.requests.clone()
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub fn start(
+        store: Store,
+        queue: Receiver<StoreRequest>,
+        answer: impl FnMut(StoreAnswer) + Send + 'static,
+    ) -> io::Result<Self> {
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
+        Ok(Self { thread: Some(thread) })
     }
 }
 
 impl Drop for StoreThread {
     fn drop(&mut self) {
-        self.requests = None;
         if let Some(thread) = self.thread.take() {
             // A panic on the thread has been reported by then; there is nobody to hand it on to.
             let _ = thread.join();
