@@ -9,7 +9,7 @@ pub mod guard;
 pub mod media;
 pub mod port_set;
 mod seed;
-//#[cfg(feature = "tokio")]
-//pub mod tokio;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use seed::Seed;

@@ -87,9 +87,11 @@ impl Exchange {
 
     /// A leg that is open and has agreed with its phone.
     fn leg(&mut self, leg: LegId, parameters: StreamParameters) {
-        self.command(Command::Open { leg, spec: spec(20_000 + 2 * leg.0 as u16) });
-        self.bridge.handle_input(Input::Bound { leg }, self.now);
-        assert_eq!(self.events(), [Event::Opened { leg }]);
+        let spec = spec(20_000 + 2 * leg.0 as u16);
+        let (rtp, rtcp) = (spec.rtp, spec.rtcp);
+        self.command(Command::Open { leg, spec });
+        self.bridge.handle_input(Input::Bound { leg, rtp, rtcp }, self.now);
+        assert_eq!(self.events(), [Event::Opened { leg, rtp, rtcp }]);
         self.command(Command::Configure { leg, stream: Box::new(parameters) });
     }
 

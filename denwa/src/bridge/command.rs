@@ -69,7 +69,7 @@ pub struct LegSpec {
     /// Legs that will be joined should name the same group, for instance the number of their call: a driver with several
     /// threads keeps a group on one of them. Legs of different groups can be joined too; that costs a move.
     pub group: u64,
-    /// The address to bind for RTP: a local address, or the unspecified one of a family.
+    /// The address to bind for RTP: a local address, or the unspecified one of a family. Port 0 lets the system choose.
     pub rtp: SocketAddr,
     /// The address to bind for RTCP, usually the port above.
     pub rtcp: SocketAddr,
@@ -120,6 +120,10 @@ pub enum Event {
     Opened {
         /// Which leg.
         leg: LegId,
+        /// Where RTP is received: as asked for, with the port the system chose when that was 0.
+        rtp: SocketAddr,
+        /// Where RTCP is received.
+        rtcp: SocketAddr,
     },
     /// The leg's sockets could not be opened; the leg is unknown from now on.
     OpenFailed {
@@ -219,7 +223,7 @@ impl Event {
     /// The leg it is about.
     pub fn leg(&self) -> LegId {
         match self {
-            Self::Opened { leg }
+            Self::Opened { leg, .. }
             | Self::OpenFailed { leg, .. }
             | Self::FirstPacket { leg, .. }
             | Self::SourceMoved { leg, .. }

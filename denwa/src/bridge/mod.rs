@@ -66,6 +66,10 @@ pub enum Input {
     Bound {
         /// Which leg.
         leg: LegId,
+        /// Where RTP is received: what was asked for, with the port the system chose when that was 0.
+        rtp: SocketAddr,
+        /// The same for RTCP.
+        rtcp: SocketAddr,
     },
     /// The leg's sockets could not be opened; none is left open.
     BindFailed {
@@ -185,6 +189,13 @@ pub struct Outgoing {
     pub length: usize,
 }
 
+/// A leg on its way from one bridge to another.
+#[derive(Debug)]
+pub struct MovedLeg {
+    leg: LegId,
+    entry: Box<Leg>,
+}
+
 /// The machine; see the module's words.
 #[derive(Debug)]
 pub struct MediaBridge {
@@ -241,11 +252,11 @@ impl MediaBridge {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         let now = self.advance(now);
         match input {
-            Input::Bound { leg } => {
-                if let Some(open) = self.legs.get_mut(&leg).map(|leg| &mut leg.open)
-                    && !std::mem::replace(open, true)
-                {
-                    self.tell(Event::Opened { leg });
+            Input::Bound { leg, rtp, rtcp } => {
+                if let Some(entry) = self.legs.get_mut(&leg).filter(|entry| !entry.open) {
+                    entry.open = true;
+                    (entry.spec.rtp, entry.spec.rtcp) = (rtp, rtcp);
+                    self.tell(Event::Opened { leg, rtp, rtcp });
                 }
             }
             Input::BindFailed { leg, reason } => {
@@ -421,6 +432,26 @@ impl MediaBridge {
     /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes a leg out, to be put into another bridge with its sockets: nothing is said to its peer, and what it was joined to
+    /// is left alone.
+    pub fn take_leg(&mut self, leg: LegId, now: Instant) -> Option<MovedLeg> {
+        let now = self.advance(now);
+        self.part(leg, now);
+        let mut entry = self.legs.remove(&leg)?;
+        if let Some(deadline) = entry.deadline.take() {
+            self.deadlines.remove(&(deadline, leg));
+        }
+        Some(MovedLeg { leg, entry: Box::new(entry) })
+    }
+
+    /// Puts a leg in that another bridge gave up. Its name must not be in use here.
+    pub fn put_leg(&mut self, moved: MovedLeg, now: Instant) {
+        let now = self.advance(now);
+        let MovedLeg { leg, entry } = moved;
+        self.legs.insert(leg, *entry);
+        self.drain(leg, now);
     }
 
     /// How many legs there are.

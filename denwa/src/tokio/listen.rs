@@ -74,7 +74,10 @@ impl fmt::Display for ParseListenError {
                 write!(f, "`{text}` does not begin with a transport: expected udp:, tcp:, tls:, ws: or wss:")
             }
             ListenFault::NotAnAddress => {
-                write!(f, "`{text}` has no address after its transport: expected 192.0.2.1:5060 or [2001:db8::1]:5060")
+                write!(
+                    f,
+                    "`{text}` has no address after its transport: expected 192.0.2.1:5060 or [2001:db8::1]:5060"
+                )
             }
         }
     }
@@ -104,9 +107,15 @@ impl fmt::Display for StartError {
         use std::io::ErrorKind;
         match self {
             Self::Listen { listen, error } => match error.kind() {
-                ErrorKind::AddrInUse => write!(f, "cannot listen on {listen}: another program uses this port"),
+                ErrorKind::AddrInUse => {
+                    write!(f, "cannot listen on {listen}: another program uses this port")
+                }
                 ErrorKind::AddrNotAvailable => {
-                    write!(f, "cannot listen on {listen}: {} is not an address of this host", listen.address.ip())
+                    write!(
+                        f,
+                        "cannot listen on {listen}: {} is not an address of this host",
+                        listen.address.ip()
+                    )
                 }
                 ErrorKind::PermissionDenied => {
                     write!(f, "cannot listen on {listen}: the system does not permit this port")

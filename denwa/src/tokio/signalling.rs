@@ -147,9 +147,7 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .clone()
             .map(|media| {
                 let inbox = inbox.clone();
-                MediaDriver::start(media, move |event| {
-                    let _ = inbox.send(Message::Media(event));
-                })
+                MediaDriver::start(media, move |event| drop(inbox.send(Message::Media(event))))
             })
             .transpose()
             .map_err(StartError::Thread)?;
@@ -166,7 +164,9 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .spawn(move || {
                 let work = async move {
                     let machine = make(&told, Instant::now());
-                    let Ok(udp) = sockets.into_iter().map(Udp::new).collect::<Result<Vec<_>, _>>() else { return };
+                    let Ok(udp) = sockets.into_iter().map(Udp::new).collect::<Result<Vec<_>, _>>() else {
+                        return;
+                    };
                     for (protocol, listener) in listeners {
                         spawn_local(accept(protocol, listener, inbox.clone()));
                     }
@@ -181,6 +181,7 @@ impl<C: Send + 'static> SignallingDriver<C> {
                         limits,
                         streams: HashMap::new(),
                         accepted: 0,
+                        tasks: 0,
                         stopping: false,
                     };
                     driver.run().await;
@@ -228,6 +229,8 @@ struct Running<M: Machine, E> {
     limits: StreamLimits,
     streams: HashMap<StreamId, Stream>,
     accepted: u64,
+    /// Connections whose tasks have not ended.
+    tasks: usize,
     stopping: bool,
 }
 
@@ -416,7 +419,8 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
 
     fn undelivered(&mut self, socket: usize, now: Instant) {
         while let Some((destination, source)) = self.udp.get_mut(socket).and_then(Udp::undelivered) {
-            self.machine.handle_input(Input::Unreachable { source, destination, protocol: Protocol::Udp }, now);
+            self.machine
+                .handle_input(Input::Unreachable { source, destination, protocol: Protocol::Udp }, now);
         }
     }
 
@@ -425,6 +429,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         if !stream.handle.send(payload) {
             // It does not read what it is sent: cut off.
             stream.task.abort();
+            self.tasks = self.tasks.saturating_sub(1);
             self.streams.remove(&id);
             self.machine.handle_input(Input::StreamClosed { stream: id }, Instant::now());
         }
@@ -455,18 +460,22 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         match message {
             Message::Command(command) => self.machine.handle_command(command, now),
             Message::Media(event) => self.machine.handle_media(event, now),
-            Message::Accepted { protocol, stream, local, remote } => self.accept(protocol, stream, local, remote, now),
+            Message::Accepted { protocol, stream, local, remote } => {
+                self.accept(protocol, stream, local, remote, now)
+            }
             Message::Connected { id, protocol, result } => match result {
                 Ok(stream) => self.connected(id, protocol, stream, now),
                 Err(reason) => self.machine.handle_input(Input::StreamFailed { stream: id, reason }, now),
             },
-            Message::Stream { id, news } => self.from_stream(id, news, now),
-            Message::Resolved { id, answer } => self.machine.handle_input(Input::Resolved { id, answer }, now),
+            Message::Stream { id, news } => self.hear_stream(id, news, now),
+            Message::Resolved { id, answer } => {
+                self.machine.handle_input(Input::Resolved { id, answer }, now)
+            }
             Message::Answered { question, answer } => self.machine.handle_answer(question, answer, now),
         }
     }
 
-    fn from_stream(&mut self, id: StreamId, news: FromStream, now: Instant) {
+    fn hear_stream(&mut self, id: StreamId, news: FromStream, now: Instant) {
         match news {
             FromStream::Data { payload, taken } => {
                 // One that was closed meanwhile has nothing to say any more.
@@ -476,13 +485,21 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                 let _: Taken = taken;
             }
             FromStream::Closed => {
+                self.tasks = self.tasks.saturating_sub(1);
                 self.streams.remove(&id);
                 self.machine.handle_input(Input::StreamClosed { stream: id }, now);
             }
         }
     }
 
-    fn accept(&mut self, protocol: Protocol, stream: TcpStream, local: SocketAddr, remote: SocketAddr, now: Instant) {
+    fn accept(
+        &mut self,
+        protocol: Protocol,
+        stream: TcpStream,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) {
         let of_peer =
             self.streams.values().filter(|stream| stream.accepted && stream.remote == remote.ip()).count();
         if self.streams.len() >= self.limits.streams || of_peer >= self.limits.streams_per_address {
@@ -520,6 +537,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         };
         let (handle, work) = stream::connection(stream, self.limits, tell);
         let task = spawn_local(work).abort_handle();
+        self.tasks = self.tasks.saturating_add(1);
         let entry = Stream {
             handle,
             task,
@@ -530,33 +548,31 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         };
         self.streams.insert(id, entry);
         let peer_identity = None;
-        self.machine.handle_input(Input::StreamOpened { stream: id, protocol, local, remote, peer_identity }, now);
+        self.machine
+            .handle_input(Input::StreamOpened { stream: id, protocol, local, remote, peer_identity }, now);
     }
 
     /// Lets connections write what waits, and the media say good-bye.
     async fn finish(mut self) {
+        // Without their handles the connections' tasks end when everything is written.
         self.streams.clear();
         if let Some(media) = self.media.take() {
             media.stop();
         }
-        // The connections' tasks tell when they are done; those that take too long are not waited for.
-        let patience = tokio::time::sleep(Duration::from_secs(1));
-        let inbox = std::mem::replace(&mut self.inbox, mpsc::unbounded_channel().0);
-        drop(inbox);
-        let mut patience = pin!(patience);
-        poll_fn(|cx| {
-            if patience.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            loop {
-                match self.messages.poll_recv(cx) {
-                    Poll::Ready(Some(_)) => {}
-                    Poll::Ready(None) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
+        let mut patience = pin!(tokio::time::sleep(LAST_WORDS));
+        while self.tasks > 0 {
+            let message = poll_fn(|cx| match self.messages.poll_recv(cx) {
+                Poll::Pending if patience.as_mut().poll(cx).is_ready() => Poll::Ready(None),
+                other => other,
+            });
+            match message.await {
+                Some(Message::Stream { news: FromStream::Closed, .. }) => {
+                    self.tasks = self.tasks.saturating_sub(1)
                 }
+                Some(_) => {}
+                None => return,
             }
-        })
-        .await;
+        }
     }
 }
 
@@ -565,6 +581,9 @@ impl fmt::Debug for Stream {
         write!(f, "{} – {}", self.local_address, self.remote_address)
     }
 }
+
+/// How long connections may take to write what waits when the machine has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Longer than any driver runs.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

@@ -96,7 +96,8 @@ impl Udp {
         destination: SocketAddr,
         payload: &[u8],
     ) -> io::Result<()> {
-        let src_ip = source.map(|source| source.ip()).filter(|ip| !ip.is_unspecified() && self.may_choose(*ip));
+        let src_ip =
+            source.map(|source| source.ip()).filter(|ip| !ip.is_unspecified() && self.may_choose(*ip));
         let transmit =
             quinn_udp::Transmit { destination, ecn: None, contents: payload, segment_size: None, src_ip };
         if self.recent.back() != Some(&(destination, source)) {
@@ -132,7 +133,8 @@ impl Udp {
             }
             let Some(host) = error.addr.map(|address| address.ip().to_canonical()) else { continue };
             // Only when there is no doubt which one it was.
-            let mut of_host = self.recent.iter().filter(|(destination, _)| destination.ip().to_canonical() == host);
+            let mut of_host =
+                self.recent.iter().filter(|(destination, _)| destination.ip().to_canonical() == host);
             if let (Some(only), None) = (of_host.next().copied(), of_host.next()) {
                 return Some(only);
             }
@@ -158,7 +160,9 @@ fn allow_fragments(socket: &std::net::UdpSocket) {
         use rustix::net::sockopt;
         // Failing that, large messages are lost where they always would be.
         let _ = match socket.local_addr() {
-            Ok(SocketAddr::V4(_)) => sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::DONT),
+            Ok(SocketAddr::V4(_)) => {
+                sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::DONT)
+            }
             _ => sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT),
         };
     }

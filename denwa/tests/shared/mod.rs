@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The path of a shared file, or `None`, said aloud, when it is absent. With `DENWA_REQUIRE_PEERS=1` absence is a failure.
-pub fn path(relative: &str) -> Option<PathBuf> {
+pub(crate) fn path(relative: &str) -> Option<PathBuf> {
     let root = std::env::var_os("DENWA_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     let path = root.join(relative);
