@@ -16,11 +16,15 @@
 extern crate alloc;
 
 mod arch;
+#[cfg(feature = "std")]
+pub mod conceal;
 pub mod frame;
 #[cfg(feature = "g711")]
 pub mod g711;
 #[cfg(feature = "g722")]
 pub mod g722;
+#[cfg(feature = "g726")]
+pub mod g726;
 #[cfg(feature = "g729")]
 pub mod g729;
 #[cfg(feature = "g711")]
