@@ -3,6 +3,7 @@
 use crate::{
     auth::client::Credentials,
     call::session_timer::SessionTimerPolicy,
+    config::SentBy,
     error::Misuse,
     header::{HeaderName, Quoted},
     io::Flow,
@@ -10,7 +11,7 @@ use crate::{
     transaction::Target,
 };
 use bytes::Bytes;
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A body and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,24 +137,9 @@ pub struct LocalIdentity {
     /// The user part of our Contact; none when empty.
     pub user: String,
     /// The address told. `None`: the local address the message leaves by.
-    pub advertised: Option<Advertised>,
+    pub advertised: Option<SentBy>,
     /// Header parameters of our Contact, with leading semicolons: `;+sip.instance="…"`.
     pub contact_parameters: String,
-}
-
-/// An address told to a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advertised {
-    /// A name or address, IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl From<SocketAddr> for Advertised {
-    fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
-    }
 }
 
 /// A name and an address, for From and To.

@@ -1,13 +1,13 @@
 //! What every usage works with: the layers below, the outbox, the clock, the generator. The only way to emit anything.
 
 use crate::{
+    agenda::Agenda,
     arena::Arena,
     auth::{
         client::{ClientAuth, Credentials, Subject},
         server::Authenticator,
     },
     command::{Body, Headers, Reply},
-    deadline::Deadlines,
     dialog::{DialogHandle, Dialogs},
     endpoint::EndpointConfig,
     error::Misuse,
@@ -17,10 +17,9 @@ use crate::{
     io::{Lookup, Output, QueryId},
     limits::Limit,
     message::{Request, RequestBuilder, Response, ResponseBuilder, StatusCode},
+    random::{Random, hex},
     transaction::{ClientId, SendOptions, ServerId, Target, Transactions},
 };
-use rand_chacha::ChaCha12Rng;
-use rand_core::Rng;
 use std::{collections::VecDeque, time::Instant};
 
 /// A table by ids that are made here: no peer chooses them, so a fast hasher does.
@@ -119,9 +118,9 @@ pub(crate) struct Context {
     pub(crate) clients: IdMap<ClientId, Client>,
     pub(crate) servers: IdMap<ServerId, Served>,
     pub(crate) queries: IdMap<QueryId, Query>,
-    pub(crate) deadlines: Deadlines<Timer>,
+    pub(crate) deadlines: Agenda<Timer>,
     pub(crate) outbox: VecDeque<Output<Event>>,
-    pub(crate) random: ChaCha12Rng,
+    pub(crate) random: Random,
     pub(crate) next_query: u64,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
@@ -137,26 +136,14 @@ impl Context {
         self.event(Event::LimitReached { limit });
     }
 
-    /// Random text of `bytes` bytes, in hexadecimal: tags, Call-IDs, client nonces.
-    pub(crate) fn random_text(&mut self, bytes: usize) -> String {
-        let mut raw = vec![0; bytes];
-        self.random.fill_bytes(&mut raw);
-        raw.iter().fold(String::with_capacity(bytes.saturating_mul(2)), |mut text, byte| {
-            for digit in [byte >> 4, byte & 15] {
-                text.extend(char::from_digit(u32::from(digit), 16));
-            }
-            text
-        })
-    }
-
     /// A tag: 64 random bits (RFC 3261 §19.3 asks for 32).
     pub(crate) fn tag(&mut self) -> String {
-        self.random_text(8)
+        hex(&self.random.bytes::<8>())
     }
 
-    /// A random number below `bound`.
-    pub(crate) fn random_below(&mut self, bound: u64) -> u64 {
-        self.random.next_u64().checked_rem(bound).unwrap_or(0)
+    /// A Call-ID: 128 random bits, and no address that would tell where we are.
+    pub(crate) fn new_call_id(&mut self) -> String {
+        hex(&self.random.bytes::<16>())
     }
 
     pub(crate) fn ask(&mut self, query: Query, lookup: Lookup) -> QueryId {
@@ -215,7 +202,7 @@ impl Context {
     }
 
     fn authorize(&mut self, request: Request, auth: Option<AuthHandle>) -> Result<Request, Misuse> {
-        let nonce = self.random_text(8);
+        let nonce = self.tag();
         let Some(auth) = auth.and_then(|auth| self.auths.get_mut(auth)) else { return Ok(request) };
         if auth.sessions.is_empty() {
             return Ok(request);

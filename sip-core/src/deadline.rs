@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Deadlines of many things at once, in constant time.
 //!
 //! Nearly all deadlines of SIP lie one of a few durations ahead of now (T1 and its doublings, T4, 64·T1), and now never
@@ -81,8 +80,10 @@ impl<K: Copy> Deadlines<K> {
 
     /// Cancels a deadline, if it is still armed.
     pub(crate) fn cancel(&mut self, id: DeadlineId) {
-        let is_armed =
-            self.nodes.get(id.index as usize).is_some_and(|node| node.generation == id.generation && node.key.is_some());
+        let is_armed = self
+            .nodes
+            .get(id.index as usize)
+            .is_some_and(|node| node.generation == id.generation && node.key.is_some());
         if is_armed {
             self.unlink(id.index);
         }
@@ -119,7 +120,8 @@ impl<K: Copy> Deadlines<K> {
         let index = self.free;
         if let Some(node) = self.nodes.get_mut(index as usize) {
             self.free = node.after;
-            *node = Node { at, key: Some(key), generation: node.generation, before: NONE, after: NONE, queue };
+            *node =
+                Node { at, key: Some(key), generation: node.generation, before: NONE, after: NONE, queue };
             return index;
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
@@ -205,62 +207,5 @@ mod tests {
                 prop_assert_eq!(deadlines.len(), model.len());
             }
         }
-=======
-//! An ordered index of deadlines: what is due next, without a scan.
-//!
-//! Each state owns its deadline; this index is derived from them and holds one entry for each key.
-
-use hashbrown::HashMap;
-use std::{collections::BTreeSet, hash::Hash, time::Instant};
-
-/// Deadlines by key.
-#[derive(Debug)]
-pub(crate) struct Deadlines<K> {
-    order: BTreeSet<(Instant, K)>,
-    of_key: HashMap<K, Instant, foldhash::fast::FixedState>,
-}
-
-impl<K: Copy + Ord + Hash> Deadlines<K> {
-    pub(crate) fn new() -> Self {
-        Self { order: BTreeSet::new(), of_key: HashMap::with_hasher(foldhash::fast::FixedState::default()) }
-    }
-
-    /// Sets, moves or (with `None`) clears the deadline of a key.
-    pub(crate) fn set(&mut self, key: K, at: Option<Instant>) {
-        let before = match at {
-            Some(at) => self.of_key.insert(key, at),
-            None => self.of_key.remove(&key),
-        };
-        if before == at {
-            return;
-        }
-        if let Some(before) = before {
-            self.order.remove(&(before, key));
-        }
-        if let Some(at) = at {
-            self.order.insert((at, key));
-        }
-    }
-
-    /// The earliest one.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(at, _)| *at)
-    }
-
-    /// Takes the earliest one that is due.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        let (at, key) = *self.order.first()?;
-        if at > now {
-            return None;
-        }
-        self.order.remove(&(at, key));
-        self.of_key.remove(&key);
-        Some(key)
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.order.len()
->>>>>>> sipuse
     }
 }

@@ -14,6 +14,7 @@
 pub mod auth;
 pub mod call;
 pub mod command;
+pub mod config;
 pub mod dialog;
 pub mod endpoint;
 pub mod error;
@@ -26,11 +27,17 @@ pub mod lookup;
 pub mod message;
 pub mod registrar;
 pub mod registration;
+pub mod resolve;
 pub mod transaction;
+pub mod transport;
 
+mod agenda;
 mod arena;
 mod context;
 mod deadline;
+mod id;
+mod outbox;
+mod random;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;

@@ -13,7 +13,7 @@ use crate::{
     handle::{AuthHandle, RegistrationHandle},
     header::{CSeq, HeaderName},
     message::{Method, Request, Response, StatusCode, UriBuf},
-    transaction::{Failure, Target},
+    transaction::{EndReason, Target},
 };
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ impl Registration {
             (Err(_), false) => State::Waiting { retry_at: cx.now },
         };
         if matches!(self.state, State::Waiting { .. }) {
-            self.wait(cx, RegistrationFailure::Unreachable(Failure::Unreachable), None);
+            self.wait(cx, RegistrationFailure::Unreachable(EndReason::Unreachable), None);
         }
         self.arm(cx);
     }
@@ -159,7 +159,7 @@ impl Registration {
         let expires_in = granted.map_or(self.expires, |seconds| Duration::from_secs(u64::from(seconds)));
         let expires_in = expires_in.max(Duration::from_secs(1));
         self.failures = 0;
-        let share = 500_u64.saturating_add(cx.random_below(400));
+        let share = u64::from(cx.random.below(400).saturating_add(500));
         let millis = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
         let after = Duration::from_millis(millis.saturating_mul(share).saturating_div(1000).max(500));
         self.state = State::Registered { refresh_at: cx.now.checked_add(after).unwrap_or(cx.now) };
@@ -179,7 +179,7 @@ impl Registration {
         longer
     }
 
-    pub(crate) fn on_failure(&mut self, cx: &mut Context, failure: Failure) {
+    pub(crate) fn on_failure(&mut self, cx: &mut Context, failure: EndReason) {
         match self.state {
             State::Withdrawing | State::Registering { withdraw: true } => self.over(cx, None),
             State::Registering { withdraw: false } => {
@@ -219,7 +219,8 @@ impl Registration {
         let full = policy.first_wait.saturating_mul(1 << self.failures.min(16)).min(policy.longest_wait);
         let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
         let half = millis.saturating_div(2);
-        let wait = Duration::from_millis(half.saturating_add(cx.random_below(half.saturating_add(1))));
+        let more = u64::from(cx.random.below(u32::try_from(half).unwrap_or(u32::MAX)));
+        let wait = Duration::from_millis(half.saturating_add(more));
         let wait = wait.max(at_least.unwrap_or_default());
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { retry_at: cx.now.checked_add(wait).unwrap_or(cx.now) };

@@ -201,7 +201,7 @@ impl Established {
         response: Response,
         is_first: bool,
     ) {
-        let t1 = cx.config.transactions.t1;
+        let t1 = cx.config.transactions.timers.t1;
         self.awaiting_ack = Some(AwaitingAck {
             server,
             sequence: request.cseq().map_or(0, |cseq| cseq.sequence),
@@ -366,7 +366,7 @@ impl Established {
                 };
             }
             if awaited.resend_at <= cx.now {
-                awaited.interval = awaited.interval.saturating_mul(2).min(cx.config.transactions.t2);
+                awaited.interval = awaited.interval.saturating_mul(2).min(cx.config.transactions.timers.t2);
                 awaited.resend_at = cx.now.checked_add(awaited.interval).unwrap_or(awaited.give_up_at);
                 let (server, response) = (awaited.server, awaited.response.clone());
                 cx.respond(server, response);

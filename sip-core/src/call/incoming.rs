@@ -15,7 +15,7 @@ use crate::{
     handle::ForkHandle,
     header::HeaderName,
     message::{Request, Response, StatusCode},
-    transaction::{Failure, ServerId},
+    transaction::{EndReason, ServerId},
 };
 use std::time::{Duration, Instant};
 
@@ -146,9 +146,9 @@ impl Incoming {
         self: Box<Self>,
         common: &mut Common,
         cx: &mut Context,
-        failure: Option<Failure>,
+        reason: EndReason,
     ) -> State {
-        let end = CallEnd::Unreachable(failure.unwrap_or(Failure::TimedOut));
+        let end = CallEnd::Unreachable(reason);
         self.leave(common, cx, end)
     }
 

@@ -36,7 +36,7 @@ use crate::{
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, Failure, ServerId},
+    transaction::{ClientId, EndReason, ServerId},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -98,7 +98,7 @@ impl Call {
     }
 
     /// A request of this call ended without final response.
-    pub(crate) fn on_failure(&mut self, cx: &mut Context, client: ClientId, failure: Failure) {
+    pub(crate) fn on_failure(&mut self, cx: &mut Context, client: ClientId, failure: EndReason) {
         self.step(cx, |state, common, cx| match state {
             State::Outgoing(it) => it.on_failure(common, cx, client, failure),
             State::Established(it) => it.on_failure(common, cx, client, failure),
@@ -156,9 +156,9 @@ impl Call {
     }
 
     /// A server transaction of this call is gone.
-    pub(crate) fn on_server_ended(&mut self, cx: &mut Context, server: ServerId, failure: Option<Failure>) {
+    pub(crate) fn on_server_ended(&mut self, cx: &mut Context, server: ServerId, reason: EndReason) {
         self.step(cx, |state, common, cx| match state {
-            State::Incoming(it) => it.on_server_ended(common, cx, failure),
+            State::Incoming(it) => it.on_server_ended(common, cx, reason),
             State::Established(it) => it.on_server_ended(common, cx, server),
             other => other,
         });

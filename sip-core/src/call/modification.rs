@@ -16,11 +16,11 @@ use crate::{
     command::{Body, Headers, Reply},
     context::{Client, Context, Owner, Served, description, request_body, request_headers},
     error::Misuse,
-    event::{CallEnd, Event, OfferAbort, Refusal},
+    event::{CallEnd, Event, OfferAbort},
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, Failure, ServerId},
+    transaction::{ClientId, EndReason, ServerId},
 };
 use std::time::{Duration, Instant};
 
@@ -341,11 +341,11 @@ impl Established {
         common: &mut Common,
         cx: &mut Context,
         client: ClientId,
-        failure: Failure,
+        failure: EndReason,
     ) -> State {
         let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return State::Established(self) };
         self.roll_back(&ours.method);
-        if failure == Failure::TimedOut {
+        if failure == EndReason::TimedOut {
             return self.hung_up(common, cx, CallEnd::DialogLost { method: ours.method, status: None });
         }
         if !ours.is_refresh {
@@ -555,8 +555,8 @@ impl Established {
 /// When to try again after 491 (§14.1): 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in tens of
 /// milliseconds.
 fn glare_delay(cx: &mut Context, owns_call_id: bool) -> Instant {
-    let tens = if owns_call_id { cx.random_below(191).saturating_add(210) } else { cx.random_below(201) };
-    cx.now.checked_add(Duration::from_millis(tens.saturating_mul(10))).unwrap_or(cx.now)
+    let tens = if owns_call_id { cx.random.below(191).saturating_add(210) } else { cx.random.below(201) };
+    cx.now.checked_add(Duration::from_millis(u64::from(tens).saturating_mul(10))).unwrap_or(cx.now)
 }
 
 /// `Retry-After`, when it is short enough to wait for.

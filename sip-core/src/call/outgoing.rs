@@ -20,7 +20,7 @@ use crate::{
     io::Flow,
     limits::Limit,
     message::{Request, Response, StatusCode},
-    transaction::{ClientId, Failure, ServerId},
+    transaction::{ClientId, EndReason, ServerId},
 };
 use std::time::Instant;
 
@@ -191,7 +191,7 @@ impl Outgoing {
         common: &mut Common,
         cx: &mut Context,
         client: ClientId,
-        failure: Failure,
+        failure: EndReason,
     ) -> State {
         if client != self.invite {
             return State::Outgoing(self);
@@ -233,7 +233,7 @@ impl Outgoing {
             self.cancelled = Some(end);
             // §9.1: with no final response 64·T1 after the CANCEL, the transaction is given up. It may have had to
             // wait for a provisional response first, so twice that.
-            self.give_up_at = cx.now.checked_add(cx.config.transactions.t1.saturating_mul(128));
+            self.give_up_at = cx.now.checked_add(cx.config.transactions.timers.t1.saturating_mul(128));
             let _ = common;
         }
         State::Outgoing(self)

@@ -13,6 +13,7 @@ pub use route_set::{RouteSet, Routing};
 pub(crate) use table::{DialogHandle, Dialogs, Usage};
 
 use crate::{
+    config::SentBy,
     error::{BuildError, ParseError, Problem},
     header::{CSeq, HeaderName},
     io::Flow,
@@ -25,7 +26,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Face {
     pub(crate) user: String,
-    pub(crate) advertised: Option<(String, u16)>,
+    pub(crate) advertised: Option<SentBy>,
     pub(crate) contact_parameters: String,
 }
 
@@ -34,26 +35,24 @@ impl Face {
     pub(crate) fn send_options(&self, contact: bool) -> SendOptions {
         SendOptions {
             sent_by: self.advertised.clone(),
+            branch_suffix: None,
             contact: contact.then(|| ContactTemplate {
                 user: self.user.clone(),
                 parameters: self.contact_parameters.clone(),
+                uri_parameters: String::new(),
             }),
         }
     }
 
     /// The Contact of a response, for which the flow is known.
     pub(crate) fn contact_on(&self, flow: &Flow) -> String {
-        let (host, port) = match &self.advertised {
-            Some((host, port)) => (host.clone(), *port),
-            None => (flow.local.ip().to_string(), flow.local.port()),
-        };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let sent_by = self.advertised.clone().unwrap_or_else(|| SentBy::from_address(flow.local));
         let at = if self.user.is_empty() { "" } else { "@" };
         let transport = match flow.protocol {
             crate::io::Protocol::Udp => String::new(),
             other => format!(";transport={}", other.uri_token()),
         };
-        format!("<sip:{}{at}{host}:{port}{transport}>{}", self.user, self.contact_parameters)
+        format!("<sip:{}{at}{sent_by}{transport}>{}", self.user, self.contact_parameters)
     }
 }
 

@@ -36,8 +36,8 @@ struct Entry {
 }
 
 impl Dialogs {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { arena: Arena::new(), by_id: HashTable::new(), hasher: FixedState::with_seed(seed) }
+    pub(crate) fn new(hasher: FixedState) -> Self {
+        Self { arena: Arena::new(), by_id: HashTable::new(), hasher }
     }
 
     pub(crate) fn len(&self) -> usize {

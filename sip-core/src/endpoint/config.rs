@@ -1,8 +1,11 @@
 //! What an endpoint is told once. Every bound has a default that a host of 512 MiB survives.
 
 use crate::{
-    auth::server::AuthenticatorConfig, message::Method, registrar::RegistrarConfig,
-    registration::RegistrationPolicy, transaction::TransactionConfig,
+    auth::server::AuthenticatorConfig,
+    config::{Listener, TransactionConfig},
+    message::Method,
+    registrar::RegistrarConfig,
+    registration::RegistrationPolicy,
 };
 use std::time::Duration;
 
@@ -33,10 +36,12 @@ pub struct EndpointConfig {
     pub modification_attempts: u8,
 }
 
-impl Default for EndpointConfig {
-    fn default() -> Self {
+impl EndpointConfig {
+    /// Defaults, for sockets that are listened on.
+    #[must_use]
+    pub fn new(listeners: Vec<Listener>) -> Self {
         Self {
-            transactions: TransactionConfig::default(),
+            transactions: TransactionConfig::new(listeners),
             authenticator: AuthenticatorConfig::default(),
             registrar: RegistrarConfig::default(),
             registration: RegistrationPolicy::default(),

@@ -32,9 +32,10 @@ pub use crate::{
         session_timer::SessionTimerPolicy,
     },
     command::{
-        Advertised, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall, Register,
+        Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall, Register,
         ReliableProvisional, Reply, SendRequest,
     },
+    config::{Listener, SentBy},
     error::Misuse,
     event::{By, CallEnd, Event, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
     handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
@@ -44,26 +45,25 @@ pub use crate::{
         binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
     },
     registration::RegistrationPolicy,
-    transaction::{Failure, Target},
+    transaction::{EndReason, Target},
 };
 pub use calling::CallSnapshot;
 pub use config::{EndpointConfig, EndpointLimits};
 
 use crate::{
+    agenda::Agenda,
     arena::Arena,
     auth::server::Authenticator,
     call::Call,
     command::Headers as HeaderList,
     context::{Context, IdMap, Query, Timer},
-    deadline::Deadlines,
     dialog::Dialogs,
     message::StatusCode,
+    random::Random,
     registrar::Registrar,
     registration::Registration,
     transaction::Transactions,
 };
-use rand_chacha::ChaCha12Rng;
-use rand_core::{Rng as _, SeedableRng as _};
 use requests::Pending;
 use sending::{Outgoing, Sightings};
 use std::{collections::VecDeque, time::Instant};
@@ -115,15 +115,10 @@ impl Endpoint {
     /// A machine with nothing in it.
     #[must_use]
     pub fn new(config: EndpointConfig, seed: Seed, now: Instant) -> Self {
-        let mut random = ChaCha12Rng::from_seed(seed.0);
-        let mut draw = || {
-            let mut bytes = [0; 32];
-            random.fill_bytes(&mut bytes);
-            bytes
-        };
-        let transactions = Transactions::new(config.transactions.clone(), Seed(draw()), now);
-        let authenticator = Authenticator::new(config.authenticator, draw(), now);
-        let (dialogs, registrar) = (Dialogs::new(random.next_u64()), Registrar::new(random.next_u64()));
+        let mut random = Random::new(seed);
+        let transactions = Transactions::new(config.transactions.clone(), Seed(random.bytes()), now);
+        let authenticator = Authenticator::new(config.authenticator, random.bytes(), now);
+        let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher()));
         let sightings = Sightings::new(config.limits.sightings);
         let cx = Context {
             now,
@@ -135,7 +130,7 @@ impl Endpoint {
             clients: IdMap::default(),
             servers: IdMap::default(),
             queries: IdMap::default(),
-            deadlines: Deadlines::new(),
+            deadlines: Agenda::new(),
             outbox: VecDeque::new(),
             random,
             next_query: 1 << 32,

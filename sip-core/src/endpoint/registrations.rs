@@ -22,7 +22,7 @@ impl Endpoint {
             return Err(Misuse::Limit(Limit::Requests));
         }
         let auth = cx.keep_credentials(register.credentials);
-        let (call_id, tag) = (cx.random_text(16), cx.tag());
+        let (call_id, tag) = (cx.new_call_id(), cx.tag());
         let handle = self.registrations.insert_with(|handle| {
             Box::new(Registration {
                 handle,

@@ -15,7 +15,7 @@ use crate::{
     limits::Limit,
     message::{Method, Request, StatusCode},
     registrar::binding::Change,
-    transaction::{Failure, ServerId},
+    transaction::{EndReason, ServerId},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -347,8 +347,11 @@ impl Endpoint {
         self.end_request(request, RequestEnd::Cancelled { reason });
     }
 
-    pub(crate) fn request_transaction_ended(&mut self, request: RequestHandle, failure: Option<Failure>) {
-        let reason = failure.map_or(RequestEnd::NotAnswered, RequestEnd::Failed);
+    pub(crate) fn request_transaction_ended(&mut self, request: RequestHandle, reason: EndReason) {
+        let reason = match reason {
+            EndReason::NotAnswered => RequestEnd::NotAnswered,
+            reason => RequestEnd::Failed(reason),
+        };
         self.end_request(request, reason);
     }
 
@@ -380,7 +383,7 @@ fn credentials_header(policy: &ChallengePolicy) -> HeaderName {
 pub(crate) fn face(local: &LocalIdentity) -> Face {
     Face {
         user: local.user.clone(),
-        advertised: local.advertised.as_ref().map(|it| (it.host.clone(), it.port)),
+        advertised: local.advertised.clone(),
         contact_parameters: local.contact_parameters.clone(),
     }
 }
@@ -445,7 +448,7 @@ impl Context {
         let status = StatusCode::new(conflict.status()).unwrap_or(StatusCode::REQUEST_PENDING);
         let mut reply = Reply::new(status);
         if status == StatusCode::SERVER_INTERNAL_ERROR {
-            let seconds = self.random_below(11);
+            let seconds = self.random.below(11);
             let _ = reply.headers.push(HeaderName::RetryAfter.as_str(), seconds);
         }
         self.refuse_with(server, request, flow, &reply, Refusal::Conflict(conflict));

@@ -1,21 +1,21 @@
 //! What the transactions tell, brought to whom it concerns. No rule is applied here but those of RFC 3261 §8.2 and
 //! §12.2.2 about where a request belongs.
 
-use super::Endpoint;
+use super::{Endpoint, requests::first_line};
 use crate::{
-    auth::client::ChallengeRefusal,
     call::State,
     command::Reply,
     context::{Client, Over, Owner, Served},
     dialog::{DialogHandle, DialogIdRef, Usage},
-    error::ParseError,
     event::{By, CallEnd, Event, Refusal, RequestEnd},
     handle::CallHandle,
     header::HeaderName,
     io::{Flow, Output, PeerIdentity},
+    limits::Limit,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, Failure, ServerId, TransactionEvent},
+    transaction::{ClientId, EndReason, RejectRule, ServerId, TransactionEvent},
 };
+use std::sync::Arc;
 
 impl Endpoint {
     /// Passes on what the layers below want done.
@@ -36,44 +36,64 @@ impl Endpoint {
 
     fn route_event(&mut self, event: TransactionEvent) {
         match event {
-            TransactionEvent::Request { transaction, request, origin, merged } => {
-                self.on_request(transaction, request, origin.flow, origin.peer_identity, merged);
+            TransactionEvent::Request { transaction, request, origin, merged_with: _ } => {
+                self.on_request(transaction, request, origin.flow, origin.peer_identity);
             }
-            TransactionEvent::Ack { request, origin } => self.on_ack(&request, origin.flow),
-            TransactionEvent::Cancelled { transaction, cancel } => self.on_cancelled(transaction, &cancel),
-            TransactionEvent::ServerEnded { transaction, failure } => {
-                self.on_server_ended(transaction, failure)
+            TransactionEvent::Ack { request, origin, transaction: _ } => self.on_ack(&request, origin.flow),
+            TransactionEvent::Cancelled { transaction, request, origin: _ } => {
+                self.on_cancelled(transaction, &request);
+            }
+            TransactionEvent::ServerEnded { transaction, reason } => {
+                self.on_server_ended(transaction, reason)
+            }
+            TransactionEvent::ResponseUndelivered { transaction, reason } => {
+                let call = self.call_of(transaction);
+                self.cx.event(Event::ResponseUndelivered { call, reason });
             }
             TransactionEvent::Response { transaction, response, origin } => {
                 self.note_sighting(&response, origin.flow);
                 self.on_response(transaction, &response, origin.flow);
             }
-            TransactionEvent::StrayResponse { response, origin } => {
+            TransactionEvent::StrayResponse { response, origin }
+            | TransactionEvent::ResponseDropped { response, origin } => {
                 let first_line = format!("{} {}", response.status(), response.reason());
-                let flow = origin.flow;
-                self.cx.event(Event::Refused {
-                    flow,
-                    status: None,
-                    rule: Refusal::StrayResponse,
-                    first_line,
-                });
+                let rule = Refusal::StrayResponse;
+                self.cx.event(Event::Refused { flow: origin.flow, status: None, rule, first_line });
             }
-            TransactionEvent::ClientEnded { transaction, failure } => {
-                self.on_client_ended(transaction, failure)
+            TransactionEvent::ClientEnded { transaction, reason, flow: _ } => {
+                self.on_client_ended(transaction, reason);
             }
-            TransactionEvent::Refused { origin, error } => self.on_malformed(origin.flow, error),
-            TransactionEvent::LimitReached { limit } => self.cx.limit(limit),
+            TransactionEvent::FailedOver { from, reason, to, .. } => {
+                self.cx.event(Event::FailedOver { from: from.remote, to: to.remote, reason });
+            }
+            TransactionEvent::Located { .. } => {}
+            TransactionEvent::Refused { origin, error, answered } => {
+                let rule = Refusal::Malformed(error);
+                let first_line = String::new();
+                self.cx.event(Event::Refused { flow: origin.flow, status: answered, rule, first_line });
+            }
+            TransactionEvent::Rejected { origin, request, answered, rule } => {
+                let rule = match rule {
+                    RejectRule::Merged => Refusal::Merged,
+                    RejectRule::NothingToCancel => Refusal::NoSuchTransaction,
+                    RejectRule::Overloaded => Refusal::Limit(Limit::ServerTransactions),
+                };
+                let first_line = first_line(&request);
+                self.cx.event(Event::Refused { flow: origin.flow, status: answered, rule, first_line });
+            }
+            TransactionEvent::LimitReached { limit, from: _ } => self.cx.limit(limit),
+            TransactionEvent::StreamOpened { .. } => {}
+            TransactionEvent::StreamClosed { flow, reason } => {
+                self.cx.event(Event::FlowClosed { flow, reason });
+            }
         }
     }
 
-    fn on_malformed(&mut self, flow: Flow, error: ParseError) {
-        let status = Some(error.status());
-        self.cx.event(Event::Refused {
-            flow,
-            status,
-            rule: Refusal::Malformed(error),
-            first_line: String::new(),
-        });
+    fn call_of(&self, server: ServerId) -> Option<CallHandle> {
+        match self.cx.servers.get(&server)? {
+            Served::Invite(call) | Served::Modify(call) => Some(*call),
+            Served::Request(request) => self.requests.get(*request)?.call,
+        }
     }
 
     // -- requests
@@ -83,12 +103,8 @@ impl Endpoint {
         server: ServerId,
         request: Request,
         flow: Flow,
-        peer_identity: Option<PeerIdentity>,
-        merged: bool,
+        peer_identity: Option<Arc<PeerIdentity>>,
     ) {
-        if merged {
-            return self.cx.refuse(server, &request, flow, StatusCode::LOOP_DETECTED, Refusal::Merged);
-        }
         let local_tag = request.to().ok().and_then(|to| to.tag());
         if let Some(local_tag) = local_tag {
             let found = self.find_dialog(&request, local_tag);
@@ -186,7 +202,7 @@ impl Endpoint {
         match call.and_then(|call| self.calls.get_mut(call)) {
             Some(call) => call.on_ack(&mut self.cx, request, flow),
             None => {
-                let first_line = super::requests::first_line(request);
+                let first_line = first_line(request);
                 self.cx.event(Event::Refused { flow, status: None, rule: Refusal::StrayAck, first_line });
             }
         }
@@ -205,12 +221,12 @@ impl Endpoint {
         }
     }
 
-    fn on_server_ended(&mut self, server: ServerId, failure: Option<Failure>) {
+    fn on_server_ended(&mut self, server: ServerId, reason: EndReason) {
         match self.cx.servers.remove(&server) {
-            Some(Served::Request(request)) => self.request_transaction_ended(request, failure),
+            Some(Served::Request(request)) => self.request_transaction_ended(request, reason),
             Some(Served::Invite(call) | Served::Modify(call)) => {
                 if let Some(call) = self.calls.get_mut(call) {
-                    call.on_server_ended(&mut self.cx, server, failure);
+                    call.on_server_ended(&mut self.cx, server, reason);
                 }
             }
             None => {}
@@ -315,9 +331,8 @@ impl Endpoint {
         }
     }
 
-    fn on_client_ended(&mut self, client: ClientId, failure: Option<Failure>) {
+    fn on_client_ended(&mut self, client: ClientId, failure: EndReason) {
         let Some(record) = self.cx.clients.remove(&client) else { return };
-        let failure = failure.unwrap_or(Failure::TimedOut);
         match record.owner {
             Owner::Answered(_) => {}
             Owner::Farewell(auth) => self.cx.forget_credentials(auth),
@@ -329,7 +344,7 @@ impl Endpoint {
             Owner::InDialog(call, outgoing) => {
                 let method = self.outgoing.get(outgoing).map(|it| it.method.clone());
                 self.outgoing_failed(outgoing, failure);
-                if failure == Failure::TimedOut
+                if failure == EndReason::TimedOut
                     && let Some(method) = method
                 {
                     self.lose_dialog(call, method, None);

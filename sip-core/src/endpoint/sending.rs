@@ -14,7 +14,7 @@ use crate::{
     io::Flow,
     limits::Limit,
     message::{Method, Request, RequestBuilder, Response, UriBuf},
-    transaction::Failure,
+    transaction::EndReason,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -155,7 +155,7 @@ impl Endpoint {
         self.complete(handle, outcome);
     }
 
-    pub(super) fn outgoing_failed(&mut self, handle: OutgoingHandle, failure: Failure) {
+    pub(super) fn outgoing_failed(&mut self, handle: OutgoingHandle, failure: EndReason) {
         self.complete(handle, Outcome::Failed(failure));
     }
 
@@ -209,7 +209,7 @@ impl Head<'_> {
         let tag = cx.tag();
         let call_id = match self.call_id {
             Some(call_id) => call_id.to_owned(),
-            None => cx.random_text(16),
+            None => cx.new_call_id(),
         };
         let mut builder = Request::builder(self.method.clone(), self.request_uri);
         for route in self.routes {

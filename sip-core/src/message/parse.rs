@@ -102,7 +102,9 @@ impl Scanned {
         let content_length = reader.headers(&mut index, &limits)?;
         let body_start = reader.position;
         let has_bare_feeds = reader.forgiven.iter().any(|note| note.liberty == Liberty::BareLineFeed);
-        if let Some((offset, problem)) = check_text(bytes.get(..body_start).unwrap_or_default(), has_bare_feeds) {
+        if let Some((offset, problem)) =
+            check_text(bytes.get(..body_start).unwrap_or_default(), has_bare_feeds)
+        {
             return Err(ParseError::new(offset, problem));
         }
         let body_end = reader.body_end(content_length)?;
@@ -114,7 +116,16 @@ impl Scanned {
             Uri::scan(&mut scanner, text.len())?;
             forgiven.append(&mut scanner.take_forgiven());
         }
-        Ok(Self { start_line, headers_start, index, blank, body_start, body_end, options: *options, forgiven })
+        Ok(Self {
+            start_line,
+            headers_start,
+            index,
+            blank,
+            body_start,
+            body_end,
+            options: *options,
+            forgiven,
+        })
     }
 
     /// The message over the bytes that were scanned.
@@ -146,9 +157,16 @@ impl Scanned {
     /// A cursor over the first header of a name.
     pub(crate) fn header<'b>(&self, whole: &'b [u8], name: HeaderName) -> Option<Scanner<'b>> {
         let entry = self.index.iter().find(|entry| entry.id == name as u8)?;
-        let bytes = whole.get(self.blank..)?.get(usize::from(entry.value_start)..usize::from(entry.value_end))?;
+        let bytes =
+            whole.get(self.blank..)?.get(usize::from(entry.value_start)..usize::from(entry.value_end))?;
         let text = std::str::from_utf8(bytes).ok()?;
-        Some(Scanner::at(text, usize::from(entry.value_start), Some(name), self.options.attitude, self.options.limits))
+        Some(Scanner::at(
+            text,
+            usize::from(entry.value_start),
+            Some(name),
+            self.options.attitude,
+            self.options.limits,
+        ))
     }
 
     /// The message over a copy of the bytes in which `text` stands in place of `replaced`, a range (from the start
@@ -161,7 +179,8 @@ impl Scanned {
     ) -> Option<Message> {
         let bytes = whole.get(self.blank..self.blank.saturating_add(self.body_end))?;
         let (before, after) = (bytes.get(..replaced.start)?, bytes.get(replaced.end..)?);
-        let mut copy = Vec::with_capacity(before.len().saturating_add(text.len()).saturating_add(after.len()));
+        let mut copy =
+            Vec::with_capacity(before.len().saturating_add(text.len()).saturating_add(after.len()));
         copy.extend_from_slice(before);
         copy.extend_from_slice(text);
         copy.extend_from_slice(after);

@@ -60,8 +60,8 @@ impl Record {
 }
 
 impl Registrar {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { records: Arena::new(), by_name: HashTable::new(), hasher: FixedState::with_seed(seed) }
+    pub(crate) fn new(hasher: FixedState) -> Self {
+        Self { records: Arena::new(), by_name: HashTable::new(), hasher }
     }
 
     pub(crate) fn len(&self) -> usize {

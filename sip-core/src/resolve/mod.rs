@@ -69,7 +69,13 @@ enum Stage {
     /// Waiting for NAPTR records.
     Naptr { supported: Supported },
     /// Asking SRV for one transport after the other until there are records; then addresses.
-    Srv { left: Vec<(Protocol, Arc<str>)>, asking: Protocol, fallback: Protocol, servers: Vec<Server>, all: bool },
+    Srv {
+        left: Vec<(Protocol, Arc<str>)>,
+        asking: Protocol,
+        fallback: Protocol,
+        servers: Vec<Server>,
+        all: bool,
+    },
     /// Asking for the addresses of one server after the other.
     Addresses { left: Vec<Server>, asking: Server, hops: Vec<Hop>, failed: bool },
 }
@@ -110,7 +116,10 @@ impl Resolver {
             return Progress::Done(Err(ResolveFailure::UnsupportedTransport));
         }
         // `maddr` overrides the host for finding the server (RFC 3261 §16.6 step 7, RFC 3263 §4).
-        let maddr = uri.params().get("maddr").and_then(|maddr| Host::parse(maddr, crate::error::Attitude::Lenient).ok());
+        let maddr = uri
+            .params()
+            .get("maddr")
+            .and_then(|maddr| Host::parse(maddr, crate::error::Attitude::Lenient).ok());
         let Some(host) = maddr.or_else(|| uri.host()) else {
             return Progress::Done(Err(ResolveFailure::NotASipUri));
         };
@@ -122,7 +131,11 @@ impl Resolver {
             }
             let port = uri.port().unwrap_or(protocol.default_port());
             let server_name = Some(address.to_string().into());
-            return Progress::Done(Ok(vec![Hop { protocol, remote: SocketAddr::new(address, port), server_name }]));
+            return Progress::Done(Ok(vec![Hop {
+                protocol,
+                remote: SocketAddr::new(address, port),
+                server_name,
+            }]));
         }
         let Host::Name(name) = host else { return Progress::Done(Err(ResolveFailure::NotFound)) };
         let name: Arc<str> = name.trim_end_matches('.').to_ascii_lowercase().into();
@@ -170,8 +183,11 @@ impl Resolver {
 
     /// Gives up on resolutions that were started before `since`: the driver owes an answer and does not give one.
     pub(crate) fn expire(&mut self, since: Instant) -> Vec<Id> {
-        let expired: Vec<Id> =
-            self.open.ids().filter(|id| self.open.get(*id).is_some_and(|open| open.started <= since)).collect();
+        let expired: Vec<Id> = self
+            .open
+            .ids()
+            .filter(|id| self.open.get(*id).is_some_and(|open| open.started <= since))
+            .collect();
         for id in &expired {
             self.open.remove(*id);
         }
@@ -190,7 +206,9 @@ impl Resolver {
             Stage::Naptr { .. } => Question::Naptr(resolution.host.clone()),
             Stage::Srv { asking, left, .. } => {
                 let replaced = left.first().map(|(_, name)| name.clone());
-                Question::Srv(replaced.unwrap_or_else(|| service_name(*asking, &resolution.host, resolution.is_sips)))
+                Question::Srv(
+                    replaced.unwrap_or_else(|| service_name(*asking, &resolution.host, resolution.is_sips)),
+                )
             }
             Stage::Addresses { asking, .. } => Question::Addresses(asking.host.clone()),
         };
@@ -229,21 +247,24 @@ impl Resolution {
                     if protocols.is_empty() {
                         return Some(Err(ResolveFailure::UnsupportedTransport));
                     }
-                    self.stage = srv_stage(protocols, supported.or_default(default), &self.host, self.is_sips);
+                    self.stage =
+                        srv_stage(protocols, supported.or_default(default), &self.host, self.is_sips);
                 } else {
                     // All of them are asked: the next one is where to go when the first one's servers are dead.
                     let asking = choices.first().map_or(default, |(protocol, _)| *protocol);
                     let fallback = asking;
-                    self.stage = Stage::Srv { left: choices, asking, fallback, servers: Vec::new(), all: true };
+                    self.stage =
+                        Stage::Srv { left: choices, asking, fallback, servers: Vec::new(), all: true };
                 }
                 None
             }
             Stage::Srv { left, asking, fallback, servers, all } => {
                 if let Answer::Srv(records) = answer {
-                    servers.extend(
-                        order_srv(records, random)
-                            .map(|record| Server { protocol: *asking, host: record.0.into(), port: record.1 }),
-                    );
+                    servers.extend(order_srv(records, random).map(|record| Server {
+                        protocol: *asking,
+                        host: record.0.into(),
+                        port: record.1,
+                    }));
                 }
                 if !left.is_empty() {
                     left.remove(0);

@@ -38,7 +38,6 @@ impl Supported {
         self.in_order_of_preference(default.is_secure()).into_iter().next().unwrap_or(default)
     }
 
-
     /// In which order SRV is asked for when the DNS has no preference: datagrams before streams, as RFC 3263's default.
     pub(crate) fn in_order_of_preference(self, is_sips: bool) -> Vec<Protocol> {
         let order: &[Protocol] = if is_sips {
@@ -109,7 +108,10 @@ pub(crate) fn naptr_choices(
 }
 
 /// Targets and ports by priority and, among equals, drawn by weight (RFC 2782).
-pub(crate) fn order_srv(mut records: Vec<SrvRecord>, random: &mut Random) -> impl Iterator<Item = (String, u16)> {
+pub(crate) fn order_srv(
+    mut records: Vec<SrvRecord>,
+    random: &mut Random,
+) -> impl Iterator<Item = (String, u16)> {
     // A single target "." says that the service is not offered.
     records.retain(|record| record.target != "." && !record.target.is_empty());
     // Weight 0 first among equals, so that it has its small chance.
@@ -117,7 +119,11 @@ pub(crate) fn order_srv(mut records: Vec<SrvRecord>, random: &mut Random) -> imp
     let mut ordered = Vec::with_capacity(records.len());
     while let Some(first) = records.first() {
         let priority = first.priority;
-        let total: u32 = records.iter().take_while(|record| record.priority == priority).map(|r| u32::from(r.weight)).sum();
+        let total: u32 = records
+            .iter()
+            .take_while(|record| record.priority == priority)
+            .map(|r| u32::from(r.weight))
+            .sum();
         let draw = random.below(total.saturating_add(1));
         let mut sum = 0_u32;
         let chosen = records.iter().take_while(|record| record.priority == priority).position(|record| {
@@ -137,7 +143,13 @@ mod tests {
     use crate::io::Seed;
 
     fn record(priority: u16, weight: u16, target: &str) -> SrvRecord {
-        SrvRecord { priority, weight, port: 5060, target: target.into(), time_to_live: Duration::from_secs(60) }
+        SrvRecord {
+            priority,
+            weight,
+            port: 5060,
+            target: target.into(),
+            time_to_live: Duration::from_secs(60),
+        }
     }
 
     #[test]
@@ -145,8 +157,11 @@ mod tests {
         let mut random = Random::new(Seed([7; 32]));
         let mut first = [0_u32; 2];
         for _ in 0..10_000 {
-            let order: Vec<_> =
-                order_srv(vec![record(1, 75, "a."), record(1, 25, "B"), record(0, 0, "first"), record(9, 0, ".")], &mut random).collect();
+            let order: Vec<_> = order_srv(
+                vec![record(1, 75, "a."), record(1, 25, "B"), record(0, 0, "first"), record(9, 0, ".")],
+                &mut random,
+            )
+            .collect();
             assert_eq!(order.len(), 3);
             assert_eq!(order[0].0, "first");
             first[usize::from(order[1].0 == "b")] += 1;
@@ -165,7 +180,8 @@ mod tests {
             replacement: format!("_x.{service}.example."),
             time_to_live: Duration::ZERO,
         };
-        let records = || vec![naptr(90, "SIP+D2U"), naptr(50, "SIPS+D2T"), naptr(10, "SIP+D2S"), naptr(60, "SIP+D2T")];
+        let records =
+            || vec![naptr(90, "SIP+D2U"), naptr(50, "SIPS+D2T"), naptr(10, "SIP+D2S"), naptr(60, "SIP+D2T")];
         let supported = Supported { bits: bit(Protocol::Udp) | bit(Protocol::Tls) };
         let choices = naptr_choices(records(), supported, false);
         assert_eq!(choices.iter().map(|(p, _)| *p).collect::<Vec<_>>(), [Protocol::Tls, Protocol::Udp]);

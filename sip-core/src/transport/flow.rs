@@ -4,20 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::io::{Protocol, StreamId};
-
-/// Two addresses, a transport and, for streams, which connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Flow {
-    /// The transport.
-    pub protocol: Protocol,
-    /// The own end.
-    pub local: SocketAddr,
-    /// The other end.
-    pub remote: SocketAddr,
-    /// The connection, for all transports but UDP.
-    pub stream: Option<StreamId>,
-}
+pub use crate::io::Flow;
+use crate::io::Protocol;
 
 /// Where the responses to a request go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

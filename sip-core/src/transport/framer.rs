@@ -169,7 +169,10 @@ mod tests {
             let messages: Vec<_> = out.iter().filter(|frame| matches!(frame, Frame::Message(_))).collect();
             assert_eq!(messages, vec![&message(); 4], "{size}");
         }
-        assert_eq!(frames([stream.into_bytes()]), [message(), Frame::Ping, message(), Frame::Pong, message(), message()]);
+        assert_eq!(
+            frames([stream.into_bytes()]),
+            [message(), Frame::Ping, message(), Frame::Pong, message(), message()]
+        );
     }
 
     #[test]
@@ -194,7 +197,9 @@ mod tests {
             }
             assert!(pushed < 5000);
         };
-        assert!(matches!(broken, Frame::Broken(error, _) if error.problem == Problem::Limit(Limit::HeadBytes)));
+        assert!(
+            matches!(broken, Frame::Broken(error, _) if error.problem == Problem::Limit(Limit::HeadBytes))
+        );
         framer.push(MESSAGE.as_bytes());
         assert_eq!(framer.next(&ParseOptions::default()), None);
     }

@@ -42,13 +42,15 @@ impl Listeners {
 
     /// Whether messages can be sent by this transport to an address of this family.
     pub(crate) fn can_reach(&self, protocol: Protocol, remote: Option<IpAddr>) -> bool {
-        self.list
-            .iter()
-            .any(|listener| listener.protocol == protocol && remote.is_none_or(|ip| is_same_family(listener.local.ip(), ip)))
+        self.list.iter().any(|listener| {
+            listener.protocol == protocol && remote.is_none_or(|ip| is_same_family(listener.local.ip(), ip))
+        })
     }
 
     fn candidates(&self, protocol: Protocol, remote: IpAddr) -> impl Iterator<Item = &Listener> {
-        self.list.iter().filter(move |listener| listener.protocol == protocol && is_same_family(listener.local.ip(), remote))
+        self.list.iter().filter(move |listener| {
+            listener.protocol == protocol && is_same_family(listener.local.ip(), remote)
+        })
     }
 
     /// The local address for a datagram to `remote`.
@@ -62,12 +64,20 @@ impl Listeners {
     }
 
     /// The local address once the route is known.
-    pub(crate) fn local_by_route(&self, protocol: Protocol, remote: IpAddr, route: Option<IpAddr>) -> Option<SocketAddr> {
-        let exact = route.and_then(|route| self.candidates(protocol, remote).find(|listener| listener.local.ip() == route));
+    pub(crate) fn local_by_route(
+        &self,
+        protocol: Protocol,
+        remote: IpAddr,
+        route: Option<IpAddr>,
+    ) -> Option<SocketAddr> {
+        let exact = route.and_then(|route| {
+            self.candidates(protocol, remote).find(|listener| listener.local.ip() == route)
+        });
         if let Some(listener) = exact {
             return Some(listener.local);
         }
-        let wildcard = self.candidates(protocol, remote).find(|listener| listener.local.ip().is_unspecified());
+        let wildcard =
+            self.candidates(protocol, remote).find(|listener| listener.local.ip().is_unspecified());
         if let (Some(listener), Some(route)) = (wildcard, route) {
             return Some(SocketAddr::new(route, listener.local.port()));
         }
@@ -108,7 +118,10 @@ mod tests {
         let listeners = Listeners::new(vec![
             Listener::new(Protocol::Udp, "0.0.0.0:5060".parse().unwrap()),
             Listener::new(Protocol::Udp, "[::1]:5070".parse().unwrap()),
-            Listener { advertised: Some(SentBy { host: "pbx.example".into(), port: None }), ..Listener::new(Protocol::Tcp, "0.0.0.0:5062".parse().unwrap()) },
+            Listener {
+                advertised: Some(SentBy { host: "pbx.example".into(), port: None }),
+                ..Listener::new(Protocol::Tcp, "0.0.0.0:5062".parse().unwrap())
+            },
         ]);
         let v4: IpAddr = "192.0.2.1".parse().unwrap();
         let v6: IpAddr = "2001:db8::1".parse().unwrap();
@@ -118,6 +131,9 @@ mod tests {
         let local = listeners.local_by_route(Protocol::Udp, v4, "10.0.0.7".parse().ok()).unwrap();
         assert_eq!(local, "10.0.0.7:5060".parse().unwrap());
         assert_eq!(listeners.sent_by(Protocol::Udp, local).to_string(), "10.0.0.7:5060");
-        assert_eq!(listeners.sent_by(Protocol::Tcp, "10.0.0.7:39999".parse().unwrap()).to_string(), "pbx.example");
+        assert_eq!(
+            listeners.sent_by(Protocol::Tcp, "10.0.0.7:39999".parse().unwrap()).to_string(),
+            "pbx.example"
+        );
     }
 }

@@ -26,7 +26,8 @@ pub(crate) fn stamp(via: &Via<'_>, value: &str, source: SocketAddr) -> Option<(R
     }
     let raw = via.params.as_str();
     // The parameters are a part of the value, so the difference of their addresses is the offset.
-    let start = (raw.as_ptr() as usize).checked_sub(value.as_ptr() as usize).filter(|start| *start <= value.len());
+    let start =
+        (raw.as_ptr() as usize).checked_sub(value.as_ptr() as usize).filter(|start| *start <= value.len());
     let range = match start {
         Some(start) if !raw.is_empty() => start..start.saturating_add(raw.len()),
         // A Via without parameters: they go behind what is there.
@@ -95,12 +96,18 @@ mod tests {
 
     #[test]
     fn received_when_the_source_is_another() {
-        assert_eq!(stamped("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", "192.0.2.1:5060"), "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
+        assert_eq!(
+            stamped("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", "192.0.2.1:5060"),
+            "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1"
+        );
         assert_eq!(
             stamped("SIP/2.0/UDP host.example;branch=z9hG4bK1, SIP/2.0/UDP b", "192.0.2.1:5060"),
             "SIP/2.0/UDP host.example;branch=z9hG4bK1;received=192.0.2.1, SIP/2.0/UDP b"
         );
-        assert_eq!(stamped("SIP/2.0/UDP host.example , SIP/2.0/UDP b", "192.0.2.1:5060"), "SIP/2.0/UDP host.example;received=192.0.2.1 , SIP/2.0/UDP b");
+        assert_eq!(
+            stamped("SIP/2.0/UDP host.example , SIP/2.0/UDP b", "192.0.2.1:5060"),
+            "SIP/2.0/UDP host.example;received=192.0.2.1 , SIP/2.0/UDP b"
+        );
         assert_eq!(stamped("SIP/2.0/UDP [2001:db8::1]", "[2001:DB8:0::1]:5060"), "SIP/2.0/UDP [2001:db8::1]");
     }
 

@@ -87,7 +87,12 @@ impl Streams {
     }
 
     /// A stream that stands or is being opened to this peer.
-    pub(crate) fn find(&self, protocol: Protocol, remote: SocketAddr, server_name: Option<&Arc<str>>) -> Option<StreamId> {
+    pub(crate) fn find(
+        &self,
+        protocol: Protocol,
+        remote: SocketAddr,
+        server_name: Option<&Arc<str>>,
+    ) -> Option<StreamId> {
         let server_name = if protocol.is_secure() { server_name.cloned() } else { None };
         let id = *self.by_peer.get(&Peer { protocol, remote, server_name })?;
         self.map.get(&id).filter(|stream| !stream.is_closing)?;
