@@ -41,7 +41,9 @@ impl Exchange {
 
 fn file(port: u16, trunk: u16, more: &str) -> String {
     let extension = |number: &str, more: &str| {
-        format!("[[extensions]]\nnumber = \"{number}\"\npassword = \"secret-{number}\"\nname = \"Phone {number}\"\n{more}\n")
+        format!(
+            "[[extensions]]\nnumber = \"{number}\"\npassword = \"secret-{number}\"\nname = \"Phone {number}\"\n{more}\n"
+        )
     };
     format!(
         "{}{}{}[[trunks]]\nname = \"lab\"\naddress = \"udp:127.0.0.1:{trunk}\"\n\
@@ -62,13 +64,19 @@ fn two_telephones_talk_and_either_hangs_up() {
         let mut calling = alice.call("1002");
         let mut called = bob.invited();
         assert!(called.invite.header("From").starts_with("\"Phone 1001\" <sip:1001@"), "{:?}", called.invite);
-        assert!(!called.invite.body.contains(&alice.rtp.local_addr().unwrap().port().to_string()), "media is anchored");
+        assert!(
+            !called.invite.body.contains(&alice.rtp.local_addr().unwrap().port().to_string()),
+            "media is anchored"
+        );
         bob.reply(&called, 180, "");
         alice.expect("INVITE", 180);
         bob.reply(&called, 200, &bob.offer("8 101"));
         let answer = alice.answered(&mut calling);
         bob.expect("ACK", 0);
-        assert!(answer.line("m=audio ").ends_with("RTP/AVP 8 101"), "the callee's codec, so that nothing is converted");
+        assert!(
+            answer.line("m=audio ").ends_with("RTP/AVP 8 101"),
+            "the callee's codec, so that nothing is converted"
+        );
         let (to_bob, to_alice) = (answer.rtp(), called.invite.rtp());
         assert_eq!(alice.says_to(0x55, to_bob, 8, &bob), (8, vec![0x55; 160]));
         assert_eq!(bob.says_to(0x66, to_alice, 8, &alice), (8, vec![0x66; 160]));
@@ -393,7 +401,11 @@ fn a_neighbour_is_called_by_prefix_and_calls_without_password() {
     let (mut alice, mut lab) = (exchange.phone("1001"), exchange.trunk());
     let mut calling = alice.call("9200");
     let called = lab.invited();
-    assert!(called.invite.first_line.starts_with("INVITE sip:200@127.0.0.1:"), "{}", called.invite.first_line);
+    assert!(
+        called.invite.first_line.starts_with("INVITE sip:200@127.0.0.1:"),
+        "{}",
+        called.invite.first_line
+    );
     lab.answer(&called, &lab.offer("8 101"));
     alice.answered(&mut calling);
     alice.hang_up(&mut calling);
@@ -410,7 +422,9 @@ fn a_neighbour_is_called_by_prefix_and_calls_without_password() {
     // A neighbour does not call out by a trunk.
     let calling = lab.call("9300");
     assert_eq!(lab.refused(&calling).status(), 403);
-    exchange.program.wait_for("The trunk lab asked for a number that leaves by the trunk lab, which trunks may not.");
+    exchange
+        .program
+        .wait_for("The trunk lab asked for a number that leaves by the trunk lab, which trunks may not.");
 }
 
 #[test]
@@ -460,7 +474,8 @@ fn the_echo_returns_and_the_milliwatt_sounds() {
     }
     // ITU-T G.711 Table 6: the periodic sequence of the digital milliwatt.
     let milliwatt = [0x1e, 0x0b, 0x0b, 0x1e, 0x9e, 0x8b, 0x8b, 0x9e];
-    let phase = (0..8).find(|phase| heard.iter().enumerate().all(|(at, word)| *word == milliwatt[(at + phase) % 8]));
+    let phase =
+        (0..8).find(|phase| heard.iter().enumerate().all(|(at, word)| *word == milliwatt[(at + phase) % 8]));
     assert!(phase.is_some(), "{heard:x?}");
     alice.hang_up(&mut calling);
 }
@@ -546,9 +561,18 @@ fn what_cannot_be_used_disturbs_nobody() {
     for bad in [&b"\0\0\0"[..], b"INVITE", b"\xff\xfe\xfd", b"GET / HTTP/1.1\r\n\r\n", long.as_bytes()] {
         noise.send_to(bad, exchange.server).unwrap();
     }
-    noise.send_to(b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nCSeq: one OPTIONS\r\n\r\n", exchange.server).unwrap();
+    noise
+        .send_to(
+            b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nCSeq: one OPTIONS\r\n\r\n",
+            exchange.server,
+        )
+        .unwrap();
     let mut stream = std::net::TcpStream::connect(exchange.server).unwrap();
-    std::io::Write::write_all(&mut stream, b"INVITE sip:1002@x SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        b"INVITE sip:1002@x SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n",
+    )
+    .unwrap();
     let mut calling = alice.call("1002");
     let called = bob.invited();
     bob.answer(&called, &bob.offer("8 101"));

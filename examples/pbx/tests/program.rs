@@ -39,13 +39,21 @@ fn the_first_start_makes_five_extensions_and_says_what_to_type() {
     }
     let mut passwords = Vec::new();
     for number in ["1001", "1002", "1003", "1004", "1005"] {
-        let line = printed.lines().find(|line| line.trim_start().starts_with(&format!("{number}  "))).unwrap();
+        let line =
+            printed.lines().find(|line| line.trim_start().starts_with(&format!("{number}  "))).unwrap();
         passwords.push(line.split_whitespace().nth(1).unwrap().to_owned());
     }
     passwords.sort();
     passwords.dedup();
     assert_eq!(passwords.len(), 5, "every password is its own");
-    let password = printed.lines().find(|line| line.contains("1003")).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    let password = printed
+        .lines()
+        .find(|line| line.contains("1003"))
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .to_owned();
     let mut phone = Phone::udp(SocketAddr::from(([127, 0, 0, 1], port)), "1003", &password);
     assert_eq!(phone.register(300).status(), 200);
     assert!(program.folder.join("pbx-data/pbx.db").exists());
@@ -78,7 +86,8 @@ fn an_address_of_another_machine_is_one_clear_sentence() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_one_clear_sentence() {
-    let error = refused("folder", &format!("{}[store]\nurl = \"sqlite:/proc/pbx/pbx.db\"\n", file(free_port())));
+    let error =
+        refused("folder", &format!("{}[store]\nurl = \"sqlite:/proc/pbx/pbx.db\"\n", file(free_port())));
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.starts_with("pbx: cannot make the folder /proc/pbx for the store: "), "{error}");
 }

@@ -79,7 +79,8 @@ fn say(text: &str) {
 /// The log goes to the error output, one line a fact.
 fn start_log(filter: Option<&str>) {
     let filter = filter.unwrap_or("info");
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

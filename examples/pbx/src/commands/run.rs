@@ -10,7 +10,9 @@ use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
-use denwa::tokio::{DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to};
+use denwa::tokio::{
+    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to,
+};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -57,7 +59,9 @@ fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
     let ended = driver.join();
     // The exchange has let go of the queue: the store writes what is left in it, and ends.
     drop(store);
-    ended.map_err(|_| "the exchange has died of a mistake in this program; what it printed before says where".to_owned())
+    ended.map_err(|_| {
+        "the exchange has died of a mistake in this program; what it printed before says where".to_owned()
+    })
 }
 
 fn prepare(config: Config, file: Option<&Path>) -> Result<Prepared, String> {
@@ -80,7 +84,8 @@ type Made = (Vec<StoredExtension>, Vec<(String, Secret)>);
 fn first_extensions(config: &Config) -> Result<Made, String> {
     let mut made = Made::default();
     for number in FIRST_EXTENSIONS {
-        let secret = password::random().map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        let secret =
+            password::random().map_err(|error| format!("the system gives no random numbers: {error}"))?;
         let now = SystemTime::now();
         made.0.push(StoredExtension::new(number, "", &config.sip.realm, &secret, MadeBy::FirstRun, now));
         made.1.push((number.to_owned(), secret));

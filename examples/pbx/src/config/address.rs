@@ -14,8 +14,9 @@ pub(crate) fn parse_listen(text: &str) -> Result<Listen, String> {
     const EXPECTED: &str = "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT with a numeric address, \
                             as udp:0.0.0.0:5060 or tcp:[::1]:5060";
     let (protocol, rest) = split_protocol(text, EXPECTED)?;
-    let address =
-        rest.parse::<SocketAddr>().map_err(|_| format!("\"{text}\" is not an address to listen on, {EXPECTED}"))?;
+    let address = rest
+        .parse::<SocketAddr>()
+        .map_err(|_| format!("\"{text}\" is not an address to listen on, {EXPECTED}"))?;
     if address.port() == 0 {
         return Err(format!("\"{text}\" has port 0, expected a port from 1 to 65535"));
     }

@@ -10,8 +10,8 @@ use denwa::address::{Network, NetworkFault};
 use denwa::port_set::PortSet;
 use toml::de::DeTable;
 
-use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::address::Protocol;
+use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{

@@ -8,9 +8,7 @@ use std::net::IpAddr;
 
 use denwa::evidence::Evidence;
 use denwa_sip_core::auth::server::{AuthenticationFailure, ChallengePolicy};
-use denwa_sip_core::endpoint::RequestHandle;
-use denwa_sip_core::endpoint::command::{Headers, Reply};
-use denwa_sip_core::endpoint::event::RequestEnd;
+use denwa_sip_core::endpoint::{Headers, Reply, RequestEnd, RequestHandle};
 use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Method, Request};
 use denwa_sip_core::{HeaderName, StatusCode};
@@ -63,7 +61,9 @@ impl Admission {
             }
             Method::Register => self.ask_password(desk, request, message, flow, false),
             Method::Options => {
-                let headers = Headers::new().with("Allow", ALLOW).and_then(|headers| headers.with("Accept", "application/sdp"));
+                let headers = Headers::new()
+                    .with("Allow", ALLOW)
+                    .and_then(|headers| headers.with("Accept", "application/sdp"));
                 answer(desk, request, Reply::new(StatusCode::OK).with_headers(headers.unwrap_or_default()));
             }
             Method::Subscribe | Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
@@ -88,7 +88,8 @@ impl Admission {
     ) -> Option<Call> {
         let Some(Waiting::Password { message, flow }) = self.waiting.remove(&request) else { return None };
         if *message.method() == Method::Register {
-            let asked = message.to().ok().and_then(|to| to.uri.user_unescaped()).unwrap_or_default().into_owned();
+            let asked =
+                message.to().ok().and_then(|to| to.uri.user_unescaped()).unwrap_or_default().into_owned();
             if !Registrar::authenticated(desk, request, &asked, username) {
                 let cause = format!("it showed the password of {username}");
                 let from = whence(flow.protocol, flow.remote);
@@ -121,11 +122,16 @@ impl Admission {
         let cause = match reason {
             AuthenticationFailure::WrongPassword => "the password is wrong".to_owned(),
             AuthenticationFailure::UnknownUser => "there is no such extension".to_owned(),
-            AuthenticationFailure::NoSecretForAlgorithm => "its password is not kept for that algorithm".to_owned(),
-            AuthenticationFailure::ReplayedNonceCount => {
-                "its credentials were used before: a replayed message, or a telephone that cannot count".to_owned()
+            AuthenticationFailure::NoSecretForAlgorithm => {
+                "its password is not kept for that algorithm".to_owned()
             }
-            AuthenticationFailure::Unfit(what) => format!("its credentials are not what was asked for: {what}"),
+            AuthenticationFailure::ReplayedNonceCount => {
+                "its credentials were used before: a replayed message, or a telephone that cannot count"
+                    .to_owned()
+            }
+            AuthenticationFailure::Unfit(what) => {
+                format!("its credentials are not what was asked for: {what}")
+            }
             other => format!("{other:?}"),
         };
         match waiting {
@@ -139,7 +145,8 @@ impl Admission {
     /// Nothing more will be heard of a request.
     pub(super) fn ended(&mut self, desk: &mut Desk, request: RequestHandle, reason: &RequestEnd) {
         let Some(waiting) = self.waiting.remove(&request) else { return };
-        if let (Waiting::Password { message, flow }, RequestEnd::BadExtension(extension)) = (waiting, reason) {
+        if let (Waiting::Password { message, flow }, RequestEnd::BadExtension(extension)) = (waiting, reason)
+        {
             let from = whence(flow.protocol, flow.remote);
             let cause = format!("it requires the extension {extension}, which is not known here");
             desk.tell(Event::Refused { from, what: message.method().as_str().to_owned(), cause });
@@ -163,7 +170,14 @@ impl Admission {
         begun
     }
 
-    fn ask_password(&mut self, desk: &mut Desk, request: RequestHandle, message: Request, flow: Flow, proxy: bool) {
+    fn ask_password(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        message: Request,
+        flow: Flow,
+        proxy: bool,
+    ) {
         let policy = ChallengePolicy { proxy, ..ChallengePolicy::new(desk.setup.realm.clone()) };
         // Before the command: what it finds out may come at once.
         self.waiting.insert(request, Waiting::Password { message, flow });
@@ -197,7 +211,7 @@ impl Admission {
 
 fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {
     // A request that has ended meanwhile (CANCEL, a lost connection) needs no answer.
-    let _ = desk.endpoint.respond(request, reply, desk.now);
+    let _ = desk.endpoint.respond(request, &reply, desk.now);
 }
 
 /// Refuses a call that never became one, and keeps its record all the same.

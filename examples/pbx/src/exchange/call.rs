@@ -13,12 +13,12 @@ use bytes::Bytes;
 use denwa::bridge::{Command, Connection, LegId, Source};
 use denwa::evidence::{Evidence, Fact, RouteUse, Side as EvidenceSide};
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::command::{Body, CallOptions, Headers, LocalIdentity, Party, PlaceCall, Reply};
-use denwa_sip_core::endpoint::event::{By, CallEnd};
-use denwa_sip_core::endpoint::{CallHandle, Event as Sip};
-use denwa_sip_core::io::Protocol;
+use denwa_sip_core::endpoint::{
+    Binding, Body, By, CallEnd, CallHandle, CallOptions, Event as Sip, Flow, Headers, Party, PlaceCall,
+    Reply, Target,
+};
 use denwa_sip_core::message::{Response, UriBuf};
-use denwa_sip_core::transaction::Target;
+use denwa_sip_core::{HeaderName, Protocol};
 
 use super::Event;
 use super::desk::Desk;
@@ -99,7 +99,7 @@ struct Planned {
     who: String,
     peer: SocketAddr,
     protocol: Protocol,
-    flow: Option<denwa_sip_core::io::Flow>,
+    flow: Option<Flow>,
     request_uri: UriBuf,
     to: UriBuf,
     target: Target,
@@ -109,7 +109,11 @@ struct Planned {
 
 impl Call {
     /// Takes a call whose caller is known and whose caller's route is known; `Err` with what it is refused for.
-    pub(super) fn begin(desk: &mut Desk, invitation: Invitation, reaches: Destination) -> Result<Self, (Invitation, End)> {
+    pub(super) fn begin(
+        desk: &mut Desk,
+        invitation: Invitation,
+        reaches: Destination,
+    ) -> Result<Self, (Invitation, End)> {
         let planned = match planned(desk, &invitation, &reaches) {
             Ok(planned) => planned,
             Err(end) => return Err((invitation, end)),
@@ -131,7 +135,7 @@ impl Call {
         };
         let identity = desk.identity(&invitation.dialled, &caller.place, flow.protocol, Some(flow));
         let options = CallOptions { ring_timeout: None, ..CallOptions::default() };
-        match desk.endpoint.accept_call(invitation.request, identity, options, desk.now) {
+        match desk.endpoint.accept_call(invitation.request, &identity, options, desk.now) {
             Ok(handle) => {
                 desk.hold_handle(handle, number);
                 caller.handle = Some(handle);
@@ -180,7 +184,9 @@ impl Call {
 
     /// Whether nothing more will be heard of it; then [`record`](Self::record) is due.
     pub(super) fn is_over(&self) -> bool {
-        self.stage == Stage::Ending && self.caller.is_over() && self.forks.iter().all(|fork| fork.leg.is_over())
+        self.stage == Stage::Ending
+            && self.caller.is_over()
+            && self.forks.iter().all(|fork| fork.leg.is_over())
     }
 
     /// Something the endpoint said about one of its calls.
@@ -196,7 +202,9 @@ impl Call {
             }
             // After its end only the ends of its legs matter.
             _ if self.stage == Stage::Ending => {}
-            Sip::OfferReceived { body, .. } if self.stage == Stage::Offered => self.offer_received(desk, &body.bytes),
+            Sip::OfferReceived { body, .. } if self.stage == Stage::Offered => {
+                self.offer_received(desk, &body.bytes)
+            }
             Sip::OfferRequested { .. } if self.stage == Stage::Offered => {
                 self.offer_is_ours = true;
                 self.reach(desk);
@@ -268,14 +276,14 @@ impl Call {
         if let Some(handle) = self.caller.handle {
             // A handle whose end is under way already refuses the command; its end comes as an event all the same.
             let _ = if self.answered.is_some() {
-                desk.endpoint.hang_up(handle, reason.clone(), desk.now)
+                desk.endpoint.hang_up(handle, &reason, desk.now)
             } else {
-                desk.endpoint.refuse(handle, refusal(&end), desk.now)
+                desk.endpoint.refuse(handle, &refusal(&end), desk.now)
             };
         }
         for fork in &self.forks {
             if let Some(handle) = fork.leg.handle {
-                let _ = desk.endpoint.hang_up(handle, reason.clone(), desk.now);
+                let _ = desk.endpoint.hang_up(handle, &reason, desk.now);
             }
         }
         self.end = Some(end);
@@ -315,7 +323,7 @@ impl Call {
 
     fn offer_received(&mut self, desk: &mut Desk, offer: &[u8]) {
         self.evidence.add(Some(EvidenceSide::FIRST), facts::described_by_peer(offer), desk.now);
-        if let Err(error) = self.caller.negotiator.receive_offer(offer) {
+        if let Err(error) = self.caller.receive_offer(offer) {
             return self.end(desk, media_refused(&error, Side::Caller));
         }
         // Before anything rings: could this offer be answered at all?
@@ -357,11 +365,14 @@ impl Call {
             self.caller_answer().map_err(|error| error.to_string())
         };
         let (Some(handle), Ok(body)) = (self.caller.handle, body) else {
-            self.end(desk, End::PeerVanished { side: Side::Caller, what: "it had no call any more".to_owned() });
+            self.end(
+                desk,
+                End::PeerVanished { side: Side::Caller, what: "it had no call any more".to_owned() },
+            );
             return false;
         };
         let reply = Reply::new(StatusCode::OK).with_body(Body::sdp(body));
-        if desk.endpoint.answer(handle, reply, desk.now).is_err() {
+        if desk.endpoint.answer(handle, &reply, desk.now).is_err() {
             // He cancelled, and the event about it is on its way.
             return false;
         }
@@ -390,8 +401,7 @@ impl Call {
         self.evidence.add(Some(EvidenceSide::FIRST), facts::described_by_peer(answer), desk.now);
         let agreed = self.caller.negotiator.accept_answer(answer).map(|_| ());
         if let Err(error) = agreed {
-            let sentence = error.to_string();
-            return self.end(desk, End::MediaRefused { sentence, warning: 304, whose: Side::Caller });
+            return self.end(desk, media_refused(&error, Side::Caller));
         }
         if self.caller.configure(desk).is_err() {
             self.end(desk, no_session(Side::Caller));
@@ -424,7 +434,13 @@ impl Call {
                         Ok(leg) => {
                             let side = fork_side(self.forks.len());
                             self.evidence.add(side, facts::told(plan.peer.ip(), &leg.place), desk.now);
-                            self.forks.push(Fork { leg, plan, offered: None, placed_at: None, outcome: None });
+                            self.forks.push(Fork {
+                                leg,
+                                plan,
+                                offered: None,
+                                placed_at: None,
+                                outcome: None,
+                            });
                         }
                         Err(end) => return self.end(desk, end),
                     }
@@ -444,13 +460,14 @@ impl Call {
 
     /// Sends the INVITE to a telephone whose ports are open.
     fn place(&mut self, desk: &mut Desk, index: usize) {
-        let wished = if self.offer_is_ours { Vec::new() } else { self.caller.common_codecs().unwrap_or_default() };
+        let wished =
+            if self.offer_is_ours { Vec::new() } else { self.caller.common_codecs().unwrap_or_default() };
         let Some(fork) = self.forks.get_mut(index) else { return };
         fork.leg.prefer(&wished);
         let Ok(offer) = fork.leg.negotiator.offer() else { return };
-        fork.offered = Some(fork.leg.negotiator.clone());
+        fork.offered = Some(fork.leg.negotiator.fork());
         let invite = invite(desk, &self.invitation, &fork.plan, &fork.leg, offer.clone());
-        let placed = invite.and_then(|invite| desk.endpoint.place_call(invite, desk.now).ok());
+        let placed = desk.endpoint.place_call(invite, desk.now).ok();
         let side = fork_side(index);
         match placed {
             Some(handle) => {
@@ -473,21 +490,25 @@ impl Call {
 
     fn fork_progressed(&mut self, desk: &mut Desk, index: usize, response: &Response) {
         let Some(fork) = self.forks.get(index) else { return };
-        self.evidence.add(fork_side(index), Fact::Received(facts::response(response, "INVITE", fork.leg.peer)), desk.now);
+        self.evidence.add(
+            fork_side(index),
+            Fact::Received(facts::response(response, "INVITE", fork.leg.peer)),
+            desk.now,
+        );
         // What has a description comes again as an answer, and rings then.
         if self.stage == Stage::Calling && response.body().is_empty() && self.described.is_none() {
             let status = response.status();
             if status == StatusCode::RINGING {
                 self.ring(desk, index, Reply::new(status));
             } else if let Some(handle) = self.caller.handle {
-                let _ = desk.endpoint.ring(handle, Reply::new(status), false, desk.now);
+                let _ = desk.endpoint.ring(handle, &Reply::new(status), desk.now);
             }
         }
     }
 
     fn ring(&mut self, desk: &mut Desk, index: usize, reply: Reply) {
         if let Some(handle) = self.caller.handle {
-            let _ = desk.endpoint.ring(handle, reply, false, desk.now);
+            let _ = desk.endpoint.ring(handle, &reply, desk.now);
         }
         if !self.rang {
             self.rang = true;
@@ -500,14 +521,14 @@ impl Call {
     fn fork_described(&mut self, desk: &mut Desk, index: usize, answer: &[u8], preview: bool) {
         self.evidence.add(fork_side(index), facts::described_by_peer(answer), desk.now);
         let Some(fork) = self.forks.get_mut(index) else { return };
-        if let Some(offered) = &fork.offered {
-            fork.leg.negotiator = offered.clone();
+        if let Some(offered) = &mut fork.offered {
+            fork.leg.negotiator = offered.fork();
         }
         if let Err(error) = fork.leg.negotiator.accept_answer(answer).map(|_| ()) {
             if preview {
                 return;
             }
-            let end = End::MediaRefused { sentence: error.to_string(), warning: 304, whose: Side::Callee };
+            let end = media_refused(&error, Side::Callee);
             return self.end(desk, end);
         }
         if fork.leg.configure(desk).is_err() {
@@ -540,7 +561,11 @@ impl Call {
 
     fn fork_answered(&mut self, desk: &mut Desk, index: usize, response: &Response) {
         let Some(fork) = self.forks.get(index) else { return };
-        self.evidence.add(fork_side(index), Fact::Received(facts::response(response, "INVITE", fork.leg.peer)), desk.now);
+        self.evidence.add(
+            fork_side(index),
+            Fact::Received(facts::response(response, "INVITE", fork.leg.peer)),
+            desk.now,
+        );
         if self.stage != Stage::Calling {
             return;
         }
@@ -557,7 +582,7 @@ impl Call {
                 continue;
             }
             if let Some(handle) = fork.leg.handle {
-                let _ = desk.endpoint.hang_up(handle, elsewhere.clone(), desk.now);
+                let _ = desk.endpoint.hang_up(handle, &elsewhere, desk.now);
             }
             fork.leg.close(desk);
         }
@@ -629,7 +654,9 @@ impl Call {
             return;
         }
         let outcomes: Option<Vec<&End>> = self.forks.iter().map(|fork| fork.outcome.as_ref()).collect();
-        if let Some(best) = outcomes.and_then(|outcomes| outcomes.into_iter().max_by_key(|end| telling(end))).cloned() {
+        if let Some(best) =
+            outcomes.and_then(|outcomes| outcomes.into_iter().max_by_key(|end| telling(end))).cloned()
+        {
             self.end(desk, best);
         }
     }
@@ -779,27 +806,31 @@ impl Which {
 
 impl Fork {
     /// What it means that this telephone's call ended before it answered.
-    fn failure(&self, reason: &CallEnd) -> End {
-        let who = || self.plan.who.clone();
-        let to = || whence(self.plan.protocol, self.plan.peer);
+    fn failure(&mut self, reason: &CallEnd) -> End {
+        let plan = &self.plan;
+        let who = || plan.who.clone();
+        let to = || whence(plan.protocol, plan.peer);
         match reason {
             CallEnd::Refused { response } => match response.status().code() {
                 486 | 600 => End::Busy { who: who() },
                 603 | 607 => End::Declined { who: who() },
                 488 | 606 => {
-                    let mut negotiator = self.leg.negotiator.clone();
                     let body = (!response.body().is_empty()).then(|| response.body());
-                    let sentence = negotiator.refused(body).to_string();
-                    End::MediaRefused { sentence, warning: 304, whose: Side::Callee }
+                    let refused = self.leg.negotiator.refused(body, response.get(HeaderName::Warning));
+                    let sentence = refused.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                    let warning = refused.ok().map(|mismatch| mismatch.warning("pbx"));
+                    End::MediaRefused { sentence, warning, whose: Side::Callee }
                 }
-                status => End::Refused { who: self.leg.label.clone(), status, reason: facts::phrase(response) },
+                status => {
+                    End::Refused { who: self.leg.label.clone(), status, reason: facts::phrase(response) }
+                }
             },
             CallEnd::NotAuthenticated { response, .. } => End::Refused {
                 who: self.leg.label.clone(),
                 status: response.status().code(),
                 reason: "it wants a password for calls to it".to_owned(),
             },
-            CallEnd::Unreachable(failure) => match facts::unreachable(failure) {
+            CallEnd::Unreachable(failure) => match facts::unreachable(*failure) {
                 None => End::NoReply { to: to() },
                 Some(reason) => End::Unreachable { to: to(), reason },
             },
@@ -825,6 +856,32 @@ fn fork_side(index: usize) -> Option<EvidenceSide> {
     Some(EvidenceSide(u16::try_from(index).unwrap_or(u16::MAX - 1) + 1))
 }
 
+impl Planned {
+    /// A registered telephone: on the flow its REGISTER came on, for that is where it is, whatever its Contact says. A
+    /// connection that an earlier run of the program had is gone; then the Contact is all there is.
+    fn binding(number: &str, binding: &Binding, desk: &Desk, codecs: &[Codec]) -> Self {
+        let flow = binding.flow;
+        let (target, flow) = match (flow.protocol.is_stream(), flow.stream) {
+            (true, None) => (Target::Uri(binding.contact.clone()), None),
+            (false, _) if !desk.listens_at(flow.protocol, flow.local) => {
+                (Target::address(flow.protocol, flow.remote), None)
+            }
+            _ => (Target::Flow(flow), Some(flow)),
+        };
+        Self {
+            who: number.to_owned(),
+            peer: binding.flow.remote,
+            protocol: binding.flow.protocol,
+            flow,
+            request_uri: binding.contact.as_uri().for_request(),
+            to: binding.contact.as_uri().for_request(),
+            target,
+            routes: binding.path.iter().map(ToString::to_string).collect(),
+            codecs: codecs.to_vec(),
+        }
+    }
+}
+
 /// Whom to call for a number; `Err` when there is nobody.
 fn planned(desk: &mut Desk, invitation: &Invitation, reaches: &Destination) -> Result<Vec<Planned>, End> {
     match reaches {
@@ -840,18 +897,7 @@ fn planned(desk: &mut Desk, invitation: &Invitation, reaches: &Destination) -> R
                 if is_himself && binding.flow == invitation.flow {
                     continue;
                 }
-                let target = binding.target();
-                planned.push(Planned {
-                    who: number.clone(),
-                    peer: binding.flow.remote,
-                    protocol: binding.flow.protocol,
-                    flow: Some(binding.flow),
-                    to: target.request_uri.clone(),
-                    request_uri: target.request_uri,
-                    target: target.target,
-                    routes: target.routes,
-                    codecs: codecs.clone(),
-                });
+                planned.push(Planned::binding(number, binding, desk, &codecs));
             }
             match (planned.is_empty(), is_himself) {
                 (false, _) => Ok(planned),
@@ -887,11 +933,11 @@ fn planned(desk: &mut Desk, invitation: &Invitation, reaches: &Destination) -> R
 }
 
 /// The call to one telephone.
-fn invite(desk: &Desk, invitation: &Invitation, plan: &Planned, leg: &Leg, offer: Bytes) -> Option<PlaceCall> {
+fn invite(desk: &Desk, invitation: &Invitation, plan: &Planned, leg: &Leg, offer: Bytes) -> PlaceCall {
     let caller = &invitation.caller;
-    let identity: LocalIdentity = desk.identity(&caller.number, &leg.place, plan.protocol, plan.flow);
-    let host = identity.advertised.as_ref().map(|advertised| advertised.host.clone()).unwrap_or_default();
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let identity = desk.identity(&caller.number, &leg.place, plan.protocol, plan.flow);
+    let host =
+        identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());
     let uri = UriBuf::sip(&caller.number, host).build();
     let from = if caller.name.is_empty() { Party::new(uri) } else { Party::named(caller.name.clone(), uri) };
     let mut call = PlaceCall::new(from, Party::new(plan.to.clone()), plan.target.clone());
@@ -900,8 +946,9 @@ fn invite(desk: &Desk, invitation: &Invitation, plan: &Planned, leg: &Leg, offer
     call.local = identity;
     call.body = Some(Body::sdp(offer));
     let hops = invitation.message.max_forwards().ok().flatten().unwrap_or(70);
-    call.options = CallOptions { ring_timeout: None, max_forwards: hops.saturating_sub(1), ..CallOptions::default() };
-    Some(call)
+    call.options =
+        CallOptions { ring_timeout: None, max_forwards: hops.saturating_sub(1), ..CallOptions::default() };
+    call
 }
 
 /// What a number reaches, for people and the record.
@@ -918,10 +965,9 @@ pub(super) fn described(reaches: &Destination) -> String {
 pub(super) fn refusal(end: &End) -> Reply {
     let status = StatusCode::new(end.status()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let mut headers = reason_header(end);
-    if let End::MediaRefused { sentence, warning, .. } = end {
-        let text: String = sentence.chars().filter(|letter| !matches!(letter, '"' | '\\')).collect();
-        // Control characters cannot come in: the sentence is ours.
-        let _ = headers.push("Warning", format!("{warning} pbx \"{text}\""));
+    if let End::MediaRefused { warning: Some(warning), .. } = end {
+        // The sentence is ours, and its quotes are escaped: nothing in it can be refused.
+        let _ = headers.push("Warning", warning);
     }
     Reply::new(status).with_headers(headers)
 }
@@ -942,13 +988,16 @@ fn reason_header(end: &End) -> Headers {
     headers
 }
 
-fn media_refused(error: &denwa_sdp::OfferError, whose: Side) -> End {
-    let warning = error.warning().map_or(399, |(code, _)| code);
-    End::MediaRefused { sentence: error.to_string(), warning, whose }
+pub(super) fn media_refused(error: &denwa_sdp::NegotiationError, whose: Side) -> End {
+    End::MediaRefused { sentence: error.to_string(), warning: error.warning("pbx"), whose }
 }
 
 fn no_session(side: Side) -> End {
-    End::MediaRefused { sentence: format!("{side} described no voice that could be used"), warning: 304, whose: side }
+    End::MediaRefused {
+        sentence: format!("{side} described no voice that could be used"),
+        warning: None,
+        whose: side,
+    }
 }
 
 fn vanished(side: Side, reason: &CallEnd) -> End {

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::bridge::{self, LegId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
-use denwa_sip_core::endpoint::command::{Advertised, LocalIdentity};
-use denwa_sip_core::endpoint::{CallHandle, Endpoint, OutgoingHandle, RequestHandle};
+use denwa_sip_core::endpoint::{CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy};
 use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -227,20 +226,39 @@ impl Desk {
     }
 
     /// Who we are to a peer: the Contact's user, and the address and port that lead here from him.
-    pub(super) fn identity(&self, user: &str, place: &Place, protocol: Protocol, flow: Option<Flow>) -> LocalIdentity {
-        let port = place.sip_port.or(flow.map(|flow| flow.local.port())).unwrap_or_else(|| self.listening_port(protocol, place));
+    pub(super) fn identity(
+        &self,
+        user: &str,
+        place: &Place,
+        protocol: Protocol,
+        flow: Option<Flow>,
+    ) -> LocalIdentity {
+        let port = place
+            .sip_port
+            .or(flow.map(|flow| flow.local.port()))
+            .unwrap_or_else(|| self.listening_port(protocol, place));
         LocalIdentity {
             user: user.to_owned(),
-            advertised: Some(Advertised::from(SocketAddr::new(place.told, port))),
+            advertised: Some(SentBy::from_address(SocketAddr::new(place.told, port))),
             contact_parameters: String::new(),
         }
+    }
+
+    /// Whether a socket of ours has this address.
+    pub(super) fn listens_at(&self, protocol: Protocol, local: SocketAddr) -> bool {
+        self.setup.listening.iter().any(|listen| {
+            let own = listen.address;
+            let anywhere = own.ip().is_unspecified() && own.is_ipv4() == local.is_ipv4();
+            listen.protocol == protocol && own.port() == local.port() && (own.ip() == local.ip() || anywhere)
+        })
     }
 
     fn listening_port(&self, protocol: Protocol, place: &Place) -> u16 {
         let fits = |listen: &&config::Listen| {
             listen.protocol == protocol
                 && (listen.address.ip() == place.way.local
-                    || listen.address.ip().is_unspecified() && listen.address.is_ipv4() == place.way.local.is_ipv4())
+                    || listen.address.ip().is_unspecified()
+                        && listen.address.is_ipv4() == place.way.local.is_ipv4())
         };
         self.setup.listening.iter().find(fits).map_or(config::SIP_PORT, |listen| listen.address.port())
     }

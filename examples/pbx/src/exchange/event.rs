@@ -186,11 +186,15 @@ impl fmt::Display for Event {
             Self::CallAnswered { call, callee, codec, after } => {
                 write!(f, "call {call}: {callee} answered after {:.1} s, {codec}", after.as_secs_f32())
             }
-            Self::CallHeld { call, by, held: true } => write!(f, "call {call}: {by} put the other side on hold"),
+            Self::CallHeld { call, by, held: true } => {
+                write!(f, "call {call}: {by} put the other side on hold")
+            }
             Self::CallHeld { call, by, .. } => write!(f, "call {call}: {by} took the other side back"),
             Self::CallEnded { call, record } => ended(*call, record, f),
             Self::Refused { from, what, cause } => write!(f, "{what} from {from} was refused: {cause}"),
-            Self::HostileInput { count: 1, example } => write!(f, "a message that cannot be used was dropped: {example}"),
+            Self::HostileInput { count: 1, example } => {
+                write!(f, "a message that cannot be used was dropped: {example}")
+            }
             Self::HostileInput { count, example } => {
                 write!(f, "{count} messages that cannot be used were dropped, among them: {example}")
             }
@@ -198,11 +202,15 @@ impl fmt::Display for Event {
             Self::ExternalAddress { address: Some(address), how } => {
                 write!(f, "peers beyond the local networks are told the address {address}: {how}")
             }
-            Self::ExternalAddress { address: None, how } => write!(f, "the external address is not known: {how}"),
+            Self::ExternalAddress { address: None, how } => {
+                write!(f, "the external address is not known: {how}")
+            }
             Self::SeenAs { peer, address } => {
                 write!(f, "{peer} sees this exchange at {address} and is told that address from now on")
             }
-            Self::ExtensionsChanged { count } => write!(f, "the extensions were changed, there are {count} now"),
+            Self::ExtensionsChanged { count } => {
+                write!(f, "the extensions were changed, there are {count} now")
+            }
             Self::StoreFailed { cause } => f.write_str(cause),
             Self::ShutDown => f.write_str("everything has ended"),
         }

@@ -150,7 +150,8 @@ impl External {
                     || listen.address.ip().is_unspecified() && listen.address.is_ipv4() == local.is_ipv4())
         };
         let Some(port) = desk.setup.listening.iter().find(fits).map(|listen| listen.address.port()) else {
-            return self.lost(desk, format!("no UDP socket of this exchange could ask the STUN server {server}"));
+            return self
+                .lost(desk, format!("no UDP socket of this exchange could ask the STUN server {server}"));
         };
         let transaction = transaction_id(desk.random_bytes());
         let request = Request {
@@ -166,7 +167,9 @@ impl External {
 
     /// A datagram came to a SIP socket; `true` when it was the STUN server's answer.
     pub(super) fn datagram(&mut self, desk: &mut Desk, remote: SocketAddr, payload: &[u8]) -> bool {
-        let Some(request) = self.request.as_ref().filter(|request| request.server == remote) else { return false };
+        let Some(request) = self.request.as_ref().filter(|request| request.server == remote) else {
+            return false;
+        };
         let Some(mapped) = mapped_address(payload, request.transaction) else { return false };
         let Request { source, server, .. } = *request;
         self.request = None;
@@ -232,7 +235,9 @@ fn binding_request(transaction: TransactionId) -> Bytes {
 
 fn mapped_address(payload: &[u8], transaction: TransactionId) -> Option<SocketAddr> {
     let message = Message::parse(payload).ok()?;
-    let ours = message.class() == Class::Success && message.method() == Method::BINDING && message.id() == transaction;
+    let ours = message.class() == Class::Success
+        && message.method() == Method::BINDING
+        && message.id() == transaction;
     let mapped = message.get::<XorMappedAddress>().ok().flatten().filter(|_| ours)?;
     Some(mapped.0)
 }

@@ -9,11 +9,11 @@ use denwa::evidence::{
 };
 use denwa_sdp::{Kind, RemoteDescription};
 use denwa_sip_core::HeaderName;
-use denwa_sip_core::endpoint::event::CallEnd;
+use denwa_sip_core::endpoint::EndReason;
+use denwa_sip_core::endpoint::{CallEnd, Refusal};
 use denwa_sip_core::header::{Fields, Reason, Warning};
 use denwa_sip_core::io::{Flow, Protocol};
 use denwa_sip_core::message::{Request, Response};
-use denwa_sip_core::transaction::Failure;
 
 use super::leg::Leg;
 use super::whereabouts::Place;
@@ -97,7 +97,11 @@ fn description(body: &[u8]) -> Description {
 /// The reason phrase of a refusal, and what its Warning and Reason headers add.
 pub(super) fn phrase(response: &Response) -> String {
     let mut phrase = response.reason().to_owned();
-    let reason = response.typed::<Reason<'_>>().ok().flatten().and_then(|reason| reason.text().map(|text| text.into_owned()));
+    let reason = response
+        .typed::<Reason<'_>>()
+        .ok()
+        .flatten()
+        .and_then(|reason| reason.text().map(|text| text.into_owned()));
     for more in [warning(response), reason].into_iter().flatten() {
         if !more.is_empty() && !phrase.contains(&more) {
             if !phrase.is_empty() {
@@ -110,10 +114,34 @@ pub(super) fn phrase(response: &Response) -> String {
 }
 
 /// Why a request could not be delivered; `None` when it was, as far as anybody knows, and nothing came back.
-pub(super) fn unreachable(failure: &Failure) -> Option<String> {
-    match failure {
-        Failure::TimedOut => None,
-        failure => Some(failure.to_string()),
+pub(super) fn unreachable(reason: EndReason) -> Option<String> {
+    Some(match reason {
+        EndReason::TimedOut => return None,
+        EndReason::Unreachable => "the network says that it cannot be reached".to_owned(),
+        EndReason::StreamFailed => "no connection could be made, or it broke".to_owned(),
+        EndReason::Unresolved(_) => "its name has no address".to_owned(),
+        EndReason::NoRoute => "this machine has no address to send from".to_owned(),
+        EndReason::Limit(limit) => limit.describe().to_owned(),
+        other => format!("{other:?}"),
+    })
+}
+
+/// By which rule the endpoint refused something by itself.
+pub(super) fn refusal(rule: &Refusal) -> String {
+    match rule {
+        Refusal::Malformed(error) => error.to_string(),
+        Refusal::NoSuchDialog => "it belongs to no call that is known here".to_owned(),
+        Refusal::NoSuchTransaction => "there is nothing to cancel".to_owned(),
+        Refusal::Merged => "it came twice, by two ways".to_owned(),
+        Refusal::BadExtension(tags) => format!("it requires {tags}, which is not known here"),
+        Refusal::OutOfOrder { sequence, last } => format!("its CSeq {sequence} comes after {last}"),
+        Refusal::IntervalTooSmall => "its session interval is too small".to_owned(),
+        Refusal::Limit(limit) => limit.describe().to_owned(),
+        Refusal::StrayResponse => "it is a response to nothing".to_owned(),
+        Refusal::StrayAck => "it is an ACK of nothing".to_owned(),
+        Refusal::Method => "its method makes no sense there".to_owned(),
+        Refusal::ShuttingDown => "the exchange is being shut down".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -127,7 +155,9 @@ pub(super) fn ended(reason: &CallEnd) -> String {
         }
         CallEnd::DialogLost { method, status: None } => format!("it did not answer {}", method.as_str()),
         CallEnd::NoSession { .. } => "it described no session where one was due".to_owned(),
-        CallEnd::Unreachable(failure) => failure.to_string(),
+        CallEnd::Unreachable(reason) => {
+            unreachable(*reason).unwrap_or_else(|| "it did not answer".to_owned())
+        }
         CallEnd::Malformed(error) => format!("its message could not be read: {error}"),
         other => format!("{other:?}"),
     }
@@ -143,7 +173,7 @@ pub(super) fn lines(evidence: &Evidence) -> String {
             more => format!("callee {more} "),
         });
         // Writing to a String does not fail.
-        let _ = writeln!(text, "+{:.3} s {side}{}", dated.after.as_secs_f64(), dated.fact);
+        let _ = writeln!(text, "+{:.3} s {side}{:?}", dated.after.as_secs_f64(), dated.fact);
     }
     text
 }
@@ -161,5 +191,5 @@ fn agent(fields: &Fields) -> Option<String> {
 
 fn warning(fields: &Fields) -> Option<String> {
     let warning = fields.typed::<Warning<'_>>().ok().flatten()?;
-    Some(warning.text().into_owned())
+    Some(warning.text.into_owned())
 }

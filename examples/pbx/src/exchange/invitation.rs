@@ -59,8 +59,12 @@ impl Caller {
         let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
         Self {
             kind: CallerKind::Trunk(link.trunk.name.clone()),
-            number: number.filter(|number| config::is_number(number)).unwrap_or_else(|| "anonymous".to_owned()),
-            name: name.map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect()).unwrap_or_default(),
+            number: number
+                .filter(|number| config::is_number(number))
+                .unwrap_or_else(|| "anonymous".to_owned()),
+            name: name
+                .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
+                .unwrap_or_default(),
             codecs: link.trunk.codecs.clone(),
         }
     }

@@ -2,11 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use denwa::bridge::{self, LegId, LegSpec};
 use denwa::evidence::Fact;
-use denwa::media::StreamParameters;
+use denwa::media::{EventFormat, PayloadFormat, StreamParameters};
 use denwa::port_set::PortPair;
-use denwa_sdp::{AnswerCodecs, Capability, Direction, Negotiator, Preference, Transport};
+use denwa_sdp::{
+    ActiveMedium, AgreedCodec, AgreedEvents, AnswerCodecs, Capability, Direction, Negotiator, OfferError,
+    Preference, Transport,
+};
 use denwa_sip_core::endpoint::CallHandle;
 
 use super::desk::{Asked, Desk};
@@ -30,6 +34,8 @@ pub(super) struct Leg {
     pub(super) place: Place,
     /// Its descriptions.
     pub(super) negotiator: Negotiator,
+    /// The peer's first offer, kept until its ports are open.
+    offered: Option<Bytes>,
     /// The codecs it may use, best first.
     pub(super) codecs: Vec<Codec>,
     /// The codec agreed on.
@@ -65,9 +71,7 @@ impl Leg {
         codecs: Vec<Codec>,
     ) -> Result<Self, End> {
         let ports = take_ports(desk)?;
-        let address = SocketAddr::new(place.told, ports.rtp);
-        let negotiator =
-            Negotiator::new(capability(&codecs), vec![Transport::audio(address)], desk.negotiator_seed());
+        let negotiator = negotiator(desk, &codecs, &place, ports);
         let id = desk.new_leg(call);
         let leg = Self {
             label,
@@ -75,6 +79,7 @@ impl Leg {
             peer,
             place,
             negotiator,
+            offered: None,
             codecs,
             codec: None,
             direction: Direction::SendRecv,
@@ -108,6 +113,7 @@ impl Leg {
     pub(super) fn opened(&mut self) {
         if self.media == Media::Opening {
             self.media = Media::Open;
+            self.offered = None;
         }
     }
 
@@ -122,7 +128,9 @@ impl Leg {
         let next = if self.tries < MOST_PORT_TRIES {
             take_ports(desk)
         } else {
-            Err(End::NoPorts { reason: format!("port {} and {} more: {reason}", refused.rtp, self.tries - 1) })
+            Err(End::NoPorts {
+                reason: format!("port {} and {} more: {reason}", refused.rtp, self.tries - 1),
+            })
         };
         // Given back only now, so that the next pair is another one.
         desk.ports.release_pair(refused);
@@ -131,7 +139,11 @@ impl Leg {
                 self.ports = ports;
                 self.tries += 1;
                 self.id = desk.new_leg(call);
-                self.negotiator.set_transport(0, Transport::audio(SocketAddr::new(self.place.told, ports.rtp)));
+                self.negotiator = negotiator(desk, &self.codecs, &self.place, ports);
+                if let Some(offer) = &self.offered {
+                    // It could be read before, and the codecs are the same.
+                    let _ = self.negotiator.receive_offer(offer);
+                }
                 self.ask_to_open(desk, call);
                 Ok(())
             }
@@ -163,7 +175,8 @@ impl Leg {
         let stream = self.stream().ok_or(())?;
         self.codec = stream.send.first().map(|codec| codec.name.clone());
         self.expected = stream.remote_rtp;
-        if let Some(remote) = stream.remote_rtp.filter(|remote| remote.ip() != self.peer.ip().to_canonical()) {
+        if let Some(remote) = stream.remote_rtp.filter(|remote| remote.ip() != self.peer.ip().to_canonical())
+        {
             desk.ask_route(Asked::MediaRoute(self.id, remote.ip()), remote);
         }
         desk.media(bridge::Command::Configure { leg: self.id, stream: Box::new(stream) });
@@ -172,8 +185,14 @@ impl Leg {
 
     /// The way to the described address is this. When it leaves by another interface than the signalling (a VPN that shows
     /// the peer under another address than it knows itself by), media go to the signalling's address too until some come.
-    pub(super) fn media_routed(&mut self, desk: &mut Desk, address: IpAddr, way: Option<&Way>) -> Option<Fact> {
-        let described = self.expected.filter(|expected| expected.ip() == address && self.heard_from.is_none())?;
+    pub(super) fn media_routed(
+        &mut self,
+        desk: &mut Desk,
+        address: IpAddr,
+        way: Option<&Way>,
+    ) -> Option<Fact> {
+        let described =
+            self.expected.filter(|expected| expected.ip() == address && self.heard_from.is_none())?;
         let mut stream = self.stream()?;
         if way.is_some_and(|way| !way.differs_from(&self.place.way)) {
             return None;
@@ -182,7 +201,10 @@ impl Leg {
         stream.also_rtp = Some(to);
         desk.media(bridge::Command::Configure { leg: self.id, stream: Box::new(stream) });
         let why = match way {
-            Some(way) => format!("the way to {address} leaves by {}, that of the signalling by {}", way, self.place.way),
+            Some(way) => format!(
+                "the way to {address} leaves by {}, that of the signalling by {}",
+                way, self.place.way
+            ),
             None => format!("this machine knows no way to {address}"),
         };
         Some(Fact::MediaRedirected { described, to, why })
@@ -190,7 +212,7 @@ impl Leg {
 
     fn stream(&self) -> Option<StreamParameters> {
         let medium = self.negotiator.agreed().and_then(|agreed| agreed.audio())?;
-        let mut stream = StreamParameters::from_agreed(medium);
+        let mut stream = parameters(medium);
         stream.known_hosts.push(self.peer.ip().to_canonical());
         Some(stream)
     }
@@ -198,6 +220,13 @@ impl Leg {
     /// Where its ports are.
     pub(super) fn local_rtp(&self) -> SocketAddr {
         SocketAddr::new(bind_address(self.place.way.local), self.ports.rtp)
+    }
+
+    /// The peer's first offer came, perhaps before its ports were open.
+    pub(super) fn receive_offer(&mut self, offer: &[u8]) -> Result<(), OfferError> {
+        self.negotiator.receive_offer(offer)?;
+        self.offered = Some(Bytes::copy_from_slice(offer));
+        Ok(())
     }
 
     /// Puts the codecs of `wished` in front, so that nothing has to be converted between the two sides.
@@ -208,11 +237,14 @@ impl Leg {
     }
 
     /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.
-    pub(super) fn common_codecs(&self) -> Result<Vec<String>, denwa_sdp::OfferError> {
-        let mut trial = self.negotiator.clone();
+    pub(super) fn common_codecs(&mut self) -> Result<Vec<String>, OfferError> {
+        let mut trial = self.negotiator.fork();
+        trial.set_capability(Capability { answer_codecs: AnswerCodecs::All, ..capability(&self.codecs) });
         trial.make_answer()?;
         let medium = trial.agreed().and_then(|agreed| agreed.audio());
-        Ok(medium.map(|medium| medium.receive.iter().map(|codec| codec.name.clone()).collect()).unwrap_or_default())
+        Ok(medium
+            .map(|medium| medium.receive.iter().map(|codec| codec.name.clone()).collect())
+            .unwrap_or_default())
     }
 
     /// The direction that its peer's last description wants for the peer: what it says of itself, and a `0.0.0.0` in the
@@ -248,6 +280,11 @@ impl Leg {
     }
 }
 
+fn negotiator(desk: &mut Desk, codecs: &[Codec], place: &Place, ports: PortPair) -> Negotiator {
+    let address = SocketAddr::new(place.told, ports.rtp);
+    Negotiator::new(capability(codecs), vec![Transport::audio(address)], desk.negotiator_seed())
+}
+
 fn take_ports(desk: &mut Desk) -> Result<PortPair, End> {
     desk.ports.take_pair().map_err(|exhausted| End::NoPorts { reason: exhausted.to_string() })
 }
@@ -266,4 +303,42 @@ fn capability(codecs: &[Codec]) -> Capability {
     capability.preference = Preference::Local;
     capability.answer_codecs = AnswerCodecs::One;
     capability
+}
+
+fn parameters(medium: &ActiveMedium) -> StreamParameters {
+    let formats = |codecs: &[AgreedCodec]| {
+        codecs
+            .iter()
+            .map(|codec| PayloadFormat {
+                payload_type: codec.payload_type,
+                name: codec.name.clone(),
+                clock_rate_hz: codec.clock_rate,
+                channels: codec.channels,
+                parameters: codec.parameters.clone(),
+            })
+            .collect()
+    };
+    let events = |events: &[AgreedEvents]| {
+        events
+            .iter()
+            .map(|event| EventFormat { payload_type: event.payload_type, clock_rate_hz: event.clock_rate })
+            .collect()
+    };
+    StreamParameters {
+        remote_rtp: medium.remote_rtp.as_ref().and_then(|remote| remote.socket()),
+        remote_rtcp: medium
+            .remote_rtcp
+            .as_ref()
+            .and_then(|remote| remote.socket())
+            .filter(|_| !medium.rtcp_mux),
+        also_rtp: None,
+        known_hosts: Vec::new(),
+        sends: medium.direction.sends(),
+        receives: medium.direction.receives(),
+        send: formats(&medium.send),
+        receive: formats(&medium.receive),
+        send_events: events(&medium.send_events),
+        receive_events: events(&medium.receive_events),
+        packet_time: medium.send_packet_time,
+    }
 }

@@ -7,8 +7,8 @@
 mod admission;
 mod call;
 mod desk;
-mod event;
 mod driven;
+mod event;
 mod external;
 mod facts;
 mod invitation;
@@ -18,25 +18,26 @@ mod registrar;
 mod whereabouts;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use denwa::address::AddressPolicy;
 use denwa::bridge;
 use denwa::driver::{Answer, Ask};
 use denwa::port_set::PortPool;
-use denwa_sip_core::endpoint::{self, Endpoint, EndpointConfig, Event as Sip};
-use denwa_sip_core::endpoint::command::{Headers, Reply};
-use denwa_sip_core::endpoint::event::Outcome;
-use denwa_sip_core::io::{self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit};
-use denwa_sip_core::StatusCode;
+use denwa_sip_core::endpoint::{
+    self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Reply,
+};
+use denwa_sip_core::io::{
+    self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit,
+};
+use denwa_sip_core::{Method, StatusCode};
 
 use crate::config::{self, Config};
 use crate::links::Links;
 use crate::policy::directory::{Account, Directory};
 use crate::route::Plan;
-use crate::store::thread::{StoreAnswer, StoreRequest};
 use crate::store::StoredBinding;
+use crate::store::thread::{StoreAnswer, StoreRequest};
 use crate::why::End;
 use admission::Admission;
 use call::Call;
@@ -214,7 +215,8 @@ impl Exchange {
         let child = |label: u8| seed.0.map(|byte| byte.wrapping_add(label));
         let endpoint = Endpoint::new(endpoint_config(&setup), io::Seed(child(1)), now);
         let ports = PortPool::new(file.media.ports.clone(), &denwa::Seed(child(2)));
-        let places = Whereabouts::new(AddressPolicy { local: file.network.local.clone(), ..AddressPolicy::default() });
+        let places =
+            Whereabouts::new(AddressPolicy { local: file.network.local.clone(), ..AddressPolicy::default() });
         let links = Links::new(&file.trunks);
         let names_at = (!links.names().is_empty()).then_some(now);
         let mut desk = Desk::new(setup, directory, links, endpoint, places, ports, first_call, &seed, now);
@@ -268,7 +270,8 @@ impl Exchange {
         let now = self.desk.now;
         self.desk.endpoint.handle_timeout(now);
         self.drain();
-        let due: Vec<u64> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, number)| *number).collect();
+        let due: Vec<u64> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, number)| *number).collect();
         for number in due {
             self.with_call(number, |call, desk| call.on_deadline(desk));
         }
@@ -372,7 +375,9 @@ impl Exchange {
             }
             Asked::MediaRoute(leg, address) => {
                 if let Some(number) = self.desk.call_of_leg(leg) {
-                    self.with_call(number, |call, desk| call.on_media_route(desk, leg, address, way.as_ref()));
+                    self.with_call(number, |call, desk| {
+                        call.on_media_route(desk, leg, address, way.as_ref())
+                    });
                 }
             }
             Asked::Outer => self.external.outer(&mut self.desk, way.map(|way| way.local)),
@@ -387,7 +392,9 @@ impl Exchange {
         match answer {
             StoreAnswer::Registrations { id, outcome } => self.registrar.stored(&mut self.desk, id, &outcome),
             StoreAnswer::CallLost { reason } => {
-                self.desk.tell(Event::StoreFailed { cause: format!("the record of a call could not be kept: {reason}") });
+                self.desk.tell(Event::StoreFailed {
+                    cause: format!("the record of a call could not be kept: {reason}"),
+                });
             }
             // The program joins them with its file and gives the result back as `Input::Directory`.
             StoreAnswer::Extensions(_) => {}
@@ -457,7 +464,7 @@ impl Exchange {
                         Outcome::Response(response) => response.status(),
                         _ => StatusCode::SERVER_TIMEOUT,
                     };
-                    let _ = desk.endpoint.respond(request, Reply::new(status).with_headers(Headers::new()), desk.now);
+                    let _ = desk.endpoint.respond(request, &Reply::new(status), desk.now);
                 }
             }
             Sip::SeenAs { flow, address } => {
@@ -466,10 +473,16 @@ impl Exchange {
                 }
             }
             Sip::Refused { flow, rule, first_line, .. } => {
-                let example = format!("{} sent \"{first_line}\": {rule}", invitation::whence(flow.protocol, flow.remote));
+                let example = format!(
+                    "{} sent \"{first_line}\": {}",
+                    invitation::whence(flow.protocol, flow.remote),
+                    facts::refusal(&rule)
+                );
                 self.hostile_input(example);
             }
-            Sip::LimitReached { limit } => desk.tell(Event::LimitReached { limit: limit.describe().to_owned() }),
+            Sip::LimitReached { limit } => {
+                desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
+            }
             Sip::ShutDown => self.stop(),
             event => {
                 if let Some(handle) = call_handle(&event)
@@ -559,5 +572,32 @@ impl Exchange {
         }
         self.desk.tell(Event::ShutDown);
         self.desk.put(Output::Stop);
+    }
+}
+
+fn endpoint_config(setup: &Setup) -> EndpointConfig {
+    let listeners =
+        setup.listening.iter().map(|listen| Listener::new(listen.protocol, listen.address)).collect();
+    let mut config = EndpointConfig::new(listeners);
+    config.software = Some(concat!("Denwa PBX ", env!("CARGO_PKG_VERSION")).to_owned());
+    config.allow.retain(|method| !matches!(method, Method::Refer | Method::Notify));
+    config
+}
+
+/// The call of the endpoint that an event is about.
+fn call_handle(event: &Sip) -> Option<CallHandle> {
+    match event {
+        Sip::CallProgress { call, .. }
+        | Sip::CallAnswered { call, .. }
+        | Sip::CallConfirmed { call }
+        | Sip::ModifyReceived { call, .. }
+        | Sip::OfferReceived { call, .. }
+        | Sip::AnswerReceived { call, .. }
+        | Sip::OfferRequested { call }
+        | Sip::OfferAborted { call, .. }
+        | Sip::Modified { call, .. }
+        | Sip::DialogRequest { call, .. }
+        | Sip::CallEnded { call, .. } => Some(*call),
+        _ => None,
     }
 }

@@ -7,17 +7,14 @@
 
 use denwa::evidence::{Fact, HoldState, Party};
 use denwa_sdp::Direction;
-use denwa_sip_core::endpoint::command::{Body, Headers, Reply};
-use denwa_sip_core::endpoint::event::OfferAbort;
-use denwa_sip_core::endpoint::{OutgoingHandle, RequestHandle};
+use denwa_sip_core::endpoint::{Body, Headers, OfferAbort, OutgoingHandle, Reply, RequestHandle};
 use denwa_sip_core::message::{Method, Request};
 use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::Event;
-use super::call::{Call, Stage, Which};
+use super::call::{Call, Stage, Which, media_refused, refusal};
 use super::desk::Desk;
 use super::facts;
-use crate::why::End;
 
 /// A change under way.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +40,10 @@ impl Call {
         let wanted = leg.asked_direction();
         let changes = wanted != leg.direction;
         match self.other(which) {
-            Some(other) if changes && self.stage == Stage::Talking && self.pass_change(desk, which, other, wanted) => {}
+            Some(other)
+                if changes
+                    && self.stage == Stage::Talking
+                    && self.pass_change(desk, which, other, wanted) => {}
             _ => self.answer_change(desk, which, wanted),
         }
     }
@@ -53,7 +53,7 @@ impl Call {
         let Some(leg) = self.leg_mut(which) else { return };
         let (Some(handle), Ok(offer)) = (leg.handle, leg.negotiator.offer()) else { return };
         // When it is not taken the endpoint tells so by OfferAborted or the call's end.
-        let _ = desk.endpoint.answer_offer(handle, Some(Body::sdp(offer)), Headers::new(), desk.now);
+        let _ = desk.endpoint.answer_offer(handle, Some(Body::sdp(offer)), &Headers::new(), desk.now);
     }
 
     /// A side answered our offer of a change, or our offer in answer to its empty re-INVITE.
@@ -63,7 +63,7 @@ impl Call {
         if let Err(error) = leg.negotiator.accept_answer(answer).map(|_| ()) {
             leg.negotiator.rollback();
             let side = which.side();
-            return self.end(desk, End::MediaRefused { sentence: error.to_string(), warning: 304, whose: side });
+            return self.end(desk, media_refused(&error, side));
         }
         // A side without any voice left stays as it was configured last; it is told apart by its silence.
         let _ = leg.configure(desk);
@@ -71,7 +71,8 @@ impl Call {
         match self.change.take_if(|change| change.asked == which) {
             Some(Change { awaits: Some(awaits), direction, .. }) => {
                 if let Some(leg) = self.leg_mut(awaits) {
-                    leg.negotiator.set_direction(0, answered);
+                    // It has a medium: its peer offered one.
+                    let _ = leg.negotiator.set_direction(0, answered);
                 }
                 self.answer_change(desk, awaits, direction);
             }
@@ -98,7 +99,10 @@ impl Call {
             }
             return;
         }
-        let Some(Change { awaits: Some(awaits), .. }) = self.change.take_if(|change| change.asked == which) else { return };
+        let Some(Change { awaits: Some(awaits), .. }) = self.change.take_if(|change| change.asked == which)
+        else {
+            return;
+        };
         let status = match reason {
             OfferAbort::Refused { response } => response.status(),
             OfferAbort::Glare => StatusCode::REQUEST_PENDING,
@@ -107,14 +111,20 @@ impl Call {
         let Some(leg) = self.leg_mut(awaits) else { return };
         leg.negotiator.rollback();
         if let Some(handle) = leg.handle {
-            let _ = desk.endpoint.refuse_offer(handle, Reply::new(status), desk.now);
+            let _ = desk.endpoint.refuse_offer(handle, &Reply::new(status), desk.now);
         }
     }
 
     /// A request inside the dialog that is not ours to understand: INFO and MESSAGE pass to the other side.
-    pub(super) fn pass_request(&mut self, desk: &mut Desk, which: Which, request: RequestHandle, message: &Request) {
+    pub(super) fn pass_request(
+        &mut self,
+        desk: &mut Desk,
+        which: Which,
+        request: RequestHandle,
+        message: &Request,
+    ) {
         let refuse = |desk: &mut Desk, status| {
-            let _ = desk.endpoint.respond(request, Reply::new(status), desk.now);
+            let _ = desk.endpoint.respond(request, &Reply::new(status), desk.now);
         };
         match message.method() {
             Method::Options => return refuse(desk, StatusCode::OK),
@@ -134,7 +144,13 @@ impl Call {
             let content_type = message.get(HeaderName::ContentType).unwrap_or("application/octet-stream");
             Body::new(content_type, message.body_bytes())
         });
-        match desk.endpoint.request_in_dialog(other, message.method().clone(), headers, body, desk.now) {
+        match desk.endpoint.request_in_dialog(
+            other,
+            message.method().clone(),
+            &headers,
+            body.as_ref(),
+            desk.now,
+        ) {
             Ok(outgoing) => desk.pass_response(outgoing, request),
             Err(_) => refuse(desk, StatusCode::SERVER_INTERNAL_ERROR),
         }
@@ -145,10 +161,18 @@ impl Call {
         self.change.is_none() && self.offer_direction(desk, other, Some(which), wanted)
     }
 
-    fn offer_direction(&mut self, desk: &mut Desk, asked: Which, awaits: Option<Which>, wanted: Direction) -> bool {
+    fn offer_direction(
+        &mut self,
+        desk: &mut Desk,
+        asked: Which,
+        awaits: Option<Which>,
+        wanted: Direction,
+    ) -> bool {
         let Some(leg) = self.leg_mut(asked) else { return false };
         let Some(handle) = leg.handle else { return false };
-        leg.negotiator.set_direction(0, wanted);
+        if leg.negotiator.set_direction(0, wanted).is_err() {
+            return false;
+        }
         let Ok(offer) = leg.negotiator.offer() else { return false };
         if desk.endpoint.reinvite(handle, Some(Body::sdp(offer)), Headers::new(), desk.now).is_err() {
             leg.negotiator.rollback();
@@ -164,7 +188,11 @@ impl Call {
         let Some(handle) = leg.handle else { return };
         match leg.negotiator.make_answer() {
             Ok(answer) => {
-                if desk.endpoint.answer_offer(handle, Some(Body::sdp(answer)), Headers::new(), desk.now).is_ok() {
+                if desk
+                    .endpoint
+                    .answer_offer(handle, Some(Body::sdp(answer)), &Headers::new(), desk.now)
+                    .is_ok()
+                {
                     let _ = leg.configure(desk);
                     self.settle(desk, which, wanted);
                 }
@@ -178,9 +206,8 @@ impl Call {
 
     fn refuse_change(&mut self, desk: &mut Desk, which: Which, error: &denwa_sdp::OfferError) {
         let Some(handle) = self.leg_mut(which).and_then(|leg| leg.handle) else { return };
-        let warning = error.warning().map_or(399, |(code, _)| code);
-        let end = End::MediaRefused { sentence: error.to_string(), warning, whose: which.side() };
-        let _ = desk.endpoint.refuse_offer(handle, super::call::refusal(&end), desk.now);
+        let end = media_refused(error, which.side());
+        let _ = desk.endpoint.refuse_offer(handle, &refusal(&end), desk.now);
     }
 
     /// Remembers what a side wants, and tells when it put the other on hold or took it back.

@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use denwa_sip_core::endpoint::RequestHandle;
+use denwa_sip_core::endpoint::{Binding, Instance, RequestHandle};
 use denwa_sip_core::io::{Flow, Input as SipInput, Protocol, Provided, QueryId};
 use denwa_sip_core::message::UriBuf;
-use denwa_sip_core::registrar::binding::{Binding, Instance};
 
 use super::desk::Desk;
 use super::invitation::whence;
@@ -69,7 +68,12 @@ impl Registrar {
     }
 
     /// A REGISTER whose password was right: it must be for the extension that the password belongs to.
-    pub(super) fn authenticated(desk: &mut Desk, request: RequestHandle, asked: &str, username: &str) -> bool {
+    pub(super) fn authenticated(
+        desk: &mut Desk,
+        request: RequestHandle,
+        asked: &str,
+        username: &str,
+    ) -> bool {
         asked == username && desk.endpoint.accept_registration(request, asked, desk.now).is_ok()
     }
 
@@ -118,10 +122,11 @@ impl Registrar {
 
     /// Extensions that are there no more lose their registrations.
     pub(super) fn forget_strangers(&mut self, desk: &mut Desk) {
-        let gone: Vec<String> = self.told.keys().filter(|number| desk.directory.get(number).is_none()).cloned().collect();
+        let gone: Vec<String> =
+            self.told.keys().filter(|number| desk.directory.get(number).is_none()).cloned().collect();
         for number in gone {
             self.told.remove(&number);
-            desk.endpoint.remove_bindings(&number);
+            desk.endpoint.load_bindings(&number, Vec::new(), desk.now);
         }
     }
 }

@@ -55,7 +55,11 @@ impl Way {
 
 impl std::fmt::Display for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.interface.is_empty() { write!(f, "{}", self.local) } else { write!(f, "{} ({})", self.interface, self.local) }
+        if self.interface.is_empty() {
+            write!(f, "{}", self.local)
+        } else {
+            write!(f, "{} ({})", self.interface, self.local)
+        }
     }
 }
 
@@ -160,7 +164,10 @@ mod tests {
     }
 
     fn whereabouts() -> Whereabouts {
-        Whereabouts::new(AddressPolicy { local: vec!["192.168.0.0/16".parse().unwrap()], ..AddressPolicy::default() })
+        Whereabouts::new(AddressPolicy {
+            local: vec!["192.168.0.0/16".parse().unwrap()],
+            ..AddressPolicy::default()
+        })
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl StoreThread {
         queue: Receiver<StoreRequest>,
         answer: impl FnMut(StoreAnswer) + Send + 'static,
     ) -> io::Result<Self> {
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
+        let thread =
+            thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
         Ok(Self { thread: Some(thread) })
     }
 }

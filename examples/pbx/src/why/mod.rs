@@ -38,8 +38,8 @@ pub enum End {
     MediaRefused {
         /// The sentence that names both lists.
         sentence: String,
-        /// The warning code of RFC 3261 section 20.43.
-        warning: u16,
+        /// The value of the Warning header (RFC 3261 section 20.43) that tells the peer, if there is one.
+        warning: Option<String>,
         /// Whose description it was.
         whose: Side,
     },
@@ -272,9 +272,10 @@ pub fn explain(end: &End, answered: bool, evidence: &Evidence) -> Option<Cause> 
     }
     let finding = evidence.findings().into_iter().find(|finding| finding.confidence >= Confidence::Likely);
     match (said, finding) {
-        (Some(said), Some(finding)) => {
-            Some(Cause { sentence: format!("{} {}", said.sentence, finding.sentence), remedy: finding.remedy })
-        }
+        (Some(said), Some(finding)) => Some(Cause {
+            sentence: format!("{} {}", said.sentence, finding.sentence),
+            remedy: finding.remedy,
+        }),
         (None, Some(finding)) => Some(Cause { sentence: finding.sentence, remedy: finding.remedy }),
         (said, None) => said,
     }
@@ -309,7 +310,7 @@ mod tests {
             (End::Busy { who: who() }, 486),
             (End::Declined { who: who() }, 603),
             (End::NoAnswer { after: Duration::from_secs(60) }, 480),
-            (End::MediaRefused { sentence: "a".into(), warning: 305, whose: Side::Caller }, 488),
+            (End::MediaRefused { sentence: "a".into(), warning: None, whose: Side::Caller }, 488),
             (End::TooManyCalls { limit: 3 }, 503),
             (End::TransitNotAllowed { from: "a".into(), to: "b".into() }, 403),
             (End::NoReply { to: "udp 192.0.2.1:5060".into() }, 480),

@@ -72,7 +72,10 @@ impl Message {
 
     /// What follows a prefix on the first line of the body that has it.
     pub fn line(&self, prefix: &str) -> &str {
-        self.body.lines().find_map(|line| line.strip_prefix(prefix)).unwrap_or_else(|| panic!("no {prefix} in {self:?}"))
+        self.body
+            .lines()
+            .find_map(|line| line.strip_prefix(prefix))
+            .unwrap_or_else(|| panic!("no {prefix} in {self:?}"))
     }
 
     /// Whether the body has a line.
@@ -210,7 +213,8 @@ impl Phone {
             if message.method() == method && message.status() == status {
                 return message;
             }
-            let passing = message.status() / 100 == 1 || message.status() == 0 && message.method() == "OPTIONS";
+            let passing =
+                message.status() / 100 == 1 || message.status() == 0 && message.method() == "OPTIONS";
             assert!(passing, "{}: expected {method} {status}, got {}", self.user, message.first_line);
         }
     }
@@ -265,7 +269,10 @@ impl Phone {
             if response.status() != 401 || cseq > 1 {
                 return response;
             }
-            authorization = format!("Authorization: {}\r\n", self.digest(response.header("WWW-Authenticate"), "REGISTER", &uri));
+            authorization = format!(
+                "Authorization: {}\r\n",
+                self.digest(response.header("WWW-Authenticate"), "REGISTER", &uri)
+            );
             cseq += 1;
         }
     }
@@ -287,7 +294,8 @@ impl Phone {
         loop {
             let branch = self.fresh("z9hG4bK");
             let via = self.via(&branch);
-            let body = if sdp.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
+            let body =
+                if sdp.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
             let text = format!(
                 "INVITE {uri} SIP/2.0\r\nVia: {via}\r\nFrom: {local}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\n\
                  CSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\nContact: {}\r\n{authorization}{body}Content-Length: {}\r\n\r\n{sdp}",
@@ -352,7 +360,8 @@ impl Phone {
 
     /// The ACK of a refused request inside a dialog; its branch does not matter on this way.
     pub fn ack_failure_of(&mut self, dialog: &Dialog, response: &Message) {
-        let branch = response.header("Via").split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let branch =
+            response.header("Via").split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned();
         let text = self.in_dialog(dialog, "ACK", dialog.cseq, "", "");
         let (head, rest) = text.split_once("branch=").unwrap();
         let rest = rest.split_once(';').unwrap().1;
@@ -438,7 +447,11 @@ impl Phone {
     fn in_dialog(&mut self, dialog: &Dialog, method: &str, cseq: u32, headers: &str, body: &str) -> String {
         let Dialog { call_id, local, remote, target, .. } = dialog;
         let branch = self.fresh("z9hG4bK");
-        let kind = if body.is_empty() || headers.contains("Content-Type") { "" } else { "Content-Type: application/sdp\r\n" };
+        let kind = if body.is_empty() || headers.contains("Content-Type") {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
         format!(
             "{method} {target} SIP/2.0\r\nVia: {}\r\nFrom: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq} {method}\r\nMax-Forwards: 70\r\nContact: {}\r\n{headers}{kind}Content-Length: {}\r\n\r\n{body}",
@@ -489,7 +502,8 @@ impl Phone {
     /// The next packet of RTP: its payload type, payload and source.
     pub fn hear(&self) -> (u8, Vec<u8>, SocketAddr) {
         let mut buffer = [0; 2048];
-        let (length, from) = self.rtp.recv_from(&mut buffer).unwrap_or_else(|_| panic!("{} hears nothing", self.user));
+        let (length, from) =
+            self.rtp.recv_from(&mut buffer).unwrap_or_else(|_| panic!("{} hears nothing", self.user));
         (buffer[1] & 0x7f, buffer[12..length].to_vec(), from)
     }
 
@@ -652,7 +666,8 @@ impl Program {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
