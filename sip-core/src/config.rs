@@ -74,6 +74,9 @@ pub struct TimerConfig {
     pub server_accepted: Duration,
     /// Timer M: how long the client takes repeated 2xx (RFC 6026). 64·T1.
     pub client_accepted: Duration,
+    /// How long an INVITE may go on with provisional responses alone, counted from the last one. 30 minutes: it only
+    /// keeps what the layer above forgot from staying for ever.
+    pub proceeding_limit: Duration,
     /// How long an INVITE may stay without a response of ours before 100 is sent. 200 ms.
     pub trying_after: Duration,
     /// How long a host may stay silent before the next one of RFC 3263 is tried. 5 s; the last one has Timer B or F.
@@ -96,6 +99,7 @@ impl TimerConfig {
             answer_repeats: long,
             server_accepted: long,
             client_accepted: long,
+            proceeding_limit: Duration::from_secs(1800),
             trying_after: Duration::from_millis(200),
             failover_after: Duration::from_secs(5),
         }

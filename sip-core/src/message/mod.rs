@@ -22,6 +22,11 @@ pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriBuf, UriBuilder};
 
+/// Escapes what may not stand in the user part of a URI.
+pub(crate) fn escape_user(user: &str) -> std::borrow::Cow<'_, str> {
+    uri_compare::escape(user, class::USER)
+}
+
 use crate::{
     error::{Attitude, ParseError, Problem},
     header::{CSeq, Contacts, Fields, HeaderName, HeaderValue, List, NameAddr, Scanner, Via},
