@@ -300,7 +300,7 @@ impl Context {
 
     /// Answers a server transaction. A transaction that is gone is no mistake: its end is told on another way.
     pub(crate) fn respond(&mut self, server: ServerId, response: Response) {
-        let _ = self.transactions.respond(server, response, self.now);
+        let _ = self.transactions.respond(server, &response, self.now);
     }
 
     /// A response with what every response of ours has.

@@ -191,7 +191,7 @@ impl Incoming {
             builder = cx.capabilities(builder);
         }
         let response = builder.finish()?;
-        cx.transactions.respond(self.server, response.clone(), cx.now)?;
+        cx.transactions.respond(self.server, &response, cx.now)?;
         Ok(response)
     }
 

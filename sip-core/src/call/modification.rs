@@ -547,7 +547,7 @@ impl Established {
             builder = cx.capabilities(builder.header_if(HeaderName::Contact, contact));
         }
         let response = builder.finish()?;
-        cx.transactions.respond(theirs.server, response.clone(), cx.now)?;
+        cx.transactions.respond(theirs.server, &response, cx.now)?;
         Ok(response)
     }
 }

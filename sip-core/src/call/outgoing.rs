@@ -228,7 +228,8 @@ impl Outgoing {
         end: CallEnd,
     ) -> State {
         if self.cancelled.is_none() {
-            let fields: Vec<(&str, &str)> = headers.iter().collect();
+            let fields: Vec<(crate::header::Name<'_>, &str)> =
+                headers.iter().map(|(name, value)| (name.into(), value)).collect();
             let _ = cx.transactions.cancel(self.invite, &fields, cx.now);
             self.cancelled = Some(end);
             // §9.1: with no final response 64·T1 after the CANCEL, the transaction is given up. It may have had to

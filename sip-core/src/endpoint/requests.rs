@@ -317,7 +317,7 @@ impl Endpoint {
             builder = builder.header(HeaderName::Allow, cx.config.allow_text());
         }
         let response = builder.finish()?;
-        cx.transactions.respond(pending.server, response, cx.now)?;
+        cx.transactions.respond(pending.server, &response, cx.now)?;
         Ok(())
     }
 

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 
+pub use crate::transport::Target;
 pub use event::{
     ClientId, ContactTemplate, EndReason, LocateId, Located, Origin, RejectRule, SendOptions, ServerId,
     StreamEnd, TransactionEvent,
