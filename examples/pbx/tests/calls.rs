@@ -121,8 +121,8 @@ fn a_telephone_on_tcp_talks_to_one_on_udp() {
     let called = alice.invited();
     alice.answer(&called, &alice.offer("0 8 101"));
     let answer = bob.answered(&mut calling);
-    bob.says_to(0x11, answer.rtp(), 8, &alice);
-    alice.says_to(0x22, called.invite.rtp(), 8, &bob);
+    bob.says_to(0x11, answer.rtp(), 0, &alice);
+    alice.says_to(0x22, called.invite.rtp(), 0, &bob);
     bob.hang_up(&mut calling);
     alice.hung_up(&called);
 }

@@ -458,8 +458,15 @@ impl Call {
         }
     }
 
-    /// Sends the INVITE to a telephone whose ports are open.
+    /// Sends the INVITE to a telephone once its ports and the caller's are open.
     fn place(&mut self, desk: &mut Desk, index: usize) {
+        let is_open = |fork: &Fork| fork.leg.is_open() && fork.placed_at.is_none();
+        if self.stage != Stage::Calling
+            || !self.caller.is_open()
+            || !self.forks.get(index).is_some_and(is_open)
+        {
+            return;
+        }
         let wished =
             if self.offer_is_ours { Vec::new() } else { self.caller.common_codecs().unwrap_or_default() };
         let Some(fork) = self.forks.get_mut(index) else { return };
@@ -545,7 +552,7 @@ impl Call {
     /// Lets the caller hear what the telephone or the network behind the trunk says before the answer.
     fn early_media(&mut self, desk: &mut Desk, index: usize) {
         self.heard = Some(index);
-        if self.offer_is_ours || !self.caller.is_open() {
+        if self.offer_is_ours {
             // Our offer may not travel in an unreliable response (RFC 3261 section 13.2.1): he hears a bell only.
             return self.ring(desk, index, Reply::new(StatusCode::RINGING));
         }
@@ -736,7 +743,12 @@ impl Call {
     fn opened(&mut self, desk: &mut Desk, which: Which) {
         match which {
             _ if self.stage == Stage::Ending => {}
-            Which::Caller => self.serve(desk),
+            Which::Caller => {
+                self.serve(desk);
+                for index in 0..self.forks.len() {
+                    self.place(desk, index);
+                }
+            }
             Which::Fork(index) => self.place(desk, index),
         }
     }

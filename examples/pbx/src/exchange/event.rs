@@ -226,10 +226,11 @@ fn ended(call: u64, record: &CallRecord, f: &mut fmt::Formatter<'_>) -> fmt::Res
         }
         None => write!(f, "was not answered, {} ({})", record.status, record.outcome.text())?,
     }
-    for sentence in [&record.cause, &record.remedy] {
-        if !sentence.is_empty() {
-            write!(f, ". {}", sentence.trim_end_matches('.'))?;
-        }
+    if !record.cause.is_empty() {
+        write!(f, ": {}", record.cause)?;
+    }
+    if !record.remedy.is_empty() {
+        write!(f, " {}", record.remedy)?;
     }
     Ok(())
 }

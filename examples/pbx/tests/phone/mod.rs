@@ -287,7 +287,8 @@ impl Phone {
 
     pub fn call_with(&mut self, number: &str, sdp: &str) -> Dialog {
         let call_id = self.fresh("call");
-        let local = format!("<sip:{}@{}>;tag={}", self.user, self.server.ip_text(), self.fresh("t"));
+        let tag = self.fresh("t");
+        let local = format!("<sip:{}@{}>;tag={tag}", self.user, self.server.ip_text());
         let uri = format!("sip:{number}@{}", self.server);
         let mut cseq = 1;
         let mut authorization = String::new();
