@@ -27,10 +27,14 @@ pub mod g722;
 pub mod g726;
 #[cfg(feature = "g729")]
 pub mod g729;
+#[cfg(feature = "gsm")]
+pub mod gsm;
 #[cfg(feature = "g711")]
 pub mod kernel;
 #[cfg(feature = "std")]
 pub mod level;
+#[cfg(feature = "l16")]
+pub mod linear;
 pub mod registry;
 #[cfg(feature = "std")]
 pub mod tone;

@@ -24,8 +24,8 @@ pub struct Conditions {
     pub minimum: Duration,
 }
 
-/// Compensates for timer reconsideration settling below the wanted mean: e − 3/2.
-const COMPENSATION: f64 = std::f64::consts::E - 1.5;
+/// Compensates for timer reconsideration settling below the wanted mean: e − 3/2, with e as A.7 writes it.
+const COMPENSATION: f64 = 1.21828;
 
 impl Conditions {
     /// The calculated interval Td, before it is randomised.

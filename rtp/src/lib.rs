@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classify;
+pub mod comfort_noise;
 pub mod error;
 pub mod extension;
 pub mod interval;
@@ -18,12 +19,17 @@ pub mod jitter;
 pub mod latch;
 pub mod packet;
 pub mod quality;
+pub mod redundancy;
 pub mod relay;
 pub mod rtcp;
 pub mod sender;
 pub mod sequence;
 pub mod session;
+#[cfg(test)]
+#[path = "../tests/shared/mod.rs"]
+mod shared;
 pub mod source;
+pub mod srtp;
 pub mod telephone_event;
 mod time;
 pub mod wallclock;

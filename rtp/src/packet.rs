@@ -127,7 +127,6 @@ impl std::fmt::Debug for Packet<'_> {
 /// # Errors
 /// As [`Packet::parse`], but padding is not looked at: under SRTP it is encrypted.
 #[inline]
-#[cfg_attr(not(test), expect(dead_code, reason = "SRTP comes next"))]
 pub(crate) fn clear_length(bytes: &[u8]) -> Result<usize, ParseError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LENGTH>() else {
         return Err(ParseError::new(bytes.len(), "a fixed header of 12 octets"));

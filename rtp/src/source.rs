@@ -122,7 +122,9 @@ impl Source {
                 self.count(packet, clock_rate_hz, now);
             }
             Update::Reordered { .. } => self.count(packet, clock_rate_hz, now),
-            Update::Duplicate | Update::Probation | Update::Jump => {}
+            // The first packet's transit time is what the second's is compared with.
+            Update::Probation => self.update_jitter(packet.timestamp, now),
+            Update::Duplicate | Update::Jump => {}
         }
         update
     }

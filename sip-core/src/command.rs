@@ -8,7 +8,7 @@ use crate::{
     header::{HeaderName, Quoted},
     io::Flow,
     message::{Method, Response, StatusCode, UriBuf},
-    transaction::Target,
+    transport::Target,
 };
 use bytes::Bytes;
 use std::{fmt, time::Duration};

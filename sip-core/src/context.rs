@@ -18,7 +18,8 @@ use crate::{
     limits::Limit,
     message::{Request, RequestBuilder, Response, ResponseBuilder, StatusCode},
     random::{Random, hex},
-    transaction::{ClientId, SendOptions, ServerId, Target, Transactions},
+    transaction::{ClientId, SendOptions, ServerId, Transactions},
+    transport::Target,
 };
 use std::{collections::VecDeque, time::Instant};
 

@@ -4,25 +4,25 @@ use crate::arena::handle;
 
 handle! {
     /// A call, from `place_call` or `accept_call` to [`CallEnded`](crate::event::Event::CallEnded).
-    CallHandle
+    pub CallHandle
 }
 handle! {
     /// A request from somebody else that awaits the application, to
     /// [`RequestEnded`](crate::event::Event::RequestEnded).
-    RequestHandle
+    pub RequestHandle
 }
 handle! {
     /// A request sent from here, to [`RequestCompleted`](crate::event::Event::RequestCompleted).
-    OutgoingHandle
+    pub OutgoingHandle
 }
 handle! {
     /// A registration with a registrar elsewhere, to
     /// [`RegistrationEnded`](crate::event::Event::RegistrationEnded).
-    RegistrationHandle
+    pub RegistrationHandle
 }
 handle! {
     /// Credentials and what challenges taught, held by a call or registration.
-    AuthHandle
+    pub(crate) AuthHandle
 }
 
 /// One dialog of a call: an INVITE that was forked rings several telephones, each in a dialog of its own. Numbered

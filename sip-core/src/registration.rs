@@ -13,7 +13,8 @@ use crate::{
     handle::{AuthHandle, RegistrationHandle},
     header::{CSeq, HeaderName},
     message::{Method, Request, Response, StatusCode, UriBuf},
-    transaction::{EndReason, Target},
+    transaction::EndReason,
+    transport::Target,
 };
 use std::time::{Duration, Instant};
 

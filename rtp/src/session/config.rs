@@ -37,6 +37,8 @@ pub struct Config {
     pub local_control: Option<SocketAddr>,
     /// How the true sender is found.
     pub latch: latch::Config,
+    /// Nothing passes in the clear: until there are keys, nothing is sent and nothing is listened to.
+    pub require_protection: bool,
     /// How RTCP is sent.
     pub control: ControlMode,
     /// Sends XR (RFC 3611): our reference time when we send no media, echoes of the peer's, VoIP metrics.
@@ -77,6 +79,7 @@ impl Config {
             local: None,
             local_control: None,
             latch: latch::Config::default(),
+            require_protection: false,
             control: ControlMode::Compound,
             extended_reports: false,
             bandwidth_bits_per_second: 80_000,

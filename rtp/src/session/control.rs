@@ -15,6 +15,7 @@ use crate::{
         packet_type,
         receiver_report::ReportBlock,
     },
+    srtp::Inbound,
     wallclock::round_trip,
 };
 
@@ -28,20 +29,22 @@ impl Session {
         if self.ended {
             return Err(DropReason::Ended);
         }
-        let length = datagram.len();
+        let received = datagram.len();
+        let (length, authenticated) = self.unprotect(datagram, Inbound::unprotect_control)?;
         let plain = datagram.get(..length).unwrap_or(&[]);
         let compound = Compound::parse(plain).map_err(DropReason::MalformedControl)?;
-        if !self.latch.trusts_control_from(path.source) {
+        let trusted = self.latch.trusts_control_from(path.source);
+        if !trusted && !authenticated {
             return Err(DropReason::StrangeControl);
         }
         if compound.sender_ssrc() == Some(self.sender.ssrc()) {
             self.own_ssrc_in_control(compound, now);
             return Err(DropReason::Loop);
         }
-        if self.config.remote_control.is_some() && self.latch.followed() != Some(path.source) {
+        if trusted && self.config.remote_control.is_some() && self.latch.followed() != Some(path.source) {
             self.control_destination = Some(path.source);
         }
-        self.timer.count_size(length);
+        self.timer.count_size(received);
         for raw in compound.packets() {
             // One packet whose body lies does not spoil the others.
             match raw.read() {

@@ -17,6 +17,7 @@ use crate::{
     relay::{self, NotRelayed, PayloadMap},
     sender::Feed,
     source::{Arrival, Source, Update},
+    srtp::{Inbound, NotAuthentic, Refused},
 };
 
 /// A frame to send.
@@ -58,6 +59,9 @@ pub enum NotSent {
     /// The packet of another leg does not pass.
     #[error("not relayed: {0:?}")]
     NotRelayed(NotRelayed),
+    /// Protection would have given something away.
+    #[error("not protected: {0}")]
+    Unprotected(Refused),
     /// The caller's fault.
     #[error(transparent)]
     Misuse(#[from] Misuse),
@@ -96,8 +100,7 @@ impl Session {
         let Some(format) = self.format(payload_type) else {
             return Err(DropReason::UnknownPayloadType(payload_type));
         };
-        let authenticated = false;
-        let length = datagram.len();
+        let (length, authenticated) = self.unprotect(datagram, Inbound::unprotect)?;
         let plain: &'d [u8] = datagram.get(..length).unwrap_or(&[]);
         let packet = Packet::parse(plain).map_err(DropReason::Malformed)?;
         let ssrc = packet.ssrc();
@@ -120,6 +123,28 @@ impl Session {
         self.media_came(now);
         self.counters.media = self.counters.media.wrapping_add(1);
         Ok(Action::Media(Media { packet, length, format, update, active, authenticated }))
+    }
+
+    /// The length of the plain packet, and whether SRTP vouches for it.
+    #[inline]
+    pub(super) fn unprotect(
+        &mut self,
+        datagram: &mut [u8],
+        unprotect: impl Fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
+    ) -> Result<(usize, bool), DropReason> {
+        let Some(inbound) = &mut self.protection.inbound else {
+            return if self.config.require_protection {
+                Err(DropReason::NoKeys)
+            } else {
+                Ok((datagram.len(), false))
+            };
+        };
+        let length = unprotect(inbound, datagram).map_err(|NotAuthentic| DropReason::NotAuthentic)?;
+        if inbound.packets_left() < super::WEAR_MARGIN && !self.protection.inbound_wears_out {
+            self.protection.inbound_wears_out = true;
+            self.event(Event::KeysWearOut { outbound: false });
+        }
+        Ok((length, true))
     }
 
     /// Statistics, and who is listened to.
@@ -199,7 +224,7 @@ impl Session {
     /// Writes a frame of ours as a packet into `buffer`.
     ///
     /// # Errors
-    /// Says why it cannot be sent; its number is not used up then.
+    /// Says why it cannot be sent.
     pub fn send(&mut self, frame: Frame<'_>, buffer: &mut [u8], now: Instant) -> Result<Outgoing, NotSent> {
         let now = self.clock.advance(now);
         let destination = self.ready_to_send()?;
@@ -245,20 +270,38 @@ impl Session {
         if self.ended {
             return Err(Misuse::Ended.into());
         }
+        if self.config.require_protection && self.protection.outbound.is_none() {
+            return Err(NotSent::NoKeys);
+        }
         self.latch.destination().ok_or(NotSent::NoDestination)
     }
 
     #[inline]
     fn finish_sending(
         &mut self,
-        _buffer: &mut [u8],
+        buffer: &mut [u8],
         length: usize,
         payload_octets: usize,
         destination: SocketAddr,
     ) -> Result<Outgoing, NotSent> {
+        let length = if self.protection.outbound.is_some() { self.protect(buffer, length)? } else { length };
         self.sender.count(payload_octets);
         self.sent_own = true;
         Ok(Outgoing { length, destination, source: self.config.local })
+    }
+
+    fn protect(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, NotSent> {
+        let Some((_, outbound)) = &mut self.protection.outbound else { return Ok(length) };
+        let length = outbound.protect(buffer, length).map_err(|refused| match refused {
+            Refused::Misuse(misuse) => NotSent::Misuse(misuse),
+            Refused::KeyWornOut => NotSent::NoKeys,
+            Refused::IndexUsed | Refused::TooManyStreams => NotSent::Unprotected(refused),
+        })?;
+        if outbound.packets_left() < super::WEAR_MARGIN && !self.protection.outbound_wears_out {
+            self.protection.outbound_wears_out = true;
+            self.event(Event::KeysWearOut { outbound: true });
+        }
+        Ok(length)
     }
 
     /// A packet with our own SSRC: our voice comes back (an echo service that returns packets as they are), or the

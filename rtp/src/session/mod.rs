@@ -29,6 +29,7 @@ use crate::{
     rtcp::{application::Application, feedback::Feedback},
     sender::Sender,
     source::Source,
+    srtp::{self, Inbound, Keying, Outbound},
     time::{self, Monotone},
 };
 pub use config::{Config, ControlMode, Seed};
@@ -55,6 +56,7 @@ pub struct Session {
     /// Where RTCP goes when it has a port of its own and a packet has shown which.
     control_destination: Option<SocketAddr>,
     sender: Sender,
+    protection: Protection,
     members: Members,
     timer: ControlTimer,
     watch: MediaWatch,
@@ -65,6 +67,18 @@ pub struct Session {
     reflection_told: bool,
     ended: bool,
 }
+
+/// SRTP in both directions, where there are keys.
+#[derive(Debug, Default)]
+struct Protection {
+    outbound: Option<(Keying, Box<Outbound>)>,
+    inbound: Option<Box<Inbound>>,
+    outbound_wears_out: bool,
+    inbound_wears_out: bool,
+}
+
+/// With fewer packets left than this new keys are asked for.
+const WEAR_MARGIN: u64 = 1 << 16;
 
 /// Watches whether media comes.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +111,7 @@ impl Session {
             latch,
             control_destination: None,
             sender,
+            protection: Protection::default(),
             members: Members::new(config.maximum_members),
             timer: ControlTimer::new(now),
             watch: MediaWatch { expected: true, last_at: None, since: now, stopped: false },
@@ -198,6 +213,38 @@ impl Session {
         self.format_index = format_index(&formats);
         self.config.formats = formats;
         Ok(())
+    }
+
+    /// Keys of both directions, from the description (RFC 4568) or DTLS (RFC 5764); `None` for a direction in the clear.
+    /// Keys equal to the present ones change nothing: rollover counters and replay windows live on over re-INVITE,
+    /// hold and transfer. Under new ones the peer's former keys serve until the new have proved themselves.
+    ///
+    /// # Errors
+    /// When a keying holds no key; nothing has changed then.
+    pub fn set_keys(&mut self, outbound: Option<&Keying>, inbound: Option<&Keying>) -> Result<(), Misuse> {
+        match outbound {
+            Some(keying)
+                if self.protection.outbound.as_ref().is_some_and(|(present, _)| present == keying) => {}
+            Some(keying) => {
+                self.protection.outbound = Some((keying.clone(), Box::new(Outbound::new(keying)?)));
+                self.protection.outbound_wears_out = false;
+            }
+            None => self.protection.outbound = None,
+        }
+        match (inbound, &mut self.protection.inbound) {
+            (Some(keying), Some(present)) => present.rekey(keying),
+            (Some(keying), absent) => *absent = Some(Box::new(Inbound::new(keying))),
+            (None, present) => *present = None,
+        }
+        self.protection.inbound_wears_out = false;
+        Ok(())
+    }
+
+    /// Tells what the signalling knows of the rollover counter of a peer's stream.
+    pub fn set_rollover(&mut self, ssrc: u32, rollover: u32) {
+        if let Some(inbound) = &mut self.protection.inbound {
+            inbound.set_rollover(ssrc, rollover);
+        }
     }
 
     /// Whether media should be coming (not on hold): only then its absence is an event.
@@ -361,7 +408,17 @@ impl Session {
         Some((self.config.local_control.or(self.config.local), destination))
     }
 
-    fn transmit_control(&mut self, packet: Vec<u8>) {
+    fn transmit_control(&mut self, mut packet: Vec<u8>) {
+        if let Some((_, outbound)) = &mut self.protection.outbound {
+            let length = packet.len();
+            packet.resize(length + srtp::MAXIMUM_RTCP_EXPANSION, 0);
+            match outbound.protect_control(&mut packet, length) {
+                Ok(length) => packet.truncate(length),
+                Err(_) => return,
+            }
+        } else if self.config.require_protection {
+            return;
+        }
         if let Some((source, destination)) = self.control_path() {
             self.timer.count_size(packet.len());
             let payload = Bytes::from(packet);

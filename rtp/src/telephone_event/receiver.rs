@@ -118,9 +118,18 @@ impl Receiver {
         Self { config, current: None, told: VecDeque::new(), changes: VecDeque::new() }
     }
 
-    /// Takes one packet. Payloads that are too short are ignored.
+    /// Takes one packet, which may hold several events that follow each other without a pause (§2.5.1.5). Octets that
+    /// make no whole event are ignored.
     pub fn receive(&mut self, heard: Heard<'_>, now: Instant) {
-        let Ok(payload) = Payload::parse(heard.payload) else { return };
+        let mut timestamp = heard.timestamp;
+        for octets in heard.payload.as_chunks::<{ Payload::LENGTH }>().0 {
+            let Ok(payload) = Payload::parse(octets) else { return };
+            self.receive_event(Heard { timestamp, ..heard }, payload, now);
+            timestamp = timestamp.wrapping_add(u32::from(payload.duration));
+        }
+    }
+
+    fn receive_event(&mut self, heard: Heard<'_>, payload: Payload, now: Instant) {
         if self.belongs_to_current(heard, payload) {
             self.update(heard, payload, now);
         } else if !self.was_told(heard, payload) {

@@ -55,8 +55,21 @@ pub struct Sender {
 enum State {
     Idle,
     Sounding(Sounding),
-    Ending { segment_start: u32, payload: Payload, left: u8, pause_from: u32 },
-    Pausing { from: u32 },
+    /// A segment is full; its last packet is repeated before the next segment is reported.
+    SegmentFull {
+        last: EventPacket,
+        left: u8,
+        next: Sounding,
+    },
+    Ending {
+        segment_start: u32,
+        payload: Payload,
+        left: u8,
+        pause_from: u32,
+    },
+    Pausing {
+        from: u32,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +107,7 @@ impl Sender {
 
     /// Ends the event that is held down, whether it sounds or waits, as of the next packet.
     pub fn release(&mut self) {
-        if let State::Sounding(sounding) = &mut self.state
+        if let State::Sounding(sounding) | State::SegmentFull { next: sounding, .. } = &mut self.state
             && sounding.length.is_none()
         {
             sounding.length = Some(0);
@@ -145,6 +158,13 @@ impl Sender {
                 };
                 Some(EventPacket { timestamp: segment_start, marker: false, payload })
             }
+            State::SegmentFull { last, left, next } => {
+                self.state = match left.saturating_sub(1) {
+                    0 => State::Sounding(next),
+                    left => State::SegmentFull { last, left, next },
+                };
+                Some(last)
+            }
             State::Idle | State::Pausing { .. } => None,
         }
     }
@@ -169,12 +189,13 @@ impl Sender {
                 first: false,
                 ..sounding
             };
-            self.state = State::Sounding(next);
-            return EventPacket {
+            let last = EventPacket {
                 timestamp: sounding.segment_start,
-                marker: sounding.first,
+                marker: false,
                 payload: payload(false, SEGMENT),
             };
+            self.state = State::SegmentFull { last, left: END_PACKETS.saturating_sub(1), next };
+            return EventPacket { marker: sounding.first, ..last };
         }
         let packet = EventPacket {
             timestamp: sounding.segment_start,

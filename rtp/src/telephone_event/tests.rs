@@ -135,7 +135,7 @@ fn rfc4733_long_events_go_in_segments() {
     assert_eq!(packets.iter().filter(|(_, _, packet)| packet.payload.end).count(), 3);
     let full = packets.iter().filter(|(_, _, packet)| packet.payload.duration == 0xffff);
     assert!(full.clone().all(|(_, _, packet)| !packet.payload.end));
-    assert_eq!(full.count(), 2);
+    assert_eq!(full.count(), 6, "the last packet of a segment is sent three times");
     let changes = hear(&mut Receiver::new(ReceiverConfig::new(8000)), &packets);
     assert_eq!(changes.len(), 2);
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::{
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response},
-    transaction::Target,
+    transport::Target,
 };
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub(crate) fn hang_up_unwanted(
     face: &Arc<Face>,
     auth: Option<AuthHandle>,
 ) -> Option<(Request, Target)> {
-    let mut dialog = Dialog::of_client(request, response, flow, way, face.clone()).ok()?;
+    let mut dialog = Dialog::of_client(request, response, flow, way).ok()?;
     let sequence = response.cseq().ok()?.sequence;
     let target = dialog.target().ok()?;
     let ack = dialog.ack(sequence).ok()?.finish().ok()?;

@@ -18,7 +18,8 @@ use crate::{
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, ServerId, Target},
+    transaction::{ClientId, ServerId},
+    transport::Target,
 };
 use std::time::{Duration, Instant};
 

@@ -67,7 +67,7 @@ impl Incoming {
 
     /// 2xx.
     pub(crate) fn answer(
-        mut self: Box<Self>,
+        self: Box<Self>,
         common: &mut Common,
         cx: &mut Context,
         reply: &Reply,

@@ -399,5 +399,6 @@ fn conflict_with_invite(from: Side) -> Conflict {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 #[path = "offer_answer_tests.rs"]
 mod tests;

@@ -17,6 +17,7 @@ use crate::{
     dialog::{Dialog, DialogHandle, Usage, Way},
     event::{By, CallEnd, Event},
     handle::ForkHandle,
+    header::Name,
     io::Flow,
     limits::Limit,
     message::{Request, Response, StatusCode},
@@ -228,7 +229,7 @@ impl Outgoing {
         end: CallEnd,
     ) -> State {
         if self.cancelled.is_none() {
-            let fields: Vec<(crate::header::Name<'_>, &str)> =
+            let fields: Vec<(Name<'_>, &str)> =
                 headers.iter().map(|(name, value)| (name.into(), value)).collect();
             let _ = cx.transactions.cancel(self.invite, &fields, cx.now);
             self.cancelled = Some(end);
@@ -284,8 +285,7 @@ impl Outgoing {
             cx.limit(Limit::Forks);
             return None;
         }
-        let mut dialog =
-            Dialog::of_client(&self.request, response, flow, self.way, common.face.clone()).ok()?;
+        let mut dialog = Dialog::of_client(&self.request, response, flow, self.way).ok()?;
         dialog.way = way(self.way, dialog.has_routes());
         let dialog = cx.dialogs.insert(dialog, Usage::Call(common.handle))?;
         let handle = ForkHandle(u16::try_from(self.forks.len()).unwrap_or(u16::MAX));

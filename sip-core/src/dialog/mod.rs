@@ -14,13 +14,13 @@ pub(crate) use table::{DialogHandle, Dialogs, Usage};
 
 use crate::{
     config::SentBy,
-    error::{BuildError, ParseError, Problem},
+    error::{ParseError, Problem},
     header::{CSeq, HeaderName},
     io::Flow,
     message::{Method, Request, RequestBuilder, Response, UriBuf},
-    transaction::{ContactTemplate, SendOptions, Target},
+    transaction::{ContactTemplate, SendOptions},
+    transport::Target,
 };
-use std::sync::Arc;
 
 /// Who we are to the peer of a dialog, ready to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,6 @@ pub(crate) struct Dialog {
     pub(crate) way: Way,
     /// The flow the peer was last heard on.
     pub(crate) flow: Flow,
-    pub(crate) face: Arc<Face>,
     pub(crate) is_confirmed: bool,
     /// Whether the Call-ID was made here.
     pub(crate) is_ours: bool,
@@ -119,7 +118,6 @@ impl Dialog {
         local_tag: &str,
         flow: Flow,
         way: Way,
-        face: Arc<Face>,
     ) -> Result<Self, ParseError> {
         let from = request.from()?;
         let remote_target =
@@ -145,7 +143,6 @@ impl Dialog {
             remote_sequence: Some(request.cseq()?.sequence),
             way,
             flow,
-            face,
             is_confirmed: false,
             is_ours: false,
             peer_allows,
@@ -158,7 +155,6 @@ impl Dialog {
         response: &Response,
         flow: Flow,
         way: Way,
-        face: Arc<Face>,
     ) -> Result<Self, ParseError> {
         let from = request.from()?;
         let to = response.to()?;
@@ -184,7 +180,6 @@ impl Dialog {
             remote_sequence: None,
             way,
             flow,
-            face,
             is_confirmed: response.status().is_success(),
             is_ours: true,
             peer_allows,
@@ -246,11 +241,6 @@ impl Dialog {
         self.local_sequence
     }
 
-    /// The number of our last request, which the INVITE's retries have in common with it.
-    pub(crate) fn note_local_sequence(&mut self, sequence: u32) {
-        self.local_sequence = self.local_sequence.max(sequence);
-    }
-
     /// Whom a request is sent to.
     pub(crate) fn target(&self) -> Result<Target, ParseError> {
         match self.way {
@@ -287,9 +277,4 @@ pub(crate) fn values(fields: &crate::header::Fields, name: HeaderName) -> Vec<Bo
         .filter_map(|value| value.ok())
         .map(|value| value.to_string().into_boxed_str())
         .collect()
-}
-
-/// Finishes a request of a dialog that cannot fail but for what the application put in.
-pub(crate) fn finish(builder: RequestBuilder) -> Result<Request, BuildError> {
-    builder.finish()
 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 handle! {
     /// A dialog.
-    DialogHandle
+    pub(crate) DialogHandle
 }
 
 /// Who holds a dialog.
@@ -70,14 +70,6 @@ impl Dialogs {
 
     pub(crate) fn usages(&self, handle: DialogHandle) -> &[Usage] {
         self.arena.get(handle).map_or(&[], |entry| &entry.usages)
-    }
-
-    pub(crate) fn add_usage(&mut self, handle: DialogHandle, usage: Usage) {
-        if let Some(entry) = self.arena.get_mut(handle)
-            && !entry.usages.contains(&usage)
-        {
-            entry.usages.push(usage);
-        }
     }
 
     /// One usage ends; the dialog with its last one.

@@ -17,7 +17,8 @@ use crate::{
     io::Flow,
     limits::Limit,
     message::{Method, Request, StatusCode, UriBuf},
-    transaction::{ClientId, SendOptions, Target},
+    transaction::{ClientId, SendOptions},
+    transport::Target,
 };
 use std::{sync::Arc, time::Instant};
 

@@ -45,7 +45,8 @@ pub use crate::{
         binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
     },
     registration::RegistrationPolicy,
-    transaction::{EndReason, Target},
+    transaction::{EndReason, StreamEnd},
+    transport::Target,
 };
 pub use calling::CallSnapshot;
 pub use config::{EndpointConfig, EndpointLimits};

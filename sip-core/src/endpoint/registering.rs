@@ -106,7 +106,7 @@ impl Endpoint {
                 Ok(registration) => {
                     binding::apply(&bindings, &registration, &policy, self.cx.now).map_err(refusal_reply)
                 }
-                Err(reply) => Err((reply, None)),
+                Err(reply) => Err((*reply, None)),
             };
             match outcome {
                 Ok(change) if change.changed => {
@@ -218,8 +218,10 @@ pub(super) fn leave(endpoint: &mut Endpoint, request: RequestHandle, address_of_
 }
 
 /// Reads a REGISTER.
-fn read(message: &Request, flow: Flow) -> Result<Registration<'_>, Reply> {
-    let bad = |what: &str| Reply::new(StatusCode::BAD_REQUEST).with_reason(format!("Bad Request: {what}"));
+fn read(message: &Request, flow: Flow) -> Result<Registration<'_>, Box<Reply>> {
+    let bad = |what: &str| {
+        Box::new(Reply::new(StatusCode::BAD_REQUEST).with_reason(format!("Bad Request: {what}")))
+    };
     let contacts = match message.contacts().map_err(|error| bad(&error.to_string()))? {
         header::Contacts::Wildcard => Contacts::Wildcard,
         header::Contacts::List(list) => Contacts::List(list.iter().map(update).collect()),
@@ -263,7 +265,8 @@ fn update<'a>(contact: &NameAddr<'a>) -> ContactUpdate<'a> {
 }
 
 fn contact_text(binding: &Binding, now: Instant) -> String {
-    let seconds = binding.remaining(now).as_secs();
+    // Rounded up: a telephone that asked for 300 s is told 300 though the store took a moment.
+    let seconds = binding.remaining(now).as_millis().div_ceil(1000);
     let quality = match binding.quality {
         1000 => String::new(),
         thousandths => format!(";q=0.{thousandths:03}"),

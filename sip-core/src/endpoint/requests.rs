@@ -30,7 +30,6 @@ pub(crate) struct Pending {
     pub(crate) authentication_info: Option<String>,
     /// The call whose dialog it came in.
     pub(crate) call: Option<CallHandle>,
-    pub(crate) give_up_at: Option<Instant>,
 }
 
 /// What it waits for.
@@ -75,7 +74,6 @@ impl Endpoint {
             stage: Stage::Open,
             authentication_info: None,
             call,
-            give_up_at,
         })?;
         cx.servers.insert(server, Served::Request(handle));
         cx.deadlines.set(Timer::Request(handle), give_up_at);
@@ -246,7 +244,7 @@ impl Endpoint {
         let face = Arc::new(face(local));
         let tag = cx.tag();
         let way = way_of_server(&options, &pending.message);
-        let dialog = Dialog::of_server(&pending.message, &tag, pending.flow, way, face.clone())?;
+        let dialog = Dialog::of_server(&pending.message, &tag, pending.flow, way)?;
         let call_id = dialog.id.call_id.clone();
         let (server, message) = (pending.server, pending.message.clone());
         let give_up_at = options.ring_timeout.and_then(|after| cx.now.checked_add(after));

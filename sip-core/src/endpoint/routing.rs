@@ -266,6 +266,10 @@ impl Endpoint {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.on_response(&mut self.cx, client, response, flow, refusal);
                 }
+                let is_answered = |record: &Client| matches!(record.owner, Owner::Answered(_));
+                if response.status().is_final() && !self.cx.clients.get(&client).is_some_and(is_answered) {
+                    self.cx.clients.remove(&client);
+                }
             }
             Owner::InDialog(call, outgoing) => {
                 let (call, outgoing) = (*call, *outgoing);

@@ -20,7 +20,7 @@ use std::{
 
 handle! {
     /// What is held of one address of record.
-    RecordHandle
+    pub(crate) RecordHandle
 }
 
 /// What a registrar grants and holds.
