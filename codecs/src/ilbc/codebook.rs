@@ -168,8 +168,8 @@ pub(super) fn search(target: &[f32], memory: &Memory, weighting: &Filter, number
     let mut coded = [0.0f32; BLOCK];
     let mut last_gain = 1.0f32;
     let mut first_gain = 0.0;
-    for stage in 0..3 {
-        let (index, gain) = best_vector(&target, &weighted_memory, stage, RANGES[number][stage]);
+    for (stage, range) in RANGES[number].into_iter().enumerate() {
+        let (index, gain) = best_vector(&target, &weighted_memory, stage, range);
         let gain = if stage == 0 { gain.clamp(0.0, LARGEST_GAIN) } else { gain };
         let gain_code = nearest_gain(stage, gain, last_gain);
         let gain = gain_of(stage, gain_code, last_gain);

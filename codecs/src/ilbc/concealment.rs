@@ -37,9 +37,9 @@ impl Concealment {
         // Quieter after 40 ms, and silent in the end.
         let gain = match self.lost * size {
             ..=320 => 1.0,
-            ..=640 => 0.9,
-            ..=960 => 0.7,
-            ..=1_280 => 0.5,
+            321..=640 => 0.9,
+            641..=960 => 0.7,
+            961..=1_280 => 0.5,
             _ => 0.0,
         };
         let periodic = ((self.periodicity.sqrt() - 0.4) / 0.3).clamp(0.0, 1.0);

@@ -3,7 +3,7 @@
 
 use super::bits::Mode;
 use super::tables::{LAG_WINDOW, LSF_FIRST, LSF_LAST, LSF_MEAN, LSF_MIDDLE, WINDOW, WINDOW_ASYMMETRIC};
-use core::f32::consts::{PI, TAU};
+use core::f32::consts::TAU;
 
 /// Order of the predictor.
 pub(super) const ORDER: usize = 10;
@@ -158,7 +158,7 @@ fn frequencies(filter: &Filter) -> Spectrum {
         } else {
             -even + filter[i + 1] + filter[ORDER - i]
         };
-        odd = odd - (filter[ORDER - i] - filter[i + 1]);
+        odd -= filter[ORDER - i] - filter[i + 1];
         let half = if i == 4 { 0.5 } else { 1.0 };
         sums[0][i] = even * half;
         sums[1][i] = odd * half;
@@ -269,6 +269,8 @@ fn dequantise(codes: [u8; 3]) -> Spectrum {
 fn keep_apart(spectrum: &mut Spectrum) {
     const LEAST: f32 = 0.039;
     const HALF: f32 = 0.0195;
+    #[allow(clippy::approx_constant)] // the RFC's number, not pi
+    const HIGHEST: f32 = 3.14;
     for _ in 0..2 {
         for i in 0..ORDER - 1 {
             let (low, high) = (spectrum[i], spectrum[i + 1]);
@@ -276,10 +278,9 @@ fn keep_apart(spectrum: &mut Spectrum) {
                 (spectrum[i], spectrum[i + 1]) =
                     if high < low { (low, low + HALF) } else { (low - HALF, high + HALF) };
             }
-            spectrum[i] = spectrum[i].clamp(0.01, 3.14);
+            spectrum[i] = spectrum[i].clamp(0.01, HIGHEST);
         }
     }
-    debug_assert!(spectrum.iter().all(|frequency| *frequency < PI * 1.1));
 }
 
 /// Takes the prediction out: the residual of one block, with the samples before it.
