@@ -1,2 +1,11 @@
 //! STUN, TURN and ICE without sockets.
+//!
+//! - [`stun`]: messages read in place and written without allocation, integrity, credentials, transactions.
 #![forbid(unsafe_code)]
+
+mod io;
+#[allow(dead_code)]
+mod random;
+pub mod stun;
+
+pub use io::{Input, Output, Protocol, QuestionId, Seed, StreamId, Transmit, UserName};

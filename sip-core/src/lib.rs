@@ -1,2 +1,35 @@
 //! SIP without sockets: messages, transactions, dialogs, calls, registrations.
+//!
+//! ```text
+//! message, header      bytes ↔ values
+//! transport, resolve   streams → messages, flows, where a response goes; RFC 3263
+//! transaction          the four machines of RFC 3261 §17
+//! auth                 digest authentication, both sides
+//! dialog               dialogs: ids, route sets, requests inside
+//! call, registration, registrar   what dialogs and transactions are used for
+//! endpoint             all of it as one machine, for telephones and exchanges
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod call;
+pub mod config;
+mod deadline;
+pub mod error;
+pub mod header;
+mod id;
+pub mod io;
+pub mod limits;
+pub mod lookup;
+pub mod message;
+mod outbox;
+mod random;
+pub mod registrar;
+pub mod resolve;
+pub mod transaction;
+pub mod transport;
+
+pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
+pub use header::HeaderName;
+pub use io::{Input, Output, Protocol, Seed, StreamId, Transmit};
+pub use message::{Message, Method, Request, Response, StatusCode, Uri, UriBuf};

@@ -16,5 +16,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of every room.
 pub fn all() -> impl Iterator<Item = Target> {
-    [sip_core::TARGETS, sdp::TARGETS, rtp::TARGETS, codecs::TARGETS, ice::TARGETS].into_iter().flatten().copied()
+    [sip_core::TARGETS, sdp::TARGETS, rtp::TARGETS, codecs::TARGETS, ice::TARGETS]
+        .into_iter()
+        .flatten()
+        .copied()
 }

@@ -1,0 +1,387 @@
+//! One synchronisation source as its packets show it: validation, loss and jitter of RFC 3550 A.1, A.3 and A.8.
+//!
+//! Beyond the RFC's code it tells duplicates from reordered packets (127 numbers back), forgets the transit time
+//! when clock rate or timestamps jump (RFC 7160 §4.1), and notices talk-spurts. Where the packets came from is
+//! not its business: [`crate::latch`] has decided that before.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    sequence::{distance, timestamp_distance},
+    time,
+};
+
+/// Packets in a row before a source is believed (RFC 3550 A.1, MIN_SEQUENTIAL).
+const MINIMUM_SEQUENTIAL: u8 = 2;
+/// A gap up to this is loss; a longer one may be a restart (MAX_DROPOUT).
+const MAXIMUM_DROPOUT: u16 = 3000;
+/// A packet this late is reordered; an older one may be a restart (MAX_MISORDER).
+const MAXIMUM_MISORDER: u16 = 100;
+/// A transit time that changes by more than this many seconds is a jump of the timestamps, not jitter.
+const TIMESTAMP_JUMP_SECONDS: u32 = 2;
+
+/// What a packet was to its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// The source is not believed yet (or is being believed again after a mis-step).
+    Probation,
+    /// Newer than all before.
+    InOrder {
+        /// Sequence number with its turns in the upper bits.
+        extended: u64,
+        /// Numbers skipped since the newest packet before.
+        skipped: u16,
+    },
+    /// Older than the newest, not seen before.
+    Reordered {
+        /// Sequence number with its turns in the upper bits.
+        extended: u64,
+    },
+    /// Seen before.
+    Duplicate,
+    /// Far from what was expected. A second one in sequence will make it a restart.
+    Jump,
+    /// The sender began anew: the statistics started over with this packet.
+    Restarted {
+        /// Sequence number; turns are counted from here.
+        extended: u64,
+    },
+}
+
+/// Statistics of one source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    ssrc: u32,
+    clock_rate_hz: u32,
+    probation: u8,
+    highest: u16,
+    cycles: u64,
+    base: u64,
+    /// The number that would confirm a jump.
+    after_jump: Option<u16>,
+    /// Bit `n` is set when the packet `n` numbers before `highest` was seen.
+    seen: u128,
+    received: u64,
+    expected_at_report: u64,
+    received_at_report: u64,
+    duplicates: u64,
+    reordered: u64,
+    jumps: u64,
+    restarts: u64,
+    talk_spurts: u64,
+    payload_octets: u64,
+    jitter_times_16: u32,
+    jitter_maximum: u32,
+    transit: Option<u32>,
+    timestamp: u32,
+    created_at: Instant,
+    last_at: Instant,
+}
+
+impl Source {
+    /// A source whose first packet has `sequence`; call [`Source::update`] with that packet next.
+    #[must_use]
+    pub fn new(ssrc: u32, sequence: u16, clock_rate_hz: u32, now: Instant) -> Self {
+        Self {
+            ssrc,
+            clock_rate_hz,
+            probation: MINIMUM_SEQUENTIAL,
+            highest: sequence.wrapping_sub(1),
+            cycles: 0,
+            base: u64::from(sequence),
+            after_jump: None,
+            seen: 0,
+            received: 0,
+            expected_at_report: 0,
+            received_at_report: 0,
+            duplicates: 0,
+            reordered: 0,
+            jumps: 0,
+            restarts: 0,
+            talk_spurts: 0,
+            payload_octets: 0,
+            jitter_times_16: 0,
+            jitter_maximum: 0,
+            transit: None,
+            timestamp: 0,
+            created_at: now,
+            last_at: now,
+        }
+    }
+
+    /// Counts one packet. `clock_rate_hz` is that of its payload type.
+    #[inline]
+    pub fn update(&mut self, packet: Arrival, clock_rate_hz: u32, now: Instant) -> Update {
+        let update = self.update_sequence(packet.sequence);
+        match update {
+            Update::InOrder { .. } | Update::Restarted { .. } => {
+                if packet.marker {
+                    self.talk_spurts = self.talk_spurts.wrapping_add(1);
+                }
+                self.count(packet, clock_rate_hz, now);
+            }
+            Update::Reordered { .. } => self.count(packet, clock_rate_hz, now),
+            // The first packet's transit time is what the second's is compared with.
+            Update::Probation => self.update_jitter(packet.timestamp, now),
+            Update::Duplicate | Update::Jump => {}
+        }
+        update
+    }
+
+    fn count(&mut self, packet: Arrival, clock_rate_hz: u32, now: Instant) {
+        self.last_at = now;
+        self.payload_octets = self.payload_octets.wrapping_add(u64::from(packet.payload_octets));
+        if clock_rate_hz != self.clock_rate_hz {
+            self.clock_rate_hz = clock_rate_hz;
+            self.transit = None;
+        }
+        self.update_jitter(packet.timestamp, now);
+    }
+
+    /// RFC 3550 A.1, `update_seq`.
+    #[inline]
+    fn update_sequence(&mut self, sequence: u16) -> Update {
+        if self.probation > 0 {
+            return self.prove(sequence);
+        }
+        let ahead = sequence.wrapping_sub(self.highest);
+        if ahead == 0 {
+            self.received = self.received.wrapping_add(1);
+            self.duplicates = self.duplicates.wrapping_add(1);
+            return Update::Duplicate;
+        }
+        if ahead < MAXIMUM_DROPOUT {
+            return self.advance(sequence, ahead);
+        }
+        if ahead <= MAXIMUM_MISORDER.wrapping_neg() {
+            return self.jump(sequence);
+        }
+        self.fall_back(sequence, ahead.wrapping_neg())
+    }
+
+    fn prove(&mut self, sequence: u16) -> Update {
+        if sequence == self.highest.wrapping_add(1) {
+            self.probation = self.probation.saturating_sub(1);
+            self.highest = sequence;
+            if self.probation == 0 {
+                self.begin(sequence);
+                self.received = 1;
+                return Update::InOrder { extended: u64::from(sequence), skipped: 0 };
+            }
+        } else {
+            self.probation = MINIMUM_SEQUENTIAL.saturating_sub(1);
+            self.highest = sequence;
+        }
+        Update::Probation
+    }
+
+    #[inline]
+    fn advance(&mut self, sequence: u16, ahead: u16) -> Update {
+        if sequence < self.highest {
+            self.cycles = self.cycles.wrapping_add(0x1_0000);
+        }
+        self.highest = sequence;
+        self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
+        self.received = self.received.wrapping_add(1);
+        self.after_jump = None;
+        Update::InOrder { extended: self.extended(), skipped: ahead.saturating_sub(1) }
+    }
+
+    #[cold]
+    fn jump(&mut self, sequence: u16) -> Update {
+        if self.after_jump == Some(sequence) {
+            self.begin(sequence);
+            self.received = 1;
+            self.restarts = self.restarts.wrapping_add(1);
+            self.transit = None;
+            return Update::Restarted { extended: u64::from(sequence) };
+        }
+        self.after_jump = Some(sequence.wrapping_add(1));
+        self.jumps = self.jumps.wrapping_add(1);
+        Update::Jump
+    }
+
+    #[cold]
+    fn fall_back(&mut self, sequence: u16, behind: u16) -> Update {
+        self.received = self.received.wrapping_add(1);
+        let bit = 1u128.checked_shl(u32::from(behind)).unwrap_or(0);
+        if self.seen & bit != 0 {
+            self.duplicates = self.duplicates.wrapping_add(1);
+            return Update::Duplicate;
+        }
+        self.seen |= bit;
+        self.reordered = self.reordered.wrapping_add(1);
+        let back = i64::from(distance(self.highest, sequence));
+        Update::Reordered { extended: self.extended().saturating_add_signed(back) }
+    }
+
+    fn begin(&mut self, sequence: u16) {
+        self.base = u64::from(sequence);
+        self.highest = sequence;
+        self.cycles = 0;
+        self.after_jump = None;
+        self.seen = 1;
+        self.received_at_report = 0;
+        self.expected_at_report = 0;
+        self.duplicates = 0;
+        self.reordered = 0;
+    }
+
+    /// RFC 3550 A.8, in integers.
+    fn update_jitter(&mut self, timestamp: u32, now: Instant) {
+        let arrival = time::units(now.saturating_duration_since(self.created_at), self.clock_rate_hz) as u32;
+        let transit = arrival.wrapping_sub(timestamp);
+        self.timestamp = timestamp;
+        if let Some(before) = self.transit {
+            let change = timestamp_distance(before, transit).unsigned_abs();
+            if change <= self.clock_rate_hz.saturating_mul(TIMESTAMP_JUMP_SECONDS) {
+                let smoothed = self.jitter_times_16.saturating_add(8) >> 4;
+                self.jitter_times_16 = self.jitter_times_16.saturating_add(change).saturating_sub(smoothed);
+                self.jitter_maximum = self.jitter_maximum.max(self.jitter_times_16);
+            }
+        }
+        self.transit = Some(transit);
+    }
+
+    /// The synchronisation source.
+    #[must_use]
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Whether enough packets came in sequence to believe that it exists.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.probation == 0
+    }
+
+    /// The highest sequence number, with its turns in the upper bits.
+    #[must_use]
+    pub const fn extended(&self) -> u64 {
+        self.cycles.wrapping_add(self.highest as u64)
+    }
+
+    /// Packets received since the source became valid or restarted, duplicates included.
+    #[must_use]
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Packets that should have come.
+    #[must_use]
+    pub const fn expected(&self) -> u64 {
+        self.extended().wrapping_sub(self.base).wrapping_add(1)
+    }
+
+    /// Expected less received: negative when duplicates outweigh the loss (RFC 3550 A.3).
+    #[must_use]
+    pub const fn lost(&self) -> i64 {
+        self.expected().wrapping_sub(self.received) as i64
+    }
+
+    /// Packets seen twice.
+    #[must_use]
+    pub const fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Packets that came after a newer one.
+    #[must_use]
+    pub const fn reordered(&self) -> u64 {
+        self.reordered
+    }
+
+    /// Packets whose number lay far off.
+    #[must_use]
+    pub const fn jumps(&self) -> u64 {
+        self.jumps
+    }
+
+    /// How often the sender began anew.
+    #[must_use]
+    pub const fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// Packets with a marker.
+    #[must_use]
+    pub const fn talk_spurts(&self) -> u64 {
+        self.talk_spurts
+    }
+
+    /// Octets of payload.
+    #[must_use]
+    pub const fn payload_octets(&self) -> u64 {
+        self.payload_octets
+    }
+
+    /// Interarrival jitter in clock units.
+    #[must_use]
+    pub const fn jitter_units(&self) -> u32 {
+        self.jitter_times_16 >> 4
+    }
+
+    /// Interarrival jitter as time.
+    #[must_use]
+    pub fn jitter(&self) -> Duration {
+        time::duration(u64::from(self.jitter_times_16), self.clock_rate_hz.saturating_mul(16))
+    }
+
+    /// The greatest interarrival jitter seen.
+    #[must_use]
+    pub fn jitter_maximum(&self) -> Duration {
+        time::duration(u64::from(self.jitter_maximum), self.clock_rate_hz.saturating_mul(16))
+    }
+
+    /// Clock rate of the last packet's payload type.
+    #[must_use]
+    pub const fn clock_rate_hz(&self) -> u32 {
+        self.clock_rate_hz
+    }
+
+    /// Timestamp of the last packet.
+    #[must_use]
+    pub const fn timestamp(&self) -> u32 {
+        self.timestamp
+    }
+
+    /// When the last packet that counted came.
+    #[must_use]
+    pub const fn last_at(&self) -> Instant {
+        self.last_at
+    }
+
+    /// When the first packet came.
+    #[must_use]
+    pub const fn created_at(&self) -> Instant {
+        self.created_at
+    }
+
+    /// Loss since the last report as a fraction of 256, and from now on since this one (RFC 3550 A.3).
+    pub fn take_fraction_lost(&mut self) -> u8 {
+        let expected = self.expected().wrapping_sub(self.expected_at_report);
+        let received = self.received.wrapping_sub(self.received_at_report);
+        self.expected_at_report = self.expected();
+        self.received_at_report = self.received;
+        let lost = expected.saturating_sub(received);
+        if lost == 0 {
+            return 0;
+        }
+        let fraction = lost.saturating_mul(256).checked_div(expected).unwrap_or(0);
+        u8::try_from(fraction).unwrap_or(u8::MAX)
+    }
+}
+
+/// What the statistics need to know of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Sequence number.
+    pub sequence: u16,
+    /// Timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Octets of payload.
+    pub payload_octets: u16,
+}
