@@ -190,8 +190,8 @@ impl SessionTimer {
     #[must_use]
     pub fn due_at(&self) -> Instant {
         let after = match self.refresher {
-            Side::Local => self.interval / 2,
-            Side::Remote => self.interval.saturating_sub((self.interval / 3).min(Duration::from_secs(32))),
+            Side::Local => half(self.interval),
+            Side::Remote => self.interval.saturating_sub(margin(self.interval)),
         };
         self.started_at.checked_add(after).unwrap_or(self.started_at)
     }
@@ -199,12 +199,23 @@ impl SessionTimer {
     /// When the session ends although it is our job to refresh: the refresh stayed without answer.
     #[must_use]
     pub fn expires_at(&self) -> Instant {
-        let margin = (self.interval / 3).min(Duration::from_secs(32));
-        self.started_at.checked_add(self.interval.saturating_sub(margin)).unwrap_or(self.started_at)
+        self.started_at
+            .checked_add(self.interval.saturating_sub(margin(self.interval)))
+            .unwrap_or(self.started_at)
     }
 }
 
+fn half(interval: Duration) -> Duration {
+    interval.checked_div(2).unwrap_or_default()
+}
+
+/// How long before the end the session is ended (§10).
+fn margin(interval: Duration) -> Duration {
+    interval.checked_div(3).unwrap_or_default().min(Duration::from_secs(32))
+}
+
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

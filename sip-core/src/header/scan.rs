@@ -53,10 +53,6 @@ impl<'a> Scanner<'a> {
         self.attitude == Attitude::Strict
     }
 
-    pub(crate) fn attitude(&self) -> Attitude {
-        self.attitude
-    }
-
     /// The bounds in force.
     pub(crate) fn limits(&self) -> &MessageLimits {
         &self.limits

@@ -501,9 +501,7 @@ impl Inner<'_, '_> {
         }
         let length = text.find([';', '?']).unwrap_or(text.len());
         let text = text.get(..length)?;
-        if memchr::memchr_iter(b':', text.as_bytes()).nth(1).is_none() {
-            return None;
-        }
+        memchr::memchr_iter(b':', text.as_bytes()).nth(1)?;
         Some((text.parse().ok()?, length))
     }
 

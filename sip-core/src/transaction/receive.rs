@@ -7,7 +7,7 @@ use std::{hash::Hasher, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Origin, RejectRule, ServerId, TransactionEvent, Transactions,
+    RejectRule, ServerId, TransactionEvent, Transactions,
     event::DeadlineKey,
     key::{read_branch, server_key},
 };
@@ -112,12 +112,20 @@ impl Transactions {
             let (range, text) = stamp(&via, value, flow.remote)?;
             Some((offset.saturating_add(range.start)..offset.saturating_add(range.end), text))
         });
+        let mut shift = Shift::default();
         let message = match stamped {
-            Some((range, text)) => scanned.into_message_with(payload, range, text.as_bytes()),
+            Some((range, text)) => {
+                shift = Shift {
+                    from: range.start.saturating_add(text.len()),
+                    removed: range.len(),
+                    added: text.len(),
+                };
+                scanned.into_message_with(payload, range, text.as_bytes())
+            }
             None => Some(scanned.into_message(Bytes::copy_from_slice(payload))),
         };
         match message {
-            Some(Message::Request(request)) => self.on_request(request, flow),
+            Some(Message::Request(request)) => self.on_request(request, flow, shift),
             Some(Message::Response(_)) => {}
             None => {
                 let error = ParseError::new(0, Problem::Limit(crate::limits::Limit::HeadBytes));
@@ -132,9 +140,10 @@ impl Transactions {
         self.on_bytes(&bytes, flow);
     }
 
-    fn on_request(&mut self, request: Request, flow: Flow) {
-        if let Err(error) = request.check_essentials(Some(request.method())) {
+    fn on_request(&mut self, request: Request, flow: Flow, shift: Shift) {
+        if let Err(mut error) = request.check_essentials(Some(request.method())) {
             let bytes = request.bytes().clone();
+            error.offset = shift.undo(error.offset);
             return self.refuse(&bytes, flow, error);
         }
         let Ok(via) = request.via() else { return };
@@ -308,12 +317,13 @@ impl Transactions {
         let status = error.status();
         let mut response = Response::builder(status).reason(&reason_phrase(status, &error));
         let mut is_top_via = true;
-        for (name, value) in &salvaged.lines {
-            let mut value = value.clone();
-            if *name == HeaderName::Via && std::mem::take(&mut is_top_via) {
-                if let Some((range, text)) = stamp(&via, &value, flow.remote) {
-                    value.replace_range(range, &text);
-                }
+        for (name, original) in &salvaged.lines {
+            let mut value = original.clone();
+            if *name == HeaderName::Via
+                && std::mem::take(&mut is_top_via)
+                && let Some((range, text)) = stamp(&via, original, flow.remote)
+            {
+                value.replace_range(range, &text);
             }
             response = response.header(*name, value);
         }
@@ -323,8 +333,26 @@ impl Transactions {
             .header_if(HeaderName::Server, self.config.server_name.as_deref())
             .finish()
             .ok()?;
-        self.send_response(path, response.bytes().clone());
+        self.send_response(None, path, response.bytes().clone());
         Some(status)
+    }
+}
+
+/// By how much stamping the Via moved what follows it: errors are told in the sender's terms.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shift {
+    from: usize,
+    removed: usize,
+    added: usize,
+}
+
+impl Shift {
+    fn undo(self, offset: usize) -> usize {
+        if offset < self.from {
+            offset
+        } else {
+            offset.saturating_add(self.removed).saturating_sub(self.added)
+        }
     }
 }
 
