@@ -29,6 +29,8 @@ pub mod g726;
 pub mod g729;
 #[cfg(feature = "gsm")]
 pub mod gsm;
+#[cfg(feature = "ilbc")]
+pub mod ilbc;
 #[cfg(feature = "g711")]
 pub mod kernel;
 #[cfg(feature = "std")]

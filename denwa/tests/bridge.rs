@@ -513,7 +513,7 @@ fn nonsense_is_refused_and_changes_nothing() {
     assert_eq!(refuse(Command::Connect { leg: A, to: Connection::Leg(A) }), Misuse::ToItself);
     assert_eq!(refuse(Command::Connect { leg: A, to: Connection::Leg(C) }), Misuse::UnknownLeg(C));
     let bad = StreamParameters::plain(socket("192.0.2.1:1"), &[PayloadFormat::new(200, "PCMA", 8000)]);
-    assert_eq!(refuse(Command::Configure { leg: A, stream: Box::new(bad) }), Misuse::BadFormats);
+    assert_eq!(refuse(Command::Configure { leg: A, stream: Box::new(bad) }), Misuse::BadParameters);
     exchange.bridge.handle_command(Command::Close { leg: C }, now);
     assert_eq!(exchange.events(), [Event::Rejected { leg: C, misuse: Misuse::UnknownLeg(C) }]);
 }

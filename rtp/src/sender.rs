@@ -48,8 +48,9 @@ struct Mapping {
     /// Added to the feed's numbers.
     sequence_offset: u16,
     timestamp_offset: u32,
-    /// The first number given out under this mapping: what would lie before belongs to the time before.
-    first_sequence: u16,
+    /// The first number given out under this mapping, while packets from before it may still come: their numbers
+    /// belong to the time before.
+    first_sequence: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,8 +114,11 @@ impl Sender {
             let out_timestamp = timestamp.wrapping_add(mapping.timestamp_offset);
             let ahead = distance(newest.sequence, out);
             if mapping.feed == feed && (MAXIMUM_DISORDER..MAXIMUM_GAP).contains(&ahead) {
-                if distance(mapping.first_sequence, out) < 0 {
-                    return None;
+                if let Some(first) = mapping.first_sequence {
+                    if distance(first, out) < 0 {
+                        return None;
+                    }
+                    self.forget_switch(first, newest.sequence);
                 }
                 if !self.leaps(newest, ahead, out_timestamp, now) {
                     if ahead > 0 {
@@ -148,6 +152,15 @@ impl Sender {
         self.payload_octets = self.payload_octets.wrapping_add(payload_octets as u64);
     }
 
+    /// Packets from before the switch are too old to come, once as many have followed.
+    fn forget_switch(&mut self, first: u16, newest: u16) {
+        if distance(first, newest) > MAXIMUM_DISORDER.wrapping_neg()
+            && let Some(mapping) = &mut self.feed
+        {
+            mapping.first_sequence = None;
+        }
+    }
+
     #[inline]
     fn leaps(&self, newest: Newest, ahead: i16, timestamp: u32, now: Instant) -> bool {
         if ahead <= 0 {
@@ -177,7 +190,7 @@ impl Sender {
             feed,
             sequence_offset: out.wrapping_sub(sequence),
             timestamp_offset: out_timestamp.wrapping_sub(timestamp),
-            first_sequence: out,
+            first_sequence: Some(out),
         });
         self.switches = self.switches.wrapping_add(1);
         self.newest = Some(Newest { sequence: out, timestamp: out_timestamp, timestamp_at: now, at: now });

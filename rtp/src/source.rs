@@ -18,8 +18,8 @@ const MINIMUM_SEQUENTIAL: u8 = 2;
 const MAXIMUM_DROPOUT: u16 = 3000;
 /// A packet this late is reordered; an older one may be a restart (MAX_MISORDER).
 const MAXIMUM_MISORDER: u16 = 100;
-/// A transit time that changes by more than this many seconds is a jump of the timestamps, not jitter.
-const TIMESTAMP_JUMP_SECONDS: u32 = 2;
+/// A transit time that changes by more than this is a jump of the timestamps, not jitter.
+const TIMESTAMP_JUMP_NANOS: u64 = 2_000_000_000;
 
 /// What a packet was to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +71,14 @@ pub struct Source {
     restarts: u64,
     talk_spurts: u64,
     payload_octets: u64,
-    jitter_times_16: u32,
-    jitter_maximum: u32,
-    transit: Option<u32>,
+    /// Sixteen times the interarrival jitter, in ns.
+    jitter_times_16: u64,
+    jitter_maximum: u64,
+    /// When the last packet came whose timestamp can be compared with the next one's.
+    compared_at: Option<Instant>,
     timestamp: u32,
+    /// 2^16 ns for each tick of the clock.
+    tick: u64,
     created_at: Instant,
     last_at: Instant,
 }
@@ -103,8 +107,9 @@ impl Source {
             payload_octets: 0,
             jitter_times_16: 0,
             jitter_maximum: 0,
-            transit: None,
+            compared_at: None,
             timestamp: 0,
+            tick: tick(clock_rate_hz),
             created_at: now,
             last_at: now,
         }
@@ -134,7 +139,8 @@ impl Source {
         self.payload_octets = self.payload_octets.wrapping_add(u64::from(packet.payload_octets));
         if clock_rate_hz != self.clock_rate_hz {
             self.clock_rate_hz = clock_rate_hz;
-            self.transit = None;
+            self.tick = tick(clock_rate_hz);
+            self.compared_at = None;
         }
         self.update_jitter(packet.timestamp, now);
     }
@@ -194,7 +200,7 @@ impl Source {
             self.begin(sequence);
             self.received = 1;
             self.restarts = self.restarts.wrapping_add(1);
-            self.transit = None;
+            self.compared_at = None;
             return Update::Restarted { extended: u64::from(sequence) };
         }
         self.after_jump = Some(sequence.wrapping_add(1));
@@ -228,20 +234,22 @@ impl Source {
         self.reordered = 0;
     }
 
-    /// RFC 3550 A.8, in integers.
+    /// RFC 3550 A.8, in integers; in nanoseconds, since two differences are cheaper than one division.
+    #[inline]
     fn update_jitter(&mut self, timestamp: u32, now: Instant) {
-        let arrival = time::units(now.saturating_duration_since(self.created_at), self.clock_rate_hz) as u32;
-        let transit = arrival.wrapping_sub(timestamp);
-        self.timestamp = timestamp;
-        if let Some(before) = self.transit {
-            let change = timestamp_distance(before, transit).unsigned_abs();
-            if change <= self.clock_rate_hz.saturating_mul(TIMESTAMP_JUMP_SECONDS) {
+        if let Some(before) = self.compared_at {
+            let passed = now.saturating_duration_since(before);
+            let passed = passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
+            let told = i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
+            let change = (passed as i64).wrapping_sub(told).unsigned_abs();
+            if change <= TIMESTAMP_JUMP_NANOS {
                 let smoothed = self.jitter_times_16.saturating_add(8) >> 4;
-                self.jitter_times_16 = self.jitter_times_16.saturating_add(change).saturating_sub(smoothed);
+                self.jitter_times_16 = self.jitter_times_16.wrapping_add(change).saturating_sub(smoothed);
                 self.jitter_maximum = self.jitter_maximum.max(self.jitter_times_16);
             }
         }
-        self.transit = Some(transit);
+        self.timestamp = timestamp;
+        self.compared_at = Some(now);
     }
 
     /// The synchronisation source.
@@ -318,20 +326,20 @@ impl Source {
 
     /// Interarrival jitter in clock units.
     #[must_use]
-    pub const fn jitter_units(&self) -> u32 {
-        self.jitter_times_16 >> 4
+    pub fn jitter_units(&self) -> u32 {
+        time::units(self.jitter(), self.clock_rate_hz) as u32
     }
 
     /// Interarrival jitter as time.
     #[must_use]
     pub fn jitter(&self) -> Duration {
-        time::duration(u64::from(self.jitter_times_16), self.clock_rate_hz.saturating_mul(16))
+        Duration::from_nanos(self.jitter_times_16 >> 4)
     }
 
     /// The greatest interarrival jitter seen.
     #[must_use]
     pub fn jitter_maximum(&self) -> Duration {
-        time::duration(u64::from(self.jitter_maximum), self.clock_rate_hz.saturating_mul(16))
+        Duration::from_nanos(self.jitter_maximum >> 4)
     }
 
     /// Clock rate of the last packet's payload type.
@@ -371,6 +379,11 @@ impl Source {
         let fraction = lost.saturating_mul(256).checked_div(expected).unwrap_or(0);
         u8::try_from(fraction).unwrap_or(u8::MAX)
     }
+}
+
+/// 2^16 ns for each tick.
+fn tick(clock_rate_hz: u32) -> u64 {
+    (1_000_000_000u64 << 16).checked_div(u64::from(clock_rate_hz)).unwrap_or(0)
 }
 
 /// What the statistics need to know of a packet.

@@ -1,8 +1,7 @@
 //! What a bridge is told and what it tells, as data: a signalling machine emits the one among its outputs and takes
 //! the other among its inputs, whether both run in one thread or not.
 
-use crate::evidence::StreamCounters;
-use crate::media::StreamParameters;
+use crate::media::{StreamParameters, StreamReport};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -201,14 +200,14 @@ pub enum Event {
         /// Of which leg.
         leg: LegId,
         /// The figures.
-        report: LegReport,
+        report: StreamReport,
     },
     /// The leg is closed; its name is unknown from now on.
     Closed {
         /// Which leg.
         leg: LegId,
         /// The last figures.
-        report: LegReport,
+        report: StreamReport,
     },
     /// A command made no sense; nothing has changed.
     Rejected {
@@ -238,18 +237,6 @@ impl Event {
             | Self::Rejected { leg, .. } => *leg,
         }
     }
-}
-
-/// The figures of one leg.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct LegReport {
-    /// Packets both ways, loss, jitter, round trip.
-    pub counters: StreamCounters,
-    /// The codec sent, as `PCMA/8000`; empty before an agreement.
-    pub codec: String,
-    /// How it sounds here by the E-model, 1 to 4.5; `None` without enough packets.
-    pub mos: Option<f32>,
 }
 
 /// Why a leg's sockets could not be opened.
@@ -295,8 +282,8 @@ pub enum Misuse {
     TooManyDigits,
     /// As many legs as the configuration allows are open.
     TooManyLegs,
-    /// Payload types above 127, or more than 128 of them.
-    BadFormats,
+    /// Payload types above 127, more than 128 of them, or keys that are none.
+    BadParameters,
 }
 
 impl fmt::Display for Misuse {
@@ -309,7 +296,7 @@ impl fmt::Display for Misuse {
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
             Self::TooManyLegs => f.write_str("as many legs as allowed are open"),
-            Self::BadFormats => f.write_str("payload types go from 0 to 127"),
+            Self::BadParameters => f.write_str("payload types or keys are out of their range"),
         }
     }
 }

@@ -10,24 +10,21 @@
 //! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
 
 mod command;
-mod digits;
 mod leg;
 mod plan;
 mod tone;
 
-pub use command::{Command, Connection, Event, LegId, LegReport, LegSpec, Misuse, OpenFailure, Source};
+pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use denwa_rtp::session::{DropReason, Path};
 
 use crate::Seed;
-use crate::media::StreamParameters;
+use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
 use denwa_rtp::latch;
 use denwa_rtp::packet::HEADER_LENGTH;
-use denwa_rtp::session::{self, Content, NotSent};
-use denwa_rtp::telephone_event::Heard;
+use denwa_rtp::session::{Content, NotSent};
 use denwa_rtp::wallclock::WallClock;
-use digits::Dialler;
 use foldhash::fast::FixedState;
 use leg::Leg;
 use plan::Plan;
@@ -255,7 +252,8 @@ impl MediaBridge {
             Input::Bound { leg, rtp, rtcp } => {
                 if let Some(entry) = self.legs.get_mut(&leg).filter(|entry| !entry.open) {
                     entry.open = true;
-                    (entry.spec.rtp, entry.spec.rtcp) = (rtp, rtcp);
+                    let config = &mut entry.stream.config;
+                    (config.rtp, config.rtcp) = (rtp, rtcp);
                     self.tell(Event::Opened { leg, rtp, rtcp });
                 }
             }
@@ -266,8 +264,8 @@ impl MediaBridge {
                 }
             }
             Input::Unreachable { leg, destination } => {
-                if let Some(session) = self.legs.get_mut(&leg).and_then(|leg| leg.session.as_mut()) {
-                    session.handle_input(session::Input::Unreachable { destination }, now);
+                if let Some(entry) = self.legs.get_mut(&leg) {
+                    entry.stream.undeliverable(destination, now);
                     self.drain(leg, now);
                 }
             }
@@ -287,52 +285,31 @@ impl MediaBridge {
     ) -> Action<'d> {
         let now = self.advance(now);
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
-        let Some(session) = &mut from.session else { return Action::Dropped(Dropped::NotAgreed) };
-        let Some(datagram) = buffer.get_mut(..length) else { return Action::Dropped(Dropped::UnknownLeg) };
-        let media = match session.receive(datagram, path, now) {
-            session::Action::Media(media) => media,
-            session::Action::Control => {
+        let arrived = match from.stream.receive(path, buffer, length, now) {
+            Received::Media(arrived) => arrived,
+            other => {
                 self.drain(leg, now);
-                return Action::Consumed;
+                return match other {
+                    Received::Media(_) | Received::Control => Action::Consumed,
+                    Received::OtherProtocol => Action::Dropped(Dropped::OtherProtocol),
+                    Received::NotAgreed => Action::Dropped(Dropped::NotAgreed),
+                    Received::NotActive => Action::Dropped(Dropped::NotActive),
+                    Received::Refused(reason) => Action::Dropped(Dropped::Refused(reason)),
+                };
             }
-            session::Action::NotMine(_) => return Action::Dropped(Dropped::OtherProtocol),
-            session::Action::Dropped(reason) => return self.dropped(leg, path, reason, now),
         };
-        if !media.active {
-            return Action::Dropped(Dropped::NotActive);
-        }
-        if media.format.content == Content::TelephoneEvent
-            && let Some(listener) = &mut from.listener
-        {
-            let packet = media.packet;
-            let heard = Heard {
-                sequence: packet.sequence(),
-                timestamp: packet.timestamp(),
-                marker: packet.marker(),
-                payload: packet.payload(),
-            };
-            listener.receive(heard, now);
-            // Its patience may end before anything else is due.
-            if let Some(old) = from.deadline.take() {
-                self.deadlines.remove(&(old, leg));
+        match arrived.content {
+            Content::Media => {
+                if let Some(payload) = buffer.get_mut(arrived.payload) {
+                    from.plan.convert(arrived.payload_type, payload);
+                }
             }
-        }
-        let (length, payload_type) = (media.length, media.packet.payload_type());
-        let end = length.saturating_sub(usize::from(media.packet.padding()));
-        let payload = end.saturating_sub(media.packet.payload().len())..end;
-        if media.format.content == Content::Media
-            && let Some(payload) = buffer.get_mut(payload)
-        {
-            from.plan.convert(payload_type, payload);
-        }
-        let news = from.first_from.is_none();
-        if news {
-            from.first_from = Some(path.source);
-            let expected = from.parameters.as_ref().and_then(|parameters| parameters.remote_rtp);
-            self.tell(Event::FirstPacket { leg, from: path.source, expected });
+            // The patience of whoever listens for keys may end before anything else is due.
+            Content::TelephoneEvent => self.rearm(leg),
+            _ => {}
         }
         self.drain(leg, now);
-        self.pass_on(leg, buffer, length, now)
+        self.pass_on(leg, buffer, arrived.length, now)
     }
 
     #[inline]
@@ -345,18 +322,18 @@ impl MediaBridge {
         };
         // The plan stays where it is: the other leg is another entry of the table.
         let (sent, also) = if target == leg {
-            let also = from.also();
-            let Some(session) = &mut from.session else { return Action::Dropped(Dropped::NotAgreed) };
+            let also = from.stream.also();
+            let Some(session) = &mut from.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
             (session.forward(buffer, length, &from.plan.map, now), also)
         } else {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
             };
-            if to.dialler.is_some() {
+            if to.stream.is_dialling() {
                 return Action::Consumed;
             }
-            let also = to.also();
-            let Some(session) = &mut to.session else { return Action::Dropped(Dropped::NotAgreed) };
+            let also = to.stream.also();
+            let Some(session) = &mut to.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
             (session.forward(buffer, length, &from.plan.map, now), also)
         };
         match sent {
@@ -371,20 +348,6 @@ impl MediaBridge {
         }
     }
 
-    #[cold]
-    fn dropped<'d>(&mut self, leg: LegId, path: Path, reason: DropReason, now: Instant) -> Action<'d> {
-        // While an address is being learned nothing is wrong yet.
-        let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
-        if refused
-            && let Some(told) = self.legs.get_mut(&leg).map(|leg| &mut leg.refusal_told)
-            && !std::mem::replace(told, true)
-        {
-            self.tell(Event::SourceRefused { leg, from: path.source });
-        }
-        self.drain(leg, now);
-        Action::Dropped(Dropped::Refused(reason))
-    }
-
     /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
@@ -392,19 +355,10 @@ impl MediaBridge {
             self.deadlines.remove(&(deadline, leg));
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
             entry.deadline = None;
-            if let Some(session) = &mut entry.session {
-                session.handle_timeout(now);
-            }
-            if let Some(listener) = &mut entry.listener {
-                listener.handle_timeout(now);
-            }
-            if entry.frame_due().is_some_and(|due| due <= now) {
-                // Its place in the order comes back when the packet has been made.
-                self.owed.push_back(leg);
-                self.drain_outputs(leg, now);
-            } else {
-                self.drain(leg, now);
-            }
+            entry.stream.handle_timeout(now);
+            self.drain_outputs(leg, now);
+            // Its packet may be owed now; its place in the order comes back when that has been made.
+            self.owed.push_back(leg);
         }
     }
 
@@ -414,9 +368,9 @@ impl MediaBridge {
         let now = self.advance(now);
         while let Some(leg) = self.owed.pop_front() {
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
-            let also = entry.also();
+            let also = entry.stream.also();
             let sent = entry.play(buffer, now);
-            self.drain(leg, now);
+            self.rearm(leg);
             if let Some(sent) = sent {
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
@@ -460,8 +414,8 @@ impl MediaBridge {
     }
 
     /// The figures of a leg now.
-    pub fn report(&self, leg: LegId) -> Option<LegReport> {
-        self.legs.get(&leg).map(|entry| entry.report(self.latest))
+    pub fn report(&self, leg: LegId) -> Option<StreamReport> {
+        self.legs.get(&leg).map(|entry| entry.stream.report(self.latest))
     }
 
     fn open(&mut self, leg: LegId, spec: LegSpec) -> Result<(), Misuse> {
@@ -472,7 +426,8 @@ impl MediaBridge {
             return Err(Misuse::TooManyLegs);
         }
         let (rtp, rtcp) = (spec.rtp, spec.rtcp);
-        self.legs.insert(leg, Leg::new(spec));
+        let (latch, wall_clock) = (self.config.latch.clone(), self.config.wall_clock);
+        self.legs.insert(leg, Leg::new(spec, latch, wall_clock));
         self.outputs.push_back(Output::Bind { leg, rtp, rtcp });
         Ok(())
     }
@@ -480,7 +435,7 @@ impl MediaBridge {
     fn configure(&mut self, leg: LegId, parameters: StreamParameters, now: Instant) -> Result<(), Misuse> {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        entry.configure(parameters, &self.config.latch, self.config.wall_clock, seed, now)?;
+        entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
         let joined = entry.joined.clone();
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
@@ -536,11 +491,11 @@ impl MediaBridge {
     fn replan(&mut self, leg: LegId, now: Instant) {
         let Some(entry) = self.legs.get(&leg) else { return };
         let to = match &entry.joined {
-            Connection::Leg(other) => self.legs.get(other).and_then(|other| other.parameters.as_ref()),
-            Connection::Source(Source::Echo) => entry.parameters.as_ref(),
+            Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
+            Connection::Source(Source::Echo) => entry.stream.parameters.as_ref(),
             Connection::Nothing | Connection::Source(_) => None,
         };
-        let plan = match (&entry.parameters, to) {
+        let plan = match (&entry.stream.parameters, to) {
             (Some(from), Some(to)) => Plan::between(from, to),
             _ => Plan::nothing(),
         };
@@ -551,11 +506,9 @@ impl MediaBridge {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
         entry.plan = plan;
-        entry.player = match (&entry.joined, &entry.parameters) {
-            (Connection::Source(source), Some(parameters)) => {
-                entry.feeds = entry.feeds.wrapping_add(1);
-                Player::new(source, parameters, entry.feeds, now)
-            }
+        let feed = entry.stream.next_feed();
+        entry.player = match (&entry.joined, &entry.stream.parameters) {
+            (Connection::Source(source), Some(parameters)) => Player::new(source, parameters, feed, now),
             _ => None,
         };
         if let Some((from, to)) = missing {
@@ -566,28 +519,19 @@ impl MediaBridge {
 
     fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        let parameters = entry.parameters.as_ref().ok_or(Misuse::NoEvents)?;
-        let mut dialler = match entry.dialler.take() {
-            Some(dialler) => dialler,
-            None => {
-                entry.feeds = entry.feeds.wrapping_add(1);
-                Dialler::new(parameters, entry.feeds, now).ok_or(Misuse::NoEvents)?
-            }
-        };
-        let pressed = dialler.press(digits);
-        if !dialler.is_idle() {
-            entry.dialler = Some(dialler);
-        }
+        let pressed = entry.stream.press(digits, now).map_err(|fault| match fault {
+            DigitFault::NoEvents => Misuse::NoEvents,
+            DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
+            DigitFault::TooMany => Misuse::TooManyDigits,
+        });
         self.rearm(leg);
         pressed
     }
 
     fn close(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        if let Some(session) = &mut entry.session {
-            session.leave(None, now);
-        }
-        let report = entry.report(now);
+        entry.stream.leave(now);
+        let report = entry.stream.report(now);
         self.drain(leg, now);
         self.part(leg, now);
         self.forget(leg);
@@ -620,31 +564,18 @@ impl MediaBridge {
     fn drain_outputs(&mut self, leg: LegId, now: Instant) -> bool {
         let Some(entry) = self.legs.get_mut(&leg) else { return false };
         let mut any = false;
-        while let Some(output) = entry.session.as_mut().and_then(session::Session::poll_output) {
+        while let Some(output) = entry.stream.poll_output(now) {
             any = true;
             match output {
-                session::Output::Transmit(transmit) => {
-                    let rtcp = entry.spec.rtcp;
-                    let component =
-                        if transmit.source == Some(rtcp) { Component::Rtcp } else { Component::Rtp };
-                    let source = if component == Component::Rtcp { rtcp } else { entry.spec.rtp };
-                    self.outputs.push_back(Output::Transmit(Transmit {
-                        leg,
-                        component,
-                        source,
-                        destination: transmit.destination,
-                        payload: transmit.payload,
-                    }));
+                StreamOutput::Transmit { rtcp, destination, payload } => {
+                    let config = &entry.stream.config;
+                    let (component, source) =
+                        if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
+                    let transmit = Transmit { leg, component, source, destination, payload };
+                    self.outputs.push_back(Output::Transmit(transmit));
                 }
-                session::Output::Event(event) => {
-                    let event = entry.translate(leg, event, now);
-                    self.outputs.extend(event.map(Output::Event));
-                }
+                StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
             }
-        }
-        while let Some(event) = entry.listener.as_mut().and_then(|listener| listener.poll(leg)) {
-            any = true;
-            self.outputs.push_back(Output::Event(event));
         }
         any
     }

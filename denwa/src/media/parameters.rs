@@ -4,6 +4,7 @@
 //! write them by hand. Payload types are two per codec: the number we put on what we send is the peer's, the number on
 //! what arrives is ours (RFC 3264 §5.1).
 
+use denwa_rtp::srtp::Keying;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -33,6 +34,17 @@ pub struct StreamParameters {
     pub receive_events: Vec<EventFormat>,
     /// How much sound a packet we send holds, 10–200 ms.
     pub packet_time: Duration,
+    /// The keys of SRTP; `None` for plain RTP.
+    pub keys: Option<StreamKeys>,
+}
+
+/// The keys of SRTP (RFC 3711), one for each way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamKeys {
+    /// What we send is protected with.
+    pub outbound: Keying,
+    /// What the peer sends is protected with.
+    pub inbound: Keying,
 }
 
 /// A codec under a payload type.
@@ -105,12 +117,21 @@ impl StreamParameters {
             send_events: vec![events],
             receive_events: vec![events],
             packet_time: Duration::from_millis(20),
+            keys: None,
         }
     }
 
     /// The codec we send, as people know it; empty without one.
     pub fn codec(&self) -> String {
         self.send.first().map(PayloadFormat::label).unwrap_or_default()
+    }
+
+    /// Whether every payload type is one, and they are not too many.
+    pub(crate) fn is_sound(&self) -> bool {
+        let codecs = self.send.iter().chain(&self.receive).map(|format| format.payload_type);
+        let events = self.send_events.iter().chain(&self.receive_events).map(|event| event.payload_type);
+        codecs.chain(events).all(|payload_type| payload_type <= 127)
+            && self.receive.len().saturating_add(self.receive_events.len()) <= 128
     }
 
     /// What is agreed as formats of a [`denwa_rtp::Session`].

@@ -62,6 +62,16 @@ fn a_transfer_goes_on_where_the_old_source_stopped() {
 }
 
 #[test]
+fn numbers_turn_around_many_times() {
+    let mut leg = Leg::new();
+    for step in 0..200_000u32 {
+        let out = leg.relay(packet(1, step as u16, step.wrapping_mul(160), 0), PTIME * step).unwrap();
+        assert_eq!(out.0, 1000u16.wrapping_add(step as u16));
+    }
+    assert_eq!(leg.sender.switches(), 1);
+}
+
+#[test]
 fn the_same_source_may_begin_anew() {
     let mut leg = Leg::new();
     leg.relay(packet(1, 10, 0, 0), Duration::ZERO);

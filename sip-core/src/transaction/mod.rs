@@ -22,7 +22,6 @@ use std::{sync::Arc, time::Instant};
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 
-pub use crate::transport::Target;
 pub use event::{
     ClientId, ContactTemplate, EndReason, LocateId, Located, Origin, RejectRule, SendOptions, ServerId,
     StreamEnd, TransactionEvent,

@@ -340,5 +340,6 @@ fn parameters(medium: &ActiveMedium) -> StreamParameters {
         send_events: events(&medium.send_events),
         receive_events: events(&medium.receive_events),
         packet_time: medium.send_packet_time,
+        keys: None,
     }
 }

@@ -1,7 +1,6 @@
-//! Keys of a telephone as events (RFC 4733): heard from a leg's peer, and pressed for it.
+//! Keys of a telephone as events (RFC 4733): heard from a stream's peer, and pressed towards it.
 
-use super::{Event, LegId, Misuse};
-use crate::media::StreamParameters;
+use super::{Event, StreamParameters};
 use denwa_rtp::session::{Frame, NotSent, Outgoing, Session};
 use denwa_rtp::telephone_event::{self, Change, Heard, Receiver, ReceiverConfig, Sender, SenderConfig};
 use std::time::{Duration, Instant};
@@ -9,7 +8,15 @@ use std::time::{Duration, Instant};
 /// How long a key is pressed.
 const PRESSED: Duration = Duration::from_millis(100);
 
-/// Presses keys towards one leg's peer; while it does, nobody else speaks there.
+/// Why keys cannot be pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DigitFault {
+    NoEvents,
+    NotADigit(char),
+    TooMany,
+}
+
+/// Presses keys towards one peer; while it does, nobody else speaks there.
 #[derive(Debug)]
 pub(super) struct Dialler {
     sender: Sender,
@@ -42,10 +49,10 @@ impl Dialler {
         })
     }
 
-    pub(super) fn press(&mut self, digits: &str) -> Result<(), Misuse> {
+    pub(super) fn press(&mut self, digits: &str) -> Result<(), DigitFault> {
         for digit in digits.chars() {
-            let event = telephone_event::Event::of_key(digit).ok_or(Misuse::NotADigit(digit))?;
-            self.sender.press(event, PRESSED).map_err(|_| Misuse::TooManyDigits)?;
+            let event = telephone_event::Event::of_key(digit).ok_or(DigitFault::NotADigit(digit))?;
+            self.sender.press(event, PRESSED).map_err(|_| DigitFault::TooMany)?;
         }
         Ok(())
     }
@@ -76,7 +83,7 @@ impl Dialler {
     }
 }
 
-/// Hears the keys that a leg's peer presses.
+/// Hears the keys that a peer presses.
 #[derive(Debug)]
 pub(super) struct Listener(Receiver);
 
@@ -99,7 +106,7 @@ impl Listener {
     }
 
     /// The next key that was let go.
-    pub(super) fn poll(&mut self, leg: LegId) -> Option<Event> {
+    pub(super) fn poll(&mut self) -> Option<Event> {
         loop {
             match self.0.poll()? {
                 Change::Started { .. } => {}
@@ -109,7 +116,7 @@ impl Listener {
                         event => event.key(),
                     };
                     if let Some(digit) = digit {
-                        return Some(Event::Digit { leg, digit, duration });
+                        return Some(Event::Digit { digit, duration });
                     }
                 }
             }
