@@ -109,9 +109,10 @@ fn receive(c: &mut Criterion) {
 
 fn jitter(c: &mut Criterion) {
     let mut group = c.benchmark_group("jitter");
-    for (name, config) in
-        [("adaptive", JitterConfig::voice(8000)), ("fixed", JitterConfig::fixed(8000, Duration::from_millis(60)))]
-    {
+    for (name, config) in [
+        ("adaptive", JitterConfig::voice(8000)),
+        ("fixed", JitterConfig::fixed(8000, Duration::from_millis(60))),
+    ] {
         group.bench_function(format!("put and get, {name}"), |b| {
             let mut now = Instant::now();
             let mut buffer = JitterBuffer::new(config, now);
@@ -121,7 +122,14 @@ fn jitter(c: &mut Criterion) {
                 sequence = sequence.wrapping_add(1);
                 timestamp = timestamp.wrapping_add(160);
                 now += PTIME;
-                let incoming = Incoming { ssrc: 1, sequence, timestamp, payload_type: 0, marker: false, payload: &payload };
+                let incoming = Incoming {
+                    ssrc: 1,
+                    sequence,
+                    timestamp,
+                    payload_type: 0,
+                    marker: false,
+                    payload: &payload,
+                };
                 buffer.put(black_box(incoming), now);
                 black_box(buffer.get(now));
             });

@@ -239,8 +239,10 @@ impl Source {
     fn update_jitter(&mut self, timestamp: u32, now: Instant) {
         if let Some(before) = self.compared_at {
             let passed = now.saturating_duration_since(before);
-            let passed = passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
-            let told = i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
+            let passed =
+                passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
+            let told =
+                i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
             let change = (passed as i64).wrapping_sub(told).unsigned_abs();
             if change <= TIMESTAMP_JUMP_NANOS {
                 let smoothed = self.jitter_times_16.saturating_add(8) >> 4;
