@@ -97,7 +97,13 @@ impl<'a> Host<'a> {
             if bare.len() != inner.len() {
                 scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address without a zone")?;
             }
-            let Ok(address) = bare.parse() else {
+            let mut address: Option<Ipv6Addr> = bare.parse().ok();
+            if address.is_none() && bare.contains(":::") {
+                // RFC 3261's grammar let a third colon through (RFC 5118 §4.10).
+                scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address")?;
+                address = bare.replacen(":::", "::", 1).parse().ok();
+            }
+            let Some(address) = address else {
                 return Err(scanner.error_at(start, Problem::Expected("an IPv6 address")));
             };
             scanner.advance(length.saturating_add(1));
