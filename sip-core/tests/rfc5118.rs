@@ -39,7 +39,7 @@ messages! {
         let request = request(valid(bytes));
         assert_eq!(request.uri().unwrap().host(), Some(v6("2001:db8::10")));
         assert_eq!(request.via().unwrap().host, v6("2001:db8::9:1"));
-        assert_eq!(request.contact().unwrap().unwrap().uri.host(), Some(v6("2001:db8::9:1")));
+        assert_eq!(request.contact().unwrap().unwrap().uri.host(), Some(v6("2001:db8::1")));
     };
     ipv6_bad = "ipv6-bad.dat" => |bytes| {
         invalid(bytes, 400);

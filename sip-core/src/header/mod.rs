@@ -57,6 +57,15 @@ pub trait HeaderValue<'a>: Sized {
     /// If what is there is not one.
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError>;
 
+    /// Writes the value so that the strictest reader takes it, whatever was forgiven when it was read.
+    fn write_strict(&self, out: &mut String)
+    where
+        Self: std::fmt::Display,
+    {
+        use std::fmt::Write;
+        let _ = write!(out, "{self}");
+    }
+
     /// Reads a text that is one value and nothing else.
     ///
     /// # Errors

@@ -344,6 +344,47 @@ impl<'a> Uri<'a> {
         UriBuf::parse_with(&text, Attitude::Lenient).unwrap_or_else(|_| self.to_owned())
     }
 
+    /// The same URI as the strict grammar wants it: what must be escaped is escaped, an IPv6 address has its brackets.
+    #[must_use]
+    pub fn to_strict(&self) -> UriBuf {
+        if Self::parse(self.text, Attitude::Strict).is_ok() || !self.is_sip() {
+            return self.to_owned();
+        }
+        let mut text = format!("{}:", self.scheme_str());
+
+        if let Some(info) = self.user_info().filter(|info| !info.is_empty()) {
+            let (user, password) =
+                info.split_once(':').map_or((info, None), |(user, rest)| (user, Some(rest)));
+            text.push_str(&uri_compare::escape_anew(user, class::USER));
+            if let Some(password) = password {
+                text.push(':');
+                text.push_str(&uri_compare::escape_anew(password, class::USER));
+            }
+            text.push('@');
+        }
+        if let Some(host) = self.host() {
+            text.push_str(&host.to_string());
+        }
+        if let Some(port) = self.port() {
+            text.push_str(&format!(":{port}"));
+        }
+        for param in self.params().iter() {
+            text.push(';');
+            text.push_str(&uri_compare::escape_anew(param.name, class::URI_PARAM));
+            if let Some(value) = param.value {
+                text.push('=');
+                text.push_str(&uri_compare::escape_anew(value, class::URI_PARAM));
+            }
+        }
+        for (index, (name, value)) in self.headers().enumerate() {
+            text.push(if index == 0 { '?' } else { '&' });
+            text.push_str(&uri_compare::escape_anew(name, class::URI_HEADER));
+            text.push('=');
+            text.push_str(&uri_compare::escape_anew(value, class::URI_HEADER));
+        }
+        UriBuf::parse(&text).unwrap_or_else(|_| self.to_owned())
+    }
+
     fn cut(&self, start: u16, end: u16) -> &'a str {
         self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }

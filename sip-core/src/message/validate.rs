@@ -78,6 +78,7 @@ impl Message {
             Self::Request(request) => {
                 let uri = request.uri()?;
                 let uri = if uri.headers_str().is_some() { uri.for_request() } else { uri.to_owned() };
+                let uri = uri.as_uri().to_strict();
                 Ok((request.method().clone(), writer.request_line(request.method(), uri)))
             }
             Self::Response(response) => {
@@ -266,18 +267,20 @@ struct Visit<'s, 'a, 'o> {
 }
 
 impl Visit<'_, '_, '_> {
-    fn write(&mut self, value: impl Display) {
+    fn write<'v, T: HeaderValue<'v> + Display>(&mut self, value: &T) {
         if let Some(out) = &mut self.out {
             if !out.is_empty() {
                 out.push_str(", ");
             }
-            let _ = write!(out, "{value}");
+            value.write_strict(out);
         }
     }
 
     fn number(&mut self, what: &'static str, most: u64) -> Result<(), ParseError> {
         let number = self.scanner.number(what, most)?;
-        self.write(number);
+        if let Some(out) = &mut self.out {
+            let _ = write!(out, "{number}");
+        }
         self.scanner.end()
     }
 
@@ -292,7 +295,7 @@ impl Visit<'_, '_, '_> {
 
 fn one<'a, T: HeaderValue<'a> + Display>(visit: &mut Visit<'_, 'a, '_>) -> Result<(), ParseError> {
     let value = T::scan(visit.scanner)?;
-    visit.write(value);
+    visit.write(&value);
     visit.scanner.end()
 }
 
@@ -303,7 +306,7 @@ fn list<'a, T: HeaderValue<'a> + Display>(
     let mut count = 0_usize;
     while let Some(value) = next_element::<T>(visit.scanner)? {
         visit.count(&mut count)?;
-        visit.write(value);
+        visit.write(&value);
     }
     if count == 0 && least == Least::One {
         visit.scanner.forgive(0, Liberty::EmptyValue, "at least one value")?;
@@ -318,7 +321,7 @@ fn contacts(visit: &mut Visit<'_, '_, '_>) -> Result<(), ParseError> {
         let start = visit.scanner.position();
         let Some(contact) = next_element::<NameAddr<'_>>(visit.scanner)? else { break };
         visit.count(&mut count)?;
-        visit.write(contact);
+        visit.write(&contact);
         if contact.params.get("q").is_some() && contact.q_thousandths().is_none() {
             visit.scanner.forgive(start, Liberty::NumberForm, "a q from 0 to 1")?;
         }

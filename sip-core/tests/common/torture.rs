@@ -65,7 +65,10 @@ fn means_the_same(message: &Message) {
 fn facts(message: &Message) -> Vec<String> {
     let mut facts = match message {
         Message::Request(request) => {
-            vec![request.method().to_string(), request.uri().unwrap().for_request().to_string()]
+            vec![
+                request.method().to_string(),
+                request.uri().unwrap().for_request().as_uri().to_strict().to_string(),
+            ]
         }
         Message::Response(response) => vec![response.status().to_string(), response.reason().to_owned()],
     };
@@ -79,7 +82,7 @@ fn facts(message: &Message) -> Vec<String> {
             // A control character, escaped or not, is never written.
             name.text().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
         });
-        format!("{:?} {} {params:?}", name.filter(|name| !name.is_empty()), address.uri)
+        format!("{:?} {} {params:?}", name.filter(|name| !name.is_empty()), address.uri.to_strict())
     };
     facts.extend(message.vias().map(|via| {
         let via = via.unwrap();
