@@ -16,17 +16,27 @@
 extern crate alloc;
 
 mod arch;
+#[cfg(feature = "std")]
+pub mod conceal;
 pub mod frame;
 #[cfg(feature = "g711")]
 pub mod g711;
 #[cfg(feature = "g722")]
 pub mod g722;
+#[cfg(feature = "g726")]
+pub mod g726;
 #[cfg(feature = "g729")]
 pub mod g729;
+#[cfg(feature = "gsm")]
+pub mod gsm;
+#[cfg(feature = "ilbc")]
+pub mod ilbc;
 #[cfg(feature = "g711")]
 pub mod kernel;
 #[cfg(feature = "std")]
 pub mod level;
+#[cfg(feature = "l16")]
+pub mod linear;
 pub mod registry;
 #[cfg(feature = "std")]
 pub mod tone;

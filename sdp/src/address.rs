@@ -149,7 +149,13 @@ impl<'a> Connection<'a> {
             if let Some(second) = second {
                 return Err(fault(second, ErrorKind::Unexpected, "nothing after the number of addresses"));
             }
-            return Ok(Self { network, address_type, host, time_to_live: None, count: Some(read_count(first)?) });
+            return Ok(Self {
+                network,
+                address_type,
+                host,
+                time_to_live: None,
+                count: Some(read_count(first)?),
+            });
         }
         let time_to_live =
             number(first, 255).map_err(|kind| fault(first, kind, "a time to live, 0 to 255"))?;

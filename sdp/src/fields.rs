@@ -147,13 +147,15 @@ mod tests {
 
     #[test]
     fn fields_are_split_at_runs_of_spaces_and_know_their_column() {
-        let mut fields = Fields::new("  a  bc d");
+        let text = "  a  bc d";
+        let mut fields = Fields::new(text);
         assert_eq!(fields.next(), Some("a"));
-        assert_eq!(fields.next(), Some("bc"));
-        assert_eq!(fields.error_in("bc", ErrorKind::Unexpected, "x").column, 6);
+        let second = fields.next().unwrap();
+        assert_eq!(second, "bc");
+        assert_eq!(fields.error_in(second, ErrorKind::Unexpected, "x").column, 6);
         assert_eq!(fields.rest(), "d");
-        assert_eq!(fields.next(), Some("d"));
-        assert_eq!(fields.error_in("d", ErrorKind::Unexpected, "x").column, 9);
+        let third = fields.next().unwrap();
+        assert_eq!(fields.error_in(third, ErrorKind::Unexpected, "x").column, 9);
         assert_eq!(fields.next(), None);
         assert_eq!(fields.offset(), 9);
     }

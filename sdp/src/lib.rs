@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod limits;
 mod media;
+mod negotiation;
 mod origin;
 mod parse;
 mod profile;
@@ -21,6 +22,15 @@ pub use direction::Direction;
 pub use error::{ErrorKind, Leniency, LeniencyKind, ParseError};
 pub use limits::Limits;
 pub use media::Media;
+pub use negotiation::{
+    ActiveMedium, Agreed, AgreedCodec, AgreedDtls, AgreedEncryption, AgreedEvents, AgreedFax, AgreedIce,
+    AgreedMedium, AgreedSdes, AnswerCodecs, AnswerError, BestEffort, Capability, Codec, DtlsCapability,
+    DtlsRole, Encryption, EncryptionCapability, FaxCapability, FaxErrorCorrection, Format, Hold, HoldStyle,
+    Ice, KeyExchange, LocalFingerprint, LocalIce, MediaCapability, MediumMismatch, Mismatch, Misuse,
+    NegotiationError, Negotiator, OfferError, OtherCapability, ParameterRule, Preference, Refuser,
+    RemoteAddress, RemoteDescription, RemoteFax, RemoteFingerprint, RemoteIce, RemoteMedium, RemoteOrigin,
+    Role, RtcpMux, Rule, SdesCapability, Seed, SrtpKey, State, Transport,
+};
 pub use origin::{Origin, VersionStep};
 pub use parse::ParseOptions;
 pub use profile::{Kind, Profile};

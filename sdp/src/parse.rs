@@ -273,7 +273,11 @@ impl<'t> Scanner<'t> {
         match rank {
             0 => self.note(
                 start,
-                if session_rank(letter).0 == 0 { LeniencyKind::UnknownType } else { LeniencyKind::OutOfOrder },
+                if session_rank(letter).0 == 0 {
+                    LeniencyKind::UnknownType
+                } else {
+                    LeniencyKind::OutOfOrder
+                },
             )?,
             rank if rank < self.rank => self.note(start, LeniencyKind::OutOfOrder)?,
             rank => self.rank = rank,

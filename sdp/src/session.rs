@@ -50,7 +50,14 @@ impl LineIndex {
         name: AttributeName,
     ) -> Self {
         let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { start: offset(start), value: offset(value), end: offset(end), colon: offset(colon), letter, name }
+        Self {
+            start: offset(start),
+            value: offset(value),
+            end: offset(end),
+            colon: offset(colon),
+            letter,
+            name,
+        }
     }
 }
 
@@ -103,7 +110,9 @@ impl<'a> Description<'a> {
     pub fn to_bytes(&self) -> Cow<'_, [u8]> {
         if self.latin1 {
             // Each character stands for one byte.
-            Cow::Owned(self.text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect())
+            Cow::Owned(
+                self.text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect(),
+            )
         } else {
             Cow::Borrowed(self.text.as_bytes())
         }
@@ -315,7 +324,10 @@ impl<'d> AttributeLine<'d> {
     pub fn typed(&self) -> Result<Attribute<'d>, ParseError> {
         Attribute::from_parts(self.line.index.name, self.name(), self.value()).map_err(|error| {
             let index = self.line.index;
-            error.on_line(self.line.number(), index.colon.saturating_add(1).saturating_sub(index.start) as usize)
+            error.on_line(
+                self.line.number(),
+                index.colon.saturating_add(1).saturating_sub(index.start) as usize,
+            )
         })
     }
 }

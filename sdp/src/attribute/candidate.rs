@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn remote_candidates_come_in_threes() {
         let list = RemoteCandidates::parse("1 192.0.2.1 3478 2 192.0.2.1 3479").unwrap();
-        assert_eq!(list.iter().map(|(component, _, port)| (component, port)).collect::<Vec<_>>(), [
-            (1, 3478),
-            (2, 3479)
-        ]);
+        assert_eq!(
+            list.iter().map(|(component, _, port)| (component, port)).collect::<Vec<_>>(),
+            [(1, 3478), (2, 3479)]
+        );
         assert!(RemoteCandidates::parse("1 192.0.2.1").is_err());
         assert!(RemoteCandidates::parse("").is_err());
     }

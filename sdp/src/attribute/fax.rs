@@ -61,11 +61,7 @@ impl<'a> Fax<'a> {
             _ => Err(ParseError::at(0, ErrorKind::Unexpected, "0 or 1")),
         };
         let word = || {
-            if text.is_empty() {
-                Err(ParseError::at(0, ErrorKind::MissingField, "a word"))
-            } else {
-                Ok(text)
-            }
+            if text.is_empty() { Err(ParseError::at(0, ErrorKind::MissingField, "a word")) } else { Ok(text) }
         };
         Some(match name {
             AttributeName::T38FaxVersion => number(255).map(Self::Version),
@@ -185,9 +181,13 @@ mod tests {
     #[test]
     fn flags_are_set_in_three_ways() {
         let read = |value| Fax::parse(AttributeName::T38FaxFillBitRemoval, value);
-        for (value, flag) in
-            [(None, true), (Some("1"), true), (Some("true"), true), (Some("0"), false), (Some("false"), false)]
-        {
+        for (value, flag) in [
+            (None, true),
+            (Some("1"), true),
+            (Some("true"), true),
+            (Some("0"), false),
+            (Some("false"), false),
+        ] {
             assert_eq!(read(value), Some(Ok(Fax::FillBitRemoval(flag))));
         }
         assert!(read(Some("maybe")).unwrap().is_err());

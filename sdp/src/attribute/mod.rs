@@ -185,10 +185,11 @@ impl<'a> Attribute<'a> {
             AttributeName::ExtMapAllowMixed => Self::ExtensionMapAllowMixed,
             AttributeName::Crypto => Self::Crypto(Crypto::parse(text)?),
             AttributeName::Fingerprint => Self::Fingerprint(Fingerprint::parse(text)?),
-            AttributeName::Setup => Self::Setup(
-                Setup::parse(text.trim())
-                    .ok_or(ParseError::at(0, ErrorKind::Unexpected, "active, passive, actpass or holdconn"))?,
-            ),
+            AttributeName::Setup => Self::Setup(Setup::parse(text.trim()).ok_or(ParseError::at(
+                0,
+                ErrorKind::Unexpected,
+                "active, passive, actpass or holdconn",
+            ))?),
             AttributeName::Connection => match text.trim() {
                 "new" => Self::ConnectionIsNew(true),
                 "existing" => Self::ConnectionIsNew(false),
@@ -217,7 +218,8 @@ impl<'a> Attribute<'a> {
             }
             AttributeName::SctpMap => Self::SctpMap(text),
             AttributeName::MaxMessageSize => Self::MaxMessageSize(
-                crate::fields::number64(text.trim()).map_err(|kind| ParseError::at(0, kind, "a size in bytes"))?,
+                crate::fields::number64(text.trim())
+                    .map_err(|kind| ParseError::at(0, kind, "a size in bytes"))?,
             ),
             AttributeName::Rid => Self::Rid(text),
             AttributeName::Simulcast => Self::Simulcast(text),
@@ -326,8 +328,7 @@ fn milliseconds(text: &str) -> Result<Duration, ParseError> {
     const EXPECTED: &str = "milliseconds, more than 0";
     let text = text.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let whole =
-        crate::fields::number(whole, 3_600_000).map_err(|kind| ParseError::at(0, kind, EXPECTED))?;
+    let whole = crate::fields::number(whole, 3_600_000).map_err(|kind| ParseError::at(0, kind, EXPECTED))?;
     let fraction = match fraction.get(..fraction.len().min(3)) {
         Some(digits) if crate::fields::all_digits(fraction) => {
             let places = u32::try_from(3_usize.saturating_sub(digits.len())).unwrap_or(0);
@@ -335,7 +336,8 @@ fn milliseconds(text: &str) -> Result<Duration, ParseError> {
         }
         _ => return Err(ParseError::at(0, ErrorKind::NotANumber, EXPECTED)),
     };
-    let time = Duration::from_micros(u64::from(whole).saturating_mul(1_000).saturating_add(u64::from(fraction)));
+    let time =
+        Duration::from_micros(u64::from(whole).saturating_mul(1_000).saturating_add(u64::from(fraction)));
     if time.is_zero() { Err(ParseError::at(0, ErrorKind::OutOfRange, EXPECTED)) } else { Ok(time) }
 }
 

@@ -101,7 +101,8 @@ impl AttributeName {
     #[inline]
     pub fn parse(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let (Some(first), Some(middle), Some(last)) = (bytes.first(), bytes.get(bytes.len() / 2), bytes.last())
+        let (Some(first), Some(middle), Some(last)) =
+            (bytes.first(), bytes.get(bytes.len() / 2), bytes.last())
         else {
             return Self::Other;
         };
@@ -116,7 +117,10 @@ impl AttributeName {
 
     #[cold]
     fn parse_any_case(text: &str) -> Self {
-        NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(text)).map_or(Self::Other, |(name, _)| *name)
+        NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(text))
+            .map_or(Self::Other, |(name, _)| *name)
     }
 }
 

@@ -19,7 +19,9 @@ pub fn pairs(parameters: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 
 /// The value of one parameter; the case of its name is not minded.
 pub fn value<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
-    pairs(parameters).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or(""))
+    pairs(parameters)
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.unwrap_or(""))
 }
 
 /// A set of telephone events, 0–255.

@@ -263,10 +263,9 @@ impl<'a> SrtpParameter<'a> {
                 "UNAUTHENTICATED_SRTP" => Some(Self::UnauthenticatedSrtp),
                 _ => None,
             },
-            Some(("KDR", power)) => number(power, 24)
-                .ok()
-                .and_then(|power| u8::try_from(power).ok())
-                .map(Self::KeyDerivationRate),
+            Some(("KDR", power)) => {
+                number(power, 24).ok().and_then(|power| u8::try_from(power).ok()).map(Self::KeyDerivationRate)
+            }
             Some(("WSH", size)) => {
                 number(size, u32::MAX).ok().filter(|size| *size >= 64).map(Self::WindowSize)
             }
@@ -321,7 +320,8 @@ fn is_hex_with_colons(text: &str) -> bool {
     let (pairs, rest) = text.as_bytes().as_chunks::<3>();
     let hex = |byte: &u8| byte.is_ascii_hexdigit();
     // Folded into one value: the loop has no early exit, so that the compiler can make it wide.
-    let all = pairs.iter().fold(true, |all, [high, low, colon]| all & hex(high) & hex(low) & (*colon == b':'));
+    let all =
+        pairs.iter().fold(true, |all, [high, low, colon]| all & hex(high) & hex(low) & (*colon == b':'));
     all && matches!(rest, [high, low] if hex(high) && hex(low))
 }
 

@@ -224,27 +224,35 @@ pub enum AgreedEncryption {
     /// Not at all.
     None,
     /// With the keys of the descriptions.
-    Sdes {
-        /// What to encrypt with.
-        send: SrtpKey,
-        /// What the peer encrypts with.
-        receive: SrtpKey,
-        /// Other keys the peer may change to, by MKI.
-        receive_others: Vec<SrtpKey>,
-    },
+    Sdes(Box<AgreedSdes>),
     /// With keys that DTLS makes.
-    Dtls {
-        /// Which end of DTLS this side is.
-        role: DtlsRole,
-        /// The hashes of the peer's certificate. It has to fit the strongest function among them that is understood
-        /// (RFC 8122 §5).
-        fingerprints: Vec<RemoteFingerprint>,
-        /// The peer's `tls-id`.
-        tls_id: Option<String>,
-        /// Whether a new association has to be made (RFC 8842 §4): the first time, and when fingerprints, role or
-        /// id changed.
-        new_association: bool,
-    },
+    Dtls(AgreedDtls),
+}
+
+/// The keys of SDES.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreedSdes {
+    /// What to encrypt with.
+    pub send: SrtpKey,
+    /// What the peer encrypts with.
+    pub receive: SrtpKey,
+    /// Other keys the peer may change to, by MKI.
+    pub receive_others: Vec<SrtpKey>,
+}
+
+/// What DTLS needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreedDtls {
+    /// Which end of DTLS this side is.
+    pub role: DtlsRole,
+    /// The hashes of the peer's certificate. It has to fit the strongest function among them that is understood
+    /// (RFC 8122 §5).
+    pub fingerprints: Vec<RemoteFingerprint>,
+    /// The peer's `tls-id`.
+    pub tls_id: Option<String>,
+    /// Whether a new association has to be made (RFC 8842 §4): the first time, and when fingerprints, role or id
+    /// changed.
+    pub new_association: bool,
 }
 
 /// Which end of DTLS.

@@ -122,10 +122,7 @@ pub struct MediaCapability {
 impl MediaCapability {
     /// Audio with these codecs, DTMF and hook flash.
     pub fn audio(codecs: impl IntoIterator<Item = Codec>) -> Self {
-        Self {
-            telephone_events: Some(EventSet::DTMF_AND_FLASH),
-            ..Self::rtp(Kind::Audio, codecs)
-        }
+        Self { telephone_events: Some(EventSet::DTMF_AND_FLASH), ..Self::rtp(Kind::Audio, codecs) }
     }
 
     /// Another medium over RTP.
@@ -286,8 +283,11 @@ impl Codec {
 
     /// The codec a person means by a name: `PCMA`, `alaw`, `G.729`, `opus`, …
     pub fn by_name(name: &str) -> Option<Self> {
-        let plain: String =
-            name.chars().filter(|letter| letter.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
+        let plain: String = name
+            .chars()
+            .filter(|letter| letter.is_ascii_alphanumeric())
+            .collect::<String>()
+            .to_ascii_lowercase();
         Some(match plain.as_str() {
             "pcmu" | "ulaw" | "mulaw" | "g711u" => Self::pcmu(),
             "pcma" | "alaw" | "g711a" => Self::pcma(),
@@ -416,7 +416,10 @@ pub struct SdesCapability {
 impl Default for SdesCapability {
     /// AES-128 in counter mode with 80-bit tags, then with 32-bit tags.
     fn default() -> Self {
-        Self { suites: vec![SrtpSuite::AesCm128HmacSha1_80, SrtpSuite::AesCm128HmacSha1_32], accept_weak: false }
+        Self {
+            suites: vec![SrtpSuite::AesCm128HmacSha1_80, SrtpSuite::AesCm128HmacSha1_32],
+            accept_weak: false,
+        }
     }
 }
 

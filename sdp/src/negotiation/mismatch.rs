@@ -213,7 +213,9 @@ impl core::error::Error for Mismatch {}
 impl fmt::Display for Mismatch {
     /// One sentence, without a full stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(main) = self.main() else { return f.write_str("nothing was offered that could be accepted") };
+        let Some(main) = self.main() else {
+            return f.write_str("nothing was offered that could be accepted");
+        };
         main.write(f, self.by)?;
         let mut named = vec![(&main.kind, &main.rule)];
         for other in &self.media {
@@ -289,9 +291,13 @@ impl MediumMismatch {
                 let (offered, missing) = if *ipv6 { ("IPv6", "IPv6") } else { ("IPv4", "IPv4") };
                 write!(f, "{offerer} offers {kind} over {offered}, and {refuser} has no {missing} address")
             }
-            Rule::Multicast => write!(f, "{offerer} offers {kind} by multicast, and {refuser} has unicast only"),
+            Rule::Multicast => {
+                write!(f, "{offerer} offers {kind} by multicast, and {refuser} has unicast only")
+            }
             Rule::NoAddress => write!(f, "{offerer} gives no address for {kind}"),
-            Rule::IceRequired => write!(f, "{refuser} requires ICE for {kind}, and {offerer} does not offer it"),
+            Rule::IceRequired => {
+                write!(f, "{refuser} requires ICE for {kind}, and {offerer} does not offer it")
+            }
             Rule::IceMismatch => write!(
                 f,
                 "the address for {kind} is not among the ICE candidates: something on the way rewrote it"
@@ -309,7 +315,11 @@ impl MediumMismatch {
             Rule::Fax { what } => write!(f, "fax parameters that do not fit: {what}"),
             Rule::BundleRejected => write!(f, "the transport {kind} was to share was refused"),
             Rule::RejectedByPeer => {
-                write!(f, "{refuser} refused {kind} without a reason: {offerer} offered {}", List(&self.offered))
+                write!(
+                    f,
+                    "{refuser} refused {kind} without a reason: {offerer} offered {}",
+                    List(&self.offered)
+                )
             }
             Rule::Declined => write!(f, "{refuser} declined {kind}"),
             Rule::MissingInAnswer => write!(f, "{refuser} left {kind} out of its answer"),

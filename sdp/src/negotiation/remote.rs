@@ -399,7 +399,9 @@ impl RemoteMedium {
             return names;
         }
         let names = self.format_names.iter();
-        names.map(|name| if name.eq_ignore_ascii_case("t38") { "T.38".into() } else { name.clone() }).collect()
+        names
+            .map(|name| if name.eq_ignore_ascii_case("t38") { "T.38".into() } else { name.clone() })
+            .collect()
     }
 }
 
@@ -457,7 +459,8 @@ fn read_formats(media: &Media<'_>) -> Vec<Format> {
 fn read_rtcp(media: &Media<'_>, host: Host<'_>, port: u16) -> Option<RemoteAddress> {
     match media.attributes().first(AttributeName::Rtcp) {
         Some(Attribute::Rtcp(rtcp)) => {
-            let host = rtcp.connection.as_ref().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
+            let host =
+                rtcp.connection.as_ref().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
             Some(RemoteAddress::new(host, rtcp.port))
         }
         _ => Some(RemoteAddress::new(host, port.checked_add(1)?)),
@@ -484,7 +487,8 @@ fn read_ice(media: &Media<'_>, host: Option<Host<'_>>, port: u16) -> Option<Remo
         _ => Vec::new(),
     };
     // Nothing to compare with: a name, the "discard" address of trickle ICE, or no candidate so far.
-    let undecided = default.0.is_none_or(|address| is_unspecified(&address)) || port == 9 || parsed().next().is_none();
+    let undecided =
+        default.0.is_none_or(|address| is_unspecified(&address)) || port == 9 || parsed().next().is_none();
     Some(RemoteIce {
         ufrag: ufrag.to_owned(),
         password: password.to_owned(),
