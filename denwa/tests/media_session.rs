@@ -119,7 +119,7 @@ impl Pair {
 }
 
 fn level(samples: &[i16]) -> f64 {
-    f64::from(Level::of(samples).dbm0())
+    Level::of(samples).dbm0()
 }
 
 #[test]
