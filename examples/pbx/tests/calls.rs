@@ -397,7 +397,7 @@ fn an_invite_without_offer_gets_ours() {
 
 #[test]
 fn a_neighbour_is_called_by_prefix_and_calls_without_password() {
-    let mut exchange = Exchange::new("trunk");
+    let exchange = Exchange::new("trunk");
     let (mut alice, mut lab) = (exchange.phone("1001"), exchange.trunk());
     let mut calling = alice.call("9200");
     let called = lab.invited();
@@ -418,13 +418,36 @@ fn a_neighbour_is_called_by_prefix_and_calls_without_password() {
     lab.answered(&mut calling);
     lab.hang_up(&mut calling);
     alice.hung_up(&called);
+}
 
-    // A neighbour does not call out by a trunk.
-    let calling = lab.call("9300");
-    assert_eq!(lab.refused(&calling).status(), 403);
-    exchange
-        .program
-        .wait_for("The trunk lab asked for a number that leaves by the trunk lab, which trunks may not.");
+#[test]
+fn a_neighbour_passes_calls_on_only_where_it_may() {
+    for transit in [true, false] {
+        let (port, trunk, other) = (free_port(), free_port(), free_port());
+        let text = file(port, trunk, "").replace("[[routes]]", &format!("transit = {transit}\n[[routes]]"));
+        let more = format!("[[trunks]]\nname = \"far\"\naddress = \"udp:127.0.0.1:{other}\"\n");
+        let mut program = Program::start(folder(&format!("transit-{transit}")), &(text + &more));
+        let server = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut lab = Phone::udp_at(server, "200", "", SocketAddr::from(([127, 0, 0, 1], trunk)));
+        let mut far = Phone::udp_at(server, "300", "", SocketAddr::from(([127, 0, 0, 1], other)));
+        let calling = far.call("9300");
+        let called = lab.invited();
+        assert_eq!(called.invite.header("Max-Forwards"), "69");
+        lab.reply(&called, 486, "");
+        lab.expect("ACK", 0);
+        assert_eq!(far.refused(&calling).status(), 486);
+        // And from the trunk whose permission is asked for.
+        let calling = lab.call("9300");
+        if transit {
+            let back = lab.invited();
+            lab.reply(&back, 486, "");
+            assert_eq!(lab.final_of(&calling).status(), 486);
+        } else {
+            assert_eq!(lab.refused(&calling).status(), 403);
+            program
+                .wait_for("The trunk lab asked for a number that leaves by the trunk lab, which it may not.");
+        }
+    }
 }
 
 #[test]

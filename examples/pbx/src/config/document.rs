@@ -152,6 +152,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// True or false, if the key is there and is one of them.
+    pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.wrong_kind(key, value.span(), "true or false", other, problems);
+                None
+            }
+        }
+    }
+
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(self, problems: &mut Problems) {
         for key in self.table.keys() {

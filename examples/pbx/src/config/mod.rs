@@ -141,6 +141,8 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it go, and where calls from it come from.
     pub address: PeerAddress,
+    /// Whether calls from it may leave by a trunk again: a hop.
+    pub transit: bool,
     /// Codecs offered to and accepted from it, best first.
     pub codecs: Vec<Codec>,
 }

@@ -320,9 +320,10 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
         let text = Text { value: key, ..text };
         take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
     }
+    let transit = section.flag("transit", problems).unwrap_or(true);
     let codecs = codecs(&mut section, problems);
     section.finish(problems);
-    Some(Trunk { name: name?.value, address: address?, codecs })
+    Some(Trunk { name: name?.value, address: address?, transit, codecs })
 }
 
 fn route(

@@ -180,6 +180,17 @@ fn a_route_names_a_trunk_and_cuts_its_prefix_off_unless_told() {
 }
 
 #[test]
+fn a_trunk_may_pass_calls_on_unless_told() {
+    let text = |more: &str| format!("[[trunks]]\nname = \"a\"\naddress = \"udp:h\"\n{more}");
+    assert!(Config::parse(&text("")).unwrap().trunks[0].transit);
+    assert!(!Config::parse(&text("transit = false\n")).unwrap().trunks[0].transit);
+    assert!(
+        problems(&text("transit = \"no\"\n"))
+            .contains("trunks[0].transit: is a string, expected true or false")
+    );
+}
+
+#[test]
 fn what_must_be_there_is_missed() {
     assert_eq!(
         problems("[[extensions]]\nname = \"Kitchen\"\n"),

@@ -3,7 +3,7 @@
 //! An INVITE from a neighbour's address needs no password; any other is challenged, and whoever cannot answer is refused.
 //! A REGISTER is always challenged. OPTIONS is answered, for telephones and neighbours ask with it whether we live.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use denwa::evidence::Evidence;
@@ -29,7 +29,7 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE,
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    waiting: HashMap<RequestHandle, Waiting>,
+    waiting: BTreeMap<RequestHandle, Waiting>,
 }
 
 #[derive(Debug)]

@@ -920,7 +920,9 @@ fn planned(desk: &mut Desk, invitation: &Invitation, reaches: &Destination) -> R
             }
         }
         Destination::Trunk { trunk, number } => {
-            if let CallerKind::Trunk(from) = &invitation.caller.kind {
+            if let CallerKind::Trunk(from) = &invitation.caller.kind
+                && desk.links.get(from).is_some_and(|link| !link.trunk.transit)
+            {
                 return Err(End::TransitNotAllowed { from: from.clone(), to: trunk.clone() });
             }
             let no_address = || End::TrunkHasNoAddress { trunk: trunk.clone() };

@@ -108,6 +108,15 @@ pub enum Event {
         /// Why, one sentence.
         cause: String,
     },
+    /// A message came that belongs to nothing, as when two sides hang up at once.
+    Stray {
+        /// Where from.
+        from: String,
+        /// Its first line.
+        what: String,
+        /// Why it was refused.
+        cause: String,
+    },
     /// Input that could not be used was dropped or answered 400.
     HostileInput {
         /// How many messages since this was told last.
@@ -152,7 +161,7 @@ impl Event {
     /// How much it matters.
     pub fn weight(&self) -> Weight {
         match self {
-            Self::Registered { again: true, .. } => Weight::Detail,
+            Self::Registered { again: true, .. } | Self::Stray { .. } => Weight::Detail,
             Self::CallEnded { record, .. } if !record.remedy.is_empty() => Weight::Warning,
             Self::RegistrationRefused { .. }
             | Self::HostileInput { .. }
@@ -192,6 +201,7 @@ impl fmt::Display for Event {
             Self::CallHeld { call, by, .. } => write!(f, "call {call}: {by} took the other side back"),
             Self::CallEnded { call, record } => ended(*call, record, f),
             Self::Refused { from, what, cause } => write!(f, "{what} from {from} was refused: {cause}"),
+            Self::Stray { from, what, cause } => write!(f, "{from} sent \"{what}\": {cause}"),
             Self::HostileInput { count: 1, example } => {
                 write!(f, "a message that cannot be used was dropped: {example}")
             }

@@ -17,7 +17,7 @@ mod modify;
 mod registrar;
 mod whereabouts;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use denwa::address::AddressPolicy;
@@ -25,7 +25,7 @@ use denwa::bridge;
 use denwa::driver::{Answer, Ask};
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
-    self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Reply,
+    self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply,
 };
 use denwa_sip_core::io::{
     self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit,
@@ -168,7 +168,7 @@ pub struct Exchange {
     admission: Admission,
     registrar: Registrar,
     external: External,
-    calls: HashMap<u64, Call>,
+    calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
     names_at: Option<Instant>,
@@ -228,7 +228,7 @@ impl Exchange {
             admission: Admission::default(),
             registrar,
             external: External::new(&file.network, now),
-            calls: HashMap::new(),
+            calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             hostile: Hostile::default(),
             names_at,
@@ -474,12 +474,12 @@ impl Exchange {
                 }
             }
             Sip::Refused { flow, rule, first_line, .. } => {
-                let example = format!(
-                    "{} sent \"{first_line}\": {}",
-                    invitation::whence(flow.protocol, flow.remote),
-                    facts::refusal(&rule)
-                );
-                self.hostile_input(example);
+                let from = invitation::whence(flow.protocol, flow.remote);
+                if matches!(rule, Refusal::Malformed(_)) {
+                    self.hostile_input(format!("{from} sent \"{first_line}\": {}", facts::refusal(&rule)));
+                } else {
+                    desk.tell(Event::Stray { from, what: first_line, cause: facts::refusal(&rule) });
+                }
             }
             Sip::LimitReached { limit } => {
                 desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
@@ -565,9 +565,7 @@ impl Exchange {
         self.stopped = true;
         self.shut_down_at = None;
         // Calls whose other ends never confirmed their BYE are recorded all the same.
-        let mut rest: Vec<Call> = self.calls.drain().map(|(_, call)| call).collect();
-        rest.sort_by_key(|call| call.number);
-        for mut call in rest {
+        for (_, mut call) in std::mem::take(&mut self.calls) {
             let record = call.record(&self.desk);
             self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record))));
         }

@@ -117,7 +117,8 @@ impl Whereabouts {
         let peer = peer.to_canonical();
         if self.seen_as.len() >= MOST_PEERS
             && !self.seen_as.contains_key(&peer)
-            && let Some(oldest) = self.seen_as.iter().min_by_key(|(_, (at, _))| *at).map(|(peer, _)| *peer)
+            && let Some(oldest) =
+                self.seen_as.iter().min_by_key(|(peer, (at, _))| (*at, **peer)).map(|(peer, _)| *peer)
         {
             self.seen_as.remove(&oldest);
         }

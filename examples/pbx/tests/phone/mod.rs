@@ -1,7 +1,6 @@
 //! A telephone of a few lines for tests over the loopback: it writes and reads SIP as text and RTP as bytes, with nothing of
 //! ours but the digest, so that it does not share our mistakes. And a program under test, started and stopped by its id.
-#![allow(unreachable_pub)]
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
 use std::fs;
@@ -368,6 +367,17 @@ impl Phone {
         let (head, rest) = text.split_once("branch=").unwrap();
         let rest = rest.split_once(';').unwrap().1;
         self.wire.send(&format!("{head}branch={branch};{rest}"));
+    }
+
+    /// The final response to a call, whatever requests come before it.
+    pub fn final_of(&mut self, dialog: &Dialog) -> Message {
+        loop {
+            let response = self.final_response("INVITE");
+            if response.header("Call-ID") == dialog.call_id {
+                self.ack_failure(dialog, &response);
+                return response;
+            }
+        }
     }
 
     pub fn cancel(&mut self, dialog: &Dialog) {
