@@ -5,6 +5,7 @@
 //! for the media, questions of its own, and events for the program.
 
 use crate::bridge;
+use bytes::Bytes;
 use denwa_sip_core::io::{
     Input, Lookup, Output as SipOutput, Protocol, QueryId, Question, RouteInfo, StreamId, Transmit,
 };
@@ -30,6 +31,18 @@ pub trait Machine: Send + 'static {
 
     /// The program asks for something.
     fn handle_command(&mut self, command: Self::Command, now: Instant);
+
+    /// Something happened to a UDP port of the machine's own. Machines that leave media to a bridge have none.
+    fn handle_port(&mut self, port: PortId, news: PortNews<'_>, now: Instant) {
+        let _ = (port, news, now);
+    }
+
+    /// Writes the next packet that is to leave by a port of the machine's own into `buffer`; `None` when there is none.
+    /// Asked after each of the above, before [`Machine::poll_output`].
+    fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
+        let _ = (buffer, now);
+        None
+    }
 
     /// A deadline has come.
     fn handle_timeout(&mut self, now: Instant);
@@ -87,10 +100,75 @@ pub enum Output<E> {
     },
     /// Tell the media.
     Media(bridge::Command),
+    /// Open a UDP port of the machine's own; answered by [`PortNews::Opened`] or [`PortNews::NotOpened`].
+    OpenPort {
+        /// Its name from now on.
+        port: PortId,
+        /// Where; port 0 lets the system choose.
+        address: SocketAddr,
+    },
+    /// Close it, after what was sent from it before.
+    ClosePort {
+        /// Which.
+        port: PortId,
+    },
+    /// Send a datagram from it.
+    SendFromPort {
+        /// Which.
+        port: PortId,
+        /// Where to.
+        destination: SocketAddr,
+        /// What.
+        payload: Bytes,
+    },
     /// Tell the program.
     Event(E),
     /// Nothing more is to be done: send what was transmitted, then end.
     Stop,
+}
+
+/// Names a UDP port of a machine's own. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(pub u64);
+
+/// What happened to a UDP port.
+#[derive(Debug)]
+pub enum PortNews<'a> {
+    /// It is open.
+    Opened {
+        /// Where, with the port the system chose when that was left to it.
+        address: SocketAddr,
+    },
+    /// It could not be opened; its name is unknown from now on.
+    NotOpened {
+        /// Why.
+        reason: bridge::OpenFailure,
+    },
+    /// A datagram came, and may be changed in place.
+    Datagram {
+        /// Who sent it.
+        remote: SocketAddr,
+        /// Its bytes.
+        payload: &'a mut [u8],
+    },
+    /// The system says that a datagram was not delivered.
+    Unreachable {
+        /// Where it went.
+        destination: SocketAddr,
+    },
+}
+
+/// A packet in the caller's buffer, to be sent from a port of the machine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortPacket {
+    /// From which port.
+    pub port: PortId,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// And where to besides, while it is not known which of two is right.
+    pub also: Option<SocketAddr>,
+    /// How many octets of the buffer.
+    pub length: usize,
 }
 
 /// What a driver can find out.
