@@ -184,8 +184,12 @@ pub struct Forgiven {
 pub enum Liberty {
     /// A line ends with a line feed alone.
     BareLineFeed,
+    /// The message ends with its last header, without an empty line.
+    MissingEmptyLine,
     /// White space at the end of the start line, or more than one space in it.
     StartLineSpace,
+    /// The Request-URI has a headers part, which is not to be passed on (RFC 3261 §19.1.1).
+    HeadersInRequestUri,
     /// The Request-URI stands in angle brackets.
     BracketedRequestUri,
     /// A status line without a space after the code.

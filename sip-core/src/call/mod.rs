@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A call is one of the three states; each event or command consumes the state and gives the next. A state ends the
-//! call by returning [`State::Over`], and [`end`] emits the one terminal event.
+//! call by returning `State::Over`, and `end` emits the one terminal event.
 
 pub(crate) mod aftermath;
 mod established;

@@ -407,7 +407,15 @@ impl<'a> Reader<'a> {
                     if end >= self.head_limit {
                         return Err(ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes)));
                     }
-                    return Err(ParseError::new(end, Problem::Expected("an empty line after the headers")));
+                    // A datagram that ends with its last header is whole if no body was announced.
+                    if index.is_empty() || content_length.is_some_and(|(length, _)| length > 0) {
+                        return Err(ParseError::new(
+                            end,
+                            Problem::Expected("an empty line after the headers"),
+                        ));
+                    }
+                    self.forgive(end, Liberty::MissingEmptyLine, "an empty line after the headers")?;
+                    return Ok(content_length);
                 }
                 Some(_) => {}
             }
@@ -579,6 +587,46 @@ fn find_control_character(head: &[u8]) -> Option<usize> {
 #[inline]
 fn narrow(offset: usize) -> u16 {
     u16::try_from(offset).unwrap_or(u16::MAX)
+}
+
+/// Headers and content without a start line: a part of a body, or a fragment. Neither headers nor the empty line need be
+/// there.
+pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: MessageLimits) -> Result<Fields, ParseError> {
+    let head_limit = limits.head_bytes.min(usize::from(u16::MAX));
+    let mut reader = Reader { bytes: &bytes, attitude, position: 0, forgiven: Vec::new(), head_limit };
+    let mut index = Index::new();
+    loop {
+        let start = reader.position;
+        match bytes.get(start..) {
+            None | Some([]) => break,
+            Some([b'\r', b'\n', ..]) => {
+                reader.position = start.saturating_add(2);
+                break;
+            }
+            Some([b'\n', ..]) => {
+                reader.position = start.saturating_add(1);
+                break;
+            }
+            Some(_) => {}
+        }
+        // The last line of a fragment may lack its line break.
+        if memchr::memchr(b'\n', bytes.get(start..).unwrap_or_default()).is_none() {
+            let closed = [&bytes, &b"\r\n"[..]].concat();
+            return part(Bytes::from(closed), attitude, limits);
+        }
+        if index.len() >= limits.headers {
+            return Err(ParseError::new(start, Problem::Limit(Limit::Headers)));
+        }
+        if let Some(entry) = reader.header_line()? {
+            index.push(entry);
+        }
+    }
+    let body_start = reader.position;
+    let forgiven = reader.forgiven;
+    if let Some((offset, problem)) = check_text(bytes.get(..body_start).unwrap_or_default(), true) {
+        return Err(ParseError::new(offset, problem));
+    }
+    Ok(Fields { bytes, index, headers_start: 0, body_start, attitude, limits, forgiven })
 }
 
 /// The length of the body that follows a head on a stream. Without Content-Length there is none (§18.3), which only the

@@ -97,7 +97,13 @@ impl<'a> Host<'a> {
             if bare.len() != inner.len() {
                 scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address without a zone")?;
             }
-            let Ok(address) = bare.parse() else {
+            let mut address: Option<Ipv6Addr> = bare.parse().ok();
+            if address.is_none() && bare.contains(":::") {
+                // RFC 3261's grammar let a third colon through (RFC 5118 §4.10).
+                scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address")?;
+                address = bare.replacen(":::", "::", 1).parse().ok();
+            }
+            let Some(address) = address else {
                 return Err(scanner.error_at(start, Problem::Expected("an IPv6 address")));
             };
             scanner.advance(length.saturating_add(1));
@@ -336,6 +342,47 @@ impl<'a> Uri<'a> {
             }
         }
         UriBuf::parse_with(&text, Attitude::Lenient).unwrap_or_else(|_| self.to_owned())
+    }
+
+    /// The same URI as the strict grammar wants it: what must be escaped is escaped, an IPv6 address has its brackets.
+    #[must_use]
+    pub fn to_strict(&self) -> UriBuf {
+        if Self::parse(self.text, Attitude::Strict).is_ok() || !self.is_sip() {
+            return self.to_owned();
+        }
+        let mut text = format!("{}:", self.scheme_str());
+
+        if let Some(info) = self.user_info().filter(|info| !info.is_empty()) {
+            let (user, password) =
+                info.split_once(':').map_or((info, None), |(user, rest)| (user, Some(rest)));
+            text.push_str(&uri_compare::escape_anew(user, class::USER));
+            if let Some(password) = password {
+                text.push(':');
+                text.push_str(&uri_compare::escape_anew(password, class::USER));
+            }
+            text.push('@');
+        }
+        if let Some(host) = self.host() {
+            text.push_str(&host.to_string());
+        }
+        if let Some(port) = self.port() {
+            text.push_str(&format!(":{port}"));
+        }
+        for param in self.params().iter() {
+            text.push(';');
+            text.push_str(&uri_compare::escape_anew(param.name, class::URI_PARAM));
+            if let Some(value) = param.value {
+                text.push('=');
+                text.push_str(&uri_compare::escape_anew(value, class::URI_PARAM));
+            }
+        }
+        for (index, (name, value)) in self.headers().enumerate() {
+            text.push(if index == 0 { '?' } else { '&' });
+            text.push_str(&uri_compare::escape_anew(name, class::URI_HEADER));
+            text.push('=');
+            text.push_str(&uri_compare::escape_anew(value, class::URI_HEADER));
+        }
+        UriBuf::parse(&text).unwrap_or_else(|_| self.to_owned())
     }
 
     fn cut(&self, start: u16, end: u16) -> &'a str {

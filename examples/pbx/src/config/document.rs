@@ -42,7 +42,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table inside this one; an empty one stands in when it is not there.
-    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Section<'a>> {
+    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
@@ -62,7 +62,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every table of `[[key]]`.
-    pub(crate) fn sections(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Section<'a>> {
+    pub(crate) fn sections(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Self> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(list) = value.get_ref() else {
             self.wrong_kind(key, value.span(), &format!("tables `[[{key}]]`"), value.get_ref(), problems);

@@ -15,6 +15,7 @@ use std::{fmt, fs, io};
 
 use denwa::address::Network;
 use denwa::port_set::PortSet;
+use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 use crate::services::Service;
@@ -55,6 +56,9 @@ pub struct Sip {
     pub listen_is_default: bool,
     /// The realm of digest challenges; passwords are stored hashed with it.
     pub realm: String,
+    /// The algorithms telephones may prove their password with, best first. MD5 alone unless the file says otherwise: many
+    /// telephones give up when they are offered one that they do not know beside it.
+    pub digest: Vec<Algorithm>,
 }
 
 /// `[network]`: what peers are told about where the exchange is.
@@ -208,7 +212,12 @@ impl Default for Sip {
             .into_iter()
             .flat_map(|protocol| any.map(|ip| Listen { protocol, address: SocketAddr::new(ip, SIP_PORT) }))
             .collect();
-        Self { listen, listen_is_default: true, realm: "pbx.example".to_owned() }
+        Self {
+            listen,
+            listen_is_default: true,
+            realm: "pbx.example".to_owned(),
+            digest: vec![Algorithm::Md5],
+        }
     }
 }
 

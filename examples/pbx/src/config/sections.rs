@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use denwa::address::{Network, NetworkFault};
 use denwa::port_set::PortSet;
+use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
 use super::address::Protocol;
@@ -20,6 +21,9 @@ use super::{
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
+
+/// The digest algorithms of `sip.digest`.
+const DIGESTS: [&str; 3] = ["MD5", "SHA-256", "SHA-512-256"];
 
 /// The longest number, name of a trunk, or prefix.
 const LONGEST_NUMBER: usize = 64;
@@ -124,6 +128,14 @@ fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
             );
         }
         sip.realm = realm.value;
+    }
+    if let Some(texts) = section.texts("digest", problems) {
+        sip.digest =
+            distinct(&texts, &DIGESTS, |text| DIGESTS.iter().position(|name| *name == text), problems)
+                .into_iter()
+                .filter_map(|index| DIGESTS.get(index).and_then(|name| Algorithm::from_token(name)))
+                .collect();
+        check_not_empty(&texts, &section, "digest", &DIGESTS, problems);
     }
     section.finish(problems);
     sip
@@ -372,29 +384,45 @@ impl Services {
 fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
     let Some(texts) = section.texts("codecs", problems) else { return Codec::ALL.to_vec() };
     let names = Codec::ALL.map(Codec::name);
-    let mut codecs = Vec::new();
-    for text in &texts {
-        match Codec::by_name(&text.value) {
-            Some(codec) if codecs.contains(&codec) => {
+    check_not_empty(&texts, section, "codecs", &names, problems);
+    distinct(&texts, &names, Codec::by_name, problems)
+}
+
+/// What each text stands for, and complaints about those that stand for nothing or for the same.
+fn distinct<T: PartialEq>(
+    texts: &[Text],
+    known: &[&str],
+    parse: impl Fn(&str) -> Option<T>,
+    problems: &mut Problems,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for text in texts {
+        match parse(&text.value) {
+            Some(value) if values.contains(&value) => {
                 problems.add(&text.span, &text.key, format!("\"{}\" is written twice", text.value));
             }
-            Some(codec) => codecs.push(codec),
-            None => problems.add(
-                &text.span,
-                &text.key,
-                format!(
-                    "\"{}\" is not a codec that is known here, expected one of {}",
-                    text.value,
-                    listed(&names)
-                ),
-            ),
+            Some(value) => values.push(value),
+            None => {
+                let message =
+                    format!("\"{}\" is not known here, expected one of {}", text.value, listed(known));
+                problems.add(&text.span, &text.key, message);
+            }
         }
     }
+    values
+}
+
+fn check_not_empty(
+    texts: &[Text],
+    section: &Section<'_>,
+    key: &str,
+    known: &[&str],
+    problems: &mut Problems,
+) {
     if texts.is_empty() {
-        let message = format!("is empty, expected at least one of {}", listed(&names));
-        problems.add(section.span(), section.key("codecs"), message);
+        let message = format!("is empty, expected at least one of {}", listed(known));
+        problems.add(section.span(), section.key(key), message);
     }
-    codecs
 }
 
 /// A text that `parse` understands, or its complaint at the text's place.

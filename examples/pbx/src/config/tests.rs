@@ -90,7 +90,7 @@ fn an_unknown_key_is_an_error_and_a_slip_is_guessed() {
     );
     assert_eq!(
         problems("[sip]\ncolour = \"red\"\n"),
-        "line 2, column 1: sip.colour: is not a key that is known here, expected one of `listen`, `realm`\n"
+        "line 2, column 1: sip.colour: is not a key that is known here, expected one of `listen`, `realm`, `digest`\n"
     );
     assert!(problems("[extension]\nnumber = \"1\"\n").contains("did you mean `extensions`?"));
     assert!(
@@ -197,10 +197,20 @@ fn a_codec_is_one_that_can_be_carried() {
     assert_eq!(config.extensions[0].codecs, [Codec::Pcmu]);
     assert!(
         problems(&text("[\"PCMX\"]"))
-            .contains("line 4, column 11: extensions[0].codecs[0]: \"PCMX\" is not a codec")
+            .contains("line 4, column 11: extensions[0].codecs[0]: \"PCMX\" is not known here, expected one of `PCMA`, `PCMU`")
     );
     assert!(problems(&text("[\"PCMU\", \"PCMU\"]")).contains("is written twice"));
     assert!(problems(&text("[]")).contains("is empty"));
+}
+
+#[test]
+fn digests_are_those_that_telephones_know() {
+    let text = |list: &str| format!("[sip]\ndigest = {list}\n");
+    assert_eq!(Config::parse("").unwrap().sip.digest, [Algorithm::Md5]);
+    let both = Config::parse(&text("[\"SHA-256\", \"MD5\"]")).unwrap().sip.digest;
+    assert_eq!(both, [Algorithm::Sha256, Algorithm::Md5]);
+    assert!(problems(&text("[\"SHA1\"]")).contains("expected one of `MD5`, `SHA-256`, `SHA-512-256`"));
+    assert!(problems(&text("[]")).contains("sip.digest: is empty"));
 }
 
 #[test]

@@ -178,7 +178,8 @@ impl Admission {
         flow: Flow,
         proxy: bool,
     ) {
-        let policy = ChallengePolicy { proxy, ..ChallengePolicy::new(desk.setup.realm.clone()) };
+        let algorithms = desk.setup.digest.clone();
+        let policy = ChallengePolicy { proxy, algorithms, ..ChallengePolicy::new(desk.setup.realm.clone()) };
         // Before the command: what it finds out may come at once.
         self.waiting.insert(request, Waiting::Password { message, flow });
         if desk.endpoint.authenticate(request, &policy, desk.now).is_err() {

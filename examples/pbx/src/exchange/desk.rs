@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::bridge::{self, LegId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
-use denwa_sip_core::endpoint::{CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy};
+use denwa_sip_core::endpoint::{
+    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy,
+};
 use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -24,6 +26,7 @@ use crate::route::Plan;
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) realm: String,
+    pub(super) digest: Vec<Algorithm>,
     pub(super) plan: Plan,
     pub(super) ring: Duration,
     pub(super) silence: Duration,

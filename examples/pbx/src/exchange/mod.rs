@@ -204,6 +204,7 @@ impl Exchange {
         let ExchangeConfig { file, directory, registrations, listening, first_call, time } = config;
         let setup = Setup {
             realm: file.sip.realm.clone(),
+            digest: file.sip.digest.clone(),
             plan: Plan::new(&file),
             ring: file.calls.ring,
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },

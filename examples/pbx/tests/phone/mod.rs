@@ -1,5 +1,6 @@
 //! A telephone of a few lines for tests over the loopback: it writes and reads SIP as text and RTP as bytes, with nothing of
 //! ours but the digest, so that it does not share our mistakes. And a program under test, started and stopped by its id.
+#![allow(unreachable_pub)]
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
