@@ -17,6 +17,7 @@ use denwa_rtp::{
     relay::PayloadMap,
     session::{Config, Content, Format, Path, Seed},
     source::{Arrival, Source},
+    srtp::{Inbound, Keying, MasterKey, Outbound, Suite},
 };
 
 const PTIME: Duration = Duration::from_millis(20);
@@ -146,7 +147,150 @@ fn jitter() {
     }
 }
 
+/// The best of many batches, in ns a packet: `work` gets packets that `prepare` has made.
+fn best_of_batches(mut prepare: impl FnMut() -> Vec<Vec<u8>>, mut work: impl FnMut(&mut [u8])) -> f64 {
+    let batches = if std::env::args().any(|argument| argument == "--test") { 1 } else { 400 };
+    let mut fastest = f64::INFINITY;
+    for _ in 0..batches {
+        let mut packets = prepare();
+        let start = Instant::now();
+        for packet in &mut packets {
+            work(black_box(packet));
+        }
+        fastest = fastest.min(start.elapsed().as_nanos() as f64 / packets.len() as f64);
+    }
+    fastest
+}
+
+/// So many packets that they stay in the cache.
+const BATCH: usize = 64;
+
+fn key_material(suite: Suite) -> Vec<u8> {
+    (0..(suite.key_length() + suite.salt_length()) as u8).collect()
+}
+
+/// What AES in counter mode and HMAC-SHA1 cost by themselves, keys expanded beforehand.
+fn counter_primitives(check: bool) -> f64 {
+    use cipher::{InnerIvInit, KeyInit, StreamCipherCore};
+    use hmac::Mac;
+    let aes = aes::Aes128Enc::new(&[1; 16].into());
+    let mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(&[2; 20]).unwrap();
+    let mut buffer = [0u8; 186];
+    let mut number = 0u64;
+    best(|| {
+        number += 1;
+        let mut iv = [7; 16];
+        iv[8..].copy_from_slice(&number.to_be_bytes());
+        let data = &mut black_box(&mut buffer)[..176];
+        let encrypt = |data: &mut [u8]| {
+            ctr::CtrCore::<&_, ctr::flavors::Ctr128BE>::inner_iv_init(&aes, &iv.into())
+                .try_apply_keystream_partial((&mut data[12..172]).into())
+                .unwrap();
+        };
+        if !check {
+            encrypt(data);
+        }
+        let mut mac = mac.clone();
+        mac.update(data);
+        let tag = mac.finalize().into_bytes();
+        if check {
+            black_box(bool::from(subtle::ConstantTimeEq::ct_eq(&tag[..10], &[0; 10][..])));
+            encrypt(data);
+        } else {
+            buffer[172..182].copy_from_slice(&tag[..10]);
+        }
+    })
+}
+
+fn galois_primitive() -> (f64, f64) {
+    use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[1; 16]).unwrap());
+    let nonce = |number: u64| {
+        let mut nonce = [7; 12];
+        nonce[4..].copy_from_slice(&number.to_be_bytes());
+        Nonce::assume_unique_for_key(nonce)
+    };
+    let (header, mut number) = ([0x80u8; 12], 0);
+    let mut buffer = [0u8; 176];
+    let seal = best(|| {
+        number += 1;
+        let data = &mut black_box(&mut buffer)[..160];
+        let tag = key.seal_in_place_separate_tag(nonce(number), Aad::from(&header), data).unwrap();
+        buffer[160..].copy_from_slice(tag.as_ref());
+    });
+    let number = std::cell::Cell::new(0);
+    let prepare = || {
+        let sealed = |number| {
+            let mut packet = vec![0; 160];
+            key.seal_in_place_append_tag(nonce(number), Aad::from(&header), &mut packet).unwrap();
+            packet
+        };
+        number.set(0);
+        (1..=BATCH as u64).map(sealed).collect()
+    };
+    let open = best_of_batches(prepare, |packet| {
+        number.set(number.get() + 1);
+        black_box(key.open_in_place(nonce(number.get()), Aad::from(&header), packet).unwrap().len());
+    });
+    (seal, open)
+}
+
+fn srtp_suite(suite: Suite) -> (f64, f64) {
+    let keying = Keying::new(MasterKey::new(suite, &key_material(suite)).unwrap());
+    let mut stream = Stream::new();
+    let mut out = Outbound::new(&keying).unwrap();
+    let protect = best(|| {
+        stream.advance();
+        black_box(out.protect(&mut stream.buffer, 172).unwrap());
+    });
+    let mut stream = Stream::new();
+    let mut out = Outbound::new(&keying).unwrap();
+    let mut inbound = Inbound::new(&keying);
+    let prepare = || {
+        let protected = |_| {
+            stream.advance();
+            let mut packet = stream.buffer.clone();
+            let length = out.protect(&mut packet, 172).unwrap();
+            packet.truncate(length);
+            packet
+        };
+        (0..BATCH).map(protected).collect()
+    };
+    let unprotect = best_of_batches(prepare, |packet| {
+        black_box(inbound.unprotect(packet).unwrap());
+    });
+    (protect, unprotect)
+}
+
+fn report_pair(name: &str, (protect, unprotect): (f64, f64), alone: Option<(f64, f64)>) {
+    let ratio = alone.map_or(String::new(), |alone| {
+        format!("   {:.2} / {:.2} of the primitives alone", protect / alone.0, unprotect / alone.1)
+    });
+    println!("{name:<58} {protect:>7.0} / {unprotect:<7.0} ns{ratio}");
+}
+
+fn srtp() {
+    println!("\nSRTP, protect / unprotect, 160 octets of payload");
+    let counter = (counter_primitives(false), counter_primitives(true));
+    report_pair("AES-CTR and HMAC-SHA1 alone (RustCrypto)", counter, None);
+    let galois = galois_primitive();
+    report_pair("AES-128-GCM alone (ring)", galois, None);
+    for &suite in Suite::ALL {
+        let alone = match suite {
+            Suite::Aes128CmHmacSha1Tag80 | Suite::Aes128CmHmacSha1Tag32 => Some(counter),
+            Suite::AeadAes128Gcm => Some(galois),
+            _ => None,
+        };
+        report_pair(suite.sdes_name(), srtp_suite(suite), alone);
+    }
+    peers::measure();
+}
+
+#[path = "rtp/peers.rs"]
+mod peers;
+
 fn main() {
     receive();
     jitter();
+    srtp();
 }
