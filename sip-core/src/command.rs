@@ -200,10 +200,10 @@ pub enum InDialogRouting {
 pub enum ReliableProvisional {
     /// Not offered; a peer that requires it is refused with 420.
     Off,
-    /// Offered, and used when the peer wants it.
+    /// Offered; used when the peer demands it, and by `ring_reliably`.
     #[default]
     Supported,
-    /// Demanded.
+    /// Demanded of those we call, and used with all callers that know it.
     Required,
 }
 
@@ -220,6 +220,12 @@ pub struct CallOptions {
     pub ring_timeout: Option<Duration>,
     /// `Max-Forwards` of the INVITE; a B2BUA hands on what came, less one.
     pub max_forwards: u8,
+}
+
+impl CallOptions {
+    pub(crate) fn offers_reliable(&self) -> bool {
+        self.reliable_provisional != ReliableProvisional::Off
+    }
 }
 
 impl Default for CallOptions {

@@ -31,8 +31,8 @@ pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedStat
 pub(crate) enum Owner {
     /// A call's first INVITE.
     Invite(CallHandle),
-    /// A call's re-INVITE or UPDATE.
-    Modify(CallHandle),
+    /// A call's re-INVITE, UPDATE or PRACK.
+    Session(CallHandle),
     /// A request of the application inside a call's dialog.
     InDialog(CallHandle, OutgoingHandle),
     /// A request of the application outside any dialog.
@@ -40,7 +40,7 @@ pub(crate) enum Owner {
     /// A REGISTER.
     Registration(RegistrationHandle),
     /// A BYE whose call has ended already.
-    Farewell(Option<AuthHandle>),
+    Farewell,
     /// An INVITE that was answered: further 2xx are acknowledged.
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
@@ -78,8 +78,8 @@ pub(crate) enum Served {
     Request(RequestHandle),
     /// A call's first INVITE.
     Invite(CallHandle),
-    /// A call's re-INVITE or UPDATE.
-    Modify(CallHandle),
+    /// A call's re-INVITE, UPDATE or PRACK.
+    Session(CallHandle),
 }
 
 /// What has ended.
@@ -337,23 +337,16 @@ impl Context {
     }
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
-    pub(crate) fn capabilities<B: Write>(&self, builder: B) -> B {
+    pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
         builder
             .header(HeaderName::Allow, &self.config.allow_text())
-            .header_if_some(HeaderName::Supported, self.config.supported_text())
+            .header(HeaderName::Supported, &self.config.supported_text(reliable))
     }
 }
 
 /// The two builders, where they are used alike.
 pub(crate) trait Write: Sized {
     fn header(self, name: HeaderName, value: &str) -> Self;
-
-    fn header_if_some(self, name: HeaderName, value: Option<String>) -> Self {
-        match value {
-            Some(value) => self.header(name, &value),
-            None => self,
-        }
-    }
 }
 
 impl Write for RequestBuilder {

@@ -100,6 +100,11 @@ pub enum Event {
         /// The 2xx.
         response: Response,
     },
+    /// The peer acknowledged a provisional response that was sent reliably (RFC 3262).
+    ProvisionalConfirmed {
+        /// The call.
+        call: CallHandle,
+    },
     /// The peer acknowledged our 2xx: both sides know that the call is up.
     CallConfirmed {
         /// The call.

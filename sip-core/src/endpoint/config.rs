@@ -53,6 +53,7 @@ impl EndpointConfig {
                 Method::Bye,
                 Method::Options,
                 Method::Update,
+                Method::Prack,
                 Method::Info,
                 Method::Message,
                 Method::Refer,
@@ -100,16 +101,16 @@ impl Default for EndpointLimits {
 }
 
 /// Option tags the endpoint itself speaks.
-const OWN_TAGS: &[&str] = &["timer"];
+const OWN_TAGS: &[&str] = &["timer", "100rel"];
 
 impl EndpointConfig {
     pub(crate) fn allow_text(&self) -> String {
         self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn supported_text(&self) -> Option<String> {
-        let tags: Vec<&str> = self.tags().collect();
-        (!tags.is_empty()).then(|| tags.join(", "))
+    pub(crate) fn supported_text(&self, reliable: bool) -> String {
+        let tags: Vec<&str> = self.tags().filter(|tag| reliable || *tag != "100rel").collect();
+        tags.join(", ")
     }
 
     pub(crate) fn supports(&self, tag: &str) -> bool {

@@ -91,7 +91,7 @@ impl Endpoint {
 
     fn call_of(&self, server: ServerId) -> Option<CallHandle> {
         match self.cx.servers.get(&server)? {
-            Served::Invite(call) | Served::Modify(call) => Some(*call),
+            Served::Invite(call) | Served::Session(call) => Some(*call),
             Served::Request(request) => self.requests.get(*request)?.call,
         }
     }
@@ -172,9 +172,9 @@ impl Endpoint {
             return self.cx.refuse(server, &request, flow, status, Refusal::NoSuchDialog);
         };
         match request.method() {
-            Method::Invite | Method::Bye | Method::Update => {
+            Method::Invite | Method::Bye | Method::Update | Method::Prack => {
                 if let Some(state) = self.calls.get_mut(call) {
-                    state.on_request(&mut self.cx, server, &request, flow);
+                    state.on_request(&mut self.cx, server, &request, flow, dialog);
                 }
             }
             Method::Register | Method::Publish => {
@@ -212,7 +212,7 @@ impl Endpoint {
         let reason = cancel.get(HeaderName::Reason).map(str::to_owned);
         match self.cx.servers.get(&server).copied() {
             Some(Served::Request(request)) => self.request_cancelled(request, reason),
-            Some(Served::Invite(call) | Served::Modify(call)) => {
+            Some(Served::Invite(call) | Served::Session(call)) => {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.on_cancel(&mut self.cx, server, reason);
                 }
@@ -224,7 +224,7 @@ impl Endpoint {
     fn on_server_ended(&mut self, server: ServerId, reason: EndReason) {
         match self.cx.servers.remove(&server) {
             Some(Served::Request(request)) => self.request_transaction_ended(request, reason),
-            Some(Served::Invite(call) | Served::Modify(call)) => {
+            Some(Served::Invite(call) | Served::Session(call)) => {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.on_server_ended(&mut self.cx, server, reason);
                 }
@@ -259,7 +259,7 @@ impl Endpoint {
                 }
                 self.cx.clients.insert(client, record);
             }
-            Owner::Invite(call) | Owner::Modify(call) => {
+            Owner::Invite(call) | Owner::Session(call) => {
                 let call = *call;
                 // Back into the table first: an answered INVITE's record becomes its aftermath's.
                 self.cx.clients.insert(client, record);
@@ -289,7 +289,7 @@ impl Endpoint {
                     registration.on_response(&mut self.cx, response, refusal);
                 }
             }
-            Owner::Farewell(_) => {
+            Owner::Farewell => {
                 if response.status().is_final() {
                     self.cx.forget_credentials(auth);
                 } else {
@@ -316,7 +316,7 @@ impl Endpoint {
 
     fn on_resent(&mut self, old: ClientId, new: ClientId) {
         match self.cx.clients.get(&new).map(|record| &record.owner) {
-            Some(Owner::Invite(call) | Owner::Modify(call)) => {
+            Some(Owner::Invite(call) | Owner::Session(call)) => {
                 if let Some(call) = self.calls.get_mut(*call) {
                     call.on_resent(old, new);
                 }
@@ -339,8 +339,8 @@ impl Endpoint {
         let Some(record) = self.cx.clients.remove(&client) else { return };
         match record.owner {
             Owner::Answered(_) => {}
-            Owner::Farewell(auth) => self.cx.forget_credentials(auth),
-            Owner::Invite(call) | Owner::Modify(call) => {
+            Owner::Farewell => self.cx.forget_credentials(record.auth),
+            Owner::Invite(call) | Owner::Session(call) => {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.on_failure(&mut self.cx, client, failure);
                 }

@@ -12,7 +12,7 @@ use super::{
     key::{read_branch, server_key},
 };
 use crate::{
-    error::{ParseError, Problem},
+    error::{Attitude, ParseError, Problem},
     header::{HeaderName, HeaderValue, Via},
     id::Id,
     io::{Flow, Protocol, StreamId},
@@ -141,7 +141,16 @@ impl Transactions {
     }
 
     fn on_request(&mut self, request: Request, flow: Flow, shift: Shift) {
-        if let Err(mut error) = request.check_essentials(Some(request.method())) {
+        let mut verdict = request.check_essentials(Some(request.method())).map(drop);
+        let mut request = request;
+        if self.config.parse.attitude == Attitude::Strict && verdict.is_ok() {
+            // A validator's server: every header is looked at, needed or not.
+            let message = Message::Request(request);
+            verdict = message.validate(Attitude::Strict).map(drop);
+            let Message::Request(unchanged) = message else { return };
+            request = unchanged;
+        }
+        if let Err(mut error) = verdict {
             let bytes = request.bytes().clone();
             error.offset = shift.undo(error.offset);
             return self.refuse(&bytes, flow, error);
@@ -311,8 +320,8 @@ impl Transactions {
 
     fn answer_salvaged(&mut self, salvaged: &Salvaged, flow: Flow, error: ParseError) -> Option<StatusCode> {
         let value = salvaged.get(HeaderName::Via)?;
-        let mut scanner = crate::header::Scanner::new(value, crate::Attitude::Lenient);
-        let via = Via::scan(&mut scanner).ok()?;
+        let mut scanner = crate::header::Scanner::new(value, Attitude::Lenient);
+        let via = Via::scan_any_version(&mut scanner).ok()?;
         let path = reply_path(&via, flow);
         let status = error.status();
         let mut response = Response::builder(status).reason(&reason_phrase(status, &error));
