@@ -4,6 +4,7 @@
 mod lawful;
 mod node;
 mod plane;
+mod stun;
 mod telephone;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use denwa_sim::host::Prefix;
 use denwa_sim::vpn::Renaming;
-use denwa_sim::{HostId, Link, Network};
+use denwa_sim::{HostId, Link, Network, Protocol};
 use denwa_sip_core::io::Protocol as SipProtocol;
 use node::Node;
 use pbx::config::{Config, Listen};
@@ -70,7 +71,7 @@ fn telephone(
 }
 
 fn caller() -> Habits {
-    Habits { dials: Some("1002".to_owned()), talks_for: Some(seconds(5)), answers_after: None }
+    Habits { dials: Some("1002".to_owned()), talks_for: Some(seconds(5)), ..Habits::default() }
 }
 
 fn callee() -> Habits {
@@ -244,58 +245,172 @@ fn what_the_store_kept_is_called_at_once_by_the_next_exchange() {
     assert_eq!(network.machine(exchange).unwrap().records[0].outcome, Outcome::Answered);
 }
 
-/// The exchange behind a router with a fixed outside address, beside a VPN; telephones in the house and beyond, and a
-/// neighbour's telephone exchange in the VPN.
+/// The exchange behind a router, beside a VPN; telephones in the house and beyond, and a neighbour in the VPN.
+struct House {
+    network: Network,
+    exchange: Name<Node>,
+    far: HostId,
+    near: HostId,
+    neighbour: HostId,
+}
+
+impl House {
+    fn new(seed: u64, more: &str) -> Self {
+        let mut network = Network::new(seed);
+        let internet = network.internet();
+        let lan = network.add_segment("lan", &[Prefix::new(ip("192.168.1.0"), 24)], Link::default());
+        let vpn = network.add_segment("vpn", &[Prefix::new(ip("100.64.0.0"), 10)], Link::default());
+        let router = network.add_host("router", lan, &[ip("192.168.1.1")]).unwrap();
+        network.attach(router, internet, &[ip("203.0.113.9")]).unwrap();
+        network.set_forwarding(router, true).unwrap();
+        network.set_gateway(lan, ip("192.168.1.1")).unwrap();
+        // A fixed translation: to the telephone beyond and to the STUN server the exchange is the router's outside.
+        let outside =
+            ["198.51.100.7", "198.51.100.53"].into_iter().fold(Renaming::new(), |outside, viewer| {
+                outside.shows(ip(viewer), ip("192.168.1.2"), ip("203.0.113.9"))
+            });
+        network.add_middlebox(router, outside).unwrap();
+        let stun = network.add_host("stun", internet, &[ip("198.51.100.53")]).unwrap();
+        let server = network.add_machine(stun, stun::StunServer::default()).unwrap();
+        network.bind(server, Protocol::Udp, "198.51.100.53:3478".parse().unwrap()).unwrap();
+        let house = network.add_host("exchange", lan, &[ip("192.168.1.2")]).unwrap();
+        network.attach(house, vpn, &[ip("100.110.20.5")]).unwrap();
+        let near = network.add_host("near", lan, &[ip("192.168.1.7")]).unwrap();
+        let far = network.add_host("far", internet, &[ip("198.51.100.7")]).unwrap();
+        let neighbour = network.add_host("neighbour", vpn, &[ip("100.110.206.106")]).unwrap();
+        let trunk = "[[trunks]]\nname = \"vpn\"\naddress = \"udp:100.110.206.106\"\n\
+                     [[routes]]\nprefix = \"9\"\ntrunk = \"vpn\"\n";
+        let exchange = exchange(&mut network, house, config(&format!("{more}{trunk}"), Vec::new()));
+        network.run_for(seconds(1));
+        Self { network, exchange, far, near, neighbour }
+    }
+
+    fn told(&self, telephone: Name<Telephone>) -> &[String] {
+        &self.network.machine(telephone).unwrap().told
+    }
+
+    /// A call from the house to the telephone beyond, then one to the neighbour; each is told its address, and voice flows.
+    fn calls(&mut self) {
+        let network = &mut self.network;
+        let beyond = telephone(network, self.far, "1002", "198.51.100.7", "203.0.113.9", callee());
+        let trunk = telephone(network, self.neighbour, "1009", "100.110.206.106", "100.110.20.5", callee());
+        network.run_for(seconds(1));
+        let inside = telephone(network, self.near, "1001", "192.168.1.7", "192.168.1.2", caller());
+        network.run_for(seconds(20));
+        let habits = Habits { dials: Some("9200".to_owned()), ..caller() };
+        let own: SocketAddr = "192.168.1.7:5070".parse().unwrap();
+        let (seed, now) = (network.seed(), network.now());
+        let again = Telephone::new("1001", own, sip("192.168.1.2"), habits, seed, now);
+        let again = network.add_machine(self.near, again).unwrap();
+        network.run_for(seconds(20));
+        let is_told = |telephone, address: &str| {
+            assert!(
+                self.told(telephone).contains(&format!("is told {address}")),
+                "{address}: {:?}",
+                self.told(telephone)
+            );
+        };
+        is_told(inside, "192.168.1.2");
+        is_told(beyond, "203.0.113.9");
+        is_told(trunk, "100.110.20.5");
+        for node in [inside, beyond, again, trunk] {
+            let heard = self.network.machine(node).unwrap().heard;
+            assert!(heard > 200, "{heard} packets heard by {:?}", self.told(node));
+        }
+        let outcomes: Vec<Outcome> = self
+            .network
+            .machine(self.exchange)
+            .unwrap()
+            .records
+            .iter()
+            .map(|record| record.outcome)
+            .collect();
+        assert_eq!(outcomes, [Outcome::Answered, Outcome::Answered]);
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.network.machine(self.exchange).unwrap().events.iter().map(ToString::to_string).collect()
+    }
+}
+
+const LOCAL: &str = "local = [\"192.168.0.0/16\"]\n";
+
 #[test]
 fn each_peer_is_told_the_address_that_is_right_for_it() {
-    let mut network = Network::new(9);
-    let internet = network.internet();
-    let lan = network.add_segment("lan", &[Prefix::new(ip("192.168.1.0"), 24)], Link::default());
-    let vpn = network.add_segment("vpn", &[Prefix::new(ip("100.64.0.0"), 10)], Link::default());
-    let router = network.add_host("router", lan, &[ip("192.168.1.1")]).unwrap();
-    network.attach(router, internet, &[ip("203.0.113.9")]).unwrap();
-    network.set_forwarding(router, true).unwrap();
-    network.set_gateway(lan, ip("192.168.1.1")).unwrap();
-    let outside = Renaming::new().shows(ip("198.51.100.7"), ip("192.168.1.2"), ip("203.0.113.9"));
-    network.add_middlebox(router, outside).unwrap();
-    let house = network.add_host("exchange", lan, &[ip("192.168.1.2")]).unwrap();
-    network.attach(house, vpn, &[ip("100.110.20.5")]).unwrap();
-    let near = network.add_host("near", lan, &[ip("192.168.1.7")]).unwrap();
-    let far = network.add_host("far", internet, &[ip("198.51.100.7")]).unwrap();
-    let neighbour = network.add_host("neighbour", vpn, &[ip("100.110.206.106")]).unwrap();
+    House::new(9, &format!("[network]\nexternal = \"203.0.113.9\"\n{LOCAL}")).calls();
+}
 
-    let more = "[network]\nexternal = \"203.0.113.9\"\nlocal = [\"192.168.0.0/16\"]\n\
-                [[trunks]]\nname = \"vpn\"\naddress = \"udp:100.110.206.106\"\n\
-                [[routes]]\nprefix = \"9\"\ntrunk = \"vpn\"\n";
-    let exchange = exchange(&mut network, house, config(more, Vec::new()));
-    let beyond = telephone(&mut network, far, "1002", "198.51.100.7", "203.0.113.9", Habits { ..callee() });
-    let trunk = telephone(&mut network, neighbour, "1009", "100.110.206.106", "100.110.20.5", callee());
-    network.run_for(seconds(1));
-    let inside = telephone(&mut network, near, "1001", "192.168.1.7", "192.168.1.2", caller());
-    network.run_for(seconds(20));
-    let told = |node| network.machine::<Telephone>(node).unwrap().told.clone();
-    assert!(told(inside).contains(&"is told 192.168.1.2".to_owned()), "in `local`: {:?}", told(inside));
-    assert!(told(beyond).contains(&"is told 203.0.113.9".to_owned()), "beyond it: {:?}", told(beyond));
-    for node in [inside, beyond] {
-        let heard = network.machine(node).unwrap().heard;
-        assert!(heard > 200, "{heard} packets heard by {:?}", told(node));
-    }
-    assert_eq!(network.machine(exchange).unwrap().records[0].outcome, Outcome::Answered);
+#[test]
+fn the_external_address_is_learned_from_a_stun_server() {
+    let mut house = House::new(11, &format!("[network]\nstun = \"198.51.100.53:3478\"\n{LOCAL}"));
+    house.calls();
+    let told = "peers beyond the local networks are told the address 203.0.113.9: the STUN server 198.51.100.53:3478 sees it";
+    assert_eq!(house.events().iter().filter(|event| *event == told).count(), 1, "{:?}", house.events());
+}
 
-    // The same telephone calls out by the trunk over the VPN.
-    let host = network.host_of(inside).unwrap();
-    let habits = Habits { dials: Some("9200".to_owned()), ..caller() };
-    let again = {
-        let (seed, now) = (network.seed(), network.now());
-        let own: SocketAddr = "192.168.1.7:5070".parse().unwrap();
-        let telephone = Telephone::new("1001", own, sip("192.168.1.2"), habits, seed, now);
-        network.add_machine(host, telephone).unwrap()
-    };
-    network.run_for(seconds(20));
-    let told = network.machine(trunk).unwrap().told.clone();
-    assert!(told.contains(&"is told 100.110.20.5".to_owned()), "over the VPN: {told:?}");
-    for node in [again, trunk] {
-        assert!(network.machine(node).unwrap().heard > 200);
+#[test]
+fn a_stun_server_that_is_not_there_is_missed_and_the_route_decides() {
+    let mut house = House::new(12, &format!("[network]\nstun = \"198.51.100.99:3478\"\n{LOCAL}"));
+    house.network.run_for(seconds(60));
+    let events = house.events();
+    let missed = "the external address is not known: the STUN server 198.51.100.99:3478 does not answer; peers are told \
+                  the address the route to them leaves by";
+    assert!(events.iter().any(|event| event == missed), "{events:?}");
+}
+
+/// A VPN shows each end the other under a name of its own, and routes nothing else. The exchange alone cures it: the
+/// neighbour is a plain telephone that sends voice where it is told and back to where it comes from.
+#[test]
+fn voice_finds_its_way_through_a_vpn_that_renames_both_ends() {
+    for exchange_calls in [true, false] {
+        let mut network = Network::new(13);
+        let internet = network.internet();
+        let ours = network.add_segment("vpn-here", &[Prefix::new(ip("100.110.0.0"), 16)], Link::default());
+        let theirs = network.add_segment("vpn-there", &[Prefix::new(ip("100.70.0.0"), 16)], Link::default());
+        let hub = network.add_host("hub", ours, &[ip("100.110.0.1"), ip("100.110.206.106")]).unwrap();
+        network.attach(hub, theirs, &[ip("100.70.0.1"), ip("100.70.33.7")]).unwrap();
+        network.set_forwarding(hub, true).unwrap();
+        network.set_gateway(theirs, ip("100.70.0.1")).unwrap();
+        let (here, there) = (ip("100.110.20.5"), ip("100.70.198.29"));
+        let renaming =
+            Renaming::new().shows(here, there, ip("100.110.206.106")).shows(there, here, ip("100.70.33.7"));
+        network.add_middlebox(hub, renaming).unwrap();
+        let host = network.add_host("exchange", internet, &[ip("198.51.100.1")]).unwrap();
+        network.attach(host, ours, &[here]).unwrap();
+        let lan = network.add_host("lan", internet, &[ip("198.51.100.2")]).unwrap();
+        let far = network.add_host("neighbour", theirs, &[there]).unwrap();
+
+        let more = "[[trunks]]\nname = \"vpn\"\naddress = \"udp:100.110.206.106\"\n\
+                    [[routes]]\nprefix = \"9\"\ntrunk = \"vpn\"\n";
+        let exchange = exchange(&mut network, host, config(more, Vec::new()));
+        network.run_for(seconds(1));
+        let (inside, neighbour) = if exchange_calls {
+            let neighbour = telephone(&mut network, far, "1009", "100.70.198.29", "100.70.33.7", callee());
+            network.run_for(seconds(3));
+            let habits = Habits { dials: Some("9200".to_owned()), ..caller() };
+            (telephone(&mut network, lan, "1001", "198.51.100.2", "198.51.100.1", habits), neighbour)
+        } else {
+            let inside = telephone(&mut network, lan, "1002", "198.51.100.2", "198.51.100.1", callee());
+            network.run_for(seconds(3));
+            let habits = Habits { calls_unregistered_after: Some(seconds(70)), ..caller() };
+            let neighbour = telephone(&mut network, far, "1009", "100.70.198.29", "100.70.33.7", habits);
+            // By then it has been asked by OPTIONS whether it lives.
+            network.run_for(seconds(70));
+            (inside, neighbour)
+        };
+        network.run_for(seconds(20));
+        let node = network.machine(exchange).unwrap();
+        assert_eq!(node.records.len(), 1, "{}", network.trace());
+        let told = network.machine(neighbour).unwrap().told.clone();
+        assert!(told.contains(&"is told 100.70.33.7".to_owned()), "{told:?}");
+        for telephone in [inside, neighbour] {
+            let heard = network.machine(telephone).unwrap().heard;
+            assert!(
+                heard > 200,
+                "{heard} packets heard, exchange calls: {exchange_calls}\n{}",
+                node.records[0].evidence
+            );
+        }
     }
 }
 

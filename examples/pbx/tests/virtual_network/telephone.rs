@@ -24,6 +24,8 @@ use crate::plane::Plane;
 pub(crate) struct Habits {
     /// Dials this when registered.
     pub(crate) dials: Option<String>,
+    /// Dials after so long, without registering: a neighbour.
+    pub(crate) calls_unregistered_after: Option<Duration>,
     /// Answers after so long; never when `None`.
     pub(crate) answers_after: Option<Duration>,
     /// Hangs up so long after the call is up.
@@ -43,6 +45,7 @@ pub(crate) struct Telephone {
     call: Option<CallHandle>,
     answer_at: Option<Instant>,
     hang_up_at: Option<Instant>,
+    dial_at: Option<Instant>,
     offered: bool,
     pub(crate) told: Vec<String>,
     /// Voice packets heard by all calls that are over.
@@ -74,6 +77,7 @@ impl Telephone {
             call: None,
             answer_at: None,
             hang_up_at: None,
+            dial_at: None,
             offered: false,
             told: Vec::new(),
             heard: 0,
@@ -81,19 +85,26 @@ impl Telephone {
             leg: None,
         };
         telephone.outputs.push_back(Output::Bind { protocol: denwa_sim::Protocol::Udp, local: address });
-        let register = Register {
-            address_of_record: telephone.party(number),
-            registrar: UriBuf::at_address("", server),
-            target: Target::address(Protocol::Udp, server),
-            routes: Vec::new(),
-            local: telephone.identity(),
-            headers: Headers::new(),
-            credentials: telephone.credentials(),
-            expires: Duration::from_secs(600),
-        };
-        telephone.endpoint.register(register, now).expect("a registration can be made");
+        telephone.dial_at = telephone.habits.calls_unregistered_after.map(|after| now + after);
+        if telephone.dial_at.is_none() {
+            telephone.register(now);
+        }
         telephone.settle(now);
         telephone
+    }
+
+    fn register(&mut self, now: Instant) {
+        let register = Register {
+            address_of_record: self.party(&self.number),
+            registrar: UriBuf::at_address("", self.server),
+            target: Target::address(Protocol::Udp, self.server),
+            routes: Vec::new(),
+            local: self.identity(),
+            headers: Headers::new(),
+            credentials: self.credentials(),
+            expires: Duration::from_secs(600),
+        };
+        self.endpoint.register(register, now).expect("a registration can be made");
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -265,6 +276,11 @@ impl Machine for Telephone {
     fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
         self.settle(now);
+        if self.dial_at.is_some_and(|at| at <= now) {
+            self.dial_at = None;
+            let number = self.habits.dials.take().expect("a number to dial");
+            self.dial(&number, now);
+        }
         if let Some(call) = self.call {
             if self.answer_at.is_some_and(|at| at <= now) {
                 self.answer_at = None;
@@ -291,7 +307,13 @@ impl Machine for Telephone {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = [self.endpoint.poll_timeout(), self.plane.poll_timeout(), self.answer_at, self.hang_up_at];
+        let own = [
+            self.endpoint.poll_timeout(),
+            self.plane.poll_timeout(),
+            self.answer_at,
+            self.hang_up_at,
+            self.dial_at,
+        ];
         own.into_iter().flatten().min()
     }
 }
