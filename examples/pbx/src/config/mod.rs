@@ -141,6 +141,9 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it go, and where calls from it come from.
     pub address: PeerAddress,
+    /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
+    /// machine are not.
+    pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
     /// Codecs offered to and accepted from it, best first.

@@ -321,9 +321,11 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
         take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
     }
     let transit = section.flag("transit", problems).unwrap_or(true);
+    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
+    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
     let codecs = codecs(&mut section, problems);
     section.finish(problems);
-    Some(Trunk { name: name?.value, address: address?, transit, codecs })
+    Some(Trunk { name: name?.value, address: address?, supervise, transit, codecs })
 }
 
 fn route(

@@ -184,6 +184,8 @@ fn a_trunk_may_pass_calls_on_unless_told() {
     let text = |more: &str| format!("[[trunks]]\nname = \"a\"\naddress = \"udp:h\"\n{more}");
     assert!(Config::parse(&text("")).unwrap().trunks[0].transit);
     assert!(!Config::parse(&text("transit = false\n")).unwrap().trunks[0].transit);
+    assert!(Config::parse(&text("")).unwrap().trunks[0].supervise);
+    assert!(!Config::parse(WHOLE).unwrap().trunks[0].supervise, "not on the loopback");
     assert!(
         problems(&text("transit = \"no\"\n"))
             .contains("trunks[0].transit: is a string, expected true or false")

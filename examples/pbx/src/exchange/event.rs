@@ -143,6 +143,20 @@ pub enum Event {
         /// Where it sees us.
         address: SocketAddr,
     },
+    /// A neighbour answers: for the first time, or again.
+    TrunkAnswers {
+        /// Its name.
+        trunk: String,
+        /// How long that took.
+        round_trip: Duration,
+    },
+    /// A neighbour does not answer.
+    TrunkSilent {
+        /// Its name.
+        trunk: String,
+        /// How that was found out.
+        cause: String,
+    },
     /// The extensions were changed by a command.
     ExtensionsChanged {
         /// How many there are now.
@@ -167,6 +181,7 @@ impl Event {
             | Self::HostileInput { .. }
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
+            | Self::TrunkSilent { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
         }
@@ -218,6 +233,10 @@ impl fmt::Display for Event {
             Self::SeenAs { peer, address } => {
                 write!(f, "{peer} sees this exchange at {address} and is told that address from now on")
             }
+            Self::TrunkAnswers { trunk, round_trip } => {
+                write!(f, "the trunk {trunk} answers, after {:.1} ms", round_trip.as_secs_f64() * 1000.0)
+            }
+            Self::TrunkSilent { trunk, cause } => write!(f, "the trunk {trunk} does not answer: {cause}"),
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")
             }

@@ -15,6 +15,7 @@ mod invitation;
 mod leg;
 mod modify;
 mod registrar;
+mod supervision;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,7 @@ use call::Call;
 use desk::{Asked, Desk, Setup};
 use external::External;
 use registrar::Registrar;
+use supervision::Supervision;
 use whereabouts::{Way, Whereabouts};
 
 pub use driven::{Command, Told};
@@ -168,6 +170,7 @@ pub struct Exchange {
     admission: Admission,
     registrar: Registrar,
     external: External,
+    supervision: Supervision,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
@@ -224,10 +227,11 @@ impl Exchange {
         let mut registrar = Registrar::default();
         registrar.restore(&mut desk, &registrations);
         let mut exchange = Self {
-            desk,
             admission: Admission::default(),
             registrar,
             external: External::new(&file.network, now),
+            supervision: Supervision::new(&desk),
+            desk,
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             hostile: Hostile::default(),
@@ -283,6 +287,7 @@ impl Exchange {
             }
         }
         self.external.handle_timeout(&mut self.desk);
+        self.supervision.handle_timeout(&mut self.desk);
         self.tell_hostile();
         if self.shut_down_at.is_some_and(|at| at <= now) {
             self.stop();
@@ -306,6 +311,7 @@ impl Exchange {
             self.deadlines.first().map(|(at, _)| *at),
             self.names_at,
             self.external.poll_timeout(),
+            self.supervision.poll_timeout(),
             hostile,
             self.shut_down_at,
         ]
@@ -459,7 +465,10 @@ impl Exchange {
             Sip::BindingExpired { address_of_record, contact } => {
                 self.registrar.expired(desk, &address_of_record, &contact);
             }
-            Sip::RequestCompleted { outgoing, outcome, .. } => {
+            Sip::RequestCompleted { outgoing, outcome, round_trip } => {
+                if self.supervision.completed(desk, outgoing, &outcome, round_trip) {
+                    return;
+                }
                 if let Some(request) = desk.passing.remove(&outgoing) {
                     let status = match outcome {
                         Outcome::Response(response) => response.status(),
@@ -469,7 +478,9 @@ impl Exchange {
                 }
             }
             Sip::SeenAs { flow, address } => {
-                if desk.places.seen_as(flow.remote.ip(), address, desk.now) {
+                // The port of a connection we made is nothing that could be called.
+                let port = (!flow.protocol.is_stream()).then_some(address.port());
+                if desk.places.seen_as(flow.remote.ip(), address.ip(), port, desk.now) {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
                 }
             }
