@@ -92,6 +92,16 @@ pub enum Limit {
     UnfinishedMessage,
     /// Open questions to the driver.
     Queries,
+    /// Calls, or dialogs.
+    Calls,
+    /// Early dialogs of one call.
+    Forks,
+    /// Requests that await the application.
+    Requests,
+    /// Addresses of record with bindings.
+    AddressesOfRecord,
+    /// Nonces whose counts are remembered.
+    Nonces,
 }
 
 impl Limit {
@@ -113,6 +123,11 @@ impl Limit {
             Self::StreamBacklog => "bytes waiting for a stream",
             Self::UnfinishedMessage => "time for an unfinished message",
             Self::Queries => "open questions",
+            Self::Calls => "calls",
+            Self::Forks => "early dialogs of one call",
+            Self::Requests => "requests that await an answer",
+            Self::AddressesOfRecord => "addresses of record",
+            Self::Nonces => "remembered nonces",
         }
     }
 }

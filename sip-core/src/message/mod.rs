@@ -37,7 +37,7 @@ use crate::{
 
 /// A request or a response.
 #[derive(Clone, PartialEq)]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "both hold the same index; a box would cost an allocation a message"
 )]
