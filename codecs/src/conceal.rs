@@ -60,6 +60,21 @@ impl Concealer {
         self.last_packet
     }
 
+    /// Whether the last samples were made up.
+    pub fn is_concealing(&self) -> bool {
+        self.lost > 0
+    }
+
+    /// Samples of the past that are looked at.
+    pub(crate) fn history_samples(&self) -> usize {
+        self.history.len()
+    }
+
+    /// What was heard until now, for callers that keep it themselves: as many samples as are looked at.
+    pub(crate) fn set_history(&mut self, fill: impl FnOnce(&mut [i16])) {
+        fill(&mut self.history);
+    }
+
     /// Samples arrived: after a loss their beginning is joined to what was played meanwhile.
     pub fn received(&mut self, samples: &mut [i16]) {
         if samples.is_empty() {

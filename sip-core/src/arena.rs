@@ -16,10 +16,10 @@ pub(crate) trait Handle: Copy + Eq + Hash + fmt::Debug {
 
 /// Declares a handle type.
 macro_rules! handle {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $visibility:vis $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name {
+        $visibility struct $name {
             slot: u32,
             generation: core::num::NonZeroU32,
         }
@@ -106,10 +106,6 @@ impl<H: Handle, T> Arena<H, T> {
         let slot = self.slots.get_mut(usize::try_from(handle.slot()).ok()?)?;
         let current = slot.generation == handle.generation();
         slot.thing.as_mut().filter(|_| current)
-    }
-
-    pub(crate) fn contains(&self, handle: H) -> bool {
-        self.get(handle).is_some()
     }
 
     pub(crate) fn remove(&mut self, handle: H) -> Option<T> {

@@ -159,6 +159,7 @@ impl<K: Copy> Deadlines<K> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -7,6 +7,8 @@
 pub mod concealment;
 
 use crate::arch::scalar;
+#[cfg(feature = "std")]
+use crate::conceal::Concealer;
 use crate::frame::{DecodeError, EncodeError};
 use crate::kernel::{Kernel, LawKernel};
 #[cfg(feature = "std")]
@@ -110,10 +112,13 @@ impl crate::Encoder for Encoder {
     fn reset(&mut self) {}
 }
 
-/// G.711 decoder.
+/// G.711 decoder. What is lost is concealed without delay, in whatever lengths it is lost.
 #[derive(Debug, Clone)]
 pub struct Decoder {
+    law: Law,
     loops: LawKernel,
+    #[cfg(feature = "std")]
+    repair: Option<Repair>,
 }
 
 impl Decoder {
@@ -124,7 +129,23 @@ impl Decoder {
 
     /// A decoder of `law` with loops chosen by the caller.
     pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
-        Self { loops: law.loops(kernel) }
+        Self {
+            law,
+            loops: law.loops(kernel),
+            #[cfg(feature = "std")]
+            repair: Some(Repair::new(law)),
+        }
+    }
+
+    /// A decoder that puts silence in the place of what is lost: for fax and modems, to which an invented signal is
+    /// worse than none.
+    pub fn without_concealment(law: Law) -> Self {
+        Self {
+            law,
+            loops: law.loops(Kernel::best()),
+            #[cfg(feature = "std")]
+            repair: None,
+        }
     }
 
     /// Decodes and measures in one pass over the samples.
@@ -135,6 +156,9 @@ impl Decoder {
     pub fn decode_with_level(&mut self, payload: &[u8], samples: &mut [i16]) -> Result<Level, DecodeError> {
         let samples = room(payload, samples)?;
         let sums = (self.loops.decode_level)(payload, samples);
+        if let Some(repair) = &mut self.repair {
+            repair.received(payload, samples);
+        }
         Ok(Level::from_sums(sums.squares, payload.len() as u64, sums.peak))
     }
 }
@@ -159,16 +183,85 @@ impl crate::Decoder for Decoder {
     }
 
     fn decode(&mut self, payload: &[u8], samples: &mut [i16]) -> Result<usize, DecodeError> {
-        (self.loops.decode)(payload, room(payload, samples)?);
+        let samples = room(payload, samples)?;
+        (self.loops.decode)(payload, samples);
+        #[cfg(feature = "std")]
+        if let Some(repair) = &mut self.repair {
+            repair.received(payload, samples);
+        }
         Ok(payload.len())
     }
 
     fn conceal(&mut self, samples: &mut [i16]) -> usize {
+        #[cfg(feature = "std")]
+        if let Some(repair) = &mut self.repair {
+            repair.lost(self.loops, samples);
+            return samples.len();
+        }
         samples.fill(0);
         samples.len()
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self) {
+        #[cfg(feature = "std")]
+        if let Some(repair) = &mut self.repair {
+            *repair = Repair::new(self.law);
+        }
+    }
+}
+
+/// The past, kept as codes since that is half the work, and a concealer that is shown it when something is lost.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone)]
+struct Repair {
+    concealer: Concealer,
+    /// A ring; `at` is where the oldest code is.
+    codes: [u8; Self::PAST],
+    at: usize,
+}
+
+#[cfg(feature = "std")]
+impl Repair {
+    const PAST: usize = 640;
+
+    fn new(law: Law) -> Self {
+        let concealer = Concealer::new(SAMPLE_RATE_HZ);
+        debug_assert!(concealer.history_samples() <= Self::PAST);
+        Self { concealer, codes: [law.silence(); Self::PAST], at: 0 }
+    }
+
+    #[inline]
+    fn received(&mut self, codes: &[u8], samples: &mut [i16]) {
+        if self.concealer.is_concealing() {
+            self.concealer.received(samples);
+        }
+        self.remember(codes);
+    }
+
+    #[inline]
+    fn remember(&mut self, codes: &[u8]) {
+        let codes = &codes[codes.len().saturating_sub(Self::PAST)..];
+        let until_end = codes.len().min(Self::PAST - self.at);
+        let (first, second) = codes.split_at(until_end);
+        self.codes[self.at..self.at + until_end].copy_from_slice(first);
+        self.codes[..second.len()].copy_from_slice(second);
+        self.at = (self.at + codes.len()) % Self::PAST;
+    }
+
+    fn lost(&mut self, loops: LawKernel, samples: &mut [i16]) {
+        if !self.concealer.is_concealing() {
+            let mut past = self.codes;
+            past.rotate_left(self.at);
+            self.concealer
+                .set_history(|history| (loops.decode)(&past[Self::PAST - history.len()..], history));
+        }
+        self.concealer.lost(samples);
+        for samples in samples.chunks(Self::PAST) {
+            let mut codes = [0; Self::PAST];
+            (loops.encode)(samples, &mut codes[..samples.len()]);
+            self.remember(&codes[..samples.len()]);
+        }
+    }
 }
 
 /// A factor for companded samples: up to 16 (+24 dB) in steps of 2^-11.

@@ -162,6 +162,11 @@ impl<T> Transactions<T> {
         }
     }
 
+    /// Whether any open transaction's note is like this.
+    pub fn any(&self, like: impl Fn(&T) -> bool) -> bool {
+        self.table.values().any(|pending| like(&pending.tag))
+    }
+
     /// Forgets those whose note `unwanted` points out.
     pub fn forget(&mut self, mut unwanted: impl FnMut(&T) -> bool) {
         let deadlines = &mut self.deadlines;

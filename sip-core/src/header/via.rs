@@ -111,7 +111,20 @@ impl<'a> HeaderValue<'a> for Via<'a> {
     #[inline]
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
         scanner.skip_space();
-        let transport = scan_protocol(scanner)?;
+        let transport = scan_protocol(scanner, false)?;
+        Self::scan_rest(scanner, transport)
+    }
+}
+
+impl<'a> Via<'a> {
+    /// Reads a Via of any version, so that a 505 finds its way.
+    pub(crate) fn scan_any_version(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
+        scanner.skip_space();
+        let transport = scan_protocol(scanner, true)?;
+        Self::scan_rest(scanner, transport)
+    }
+
+    fn scan_rest(scanner: &mut Scanner<'a>, transport: ViaTransport<'a>) -> Result<Self, ParseError> {
         let before = scanner.position();
         scanner.skip_space();
         if scanner.position() == before {
@@ -128,7 +141,7 @@ impl<'a> HeaderValue<'a> for Via<'a> {
 }
 
 /// `SIP/2.0/UDP`, with white space around the slashes if it must be.
-fn scan_protocol<'a>(scanner: &mut Scanner<'a>) -> Result<ViaTransport<'a>, ParseError> {
+fn scan_protocol<'a>(scanner: &mut Scanner<'a>, any_version: bool) -> Result<ViaTransport<'a>, ParseError> {
     let start = scanner.position();
     if scanner.rest().starts_with("SIP/2.0/") {
         scanner.advance(8);
@@ -141,7 +154,7 @@ fn scan_protocol<'a>(scanner: &mut Scanner<'a>) -> Result<ViaTransport<'a>, Pars
         if !scanner.eat_separator(b'/') {
             return Err(scanner.expected("`/`"));
         }
-        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+        if !name.eq_ignore_ascii_case("SIP") || (version != "2.0" && !any_version) {
             return Err(scanner.error_at(start, Problem::Version));
         }
     }

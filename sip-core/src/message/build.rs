@@ -179,7 +179,7 @@ impl Writer {
             headers_start,
             body_start,
             attitude: Attitude::Lenient,
-            limits: MessageLimits::default(),
+            limits: MessageLimits::default().for_values(),
             forgiven: Vec::new(),
         })
     }

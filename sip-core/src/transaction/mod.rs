@@ -17,13 +17,8 @@ mod server;
 mod server_invite;
 mod server_non_invite;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 
@@ -37,8 +32,8 @@ use crate::{
     deadline::{DeadlineId, Deadlines},
     error::Misuse,
     id::{Id, Slots},
-    io::{Flow, Input, Output, PeerIdentity, Protocol, QueryId, RouteInfo, Seed, StreamId, Transmit},
-    message::{Request, Response},
+    io::{Flow, Input, Output, PeerIdentity, Seed, StreamId},
+    message::Request,
     outbox::Outbox,
     random::Random,
     resolve::{Resolver, Supported},

@@ -7,12 +7,12 @@ use std::{hash::Hasher, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Origin, RejectRule, ServerId, TransactionEvent, Transactions,
+    RejectRule, ServerId, TransactionEvent, Transactions,
     event::DeadlineKey,
     key::{read_branch, server_key},
 };
 use crate::{
-    error::{ParseError, Problem},
+    error::{Attitude, ParseError, Problem},
     header::{HeaderName, HeaderValue, Via},
     id::Id,
     io::{Flow, Protocol, StreamId},
@@ -112,12 +112,20 @@ impl Transactions {
             let (range, text) = stamp(&via, value, flow.remote)?;
             Some((offset.saturating_add(range.start)..offset.saturating_add(range.end), text))
         });
+        let mut shift = Shift::default();
         let message = match stamped {
-            Some((range, text)) => scanned.into_message_with(payload, range, text.as_bytes()),
+            Some((range, text)) => {
+                shift = Shift {
+                    from: range.start.saturating_add(text.len()),
+                    removed: range.len(),
+                    added: text.len(),
+                };
+                scanned.into_message_with(payload, range, text.as_bytes())
+            }
             None => Some(scanned.into_message(Bytes::copy_from_slice(payload))),
         };
         match message {
-            Some(Message::Request(request)) => self.on_request(request, flow),
+            Some(Message::Request(request)) => self.on_request(request, flow, shift),
             Some(Message::Response(_)) => {}
             None => {
                 let error = ParseError::new(0, Problem::Limit(crate::limits::Limit::HeadBytes));
@@ -132,9 +140,19 @@ impl Transactions {
         self.on_bytes(&bytes, flow);
     }
 
-    fn on_request(&mut self, request: Request, flow: Flow) {
-        if let Err(error) = request.check_essentials(Some(request.method())) {
+    fn on_request(&mut self, request: Request, flow: Flow, shift: Shift) {
+        let mut verdict = request.check_essentials(Some(request.method())).map(drop);
+        let mut request = request;
+        if self.config.parse.attitude == Attitude::Strict && verdict.is_ok() {
+            // A validator's server: every header is looked at, needed or not.
+            let message = Message::Request(request);
+            verdict = message.validate(Attitude::Strict).map(drop);
+            let Message::Request(unchanged) = message else { return };
+            request = unchanged;
+        }
+        if let Err(mut error) = verdict {
             let bytes = request.bytes().clone();
+            error.offset = shift.undo(error.offset);
             return self.refuse(&bytes, flow, error);
         }
         let Ok(via) = request.via() else { return };
@@ -302,18 +320,19 @@ impl Transactions {
 
     fn answer_salvaged(&mut self, salvaged: &Salvaged, flow: Flow, error: ParseError) -> Option<StatusCode> {
         let value = salvaged.get(HeaderName::Via)?;
-        let mut scanner = crate::header::Scanner::new(value, crate::Attitude::Lenient);
-        let via = Via::scan(&mut scanner).ok()?;
+        let mut scanner = crate::header::Scanner::new(value, Attitude::Lenient);
+        let via = Via::scan_any_version(&mut scanner).ok()?;
         let path = reply_path(&via, flow);
         let status = error.status();
         let mut response = Response::builder(status).reason(&reason_phrase(status, &error));
         let mut is_top_via = true;
-        for (name, value) in &salvaged.lines {
-            let mut value = value.clone();
-            if *name == HeaderName::Via && std::mem::take(&mut is_top_via) {
-                if let Some((range, text)) = stamp(&via, &value, flow.remote) {
-                    value.replace_range(range, &text);
-                }
+        for (name, original) in &salvaged.lines {
+            let mut value = original.clone();
+            if *name == HeaderName::Via
+                && std::mem::take(&mut is_top_via)
+                && let Some((range, text)) = stamp(&via, original, flow.remote)
+            {
+                value.replace_range(range, &text);
             }
             response = response.header(*name, value);
         }
@@ -323,8 +342,26 @@ impl Transactions {
             .header_if(HeaderName::Server, self.config.server_name.as_deref())
             .finish()
             .ok()?;
-        self.send_response(path, response.bytes().clone());
+        self.send_response(None, path, response.bytes().clone());
         Some(status)
+    }
+}
+
+/// By how much stamping the Via moved what follows it: errors are told in the sender's terms.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shift {
+    from: usize,
+    removed: usize,
+    added: usize,
+}
+
+impl Shift {
+    fn undo(self, offset: usize) -> usize {
+        if offset < self.from {
+            offset
+        } else {
+            offset.saturating_add(self.removed).saturating_sub(self.added)
+        }
     }
 }
 

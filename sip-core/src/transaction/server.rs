@@ -110,7 +110,7 @@ impl Transactions {
     /// Sends a response without a transaction: what a stateless server does.
     pub fn respond_stateless(&mut self, path: ReplyPath, response: &Response, now: std::time::Instant) {
         self.advance(now);
-        self.send_response(path, response.bytes().clone());
+        self.send_response(None, path, response.bytes().clone());
     }
 
     /// How a transaction's responses travel.
@@ -206,7 +206,8 @@ impl Transactions {
                 Action::Transmit => {
                     let Some(server) = self.servers.get(id) else { return };
                     if let Some(response) = server.response.clone() {
-                        self.send_response(server.path, response);
+                        let path = server.path;
+                        self.send_response(Some(id), path, response);
                     }
                 }
                 Action::SendTrying => self.send_trying(id),
@@ -243,7 +244,7 @@ impl Transactions {
         let Ok(trying) = trying.finish() else { return };
         server.response = Some(trying.bytes().clone());
         let path = server.path;
-        self.send_response(path, trying.bytes().clone());
+        self.send_response(Some(id), path, trying.bytes().clone());
     }
 
     pub(super) fn end_server(&mut self, id: Id, reason: EndReason) {
@@ -282,7 +283,7 @@ impl Transactions {
             .header_if(HeaderName::Server, self.config.server_name.as_deref())
             .finish()
             .ok()?;
-        self.send_response(path, response.bytes().clone());
+        self.send_response(None, path, response.bytes().clone());
         Some(status)
     }
 
@@ -300,7 +301,7 @@ impl Transactions {
     }
 
     /// Sends a response on its way back (RFC 3261 §18.2.2).
-    pub(super) fn send_response(&mut self, path: ReplyPath, payload: Bytes) {
+    pub(super) fn send_response(&mut self, server: Option<Id>, path: ReplyPath, payload: Bytes) {
         if !path.flow.protocol.is_stream() {
             self.outbox.transmit(Transmit {
                 source: Some(path.flow.local),
@@ -314,8 +315,23 @@ impl Transactions {
         let open = path.flow.stream.filter(|_| self.is_flow_alive(&path.flow));
         match open {
             Some(stream) => self.send_on_stream(stream, payload),
-            None if path.flow.protocol.is_websocket() => {}
-            None => self.send_on_new_stream(path, payload),
+            // Nobody can open a connection to a browser.
+            None if path.flow.protocol.is_websocket() => self.undelivered(server),
+            None => self.send_on_new_stream(server, path, payload),
         }
+    }
+
+    /// A response could not be sent.
+    pub(super) fn undelivered(&mut self, server: Option<Id>) {
+        let Some(id) = server.filter(|id| self.servers.get(*id).is_some()) else { return };
+        let reason = EndReason::StreamFailed;
+        self.outbox.event(TransactionEvent::ResponseUndelivered { transaction: ServerId(id), reason });
+        self.step_server(id, |machine, cx| match machine {
+            ServerMachine::NonInvite(state) => {
+                ServerMachine::NonInvite(state.on_transport_failure(reason, cx))
+            }
+            // RFC 6026 §8.5: told, and nothing changes.
+            invite @ ServerMachine::Invite(_) => invite,
+        });
     }
 }

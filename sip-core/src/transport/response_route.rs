@@ -26,8 +26,8 @@ pub(crate) fn stamp(via: &Via<'_>, value: &str, source: SocketAddr) -> Option<(R
     }
     let raw = via.params.as_str();
     // The parameters are a part of the value, so the difference of their addresses is the offset.
-    let start =
-        (raw.as_ptr() as usize).checked_sub(value.as_ptr() as usize).filter(|start| *start <= value.len());
+    let start = (raw.as_ptr() as usize).checked_sub(value.as_ptr() as usize);
+    let start = start.filter(|start| value.get(*start..start.saturating_add(raw.len())) == Some(raw));
     let range = match start {
         Some(start) if !raw.is_empty() => start..start.saturating_add(raw.len()),
         // A Via without parameters: they go behind what is there.

@@ -1,5 +1,5 @@
 //! Primitives that read the same in every width: each module names its width's instructions, these macros use the
-//! names. Vectors of 256 and 512 bits work in lanes of 128, so [`unpack`-and-`pack`] pairs keep the order of samples;
+//! names. Vectors of 256 and 512 bits work in lanes of 128, so unpacking and packing in pairs keeps the order of samples;
 //! `gather` and `spread` put whole blocks right.
 
 macro_rules! g711_lanes {

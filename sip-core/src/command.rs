@@ -3,14 +3,15 @@
 use crate::{
     auth::client::Credentials,
     call::session_timer::SessionTimerPolicy,
+    config::SentBy,
     error::Misuse,
-    header::HeaderName,
+    header::{HeaderName, Quoted},
     io::Flow,
-    message::{Method, StatusCode, UriBuf},
-    transaction::Target,
+    message::{Method, Response, StatusCode, UriBuf},
+    transport::Target,
 };
 use bytes::Bytes;
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A body and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,8 @@ impl Headers {
     /// [`Misuse::Build`] when the name is no token or the value holds a control character.
     pub fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(), Misuse> {
         let value = value.to_string();
-        crate::message::check_header(name, &value)?;
+        // Written once for the check alone: what cannot be written is our caller's mistake, and he is told here.
+        Response::builder(StatusCode::OK).header(name, &value).finish()?;
         self.0.push((name.to_owned(), value));
         Ok(())
     }
@@ -135,24 +137,9 @@ pub struct LocalIdentity {
     /// The user part of our Contact; none when empty.
     pub user: String,
     /// The address told. `None`: the local address the message leaves by.
-    pub advertised: Option<Advertised>,
+    pub advertised: Option<SentBy>,
     /// Header parameters of our Contact, with leading semicolons: `;+sip.instance="…"`.
     pub contact_parameters: String,
-}
-
-/// An address told to a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advertised {
-    /// A name or address, IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl From<SocketAddr> for Advertised {
-    fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
-    }
 }
 
 /// A name and an address, for From and To.
@@ -178,6 +165,22 @@ impl Party {
     }
 }
 
+/// A party as From or To.
+pub(crate) struct Tagged<'a>(pub(crate) &'a Party, pub(crate) Option<&'a str>);
+
+impl fmt::Display for Tagged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.0.display_name.as_ref().filter(|name| !name.is_empty()) {
+            write!(f, "{} ", Quoted(name))?;
+        }
+        write!(f, "<{}>", self.0.uri)?;
+        match self.1 {
+            Some(tag) => write!(f, ";tag={tag}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// By which way requests inside a dialog go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InDialogRouting {
@@ -197,10 +200,10 @@ pub enum InDialogRouting {
 pub enum ReliableProvisional {
     /// Not offered; a peer that requires it is refused with 420.
     Off,
-    /// Offered, and used when the peer wants it.
+    /// Offered; used when the peer demands it, and by `ring_reliably`.
     #[default]
     Supported,
-    /// Demanded.
+    /// Demanded of those we call, and used with all callers that know it.
     Required,
 }
 
@@ -217,6 +220,12 @@ pub struct CallOptions {
     pub ring_timeout: Option<Duration>,
     /// `Max-Forwards` of the INVITE; a B2BUA hands on what came, less one.
     pub max_forwards: u8,
+}
+
+impl CallOptions {
+    pub(crate) fn offers_reliable(&self) -> bool {
+        self.reliable_provisional != ReliableProvisional::Off
+    }
 }
 
 impl Default for CallOptions {

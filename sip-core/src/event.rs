@@ -3,18 +3,19 @@
 //! Every handle ends with exactly one terminal event: [`Event::RequestEnded`], [`Event::CallEnded`],
 //! [`Event::RequestCompleted`], [`Event::RegistrationEnded`].
 
-use super::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, command::Body};
 use crate::{
     auth::{algorithm::Algorithm, client::ChallengeRefusal, server::AuthenticationFailure},
     call::offer_answer::{Carrier, Conflict},
+    command::Body,
     error::ParseError,
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
     io::{Flow, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode, UriBuf},
     registrar::binding::{Binding, RegistrationRefusal},
-    transaction::Failure,
+    transaction::{EndReason, StreamEnd},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// A fact.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub enum Event {
         /// Where it came from.
         flow: Flow,
         /// Who the other end of a TLS connection proved to be.
-        peer_identity: Option<PeerIdentity>,
+        peer_identity: Option<Arc<PeerIdentity>>,
     },
     /// The credentials of a request asked for by `authenticate` are right.
     Authenticated {
@@ -98,6 +99,11 @@ pub enum Event {
         fork: ForkHandle,
         /// The 2xx.
         response: Response,
+    },
+    /// The peer acknowledged a provisional response that was sent reliably (RFC 3262).
+    ProvisionalConfirmed {
+        /// The call.
+        call: CallHandle,
     },
     /// The peer acknowledged our 2xx: both sides know that the call is up.
     CallConfirmed {
@@ -238,6 +244,29 @@ pub enum Event {
         /// The first line of what was refused, shortened.
         first_line: String,
     },
+    /// One server of several did not serve, and the next one is tried (RFC 3263 §4.3).
+    FailedOver {
+        /// The one that failed.
+        from: SocketAddr,
+        /// The one that is tried now.
+        to: SocketAddr,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A response of ours could not be sent.
+    ResponseUndelivered {
+        /// The call it was for, if it was for one.
+        call: Option<CallHandle>,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A connection is gone; telephones registered over it cannot be reached by it.
+    FlowClosed {
+        /// The flow.
+        flow: Flow,
+        /// Why.
+        reason: StreamEnd,
+    },
     /// A bound of the configuration was met.
     LimitReached {
         /// Which.
@@ -282,7 +311,7 @@ pub enum RequestEnd {
     /// A required extension is not supported: 420.
     BadExtension(String),
     /// The response could not be delivered.
-    Failed(Failure),
+    Failed(EndReason),
 }
 
 /// Who ended it.
@@ -319,10 +348,10 @@ pub enum CallEnd {
         /// `Reason` of the CANCEL.
         reason: Option<String>,
     },
-    /// Nobody answered within [`CallOptions::ring_timeout`](super::command::CallOptions::ring_timeout).
+    /// Nobody answered within [`CallOptions::ring_timeout`](crate::command::CallOptions::ring_timeout).
     NotAnswered,
     /// The INVITE never got any response, or could not be sent.
-    Unreachable(Failure),
+    Unreachable(EndReason),
     /// The INVITE was challenged and there is nothing to answer.
     NotAuthenticated {
         /// Why the challenge was not answered.
@@ -367,7 +396,7 @@ pub enum OfferAbort {
         response: Box<Response>,
     },
     /// No response came, or it could not be sent.
-    Failed(Failure),
+    Failed(EndReason),
     /// Both sides offered at once, again and again (491).
     Glare,
     /// The peer withdrew his re-INVITE with CANCEL.
@@ -387,7 +416,7 @@ pub enum Outcome {
     /// A final response.
     Response(Box<Response>),
     /// No final response.
-    Failed(Failure),
+    Failed(EndReason),
     /// A challenge was not answered.
     NotAuthenticated {
         /// Why not.
@@ -406,7 +435,7 @@ pub enum RegistrationFailure {
     /// A final response other than 2xx.
     Refused(Box<Response>),
     /// No response, or it could not be sent.
-    Unreachable(Failure),
+    Unreachable(EndReason),
     /// A challenge was not answered.
     NotAuthenticated(ChallengeRefusal),
     /// The 2xx does not hold our binding.
