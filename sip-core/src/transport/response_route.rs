@@ -79,7 +79,8 @@ impl Stamp {
         let mut divisor = 10_000;
         let mut started = false;
         while divisor > 0 {
-            let digit = u8::try_from(number / divisor % 10).unwrap_or(0);
+            let digit = u8::try_from(number.checked_div(divisor).unwrap_or(0).checked_rem(10).unwrap_or(0))
+                .unwrap_or(0);
             started |= digit > 0 || divisor == 1;
             if started {
                 self.0.push(b'0'.wrapping_add(digit));
