@@ -202,13 +202,10 @@ impl Station {
             }
             Plan::AnswerOffer(call) => {
                 let body = Some(self.sdp());
-                if self.whims.chance(90) {
-                    let _ = self.endpoint.answer_offer(call, body, &Headers::new(), now);
-                } else if self
-                    .endpoint
-                    .refuse_offer(call, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE), now)
-                    .is_err()
-                {
+                let refusal = Reply::new(StatusCode::NOT_ACCEPTABLE_HERE);
+                let refused =
+                    !self.whims.chance(90) && self.endpoint.refuse_offer(call, &refusal, now).is_ok();
+                if !refused {
                     let _ = self.endpoint.answer_offer(call, body, &Headers::new(), now);
                 }
             }
