@@ -71,7 +71,8 @@ fn typed(message: &Message) -> usize {
 }
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -86,7 +87,8 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
 fn corpus() -> Vec<Bytes> {
     let shared = std::env::var_os("DENWA_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let folder = std::env::var_os("DENWA_BENCH_CORPUS").map_or_else(|| shared.join("vectors/sip-messages/rfc3665"), PathBuf::from);
+    let folder = std::env::var_os("DENWA_BENCH_CORPUS")
+        .map_or_else(|| shared.join("vectors/sip-messages/rfc3665"), PathBuf::from);
     let mut paths = Vec::new();
     files(&folder, &mut paths);
     paths
@@ -101,12 +103,21 @@ fn reading(c: &mut Criterion) {
     let options = ParseOptions::default();
     let bytes = invite();
     let indexed = measure(|| drop(black_box(Message::parse(bytes.clone(), &options))));
-    let both = measure(|| drop(black_box(typed(&Message::parse(bytes.clone(), &options).unwrap()))));
-    println!("INVITE {} bytes: indexed {} allocations, typed {} allocations", bytes.len(), indexed.count_total, both.count_total);
+    let both = measure(|| {
+        black_box(typed(&Message::parse(bytes.clone(), &options).unwrap()));
+    });
+    println!(
+        "INVITE {} bytes: indexed {} allocations, typed {} allocations",
+        bytes.len(),
+        indexed.count_total,
+        both.count_total
+    );
 
     let mut group = c.benchmark_group("sip_read");
     group.throughput(Throughput::Bytes(u64::try_from(bytes.len()).unwrap()));
-    group.bench_function("denwa indexed", |b| b.iter(|| Message::parse(black_box(bytes.clone()), &options).unwrap()));
+    group.bench_function("denwa indexed", |b| {
+        b.iter(|| Message::parse(black_box(bytes.clone()), &options).unwrap())
+    });
     group.bench_function("denwa typed", |b| {
         b.iter(|| typed(&Message::parse(black_box(bytes.clone()), &options).unwrap()));
     });
@@ -149,7 +160,10 @@ fn writing(c: &mut Criterion) {
             black_box(&request)
                 .edit()
                 .uri("sip:2525@192.0.2.9:5060")
-                .prepend(HeaderName::Via, "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK00000001a1b2c3d4e5f6a7b8c9d0")
+                .prepend(
+                    HeaderName::Via,
+                    "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK00000001a1b2c3d4e5f6a7b8c9d0",
+                )
                 .pop_first(HeaderName::Route)
                 .set(HeaderName::MaxForwards, 69)
                 .finish()
@@ -176,12 +190,24 @@ fn layer() -> (Transactions, SocketAddr, SocketAddr, Instant) {
 /// Distinct requests, their texts made before the clock runs.
 fn requests(count: usize, from: usize) -> Vec<Bytes> {
     (from..from + count)
-        .map(|number| Bytes::from(OPTIONS.replace("XXXXXXXXXXXXXXXX", &format!("{number:016x}")).replace("YYYYYYYYYYYYYYYY", &format!("{number:016x}"))))
+        .map(|number| {
+            Bytes::from(
+                OPTIONS
+                    .replace("XXXXXXXXXXXXXXXX", &format!("{number:016x}"))
+                    .replace("YYYYYYYYYYYYYYYY", &format!("{number:016x}")),
+            )
+        })
         .collect()
 }
 
 /// Datagram in, matched, 200 built, written.
-fn exchange(layer: &mut Transactions, local: SocketAddr, remote: SocketAddr, payload: &[u8], now: Instant) -> usize {
+fn exchange(
+    layer: &mut Transactions,
+    local: SocketAddr,
+    remote: SocketAddr,
+    payload: &[u8],
+    now: Instant,
+) -> usize {
     layer.handle_input(Input::Datagram { local, remote, payload }, now);
     let mut sent = 0;
     while let Some(output) = layer.poll_output() {
@@ -227,7 +253,10 @@ fn exchanging(c: &mut Criterion) {
         }
         kept = Some(layer);
     });
-    println!("kept per open server transaction: {} bytes", memory.bytes_current / i64::try_from(COUNT).unwrap());
+    println!(
+        "kept per open server transaction: {} bytes",
+        memory.bytes_current / i64::try_from(COUNT).unwrap()
+    );
     drop(kept);
 
     let mut group = c.benchmark_group("sip_exchange");
@@ -246,7 +275,8 @@ fn exchanging(c: &mut Criterion) {
         b.iter_batched_ref(
             layer,
             |(layer, local, remote, now)| {
-                let sent: usize = texts.iter().map(|payload| exchange(layer, *local, *remote, payload, *now)).sum();
+                let sent: usize =
+                    texts.iter().map(|payload| exchange(layer, *local, *remote, payload, *now)).sum();
                 layer.handle_timeout(*now + Duration::from_secs(60));
                 while layer.poll_output().is_some() {}
                 sent
@@ -264,7 +294,9 @@ mod peers {
 
     pub(super) fn read(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &Bytes) {
         group.bench_function("sipx-sip", |b| b.iter(|| sipx_sip::parse_message(black_box(bytes)).unwrap()));
-        group.bench_function("rsip", |b| b.iter(|| rsip::SipMessage::try_from(black_box(&bytes[..])).unwrap()));
+        group.bench_function("rsip", |b| {
+            b.iter(|| rsip::SipMessage::try_from(black_box(&bytes[..])).unwrap())
+        });
     }
 
     pub(super) fn corpus(group: &mut BenchmarkGroup<'_, WallTime>, corpus: &[Bytes]) {
@@ -278,7 +310,9 @@ mod peers {
 
     pub(super) fn write(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &Bytes) {
         let message = rsip::SipMessage::try_from(&bytes[..]).unwrap();
-        group.bench_function("rsip (clone included)", |b| b.iter(|| Vec::<u8>::from(black_box(&message).clone())));
+        group.bench_function("rsip (clone included)", |b| {
+            b.iter(|| Vec::<u8>::from(black_box(&message).clone()))
+        });
     }
 }
 
