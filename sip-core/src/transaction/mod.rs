@@ -51,7 +51,7 @@ pub struct Transactions {
     clients: Slots<client::Client>,
     servers: Slots<server::Server>,
     /// Server transactions by key; the key is a hash already.
-    server_index: HashTable<(key::ServerKey, Id)>,
+    server_index: HashTable<Id>,
     key_secrets: [key::KeySecret; 2],
     /// Requests that opened a transaction outside of a dialog, by a keyed hash of From tag, Call-ID and CSeq.
     merge_index: HashMap<u64, Id, FixedState>,

@@ -35,6 +35,8 @@ pub(crate) struct Server {
     response: Option<Bytes>,
     timers: [Option<DeadlineId>; 2],
     merge_hash: Option<NonZeroU64>,
+    /// A CANCEL's: answered here, so the layer above never heard of it.
+    is_internal: bool,
 }
 
 /// A [`ReplyPath`] as small as it usually is: most responses go to where the request came from.
@@ -159,6 +161,7 @@ impl Transactions {
             return None;
         }
         let is_invite = *request.method() == Method::Invite;
+        let is_internal = *request.method() == Method::Cancel;
         let mut cx = Context::new(&self.config.timers, path.flow.protocol.is_reliable(), false);
         let machine = ServerMachine::start(is_invite, &mut cx);
         let actions = cx.actions;
@@ -171,9 +174,12 @@ impl Transactions {
             response: None,
             timers: [None; 2],
             merge_hash: merge_hash.and_then(NonZeroU64::new),
+            is_internal,
         };
         let id = self.servers.insert(server);
-        self.server_index.insert_unique(bucket(key), (key, id), |(key, _)| bucket(*key));
+        let servers = &self.servers;
+        let key_of = |id: &Id| servers.get(*id).map_or(0, |server| server.key);
+        self.server_index.insert_unique(bucket(key), id, |id| bucket(key_of(id)));
         if let Some(merge_hash) = merge_hash {
             self.merge_index.insert(merge_hash, id);
         }
@@ -182,7 +188,8 @@ impl Transactions {
     }
 
     pub(super) fn find_server(&self, key: ServerKey) -> Option<Id> {
-        self.server_index.find(bucket(key), |(other, _)| *other == key).map(|(_, id)| *id)
+        let is_same = |id: &Id| self.servers.get(*id).is_some_and(|server| server.key == key);
+        self.server_index.find(bucket(key), is_same).copied()
     }
 
     /// The request came again.
@@ -273,7 +280,7 @@ impl Transactions {
         for deadline in server.timers.into_iter().flatten() {
             self.deadlines.cancel(deadline);
         }
-        if let Ok(entry) = self.server_index.find_entry(bucket(server.key), |(_, other)| *other == id) {
+        if let Ok(entry) = self.server_index.find_entry(bucket(server.key), |other| *other == id) {
             entry.remove();
         }
         if let Some(hash) = server.merge_hash
@@ -281,7 +288,9 @@ impl Transactions {
         {
             self.merge_index.remove(&hash.get());
         }
-        self.outbox.event(TransactionEvent::ServerEnded { transaction: ServerId(id), reason });
+        if !server.is_internal {
+            self.outbox.event(TransactionEvent::ServerEnded { transaction: ServerId(id), reason });
+        }
     }
 
     /// Answers without asking the layer above. Gives what was answered.
