@@ -1,6 +1,6 @@
 //! A user agent: accounts that register, calls with sound, held together for a program that wants to telephone.
 //!
-//! It is one machine made of an [`Endpoint`] (signalling) and a `MediaSession` for each call. It asks its driver for
+//! It is one machine made of an [`Endpoint`] (signalling) and a [`media::MediaSession`] for each call. It asks its driver for
 //! routes, names and UDP ports ([`crate::driver`]); the program gives commands, which are plain verbs, and fetches facts
 //! ([`Event`]). Every call collects its evidence and hands it over at its end. Sound comes as [`Event::Sound`], 20 ms at a
 //! time, and is given by [`UserAgent::say`].
