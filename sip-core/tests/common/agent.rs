@@ -306,6 +306,7 @@ impl Agent {
         let _ = self.layer.send_ack(ack, Target::address(protocol, to), SendOptions::default(), now);
     }
 
+    #[allow(clippy::collapsible_match)] // a guard that sends would hide what it does
     fn run_plans(&mut self, now: Instant) {
         while let Some(((at, number), _)) = self.plans.first_key_value().map(|(key, plan)| (*key, plan)) {
             if at > now {
@@ -403,7 +404,7 @@ impl Machine for Agent {
             }
             denwa_sim::Input::Routed { token, route, .. } => {
                 let route =
-                    route.map(|route| RouteInfo { local: route.local, interface: route.interface.into() });
+                    route.map(|route| RouteInfo { local: route.local, interface: route.interface });
                 Input::Routed { id: QueryId(token), route }
             }
             denwa_sim::Input::Resolved { .. } | denwa_sim::Input::Provided { .. } => return,
