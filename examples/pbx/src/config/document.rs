@@ -42,11 +42,11 @@ impl<'a> Section<'a> {
     }
 
     /// A table inside this one; an empty one stands in when it is not there.
-    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Section<'a>> {
+    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
-                Some(Section { path: self.key(key), table, span: value.span(), asked: Vec::new() })
+                Some(Self { path: self.key(key), table, span: value.span(), asked: Vec::new() })
             }
             other => {
                 self.wrong_kind(
@@ -62,7 +62,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every table of `[[key]]`.
-    pub(crate) fn sections(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Section<'a>> {
+    pub(crate) fn sections(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Self> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(list) = value.get_ref() else {
             self.wrong_kind(key, value.span(), &format!("tables `[[{key}]]`"), value.get_ref(), problems);
@@ -71,7 +71,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::new();
         for (index, item) in list.iter().enumerate() {
             match item.get_ref() {
-                DeValue::Table(table) => sections.push(Section {
+                DeValue::Table(table) => sections.push(Self {
                     path: format!("{}[{index}]", self.key(key)),
                     table,
                     span: item.span(),
