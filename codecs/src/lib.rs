@@ -15,7 +15,11 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod activity;
 mod arch;
+#[cfg(feature = "std")]
+pub mod comfort_noise;
 #[cfg(feature = "std")]
 pub mod conceal;
 pub mod frame;
@@ -37,8 +41,18 @@ pub mod kernel;
 pub mod level;
 #[cfg(feature = "l16")]
 pub mod linear;
+#[cfg(feature = "std")]
+pub mod mix;
+#[cfg(feature = "ogg")]
+pub mod ogg;
+#[cfg(feature = "opus")]
+pub mod opus;
 pub mod registry;
 #[cfg(feature = "std")]
+pub mod resample;
+#[cfg(feature = "std")]
 pub mod tone;
+#[cfg(feature = "wav")]
+pub mod wav;
 
 pub use frame::{DecodeError, Decoder, EncodeError, Encoder, PayloadLengths};

@@ -119,7 +119,7 @@ impl Pair {
 }
 
 fn level(samples: &[i16]) -> f64 {
-    f64::from(Level::of(samples).dbm0())
+    Level::of(samples).dbm0()
 }
 
 #[test]
@@ -218,7 +218,8 @@ fn another_codec_by_a_new_offer_without_a_gap() {
 
 #[test]
 fn protected_media_are_unreadable_on_the_wire_and_heard_at_the_end() {
-    let secret = || telephone(&[Codec::pcma()]).with_encryption(EncryptionCapability::sdes(Encryption::Required));
+    let secret =
+        || telephone(&[Codec::pcma()]).with_encryption(EncryptionCapability::sdes(Encryption::Required));
     let mut pair = Pair::new(secret(), secret());
     let (offer, _) = pair.agree(0);
     assert!(offer.contains("RTP/SAVP") && offer.contains("a=crypto:"), "{offer}");

@@ -23,30 +23,30 @@ const TIMESTAMP_JUMP_NANOS: u64 = 2_000_000_000;
 
 /// What a packet was to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Update {
+pub struct Update {
+    /// Where it stands among the others.
+    pub order: Order,
+    /// Sequence number with its turns in the upper bits; they are counted from the start, or from a restart.
+    pub extended: u64,
+    /// Numbers skipped since the newest packet before; 0 unless in order.
+    pub skipped: u16,
+}
+
+/// Where a packet stands among the others of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
     /// The source is not believed yet (or is being believed again after a mis-step).
     Probation,
     /// Newer than all before.
-    InOrder {
-        /// Sequence number with its turns in the upper bits.
-        extended: u64,
-        /// Numbers skipped since the newest packet before.
-        skipped: u16,
-    },
+    InOrder,
     /// Older than the newest, not seen before.
-    Reordered {
-        /// Sequence number with its turns in the upper bits.
-        extended: u64,
-    },
+    Reordered,
     /// Seen before.
     Duplicate,
     /// Far from what was expected. A second one in sequence will make it a restart.
     Jump,
     /// The sender began anew: the statistics started over with this packet.
-    Restarted {
-        /// Sequence number; turns are counted from here.
-        extended: u64,
-    },
+    Restarted,
 }
 
 /// Statistics of one source.
@@ -119,17 +119,17 @@ impl Source {
     #[inline]
     pub fn update(&mut self, packet: Arrival, clock_rate_hz: u32, now: Instant) -> Update {
         let update = self.update_sequence(packet.sequence);
-        match update {
-            Update::InOrder { .. } | Update::Restarted { .. } => {
+        match update.order {
+            Order::InOrder | Order::Restarted => {
                 if packet.marker {
                     self.talk_spurts = self.talk_spurts.wrapping_add(1);
                 }
                 self.count(packet, clock_rate_hz, now);
             }
-            Update::Reordered { .. } => self.count(packet, clock_rate_hz, now),
+            Order::Reordered => self.count(packet, clock_rate_hz, now),
             // The first packet's transit time is what the second's is compared with.
-            Update::Probation => self.update_jitter(packet.timestamp, now),
-            Update::Duplicate | Update::Jump => {}
+            Order::Probation => self.update_jitter(packet.timestamp, now),
+            Order::Duplicate | Order::Jump => {}
         }
         update
     }
@@ -155,7 +155,7 @@ impl Source {
         if ahead == 0 {
             self.received = self.received.wrapping_add(1);
             self.duplicates = self.duplicates.wrapping_add(1);
-            return Update::Duplicate;
+            return self.told(Order::Duplicate, sequence);
         }
         if ahead < MAXIMUM_DROPOUT {
             return self.advance(sequence, ahead);
@@ -173,13 +173,13 @@ impl Source {
             if self.probation == 0 {
                 self.begin(sequence);
                 self.received = 1;
-                return Update::InOrder { extended: u64::from(sequence), skipped: 0 };
+                return Update { order: Order::InOrder, extended: u64::from(sequence), skipped: 0 };
             }
         } else {
             self.probation = MINIMUM_SEQUENTIAL.saturating_sub(1);
             self.highest = sequence;
         }
-        Update::Probation
+        self.told(Order::Probation, sequence)
     }
 
     #[inline]
@@ -191,7 +191,7 @@ impl Source {
         self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         self.received = self.received.wrapping_add(1);
         self.after_jump = None;
-        Update::InOrder { extended: self.extended(), skipped: ahead.saturating_sub(1) }
+        Update { order: Order::InOrder, extended: self.extended(), skipped: ahead.saturating_sub(1) }
     }
 
     #[cold]
@@ -201,11 +201,11 @@ impl Source {
             self.received = 1;
             self.restarts = self.restarts.wrapping_add(1);
             self.compared_at = None;
-            return Update::Restarted { extended: u64::from(sequence) };
+            return Update { order: Order::Restarted, extended: u64::from(sequence), skipped: 0 };
         }
         self.after_jump = Some(sequence.wrapping_add(1));
         self.jumps = self.jumps.wrapping_add(1);
-        Update::Jump
+        self.told(Order::Jump, sequence)
     }
 
     #[cold]
@@ -214,12 +214,16 @@ impl Source {
         let bit = 1u128.checked_shl(u32::from(behind)).unwrap_or(0);
         if self.seen & bit != 0 {
             self.duplicates = self.duplicates.wrapping_add(1);
-            return Update::Duplicate;
+            return self.told(Order::Duplicate, sequence);
         }
         self.seen |= bit;
         self.reordered = self.reordered.wrapping_add(1);
         let back = i64::from(distance(self.highest, sequence));
-        Update::Reordered { extended: self.extended().saturating_add_signed(back) }
+        Update { order: Order::Reordered, extended: self.extended().saturating_add_signed(back), skipped: 0 }
+    }
+
+    const fn told(&self, order: Order, sequence: u16) -> Update {
+        Update { order, extended: crate::sequence::extend(self.extended(), sequence), skipped: 0 }
     }
 
     fn begin(&mut self, sequence: u16) {
@@ -239,8 +243,10 @@ impl Source {
     fn update_jitter(&mut self, timestamp: u32, now: Instant) {
         if let Some(before) = self.compared_at {
             let passed = now.saturating_duration_since(before);
-            let passed = passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
-            let told = i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
+            let passed =
+                passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
+            let told =
+                i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
             let change = (passed as i64).wrapping_sub(told).unsigned_abs();
             if change <= TIMESTAMP_JUMP_NANOS {
                 let smoothed = self.jitter_times_16.saturating_add(8) >> 4;

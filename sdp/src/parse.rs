@@ -317,6 +317,8 @@ impl<'t> Scanner<'t> {
                     }
                     return Ok(());
                 }
+                // Who made the session matters to nobody who can hear him.
+                Err(_) if !strict => return self.note(start, LeniencyKind::Unreadable),
                 Err(error) => Err(error),
             },
             b's' if value.trim().is_empty() && value != " " => {

@@ -149,6 +149,9 @@ pub enum Misuse {
     /// No such call, request, registration or subscription, or it has ended.
     #[error("no such call, request, registration or subscription")]
     UnknownHandle,
+    /// The peer does not know this extension, or it is switched off.
+    #[error("the peer does not know the extension {0}")]
+    NotSupported(&'static str),
     /// This status code cannot be used here.
     #[error("this status code cannot be used here")]
     Status,
@@ -184,8 +187,12 @@ pub struct Forgiven {
 pub enum Liberty {
     /// A line ends with a line feed alone.
     BareLineFeed,
+    /// The message ends with its last header, without an empty line.
+    MissingEmptyLine,
     /// White space at the end of the start line, or more than one space in it.
     StartLineSpace,
+    /// The Request-URI has a headers part, which is not to be passed on (RFC 3261 §19.1.1).
+    HeadersInRequestUri,
     /// The Request-URI stands in angle brackets.
     BracketedRequestUri,
     /// A status line without a space after the code.

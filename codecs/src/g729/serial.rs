@@ -55,7 +55,7 @@ fn frame(first: u16, bits: &[u16]) -> SerialFrame {
 
 /// Writes one payload (10 bytes of speech, 2 of a silence descriptor, or nothing) as words.
 ///
-/// `octets` is the form of the silence descriptor: 16 bits, or the 15 that the ITU vectors have.
+/// `octets` is the form of the silence descriptor: 16 bits, as the ITU vectors have, or the 15 that mean something.
 pub fn write(payload: &[u8], octets: bool, words: &mut Vec<u16>) {
     let bits = match payload.len() {
         SILENCE_BYTES if !octets => 15,

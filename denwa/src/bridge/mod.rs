@@ -1,7 +1,7 @@
 //! The media plane as one machine: legs, each an RTP session with one peer, and what joins them.
 //!
 //! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
-//! the other's where they lie, by payload type ([`plan`]), each leg with its own numbers, its own RTCP and its own latch
+//! the other's where they lie, by payload type (`plan`), each leg with its own numbers, its own RTCP and its own latch
 //! that follows the peer. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
 //! [`Event`]), so that the machine that does the signalling may run elsewhere.
 //!

@@ -1,14 +1,16 @@
 //! What happened to a call, a registration or a refused source, and what that means.
 //!
 //! Programs put facts in as they occur: each message, each description, each address tried, each stream's counters
-//! ([`Fact`]). The collection is bounded. [`findings`] is a pure function from the facts to named causes, each with the
+//! ([`Fact`]). The collection is bounded. [`findings()`] is a pure function from the facts to named causes, each with the
 //! facts that show it and what to do about it, so that no call stays silent without a sentence that says why.
 //!
-//! The types here are plain: no socket, no parser, no clock. Nothing in here holds a password or a key.
+//! The types of facts and findings are plain: no socket, no parser, no clock. Nothing in here holds a password or a key.
 
 mod fact;
 mod finding;
 mod findings;
+mod observe;
+mod words;
 
 pub use fact::{
     AddressTold, Agreement, Description, Disagreement, EndCause, Fact, Header, HoldState, MediaDirection,
@@ -112,7 +114,7 @@ impl Evidence {
         self.omitted
     }
 
-    /// What the facts mean, surest first; see [`findings`].
+    /// What the facts mean, surest first; see [`findings()`].
     pub fn findings(&self) -> Vec<Finding> {
         findings(self)
     }

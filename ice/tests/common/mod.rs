@@ -1,6 +1,8 @@
 //! Adapters that let the machines of this crate live in the virtual network.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod agents;
+
 use bytes::Bytes;
 use denwa_ice::turn::client::{Action as ClientAction, ClientConfig, ClientEvent};
 use denwa_ice::turn::server::{Action, HEADROOM, ServerConfig, ServerEvent, ServerInput, ServerOutput};

@@ -1,7 +1,10 @@
 //! Whoever feeds the stream, its listener sees one source whose numbers and timestamps go on.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 use super::*;
-use crate::packet::{Header, Packet};
+use crate::{
+    packet::{Header, Packet},
+    sender::Place,
+};
 use std::time::Duration;
 
 const PTIME: Duration = Duration::from_millis(20);

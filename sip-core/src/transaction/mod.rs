@@ -50,11 +50,11 @@ pub struct Transactions {
     random: Random,
     clients: Slots<client::Client>,
     servers: Slots<server::Server>,
+    /// Server transactions by key; the key is a hash already.
     server_index: HashTable<Id>,
-    server_hasher: FixedState,
+    key_secrets: [key::KeySecret; 2],
     /// Requests that opened a transaction outside of a dialog, by a keyed hash of From tag, Call-ID and CSeq.
     merge_index: HashMap<u64, Id, FixedState>,
-    merge_secret: [u8; 16],
     streams: Streams,
     /// Client transactions by what they are sent on.
     users: HashMap<reach::Carrier, Vec<Id>, FixedState>,
@@ -94,9 +94,8 @@ impl Transactions {
             clients: Slots::new(),
             servers: Slots::new(),
             server_index: HashTable::new(),
-            server_hasher: random.hasher(),
+            key_secrets: [random.bytes(), random.bytes()],
             merge_index: HashMap::with_hasher(random.hasher()),
-            merge_secret: random.bytes(),
             streams: Streams::new(&mut random),
             users: HashMap::with_hasher(random.hasher()),
             resolver: Resolver::new(&mut random),

@@ -235,12 +235,6 @@ impl Ladder {
                 }
             }
             self.drain();
-            let now = self.now;
-            for user in self.endpoints_mut() {
-                if let Some(next) = user.endpoint.poll_timeout() {
-                    assert!(next > now || next <= now, "law 3 is checked in laws.rs");
-                }
-            }
         }
         self.now = until;
         self
@@ -453,7 +447,7 @@ impl Ladder {
                 let mut counts = user.endpoint.counts();
                 (counts.bindings, counts.addresses_of_record) = (0, 0);
                 counts.deadlines = 0;
-                assert_eq!(counts, denwa_sip_core::endpoint::Counts::default(), "{}", node.name);
+                assert_eq!(counts, Counts::default(), "{}", node.name);
                 assert_eq!(user.endpoint.poll_timeout(), None, "{} still waits for something", node.name);
             }
         }

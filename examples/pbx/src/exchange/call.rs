@@ -109,6 +109,8 @@ struct Planned {
 
 impl Call {
     /// Takes a call whose caller is known and whose caller's route is known; `Err` with what it is refused for.
+    // The refused invitation goes back by value: it is answered at once, and no box is worth that.
+    #[allow(clippy::result_large_err)]
     pub(super) fn begin(
         desk: &mut Desk,
         invitation: Invitation,
