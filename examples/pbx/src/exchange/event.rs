@@ -124,6 +124,24 @@ pub enum Event {
         /// One of them: where from, and what was wrong with it.
         example: String,
     },
+    /// A stranger was banned.
+    Banned {
+        /// An address, a network or an account.
+        who: String,
+        /// What it did last.
+        cause: String,
+        /// How many times in a row now.
+        times: u32,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A ban has run out.
+    BanLifted {
+        /// Whose.
+        who: String,
+        /// Packets refused meanwhile.
+        refused: u64,
+    },
     /// A limit of the exchange was reached.
     LimitReached {
         /// Which.
@@ -182,6 +200,7 @@ impl Event {
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
+            | Self::Banned { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
         }
@@ -222,6 +241,12 @@ impl fmt::Display for Event {
             }
             Self::HostileInput { count, example } => {
                 write!(f, "{count} messages that cannot be used were dropped, among them: {example}")
+            }
+            Self::Banned { who, cause, times, lasts } => {
+                write!(f, "{who} is banned for {} s ({cause}; ban {times} in a row)", lasts.as_secs())
+            }
+            Self::BanLifted { who, refused } => {
+                write!(f, "the ban of {who} is over; {refused} packets were refused meanwhile")
             }
             Self::LimitReached { limit } => write!(f, "a limit was reached: {limit}"),
             Self::ExternalAddress { address: Some(address), how } => {
