@@ -243,7 +243,7 @@ fn our_server(behaviour: bool) -> (ServerDriver, u16) {
         config.behaviour = Some(BehaviourAddresses { primary, alternate });
         more = vec![alternate, (ip("127.0.0.1"), other).into(), (ip("127.0.0.2"), port).into()];
     }
-    (ServerDriver::start(config, port, &more), port)
+    (ServerDriver::start(config, (ip("127.0.0.1"), port).into(), &more), port)
 }
 
 /// The output of a tool, with a limit of time.

@@ -2,7 +2,7 @@
 //!
 //! Nothing sleeps: the loop waits for what a thread has read, or for the machine's deadline.
 
-use super::{at, ip};
+use super::at;
 use bytes::Bytes;
 use denwa_ice::agent::{
     Action as AgentAction, AgentConfig, AgentEvent, LocalAddress, MediaStream, StreamState,
@@ -340,10 +340,10 @@ pub struct ServerDriver {
 }
 
 impl ServerDriver {
-    /// Listens on UDP and TCP at the same port, and on more UDP addresses.
-    pub fn start(config: ServerConfig, port: u16, more: &[SocketAddr]) -> Self {
+    /// Listens on UDP and TCP at the same address, and on more UDP addresses.
+    pub fn start(config: ServerConfig, address: SocketAddr, more: &[SocketAddr]) -> Self {
         let mut sockets = Sockets::default();
-        let address = sockets.bind(SocketAddr::new(ip("127.0.0.1"), port)).unwrap();
+        let address = sockets.bind(address).unwrap();
         sockets.listen(address);
         for address in more {
             sockets.bind(*address).unwrap();
