@@ -1,0 +1,311 @@
+//! Test signals, and the verdict on a recording: does it hold what was sent, how late, with how many gaps?
+//!
+//! A signal is speech-like (gliding harmonics under a syllable envelope, with bursts of noise) and made from
+//! a seed, so that two of them cannot be mistaken for each other. [`compare`] finds the reference piece by piece with
+//! normalised cross-correlation, which does not mind the codec's rounding, a gain, or slips of a jitter buffer.
+
+use std::{f64::consts::TAU, path::Path};
+
+/// Samples a second of every signal here.
+pub const RATE: u32 = 8_000;
+/// A 20 ms frame in samples.
+const FRAME: usize = 160;
+/// The pieces in which the reference is looked for: 400 ms.
+const PIECE: usize = 3_200;
+/// How far a piece may lie from where the last one was found: 250 ms.
+const SLACK: usize = 2_000;
+
+/// What [`compare`] found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Share of the reference's active 20 ms frames that the recording lacks, 0 to 1.
+    pub gaps: f64,
+    /// From the start of the recording to where the start of the reference lies in it, in milliseconds; it
+    /// includes the time from the recording's start to the answer. Negative when the beginning was cut off.
+    pub delay_ms: f64,
+    /// The earliest and the latest delay of a piece, relative to the median, in milliseconds: slips of jitter buffers.
+    pub spread_ms: f64,
+    /// Median correlation of the pieces, 0 to 1.
+    pub correlation: f64,
+}
+
+/// A speech-like signal: half a second of silence, `seconds` of sound, half a second of silence.
+#[must_use]
+pub fn signal(seed: u32, seconds: u32) -> Vec<i16> {
+    let mut random = Random(seed.wrapping_mul(2_654_435_761).max(1));
+    let half = RATE as usize / 2;
+    let mut out = vec![0; half];
+    let total = (seconds * RATE) as usize;
+    let (mut phase, mut position) = (0.0, 0);
+    while position < total {
+        // One syllable: 120–320 ms with its own pitch glide, colour and loudness.
+        let length = 960 + (random.next() % 1_600) as usize;
+        let (from, to) = (90.0 + random.unit() * 160.0, 90.0 + random.unit() * 160.0);
+        let weights: Vec<f64> = (0..12).map(|_| random.unit()).collect();
+        let noise = random.unit() * 0.25;
+        let loudness = 2_500.0 + random.unit() * 4_000.0;
+        for step in 0..length.min(total - position) {
+            let at = step as f64 / length as f64;
+            phase += (from + (to - from) * at) / f64::from(RATE);
+            let voice: f64 = weights
+                .iter()
+                .enumerate()
+                .map(|(harmonic, weight)| weight * (TAU * phase * (harmonic + 1) as f64).sin())
+                .sum::<f64>()
+                / 4.0;
+            let envelope = 0.25 + 0.75 * (at * TAU / 2.0).sin();
+            let sample = loudness * envelope * (voice + noise * (random.unit() * 2.0 - 1.0));
+            out.push(sample.clamp(-32_000.0, 32_000.0) as i16);
+        }
+        position += length;
+    }
+    out.truncate(half + total);
+    out.extend(vec![0; half]);
+    out
+}
+
+/// A sine of `hertz` with the given peak.
+#[must_use]
+pub fn tone(hertz: f64, peak: f64, seconds: u32) -> Vec<i16> {
+    (0..seconds * RATE)
+        .map(|n| (peak * (TAU * hertz * f64::from(n) / f64::from(RATE)).sin()) as i16)
+        .collect()
+}
+
+/// Writes 8 kHz mono 16-bit WAV.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn write_wav(path: &Path, samples: &[i16]) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).expect("the folder is writable");
+    for sample in samples {
+        writer.write_sample(*sample).expect("the folder is writable");
+    }
+    writer.finalize().expect("the folder is writable");
+}
+
+/// Reads a 16-bit WAV of 8 kHz, its first channel; a file whose writer was ended before it filled in the sizes
+/// is read to its end.
+///
+/// # Panics
+/// When it is not such a file.
+#[must_use]
+pub fn read_wav(path: &Path) -> Vec<i16> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    assert!(bytes.len() >= 12 && &bytes[..4] == b"RIFF", "{} is not a WAV file", path.display());
+    let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let (mut at, mut channels) = (12, 1);
+    while at + 8 <= bytes.len() {
+        let size = u32::from(word(at + 4)) | u32::from(word(at + 6)) << 16;
+        let end = at.saturating_add(8).saturating_add(size as usize);
+        match &bytes[at..at + 4] {
+            b"fmt " => {
+                channels = usize::from(word(at + 10).max(1));
+                let rate = u32::from(word(at + 12)) | u32::from(word(at + 14)) << 16;
+                assert_eq!((rate, word(at + 22)), (RATE, 16), "{}: rate and bits", path.display());
+            }
+            b"data" => {
+                let stop = if size == 0 || end > bytes.len() { bytes.len() } else { end };
+                let samples: Vec<i16> = bytes[at + 8..stop]
+                    .chunks_exact(2)
+                    .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                    .collect();
+                return samples.into_iter().step_by(channels).collect();
+            }
+            _ => {}
+        }
+        at = end + (size as usize & 1);
+    }
+    panic!("{} has no samples", path.display());
+}
+
+/// Looks for `sent` in `received`. `None` when it is not there.
+#[must_use]
+pub fn compare(sent: &[i16], received: &[i16]) -> Option<Verdict> {
+    let peak = sent.chunks(FRAME).map(energy).fold(0.0, f64::max);
+    let active = |frame: &[i16]| energy(frame) > peak * 1e-3;
+    let pieces: Vec<usize> = (0..sent.len().saturating_sub(PIECE))
+        .step_by(PIECE / 2)
+        .filter(|&at| {
+            sent[at..at + PIECE].chunks(FRAME).filter(|frame| active(frame)).count() > PIECE / FRAME / 2
+        })
+        .collect();
+    // The first piece that is there at all tells where to look for the others.
+    let anchor = pieces.iter().find_map(|&at| {
+        let (lag, quality) = search(&sent[at..at + PIECE], received, 0, received.len())?;
+        (quality > 0.8).then(|| offset(lag, at))
+    })?;
+    let mut lag = anchor;
+    let mut found = Vec::new();
+    let mut lags = Vec::with_capacity(pieces.len());
+    for &at in &pieces {
+        let centre = usize::try_from(lag + at as i64).unwrap_or(0);
+        let hit =
+            search(&sent[at..at + PIECE], received, centre.saturating_sub(SLACK), centre + SLACK + PIECE);
+        if let Some((place, quality)) = hit.filter(|hit| hit.1 > 0.6) {
+            lag = offset(place, at);
+            found.push((lag, quality));
+        }
+        lags.push((at, lag));
+    }
+    let (mut total, mut missing) = (0u32, 0u32);
+    for (number, frame) in sent.chunks_exact(FRAME).enumerate().filter(|(_, frame)| active(frame)) {
+        let at = number * FRAME;
+        total += 1;
+        // A jitter buffer may slip inside a piece: a frame is there when one of its neighbourhood's lags shows it.
+        let near = lags.iter().filter(|(piece, _)| piece.abs_diff(at) <= PIECE * 2).map(|(_, lag)| *lag);
+        let there = near.chain([anchor]).any(|lag| {
+            usize::try_from(lag + at as i64).is_ok_and(|place| {
+                received.get(place..place + FRAME).is_some_and(|other| correlation(frame, other) > 0.8)
+            })
+        });
+        missing += u32::from(!there);
+    }
+    let mut order: Vec<i64> = found.iter().map(|(lag, _)| *lag).collect();
+    order.sort_unstable();
+    let mut qualities: Vec<f64> = found.iter().map(|(_, quality)| *quality).collect();
+    qualities.sort_unstable_by(f64::total_cmp);
+    let ms = 1_000.0 / f64::from(RATE);
+    Some(Verdict {
+        gaps: f64::from(missing) / f64::from(total.max(1)),
+        delay_ms: *order.get(order.len() / 2)? as f64 * ms,
+        spread_ms: (order.last()? - order.first()?) as f64 * ms,
+        correlation: *qualities.get(qualities.len() / 2)?,
+    })
+}
+
+/// Asserts that `received` holds `sent` with at most one frame in a hundred missing, and not `other`; prints the delay.
+///
+/// # Panics
+/// When it does not.
+pub fn assert_heard(label: &str, sent: &[i16], received: &[i16], other: Option<&[i16]>) -> Verdict {
+    let Some(verdict) = compare(sent, received) else {
+        panic!(
+            "{label}: the recording of {} ms does not hold what was sent",
+            received.len() * 1000 / RATE as usize
+        );
+    };
+    println!(
+        "{label}: delay {:.0} ms, gaps {:.2} %, spread {:.0} ms, correlation {:.3}",
+        verdict.delay_ms,
+        verdict.gaps * 100.0,
+        verdict.spread_ms,
+        verdict.correlation
+    );
+    assert!(verdict.gaps <= 0.01, "{label}: {:.2} % of what was sent is missing", verdict.gaps * 100.0);
+    assert!(verdict.correlation > 0.95, "{label}: distorted, correlation {:.3}", verdict.correlation);
+    if let Some(other) = other {
+        let wrong = compare(other, received).is_some_and(|wrong| wrong.gaps < 0.5);
+        assert!(!wrong, "{label}: the recording holds the other end's signal");
+    }
+    verdict
+}
+
+/// The share of a recording's power at `hertz`, 0 to 1, and its level in dB relative to full scale.
+#[must_use]
+pub fn tone_share(samples: &[i16], hertz: f64) -> (f64, f64) {
+    let (mut real, mut imaginary, mut power) = (0.0, 0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let (value, angle) = (f64::from(*sample), TAU * hertz * n as f64 / f64::from(RATE));
+        real += value * angle.cos();
+        imaginary += value * angle.sin();
+        power += value * value;
+    }
+    let count = samples.len().max(1) as f64;
+    let at_tone = 2.0 * (real * real + imaginary * imaginary) / count;
+    let mean = power / count;
+    (at_tone / power.max(1.0), 10.0 * (mean.max(1e-9) / (32_768.0 * 32_768.0 / 2.0)).log10())
+}
+
+/// Where `piece` fits best in `received[from..to]`, and how well.
+fn search(piece: &[i16], received: &[i16], from: usize, to: usize) -> Option<(usize, f64)> {
+    let window = received.get(from..to.min(received.len()))?;
+    let mut best: Option<(usize, f64)> = None;
+    for (at, candidate) in window.windows(piece.len()).enumerate() {
+        let quality = correlation(piece, candidate);
+        if best.is_none_or(|(_, so_far)| quality > so_far) {
+            best = Some((from + at, quality));
+        }
+    }
+    best
+}
+
+fn correlation(left: &[i16], right: &[i16]) -> f64 {
+    let (mut product, mut one, mut two) = (0i64, 0i64, 0i64);
+    for (a, b) in left.iter().zip(right) {
+        let (a, b) = (i64::from(*a), i64::from(*b));
+        product += a * b;
+        one += a * a;
+        two += b * b;
+    }
+    if one == 0 || two == 0 { 0.0 } else { product as f64 / ((one as f64) * (two as f64)).sqrt() }
+}
+
+fn energy(frame: &[i16]) -> f64 {
+    frame.iter().map(|sample| f64::from(*sample).powi(2)).sum()
+}
+
+fn offset(place: usize, at: usize) -> i64 {
+    place as i64 - at as i64
+}
+
+/// A small generator: test signals need no unguessable numbers.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+
+    fn unit(&mut self) -> f64 {
+        f64::from(self.next()) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delayed_copy_is_found() {
+        let sent = signal(1, 3);
+        let mut received = vec![0; 777];
+        received.extend(sent.iter().map(|sample| sample / 2));
+        let verdict = compare(&sent, &received).unwrap();
+        assert_eq!(verdict.gaps, 0.0);
+        assert!((verdict.delay_ms - 97.1).abs() < 0.2, "{verdict:?}");
+    }
+
+    #[test]
+    fn another_signal_is_not_found() {
+        let verdict = compare(&signal(1, 3), &signal(2, 3));
+        assert!(verdict.is_none_or(|verdict| verdict.gaps > 0.5), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_hole_is_counted() {
+        let sent = signal(1, 3);
+        let mut received = sent.clone();
+        received[8_000..8_000 + 10 * FRAME].fill(0);
+        let verdict = compare(&sent, &received).unwrap();
+        assert!((0.05..0.08).contains(&verdict.gaps), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_slip_is_no_gap() {
+        let sent = signal(1, 3);
+        let mut received = sent[..12_000].to_vec();
+        received.extend(&sent[11_840..]);
+        let verdict = compare(&sent, &received).unwrap();
+        assert!(verdict.gaps <= 0.01 && verdict.spread_ms >= 20.0, "{verdict:?}");
+    }
+}

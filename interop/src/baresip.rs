@@ -1,0 +1,181 @@
+//! baresip 1.0 without a sound card: a WAV file is its microphone, a recording its loudspeaker, JSON over TCP its keys.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::{Peer, Ports, audio, wait_until};
+
+/// How a phone is set up.
+#[derive(Debug, Clone)]
+pub struct Account<'a> {
+    /// Name of the profile's folder and of the log.
+    pub name: &'a str,
+    /// The user part, which is also the authentication user.
+    pub user: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// Host and port of the registrar.
+    pub registrar: &'a str,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: &'a str,
+    /// Codecs in order, as in baresip's `audio_codecs`.
+    pub codecs: &'a str,
+    /// Whether it lifts by itself.
+    pub answers: bool,
+    /// Seconds between registrations; 0 for a phone that does not register.
+    pub register_every: u32,
+    /// More account parameters, each beginning with a semicolon.
+    pub parameters: &'a str,
+}
+
+/// A running baresip.
+#[derive(Debug)]
+pub struct Phone {
+    /// The process.
+    pub peer: Peer,
+    folder: PathBuf,
+    control: u16,
+    /// Its SIP port.
+    pub sip_port: u16,
+}
+
+impl Phone {
+    /// Starts a phone that says `says` (8 kHz) when it is in a call.
+    ///
+    /// # Panics
+    /// When its profile cannot be written or it does not start.
+    #[must_use]
+    pub fn start(account: &Account<'_>, folder: &Path, ports: &mut Ports, says: &[i16]) -> Self {
+        let home = folder.join(account.name);
+        let recordings = home.join("snd");
+        fs::create_dir_all(&recordings).expect("the scratch folder is writable");
+        let sip_port = ports.take(2); // it listens for TLS on the next one
+        let control = ports.take(1);
+        let rtp = ports.take(20);
+        let voice = home.join("says.wav");
+        audio::write_wav(&voice, says);
+        let name = account.name;
+        let modules: String =
+            ["g711", "aufile", "aubridge", "sndfile"].iter().fold(String::new(), |mut text, module| {
+                let _ = writeln!(text, "module {module}.so");
+                text
+            });
+        let config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
+             call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\
+             audio_player aubridge,null{name}\naudio_alert aubridge,alert{name}\nausrc_srate 8000\nauplay_srate 8000\n\
+             ausrc_channels 1\nauplay_channels 1\naudio_txmode thread\nrtp_ports {rtp}-{rtp_end}\nrtcp_mux no\n\
+             rtp_stats yes\njitter_buffer_delay 3-10\nmodule_path /usr/lib/baresip/modules\n{modules}\
+             module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
+             module_app debug_cmd.so\nmodule_app contact.so\nsnd_path {recordings}\n\
+             ctrl_tcp_listen 127.0.0.1:{control}\nringback_disabled yes\nstatmode_default off\nmenu_bell no\n",
+            voice = voice.display(),
+            recordings = recordings.display(),
+            rtp_end = rtp + 18,
+        );
+        let mode = if account.answers { "auto" } else { "manual" };
+        let line = format!(
+            "<sip:{user}@{registrar};transport={transport}>;auth_user={user};auth_pass={password};regint={every};\
+             answermode={mode};audio_codecs={codecs}{more}\n",
+            user = account.user,
+            registrar = account.registrar,
+            transport = account.transport,
+            password = account.password,
+            codecs = account.codecs,
+            every = account.register_every,
+            more = account.parameters,
+        );
+        for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", "")] {
+            fs::write(home.join(file), text).expect("the scratch folder is writable");
+        }
+        let mut command = Command::new("baresip");
+        command.args(["-4", "-v", "-s", "-f"]).arg(&home);
+        // Sound libraries otherwise leave folders in the user's home.
+        for variable in ["XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
+            command.env(variable, &home);
+        }
+        let peer = Peer::start(name, folder, &mut command);
+        Self { peer, folder: home, control, sip_port }
+    }
+
+    /// Waits until the registrar holds one binding.
+    pub fn wait_registered(&self) {
+        self.peer.wait_for("[1 binding]", Duration::from_secs(15));
+    }
+
+    /// Calls a URI.
+    pub fn dial(&self, uri: &str) {
+        self.command("dial", uri);
+    }
+
+    /// Ends the current call.
+    pub fn hang_up(&self) {
+        self.command("hangup", "");
+    }
+
+    /// One command of its menu (`hold`, `resume`, `accept`, `sndcode`, …); what it answered.
+    ///
+    /// # Panics
+    /// When its control port does not answer.
+    pub fn command(&self, command: &str, parameters: &str) -> String {
+        let mut stream = None;
+        wait_until(Duration::from_secs(5), || {
+            stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).ok();
+            stream.is_some()
+        });
+        let mut stream = stream.unwrap_or_else(|| panic!("baresip's control port {} is shut", self.control));
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
+        let request =
+            serde_json::json!({ "command": command, "params": parameters, "token": "t" }).to_string();
+        stream
+            .write_all(format!("{}:{request},", request.len()).as_bytes())
+            .expect("baresip reads its control port");
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 4_096];
+        loop {
+            let count = stream.read(&mut chunk).unwrap_or(0);
+            if count == 0 {
+                panic!("baresip did not answer the command {command:?}");
+            }
+            bytes.extend_from_slice(&chunk[..count]);
+            while let Some((frame, rest)) = netstring(&bytes) {
+                let value: serde_json::Value = serde_json::from_slice(&frame).unwrap_or_default();
+                bytes = rest;
+                if value.get("response").is_some() {
+                    return value.get("data").and_then(|data| data.as_str()).unwrap_or_default().to_owned();
+                }
+            }
+        }
+    }
+
+    /// Ends the phone and reads what it heard: its longest recording (a hold begins a new one).
+    pub fn heard(&mut self) -> Vec<i16> {
+        self.peer.stop();
+        self.recording("dec")
+    }
+
+    fn recording(&self, direction: &str) -> Vec<i16> {
+        let files = fs::read_dir(self.folder.join("snd")).expect("the folder was made at the start");
+        files
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.to_string_lossy().ends_with(&format!("-{direction}.wav")))
+            .map(|path| audio::read_wav(&path))
+            .max_by_key(Vec::len)
+            .unwrap_or_default()
+    }
+}
+
+/// The first whole `LENGTH:BYTES,` of a buffer, and what follows it.
+fn netstring(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let colon = bytes.iter().position(|byte| *byte == b':')?;
+    let length: usize = std::str::from_utf8(&bytes[..colon]).ok()?.parse().ok()?;
+    let frame = bytes.get(colon + 1..colon + 1 + length)?.to_vec();
+    Some((frame, bytes.get(colon + 2 + length..)?.to_vec()))
+}

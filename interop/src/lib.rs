@@ -1,0 +1,20 @@
+//! A harness for tests with programs that none of us wrote: baresip, SIPp and their like, on loopback.
+//!
+//! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
+//! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
+//! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
+//! - [`baresip`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
+//!   holds what was sent.
+//!
+//! A harness may panic: a test that cannot go on has failed.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod audio;
+pub mod baresip;
+mod peer;
+mod ports;
+pub mod sipp;
+
+pub use peer::{Peer, Scratch, require, wait_until};
+pub use ports::Ports;

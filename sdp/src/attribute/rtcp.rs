@@ -1,0 +1,253 @@
+//! Attributes about RTCP: where it goes (RFC 3605) and the feedback it carries (RFC 4585 §4.2).
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use core::fmt;
+
+use crate::address::Connection;
+use crate::error::{ErrorKind, ParseError};
+use crate::fields::{Fields, number};
+
+/// `a=rtcp`: where RTCP goes when that is not the next port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rtcp<'a> {
+    /// The port.
+    pub port: u16,
+    /// The address, when it is not that of RTP.
+    pub connection: Option<Connection<'a>>,
+}
+
+impl<'a> Rtcp<'a> {
+    /// Reads the value of `a=rtcp`.
+    ///
+    /// # Errors
+    /// The port is out of range, or an address is begun and not finished.
+    #[inline]
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(value);
+        let port = fields.number(65_535, "a port, 0 to 65535")?;
+        let rest = fields.rest();
+        let before = value.len().saturating_sub(rest.len());
+        let connection = match rest {
+            "" => None,
+            rest => Some(Connection::parse(rest).map_err(|error| error.on_line(0, before))?),
+        };
+        Ok(Self { port: u16::try_from(port).unwrap_or(0), connection })
+    }
+}
+
+impl fmt::Display for Rtcp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.port)?;
+        match &self.connection {
+            Some(connection) => write!(f, " {connection}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `a=rtcp-fb`: feedback that may be sent for a payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtcpFeedback<'a> {
+    /// The payload type; `None` is `*`, all of them.
+    pub payload_type: Option<u8>,
+    /// `ack`, `nack`, `ccm`, `trr-int`, `transport-cc`, …
+    pub kind: &'a str,
+    /// What follows: `pli`, `fir`, a number, …
+    pub parameter: &'a str,
+}
+
+impl<'a> RtcpFeedback<'a> {
+    /// Reads the value of `a=rtcp-fb`.
+    ///
+    /// # Errors
+    /// The payload type is neither `*` nor 0–127, or the kind is missing.
+    #[inline]
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        const EXPECTED: &str = "a payload type or *";
+        let mut fields = Fields::new(value);
+        let payload_type = match fields.expect(EXPECTED)? {
+            "*" => None,
+            field => {
+                let number = number(field, 127).map_err(|kind| fields.error_in(field, kind, EXPECTED))?;
+                u8::try_from(number).ok()
+            }
+        };
+        let kind = fields.expect("a kind of feedback")?;
+        Ok(Self { payload_type, kind, parameter: fields.rest().trim_ascii_end() })
+    }
+}
+
+impl fmt::Display for RtcpFeedback<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.payload_type {
+            Some(payload_type) => write!(f, "{payload_type} {}", self.kind)?,
+            None => write!(f, "* {}", self.kind)?,
+        }
+        if self.parameter.is_empty() { Ok(()) } else { write!(f, " {}", self.parameter) }
+    }
+}
+
+/// `a=extmap`: the meaning of an RTP header extension (RFC 8285 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionMap<'a> {
+    /// The id in the packets, 1–14 or 1–255; from 4096 on a number to be replaced by the answerer.
+    pub id: u16,
+    /// Which way it is used, when that is not as the medium itself.
+    pub direction: Option<crate::Direction>,
+    /// What it means.
+    pub uri: &'a str,
+    /// What follows.
+    pub parameters: &'a str,
+}
+
+impl<'a> ExtensionMap<'a> {
+    /// Reads the value of `a=extmap`.
+    ///
+    /// # Errors
+    /// The id is out of range, the direction is none, or the URI is missing.
+    #[inline]
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        const EXPECTED: &str = "an id, 1 to 4351, and perhaps a direction";
+        let mut fields = Fields::new(value);
+        let first = fields.expect(EXPECTED)?;
+        let (id, direction) = match first.split_once('/') {
+            None => (first, None),
+            Some((id, direction)) => match crate::Direction::parse(direction) {
+                Some(direction) => (id, Some(direction)),
+                None => return Err(fields.error_in(direction, ErrorKind::Unexpected, "a direction")),
+            },
+        };
+        let id = match number(id, 4_351) {
+            Ok(0) => return Err(fields.error_in(id, ErrorKind::OutOfRange, EXPECTED)),
+            Ok(id) => u16::try_from(id).unwrap_or(0),
+            Err(kind) => return Err(fields.error_in(id, kind, EXPECTED)),
+        };
+        let uri = fields.expect("the URI of the extension")?;
+        Ok(Self { id, direction, uri, parameters: fields.rest().trim_ascii_end() })
+    }
+}
+
+impl fmt::Display for ExtensionMap<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.id)?;
+        if let Some(direction) = self.direction {
+            write!(f, "/{direction}")?;
+        }
+        write!(f, " {}", self.uri)?;
+        if self.parameters.is_empty() { Ok(()) } else { write!(f, " {}", self.parameters) }
+    }
+}
+
+/// `a=ssrc`: an attribute of one RTP source (RFC 5576 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The source.
+    pub ssrc: u32,
+    /// The attribute's name: `cname`, `msid`, …
+    pub attribute: &'a str,
+    /// Its value.
+    pub value: Option<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the value of `a=ssrc`.
+    ///
+    /// # Errors
+    /// The source is not a 32-bit number, or the attribute is missing.
+    #[inline]
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(value);
+        let ssrc = fields.number(u32::MAX, "a source, 0 to 4294967295")?;
+        let rest = fields.rest();
+        if rest.is_empty() {
+            return Err(ParseError::at(value.len(), ErrorKind::MissingField, "an attribute of the source"));
+        }
+        let (attribute, value) = match rest.split_once(':') {
+            Some((attribute, value)) => (attribute, Some(value)),
+            None => (rest, None),
+        };
+        Ok(Self { ssrc, attribute, value })
+    }
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.ssrc, self.attribute)?;
+        match self.value {
+            Some(value) => write!(f, ":{value}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `a=ssrc-group`: sources that belong together (RFC 5576 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceGroup<'a> {
+    /// How: `FID`, `FEC`, `SIM`, …
+    pub semantics: &'a str,
+    /// The sources, as text.
+    list: &'a str,
+}
+
+impl<'a> SourceGroup<'a> {
+    /// Reads the value of `a=ssrc-group`.
+    ///
+    /// # Errors
+    /// The semantics are missing, or a source is not a 32-bit number.
+    #[inline]
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(value);
+        let semantics = fields.expect("the semantics of the group")?;
+        let list = fields.rest();
+        while let Some(field) = fields.next() {
+            number(field, u32::MAX).map_err(|kind| fields.error_in(field, kind, "a source"))?;
+        }
+        Ok(Self { semantics, list })
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> impl Iterator<Item = u32> {
+        self.list.split_ascii_whitespace().filter_map(|field| field.parse().ok())
+    }
+}
+
+impl fmt::Display for SourceGroup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.semantics, self.list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written_back() {
+        for text in ["53020", "53020 IN IP4 192.0.2.1", "9 IN IP6 2001:db8::1"] {
+            assert_eq!(Rtcp::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["* nack", "96 ccm fir", "100 trr-int 100"] {
+            assert_eq!(RtcpFeedback::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["1 urn:x", "2/sendonly URI-A a b", "4096 urn:y"] {
+            assert_eq!(ExtensionMap::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["1 cname:a@b", "4294967295 cname:a b:c", "7 x"] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), text);
+        }
+        let group = SourceGroup::parse("FID 1 2").unwrap();
+        assert_eq!((group.to_string().as_str(), group.sources().count()), ("FID 1 2", 2));
+    }
+
+    #[test]
+    fn faults_have_columns() {
+        assert_eq!(Rtcp::parse("65536").unwrap_err().kind, ErrorKind::OutOfRange);
+        let fault = Rtcp::parse("5 IN IP4").unwrap_err();
+        assert_eq!((fault.column, fault.kind), (9, ErrorKind::MissingField));
+        assert_eq!(RtcpFeedback::parse("128 nack").unwrap_err().column, 1);
+        assert_eq!(ExtensionMap::parse("0 urn:x").unwrap_err().kind, ErrorKind::OutOfRange);
+        assert_eq!(ExtensionMap::parse("1/up urn:x").unwrap_err().column, 3);
+        assert_eq!(Source::parse("4294967296 cname:x").unwrap_err().kind, ErrorKind::OutOfRange);
+        assert_eq!(SourceGroup::parse("FID 1 x").unwrap_err().column, 7);
+    }
+}

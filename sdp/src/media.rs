@@ -1,0 +1,183 @@
+//! One medium of a description: its `m=` line and the lines that follow (RFC 8866 §5.14), with what the session says
+//! where the medium says nothing.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use core::time::Duration;
+
+use crate::address::Connection;
+use crate::attribute::format::{Fmtp, RtpMap};
+use crate::attribute::{Attribute, AttributeName};
+use crate::direction::Direction;
+use crate::profile::{Kind, Profile};
+use crate::session::{Attributes, Line, LineIndex, MediaIndex, values};
+use crate::timing::Bandwidth;
+
+/// A medium.
+#[derive(Clone, Copy, Debug)]
+pub struct Media<'d> {
+    pub(crate) text: &'d str,
+    pub(crate) session: &'d [LineIndex],
+    pub(crate) lines: &'d [LineIndex],
+    pub(crate) index: &'d MediaIndex,
+    pub(crate) slot: usize,
+}
+
+impl<'d> Media<'d> {
+    /// Which medium it is, from 0.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    fn span(&self, (from, to): (u32, u32)) -> &'d str {
+        self.text.get(from as usize..to as usize).unwrap_or("")
+    }
+
+    /// The kind, as written.
+    pub fn kind_name(&self) -> &'d str {
+        self.span(self.index.kind)
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        Kind::parse(self.kind_name())
+    }
+
+    /// The port. 0 means that the medium is refused or gone.
+    pub fn port(&self) -> u16 {
+        self.index.port
+    }
+
+    /// How many consecutive (pairs of) ports are used; 1 where nothing is said.
+    pub fn port_count(&self) -> u32 {
+        self.index.count
+    }
+
+    /// The transport profile, as written.
+    pub fn profile_name(&self) -> &'d str {
+        self.span(self.index.profile)
+    }
+
+    /// The transport profile.
+    pub fn profile(&self) -> Profile {
+        Profile::parse(self.profile_name())
+    }
+
+    /// The formats, in order of preference.
+    pub fn formats(&self) -> impl Iterator<Item = &'d str> + use<'d> {
+        self.span(self.index.formats).split_ascii_whitespace()
+    }
+
+    /// The formats that are payload types, in order of preference.
+    pub fn payload_types(&self) -> impl Iterator<Item = u8> + use<'d> {
+        self.formats()
+            .filter_map(|format| crate::fields::number(format, 127).ok())
+            .filter_map(|number| u8::try_from(number).ok())
+    }
+
+    /// `mid` (RFC 5888).
+    pub fn mid(&self) -> Option<&'d str> {
+        self.index.has_mid().then(|| self.span(self.index.mid))
+    }
+
+    /// Its lines, the `m=` line first.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'d>> + use<'d> {
+        let text = self.text;
+        self.lines.iter().map(move |index| Line { text, index })
+    }
+
+    /// Its own attributes.
+    pub fn attributes(&self) -> Attributes<'d> {
+        Attributes { text: self.text, lines: self.lines.iter() }
+    }
+
+    /// The attributes of the session it belongs to.
+    pub fn session_attributes(&self) -> Attributes<'d> {
+        Attributes { text: self.text, lines: self.session.iter() }
+    }
+
+    /// The first attribute of this name: its own, or the session's.
+    pub fn inherited(&self, name: AttributeName) -> Option<Attribute<'d>> {
+        self.attributes().first(name).or_else(|| self.session_attributes().first(name))
+    }
+
+    /// Whether it or the session has an attribute of this name.
+    pub fn inherits(&self, name: AttributeName) -> bool {
+        self.attributes().has(name) || self.session_attributes().has(name)
+    }
+
+    /// Its own first `c=`, or the session's.
+    pub fn connection(&self) -> Option<Connection<'d>> {
+        values(self.text, self.lines, b'c')
+            .chain(values(self.text, self.session, b'c'))
+            .find_map(|value| Connection::parse(value).ok())
+    }
+
+    /// All of its own `c=` lines: several for layered multicast.
+    pub fn connections(&self) -> impl Iterator<Item = Connection<'d>> + use<'d> {
+        values(self.text, self.lines, b'c').filter_map(|value| Connection::parse(value).ok())
+    }
+
+    /// `i=` of the medium.
+    pub fn information(&self) -> Option<&'d str> {
+        values(self.text, self.lines, b'i').next()
+    }
+
+    /// Its own `b=` lines that can be read.
+    pub fn bandwidths(&self) -> impl Iterator<Item = Bandwidth<'d>> + use<'d> {
+        values(self.text, self.lines, b'b').filter_map(|value| Bandwidth::parse(value).ok())
+    }
+
+    /// The direction: its own, the session's, or `sendrecv` (RFC 8866 §6.7).
+    pub fn direction(&self) -> Direction {
+        let of = |attributes: Attributes<'d>| {
+            attributes.into_iter().find_map(|line| match line.known() {
+                AttributeName::SendRecv => Some(Direction::SendRecv),
+                AttributeName::SendOnly => Some(Direction::SendOnly),
+                AttributeName::RecvOnly => Some(Direction::RecvOnly),
+                AttributeName::Inactive => Some(Direction::Inactive),
+                _ => None,
+            })
+        };
+        of(self.attributes()).or_else(|| of(self.session_attributes())).unwrap_or_default()
+    }
+
+    /// The `rtpmap` of a payload type.
+    pub fn rtpmap(&self, payload_type: u8) -> Option<RtpMap<'d>> {
+        self.rtpmaps().find(|map| map.payload_type == payload_type)
+    }
+
+    /// Every `rtpmap` that can be read.
+    pub fn rtpmaps(&self) -> impl Iterator<Item = RtpMap<'d>> + use<'d> {
+        let lines = self.attributes().named(AttributeName::RtpMap);
+        lines.filter_map(|line| RtpMap::parse(line.value()?).ok())
+    }
+
+    /// Every `fmtp` that can be read.
+    pub fn fmtps(&self) -> impl Iterator<Item = Fmtp<'d>> + use<'d> {
+        let lines = self.attributes().named(AttributeName::Fmtp);
+        lines.filter_map(|line| Fmtp::parse(line.value()?).ok())
+    }
+
+    /// The `fmtp` parameters of a payload type; several lines are joined by semicolons.
+    pub fn fmtp(&self, payload_type: u8) -> Option<String> {
+        let own = self.fmtps().filter(|fmtp| fmtp.payload_type() == Some(payload_type));
+        let parameters: Vec<&str> = own.map(|fmtp| fmtp.parameters).collect();
+        if parameters.is_empty() { None } else { Some(parameters.join(";")) }
+    }
+
+    /// `ptime`: its own, or the session's.
+    pub fn packet_time(&self) -> Option<Duration> {
+        match self.inherited(AttributeName::Ptime)? {
+            Attribute::PacketTime(time) => Some(time),
+            _ => None,
+        }
+    }
+
+    /// `maxptime`: its own, or the session's.
+    pub fn max_packet_time(&self) -> Option<Duration> {
+        match self.inherited(AttributeName::MaxPtime)? {
+            Attribute::MaxPacketTime(time) => Some(time),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! A session description: an index of lines over its text, and typed views of the lines (RFC 8866).
+//!
+//! The text is the document. Whatever was read can be written back byte for byte; views are made when asked for.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::borrow::Cow;
+
+use crate::address::Connection;
+use crate::attribute::{Attribute, AttributeName};
+use crate::error::{Leniency, ParseError};
+use crate::media::Media;
+use crate::origin::Origin;
+use crate::parse::{self, ParseOptions};
+use crate::timing::{Bandwidth, Timing};
+
+/// A session description that was read. It borrows its bytes until [`Self::into_owned`].
+#[derive(Clone, Debug)]
+pub struct Description<'a> {
+    pub(crate) text: Cow<'a, str>,
+    /// The bytes were not UTF-8: `text` has one character for each of them.
+    pub(crate) latin1: bool,
+    pub(crate) lines: Vec<LineIndex>,
+    pub(crate) media: Vec<MediaIndex>,
+    pub(crate) leniencies: Vec<Leniency>,
+}
+
+/// Where the parts of one line lie in the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineIndex {
+    /// The first byte of the line.
+    pub(crate) start: u32,
+    /// The first byte after `=`.
+    pub(crate) value: u32,
+    /// The first byte of the line's end.
+    pub(crate) end: u32,
+    /// The colon after an attribute's name, or `end`.
+    pub(crate) colon: u32,
+    pub(crate) letter: u8,
+    pub(crate) name: AttributeName,
+}
+
+impl LineIndex {
+    #[inline]
+    pub(crate) fn new(
+        start: usize,
+        value: usize,
+        end: usize,
+        colon: usize,
+        letter: u8,
+        name: AttributeName,
+    ) -> Self {
+        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            start: offset(start),
+            value: offset(value),
+            end: offset(end),
+            colon: offset(colon),
+            letter,
+            name,
+        }
+    }
+}
+
+/// Where the parts of one `m=` line lie in the text, and which lines follow it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MediaIndex {
+    /// The `m=` line, in the index of lines.
+    pub(crate) first: u32,
+    /// The line after the medium's last, in the index of lines.
+    pub(crate) end: u32,
+    pub(crate) port: u16,
+    pub(crate) count: u32,
+    pub(crate) kind: (u32, u32),
+    pub(crate) profile: (u32, u32),
+    pub(crate) formats: (u32, u32),
+    /// Empty at 0 when there is none.
+    pub(crate) mid: (u32, u32),
+}
+
+impl MediaIndex {
+    pub(crate) fn has_mid(&self) -> bool {
+        self.mid.0 != 0
+    }
+}
+
+impl<'a> Description<'a> {
+    /// Reads a description, forgiving what can be understood.
+    ///
+    /// # Errors
+    /// The bytes cannot be understood; the error has line, column and what was expected.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        parse::parse(bytes, &ParseOptions::default())
+    }
+
+    /// Reads a description as told.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; when strict, also for everything RFC 8866 forbids.
+    pub fn parse_with(bytes: &'a [u8], options: &ParseOptions) -> Result<Self, ParseError> {
+        parse::parse(bytes, options)
+    }
+
+    /// The same description, which no longer borrows.
+    pub fn into_owned(self) -> Description<'static> {
+        let Self { text, latin1, lines, media, leniencies } = self;
+        Description { text: Cow::Owned(text.into_owned()), latin1, lines, media, leniencies }
+    }
+
+    /// The bytes, exactly as they were read.
+    pub fn to_bytes(&self) -> Cow<'_, [u8]> {
+        if self.latin1 {
+            // Each character stands for one byte.
+            Cow::Owned(
+                self.text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect(),
+            )
+        } else {
+            Cow::Borrowed(self.text.as_bytes())
+        }
+    }
+
+    /// The text. Bytes that were not UTF-8 are shown as ISO 8859-1 characters.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What was forgiven.
+    pub fn leniencies(&self) -> &[Leniency] {
+        &self.leniencies
+    }
+
+    /// Every line in order: its letter and its value.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
+        self.lines.iter().map(|index| Line { text: &self.text, index })
+    }
+
+    /// The first line with this letter before the first medium.
+    fn session_line(&self, letter: u8) -> Option<Line<'_>> {
+        let index = self.session_lines().iter().find(|line| line.letter == letter)?;
+        Some(Line { text: &self.text, index })
+    }
+
+    fn session_lines(&self) -> &[LineIndex] {
+        let end = self.media.first().map_or(self.lines.len(), |medium| medium.first as usize);
+        self.lines.get(..end).unwrap_or(&[])
+    }
+
+    /// `o=`. `None` if there is none.
+    pub fn origin(&self) -> Option<Origin<'_>> {
+        Origin::parse(self.session_line(b'o')?.value()).ok()
+    }
+
+    /// `s=`.
+    pub fn session_name(&self) -> Option<&str> {
+        Some(self.session_line(b's')?.value())
+    }
+
+    /// `i=` of the session.
+    pub fn information(&self) -> Option<&str> {
+        Some(self.session_line(b'i')?.value())
+    }
+
+    /// `c=` of the session: the address of each medium that has none of its own.
+    pub fn connection(&self) -> Option<Connection<'_>> {
+        Connection::parse(self.session_line(b'c')?.value()).ok()
+    }
+
+    /// `b=` of the session; lines that cannot be read are left out.
+    pub fn bandwidths(&self) -> impl Iterator<Item = Bandwidth<'_>> {
+        values(&self.text, self.session_lines(), b'b').filter_map(|value| Bandwidth::parse(value).ok())
+    }
+
+    /// The first `t=`.
+    pub fn timing(&self) -> Option<Timing> {
+        Timing::parse(self.session_line(b't')?.value()).ok()
+    }
+
+    /// The attributes of the session.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes { text: &self.text, lines: self.session_lines().iter() }
+    }
+
+    /// The media, in order.
+    pub fn media(&self) -> impl ExactSizeIterator<Item = Media<'_>> {
+        let session = self.session_lines();
+        self.media.iter().enumerate().map(move |(slot, index)| {
+            let lines = self.lines.get(index.first as usize..index.end as usize).unwrap_or(&[]);
+            Media { text: &self.text, session, lines, index, slot }
+        })
+    }
+
+    /// The medium in slot `slot`, counted from 0.
+    pub fn medium(&self, slot: usize) -> Option<Media<'_>> {
+        self.media().nth(slot)
+    }
+
+    /// The groups (RFC 5888).
+    pub fn groups(&self) -> impl Iterator<Item = crate::attribute::group::Group<'_>> {
+        let lines = self.attributes().named(AttributeName::Group);
+        lines.filter_map(|line| crate::attribute::group::Group::parse(line.value()?).ok())
+    }
+}
+
+impl PartialEq for Description<'_> {
+    /// Two descriptions are equal when their bytes are.
+    fn eq(&self, other: &Description<'_>) -> bool {
+        self.text == other.text && self.latin1 == other.latin1
+    }
+}
+
+impl Eq for Description<'_> {}
+
+pub(crate) fn values<'d>(
+    text: &'d str,
+    lines: &'d [LineIndex],
+    letter: u8,
+) -> impl Iterator<Item = &'d str> + use<'d> {
+    lines.iter().filter(move |line| line.letter == letter).map(|index| Line { text, index }.value())
+}
+
+/// One line.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'d> {
+    pub(crate) text: &'d str,
+    pub(crate) index: &'d LineIndex,
+}
+
+impl<'d> Line<'d> {
+    /// The type letter.
+    pub fn letter(&self) -> char {
+        char::from(self.index.letter)
+    }
+
+    /// What follows `=`, up to the line's end.
+    #[inline]
+    pub fn value(&self) -> &'d str {
+        self.text.get(self.index.value as usize..self.index.end as usize).unwrap_or("")
+    }
+
+    /// The line, without its end.
+    pub fn as_str(&self) -> &'d str {
+        self.text.get(self.index.start as usize..self.index.end as usize).unwrap_or("")
+    }
+
+    /// Which line of the text it is, from 1.
+    pub fn number(&self) -> u32 {
+        parse::line_number(self.text, self.index.start as usize)
+    }
+}
+
+/// The attributes of a session or a medium, in order.
+#[derive(Clone, Debug)]
+pub struct Attributes<'d> {
+    pub(crate) text: &'d str,
+    pub(crate) lines: core::slice::Iter<'d, LineIndex>,
+}
+
+impl<'d> Attributes<'d> {
+    /// Only those of this name.
+    #[inline]
+    pub fn named(self, name: AttributeName) -> impl Iterator<Item = AttributeLine<'d>> + use<'d> {
+        let text = self.text;
+        self.lines
+            .filter(move |line| line.name == name && line.letter == b'a')
+            .map(move |index| AttributeLine { line: Line { text, index } })
+    }
+
+    /// The first of this name that can be read.
+    pub fn first(self, name: AttributeName) -> Option<Attribute<'d>> {
+        self.named(name).find_map(|line| line.typed().ok())
+    }
+
+    /// Whether there is one of this name.
+    pub fn has(&self, name: AttributeName) -> bool {
+        self.lines.as_slice().iter().any(|line| line.name == name && line.letter == b'a')
+    }
+}
+
+impl<'d> Iterator for Attributes<'d> {
+    type Item = AttributeLine<'d>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.lines.find(|line| line.letter == b'a')?;
+        Some(AttributeLine { line: Line { text: self.text, index } })
+    }
+}
+
+/// One `a=` line.
+#[derive(Clone, Copy, Debug)]
+pub struct AttributeLine<'d> {
+    line: Line<'d>,
+}
+
+impl<'d> AttributeLine<'d> {
+    /// The name, if it is known.
+    pub fn known(&self) -> AttributeName {
+        self.line.index.name
+    }
+
+    /// The name, as written.
+    pub fn name(&self) -> &'d str {
+        let index = self.line.index;
+        self.line.text.get(index.value as usize..index.colon as usize).unwrap_or("")
+    }
+
+    /// What follows the colon; `None` without a colon.
+    #[inline]
+    pub fn value(&self) -> Option<&'d str> {
+        let index = self.line.index;
+        let from = (index.colon as usize).wrapping_add(1);
+        if index.colon < index.end { self.line.text.get(from..index.end as usize) } else { None }
+    }
+
+    /// The line it stands in.
+    pub fn line(&self) -> Line<'d> {
+        self.line
+    }
+
+    /// What it means.
+    ///
+    /// # Errors
+    /// The name is known and the value cannot be read.
+    #[inline]
+    pub fn typed(&self) -> Result<Attribute<'d>, ParseError> {
+        Attribute::from_parts(self.line.index.name, self.name(), self.value()).map_err(|error| {
+            let index = self.line.index;
+            error.on_line(
+                self.line.number(),
+                index.colon.saturating_add(1).saturating_sub(index.start) as usize,
+            )
+        })
+    }
+}

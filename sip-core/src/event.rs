@@ -1,0 +1,561 @@
+//! What an endpoint tells its application: facts in the past tense, each with its reason.
+//!
+//! Every handle ends with exactly one terminal event: [`Event::RequestEnded`], [`Event::CallEnded`],
+//! [`Event::RequestCompleted`], [`Event::RegistrationEnded`].
+
+use crate::{
+    auth::{algorithm::Algorithm, client::ChallengeRefusal, server::AuthenticationFailure},
+    call::offer_answer::{Carrier, Conflict},
+    command::Body,
+    error::ParseError,
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
+    io::{Flow, PeerIdentity},
+    limits::Limit,
+    message::{Method, Request, Response, StatusCode, UriBuf},
+    registrar::binding::{Binding, RegistrationRefusal},
+    subscription::{SubscriptionEnd, SubscriptionState},
+    transaction::{EndReason, StreamEnd},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// A fact.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    // -- requests from others
+    /// A request that belongs to nothing here. The application decides what becomes of it.
+    Incoming {
+        /// Its handle.
+        request: RequestHandle,
+        /// The request.
+        message: Request,
+        /// Where it came from.
+        flow: Flow,
+        /// Who the other end of a TLS connection proved to be.
+        peer_identity: Option<Arc<PeerIdentity>>,
+    },
+    /// The credentials of a request asked for by `authenticate` are right.
+    Authenticated {
+        /// The request; still to be answered.
+        request: RequestHandle,
+        /// The realm.
+        realm: String,
+        /// The user.
+        username: String,
+        /// The algorithm he used.
+        algorithm: Algorithm,
+    },
+    /// Credentials were wrong; the request was challenged again. What a guard counts.
+    AuthenticationFailed {
+        /// The request, which ends with this.
+        request: RequestHandle,
+        /// Where it came from.
+        flow: Flow,
+        /// The realm.
+        realm: String,
+        /// The name that was tried.
+        username: String,
+        /// What was wrong.
+        reason: AuthenticationFailure,
+    },
+    /// Nothing more will be heard of this request.
+    RequestEnded {
+        /// The request.
+        request: RequestHandle,
+        /// How it ended.
+        reason: RequestEnd,
+    },
+
+    // -- the registrar
+    /// The bindings of a user changed, and the store has them.
+    BindingsChanged {
+        /// Address of record.
+        address_of_record: String,
+        /// All of his bindings now.
+        bindings: Vec<Binding>,
+    },
+    /// A binding ran out.
+    BindingExpired {
+        /// Address of record.
+        address_of_record: String,
+        /// Its Contact.
+        contact: UriBuf,
+    },
+
+    // -- calls
+    /// A provisional response, 101 to 199, to the INVITE of a call from here.
+    CallProgress {
+        /// The call.
+        call: CallHandle,
+        /// Which telephone of those it was forked to.
+        fork: ForkHandle,
+        /// The response.
+        response: Response,
+    },
+    /// One of them answered. The others, should they answer too, are hung up by the endpoint.
+    CallAnswered {
+        /// The call.
+        call: CallHandle,
+        /// Which.
+        fork: ForkHandle,
+        /// The 2xx.
+        response: Response,
+    },
+    /// The peer acknowledged a provisional response that was sent reliably (RFC 3262).
+    ProvisionalConfirmed {
+        /// The call.
+        call: CallHandle,
+    },
+    /// The peer acknowledged our 2xx: both sides know that the call is up.
+    CallConfirmed {
+        /// The call.
+        call: CallHandle,
+    },
+    /// The peer wants a change: a re-INVITE or UPDATE came. An [`OfferReceived`](Self::OfferReceived) or
+    /// [`OfferRequested`](Self::OfferRequested) follows, unless it is a mere refresh, which is answered here.
+    ModifyReceived {
+        /// The call.
+        call: CallHandle,
+        /// The request.
+        message: Request,
+    },
+    /// The peer offers a session; `answer` or `answer_offer` is due, or a refusal.
+    OfferReceived {
+        /// The call.
+        call: CallHandle,
+        /// In which dialog of it.
+        fork: ForkHandle,
+        /// In which message.
+        carrier: Carrier,
+        /// The offer.
+        body: Body,
+    },
+    /// The peer answered our offer.
+    AnswerReceived {
+        /// The call.
+        call: CallHandle,
+        /// In which dialog of it.
+        fork: ForkHandle,
+        /// In which message.
+        carrier: Carrier,
+        /// The answer.
+        body: Body,
+        /// It came in an unreliable provisional response: media may flow by it, and the answer proper will follow.
+        preview: bool,
+    },
+    /// An INVITE without offer came: the 2xx (or the first reliable provisional response) must hold ours.
+    OfferRequested {
+        /// The call.
+        call: CallHandle,
+    },
+    /// An open offer is void; the session is as it was before it.
+    OfferAborted {
+        /// The call.
+        call: CallHandle,
+        /// Why.
+        reason: OfferAbort,
+    },
+    /// The peer accepted our re-INVITE or UPDATE. An answer in it was told before.
+    Modified {
+        /// The call.
+        call: CallHandle,
+        /// The 2xx.
+        response: Response,
+    },
+    /// A request inside the dialog that the endpoint leaves to the application: INFO, MESSAGE, OPTIONS, REFER, others.
+    DialogRequest {
+        /// The call.
+        call: CallHandle,
+        /// To be answered by `respond`.
+        request: RequestHandle,
+        /// The request.
+        message: Request,
+    },
+    /// The call is over. Always the last event of a call.
+    CallEnded {
+        /// The call.
+        call: CallHandle,
+        /// Why.
+        reason: CallEnd,
+    },
+
+    // -- requests from here
+    /// A provisional response.
+    ResponseReceived {
+        /// The request.
+        outgoing: OutgoingHandle,
+        /// The response.
+        response: Response,
+    },
+    /// Nothing more will be heard of this request.
+    RequestCompleted {
+        /// The request.
+        outgoing: OutgoingHandle,
+        /// How it ended.
+        outcome: Outcome,
+        /// From the first sending to this, when there was a response.
+        round_trip: Option<Duration>,
+    },
+    /// How a peer sees us: `received` and `rport` of our Via. Told when it differs from what this peer was told.
+    SeenAs {
+        /// The flow.
+        flow: Flow,
+        /// Our address, as this peer sees it.
+        address: SocketAddr,
+    },
+
+    // -- the registration client
+    /// The registrar has us.
+    Registered {
+        /// The registration.
+        registration: RegistrationHandle,
+        /// For how long.
+        expires_in: Duration,
+        /// The registrar's answer.
+        response: Response,
+        /// `Service-Route` values to be used as routes for requests (RFC 3608).
+        service_route: Vec<String>,
+    },
+    /// An attempt failed.
+    RegistrationFailed {
+        /// The registration.
+        registration: RegistrationHandle,
+        /// Why.
+        reason: RegistrationFailure,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// The registration is over: as asked for, or for good reason.
+    RegistrationEnded {
+        /// The registration.
+        registration: RegistrationHandle,
+        /// `None`: it was withdrawn as asked.
+        reason: Option<RegistrationFailure>,
+    },
+
+    // -- subscriptions
+    /// The notifier took our SUBSCRIBE; its NOTIFY follows.
+    Subscribed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+        /// The 2xx.
+        response: Response,
+    },
+    /// A NOTIFY came, and was answered.
+    Notified {
+        /// The subscription, or the transfer that REFER began.
+        subscription: SubscriptionHandle,
+        /// Which notifier of those a SUBSCRIBE was forked to.
+        fork: ForkHandle,
+        /// What it says of the subscription.
+        state: SubscriptionState,
+        /// The NOTIFY, whose body is the package's.
+        message: Request,
+    },
+    /// A subscription that is kept was lost, and will be made anew.
+    SubscriptionLost {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+        /// When.
+        retry_in: Duration,
+    },
+    /// The subscriber refreshed a subscription to us.
+    SubscriptionRefreshed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+    },
+    /// A subscription of either role is over. Always its last event.
+    SubscriptionEnded {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+    },
+
+    // -- transfers
+    /// The peer asks us to call somebody else (RFC 3515): `accept_transfer`, or `respond` with a refusal.
+    TransferRequested {
+        /// The call it came in; `None` outside of calls.
+        call: Option<CallHandle>,
+        /// To be accepted or answered.
+        request: RequestHandle,
+        /// Whom to call.
+        refer_to: UriBuf,
+        /// The call that the new one is to replace, as the value of `Replaces` (RFC 3891).
+        replaces: Option<String>,
+        /// Who asks (RFC 3892).
+        referred_by: Option<String>,
+        /// The request.
+        message: Request,
+    },
+    /// The peer took our REFER.
+    TransferAccepted {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The 2xx.
+        response: Response,
+    },
+    /// The peer tells how the call we asked him for is going.
+    TransferProgress {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The status that call has got to.
+        status: StatusCode,
+        /// Its reason phrase.
+        reason: String,
+    },
+
+    // -- evidence
+    /// The endpoint refused or dropped something by itself.
+    Refused {
+        /// Where it came from.
+        flow: Flow,
+        /// What was sent back; `None`: nothing.
+        status: Option<StatusCode>,
+        /// By which rule.
+        rule: Refusal,
+        /// The first line of what was refused, shortened.
+        first_line: String,
+    },
+    /// One server of several did not serve, and the next one is tried (RFC 3263 §4.3).
+    FailedOver {
+        /// The one that failed.
+        from: SocketAddr,
+        /// The one that is tried now.
+        to: SocketAddr,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A response of ours could not be sent.
+    ResponseUndelivered {
+        /// The call it was for, if it was for one.
+        call: Option<CallHandle>,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A connection is gone; telephones registered over it cannot be reached by it.
+    FlowClosed {
+        /// The flow.
+        flow: Flow,
+        /// Why.
+        reason: StreamEnd,
+    },
+    /// A bound of the configuration was met.
+    LimitReached {
+        /// Which.
+        limit: Limit,
+    },
+    /// Everything has ended after `shut_down`.
+    ShutDown,
+}
+
+/// How a request from others ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RequestEnd {
+    /// Answered by the application.
+    Answered(StatusCode),
+    /// It became this call.
+    BecameCall(CallHandle),
+    /// It was sent back with a challenge, for want of credentials or a fresh nonce.
+    Challenged {
+        /// Whether it had credentials with a nonce that is not good any more.
+        stale: bool,
+    },
+    /// Its credentials were wrong.
+    NotAuthenticated(AuthenticationFailure),
+    /// It became this subscription.
+    BecameSubscription(SubscriptionHandle),
+    /// The registrar took it.
+    Registered,
+    /// The registrar refused it.
+    RegistrationRefused(RegistrationRefusal),
+    /// The store could not do its part.
+    StoreFailed,
+    /// The peer sent CANCEL.
+    Cancelled {
+        /// `Reason` of the CANCEL.
+        reason: Option<String>,
+    },
+    /// The application took too long.
+    NotAnswered,
+    /// Its dialog ended.
+    DialogEnded,
+    /// The endpoint was shut down.
+    ShutDown,
+    /// A required extension is not supported: 420.
+    BadExtension(String),
+    /// The response could not be delivered.
+    Failed(EndReason),
+}
+
+/// Who ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The application here.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// Why a call ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CallEnd {
+    /// BYE.
+    HungUp {
+        /// By whom.
+        by: By,
+        /// `Reason` of the BYE.
+        reason: Option<String>,
+    },
+    /// The peer refused the INVITE.
+    Refused {
+        /// The final response, with its headers and body.
+        response: Box<Response>,
+    },
+    /// The application refused the INVITE.
+    RefusedHere(StatusCode),
+    /// CANCEL.
+    Cancelled {
+        /// By whom.
+        by: By,
+        /// `Reason` of the CANCEL.
+        reason: Option<String>,
+    },
+    /// Nobody answered within [`CallOptions::ring_timeout`](crate::command::CallOptions::ring_timeout).
+    NotAnswered,
+    /// The INVITE never got any response, or could not be sent.
+    Unreachable(EndReason),
+    /// The INVITE was challenged and there is nothing to answer.
+    NotAuthenticated {
+        /// Why the challenge was not answered.
+        reason: ChallengeRefusal,
+        /// The challenge.
+        response: Box<Response>,
+    },
+    /// Our 2xx was never acknowledged; BYE was sent (RFC 3261 §13.3.1.4).
+    NotAcknowledged,
+    /// The session timer ran out (RFC 4028).
+    SessionExpired,
+    /// The peer knows the dialog no more (481), or a request inside it stayed unanswered (RFC 5057).
+    DialogLost {
+        /// The method of the request that found out.
+        method: Method,
+        /// Its status; `None` when it got no response.
+        status: Option<StatusCode>,
+    },
+    /// The peer broke the rules of offer and answer in a way that leaves no session.
+    NoSession {
+        /// What was missing.
+        carrier: Carrier,
+    },
+    /// The call was taken over by another one (RFC 3891).
+    Replaced {
+        /// By this.
+        by: CallHandle,
+    },
+    /// The endpoint was shut down.
+    ShutDown,
+    /// A message of the peer could not be read so far that the call could go on.
+    Malformed(ParseError),
+}
+
+/// Why an offer became void.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OfferAbort {
+    /// The peer refused our re-INVITE or UPDATE.
+    Refused {
+        /// Its final response.
+        response: Box<Response>,
+    },
+    /// No response came, or it could not be sent.
+    Failed(EndReason),
+    /// Both sides offered at once, again and again (491).
+    Glare,
+    /// The peer withdrew his re-INVITE with CANCEL.
+    Withdrawn,
+    /// Our own refusal of the peer's offer.
+    RefusedHere(StatusCode),
+    /// An answer was due and did not come.
+    NotAnswered,
+    /// It could not be sent now.
+    Conflict(Conflict),
+}
+
+/// How a request from here ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A final response.
+    Response(Box<Response>),
+    /// No final response.
+    Failed(EndReason),
+    /// A challenge was not answered.
+    NotAuthenticated {
+        /// Why not.
+        reason: ChallengeRefusal,
+        /// The challenge.
+        response: Box<Response>,
+    },
+    /// Its dialog ended before.
+    DialogEnded,
+}
+
+/// Why a registration failed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RegistrationFailure {
+    /// A final response other than 2xx.
+    Refused(Box<Response>),
+    /// No response, or it could not be sent.
+    Unreachable(EndReason),
+    /// A challenge was not answered.
+    NotAuthenticated(ChallengeRefusal),
+    /// The 2xx does not hold our binding.
+    NotBound,
+}
+
+/// Why the endpoint refused or dropped something by itself.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It could not be read.
+    Malformed(ParseError),
+    /// 481: no such dialog.
+    NoSuchDialog,
+    /// 481: no such transaction to cancel.
+    NoSuchTransaction,
+    /// 482: it came by two ways (RFC 3261 §8.2.2.2).
+    Merged,
+    /// 420: extensions we do not support.
+    BadExtension(String),
+    /// 500: sequence numbers go backwards (RFC 3261 §12.2.2).
+    OutOfOrder {
+        /// What came.
+        sequence: u32,
+        /// What had come before.
+        last: u32,
+    },
+    /// 491 or 500: it crossed another change (RFC 6337 §4.3).
+    Conflict(Conflict),
+    /// 422: the session interval is too small (RFC 4028).
+    IntervalTooSmall,
+    /// 503: a bound of the configuration.
+    Limit(Limit),
+    /// A response that belongs to nothing.
+    StrayResponse,
+    /// An ACK that belongs to nothing.
+    StrayAck,
+    /// 405 or 501: a method that makes no sense there.
+    Method,
+    /// 503: the endpoint is shutting down.
+    ShuttingDown,
+}

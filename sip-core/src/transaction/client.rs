@@ -1,0 +1,588 @@
+//! Client transactions in the table: the top Via is written, the request sent, a server that fails is replaced by the
+//! next one, CANCELs and ACKs to failures are made.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{
+    ClientId, EndReason, SendOptions, TransactionEvent, Transactions, assert_request,
+    client_invite::ClientInvite,
+    client_non_invite::ClientNonInvite,
+    event::{DeadlineKey, Origin},
+    key::{Nonce, branch_text, stateless_branch},
+    machine::{Action, Context, Timer},
+    reach::Reach,
+};
+use crate::{
+    config::SentBy,
+    deadline::DeadlineId,
+    error::{BuildError, Misuse},
+    header::{HeaderName, Name},
+    id::Id,
+    io::{Flow, Protocol},
+    limits::Limit,
+    message::{Method, ParseOptions, Request, Response, StatusCode},
+    transport::{Hop, Target},
+};
+
+/// One client transaction.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(super) stage: Stage,
+    method: Method,
+    pub(super) nonce: Nonce,
+    pub(super) flow: Option<Flow>,
+    /// Which server it is at now, and which are left.
+    pub(super) hop: Option<Hop>,
+    pub(super) hops: Vec<Hop>,
+    /// Place in the list of those that use the same carrier.
+    pub(super) place: usize,
+    options: Option<Box<SendOptions>>,
+    timers: [Option<DeadlineId>; 2],
+    cancel: Cancel,
+    /// A CANCEL of ours: the layer above knows nothing of it.
+    is_internal: bool,
+    /// Whether a URI was asked for, so that the MTU rule applies (RFC 3261 §18.1.1).
+    pub(super) is_free_to_choose: bool,
+}
+
+/// Not sent yet, or sent.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The request as the layer above gave it.
+    Reaching(Box<Request>, Reach),
+    /// The request as it was sent.
+    Sent(Bytes, ClientMachine),
+}
+
+/// One of the two client machines.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ClientMachine {
+    Invite(ClientInvite),
+    NonInvite(ClientNonInvite),
+}
+
+#[derive(Debug)]
+enum Cancel {
+    None,
+    /// To be sent with these headers when a provisional response comes.
+    Wanted(Box<[(String, String)]>),
+    /// Its transaction.
+    Sent(Id),
+}
+
+impl ClientMachine {
+    fn start(is_invite: bool, cx: &mut Context<'_>) -> Self {
+        if is_invite {
+            Self::Invite(ClientInvite::start(cx))
+        } else {
+            Self::NonInvite(ClientNonInvite::start(cx))
+        }
+    }
+
+    fn on_response(self, status: StatusCode, cx: &mut Context<'_>) -> Self {
+        match self {
+            Self::Invite(state) => Self::Invite(state.on_response(status, cx)),
+            Self::NonInvite(state) => Self::NonInvite(state.on_response(status, cx)),
+        }
+    }
+
+    fn on_timer(self, timer: Timer, cx: &mut Context<'_>) -> Self {
+        match self {
+            Self::Invite(state) => Self::Invite(state.on_timer(timer, cx)),
+            Self::NonInvite(state) => Self::NonInvite(state.on_timer(timer, cx)),
+        }
+    }
+
+    fn on_transport_failure(self, reason: EndReason, cx: &mut Context<'_>) -> Self {
+        match self {
+            Self::Invite(state) => Self::Invite(state.on_transport_failure(reason, cx)),
+            Self::NonInvite(state) => Self::NonInvite(state.on_transport_failure(reason, cx)),
+        }
+    }
+
+    /// Whether no final response has come.
+    const fn is_waiting(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding)
+                | Self::NonInvite(ClientNonInvite::Trying(_) | ClientNonInvite::Proceeding)
+        )
+    }
+
+    /// Whether nothing has come at all.
+    const fn is_untouched(self) -> bool {
+        matches!(self, Self::Invite(ClientInvite::Calling(_)) | Self::NonInvite(ClientNonInvite::Trying(_)))
+    }
+}
+
+impl Transactions {
+    /// Sends a request in a transaction of its own. The request has no Via of ours yet; it is put on top when it is known
+    /// by which way the request leaves.
+    ///
+    /// # Errors
+    /// [`Misuse::Method`] for ACK and CANCEL, [`Misuse::Message`] if a header that every request has is missing,
+    /// [`Misuse::Limit`] when there is no room.
+    pub fn send_request(
+        &mut self,
+        request: Request,
+        target: Target,
+        options: SendOptions,
+        now: Instant,
+    ) -> Result<ClientId, Misuse> {
+        self.advance(now);
+        if matches!(request.method(), Method::Ack | Method::Cancel) {
+            return Err(Misuse::Method);
+        }
+        assert_request(&request)?;
+        check_options(&options)?;
+        if self.clients.len() >= self.config.limits.client_transactions {
+            self.outbox
+                .event(TransactionEvent::LimitReached { limit: Limit::ClientTransactions, from: None });
+            return Err(Misuse::Limit(Limit::ClientTransactions));
+        }
+        let method = request.method().clone();
+        let patience = if method == Method::Invite {
+            self.config.timers.invite_timeout
+        } else {
+            self.config.timers.non_invite_timeout
+        };
+        let id = self.clients.insert(Client {
+            stage: Stage::Reaching(Box::new(request), Reach::Starting),
+            method,
+            nonce: self.random.bytes(),
+            flow: None,
+            hop: None,
+            hops: Vec::new(),
+            place: 0,
+            options: Some(Box::new(options)),
+            timers: [None; 2],
+            cancel: Cancel::None,
+            is_internal: false,
+            is_free_to_choose: matches!(target, Target::Uri(_)),
+        });
+        // Whatever the driver forgets to answer, the transaction ends.
+        let deadline = self.deadlines.arm(patience, DeadlineKey::Client(id, Timer::GiveUp), self.now);
+        self.set_client_timer(id, Timer::GiveUp, Some(deadline));
+        self.reach(id, target);
+        Ok(ClientId(id))
+    }
+
+    /// Sends a request without a transaction: the ACK to a 2xx. Where the way has to be looked up first, it leaves later.
+    ///
+    /// # Errors
+    /// [`Misuse::Method`] for anything but an ACK, [`Misuse::Message`] if a header that every request has is missing.
+    pub fn send_ack(
+        &mut self,
+        request: Request,
+        target: Target,
+        options: SendOptions,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        if *request.method() != Method::Ack {
+            return Err(Misuse::Method);
+        }
+        assert_request(&request)?;
+        check_options(&options)?;
+        if self.clients.len() >= self.config.limits.client_transactions {
+            return Err(Misuse::Limit(Limit::ClientTransactions));
+        }
+        let id = self.clients.insert(Client {
+            stage: Stage::Reaching(Box::new(request), Reach::Starting),
+            method: Method::Ack,
+            nonce: self.random.bytes(),
+            flow: None,
+            hop: None,
+            hops: Vec::new(),
+            place: 0,
+            options: Some(Box::new(options)),
+            timers: [None; 2],
+            cancel: Cancel::None,
+            is_internal: true,
+            is_free_to_choose: matches!(target, Target::Uri(_)),
+        });
+        let patience = self.config.timers.non_invite_timeout;
+        let deadline = self.deadlines.arm(patience, DeadlineKey::Client(id, Timer::GiveUp), self.now);
+        self.set_client_timer(id, Timer::GiveUp, Some(deadline));
+        self.reach(id, target);
+        Ok(())
+    }
+
+    /// Cancels an INVITE (RFC 3261 §9.1). The CANCEL leaves with the first provisional response; before the INVITE itself
+    /// has left, the transaction just ends. `headers` are added to the CANCEL, such as a Reason.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownTransaction`], [`Misuse::Method`] for anything but an INVITE, [`Misuse::WrongState`] after a final
+    /// response.
+    pub fn cancel(
+        &mut self,
+        transaction: ClientId,
+        headers: &[(Name<'_>, &str)],
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        let id = transaction.0;
+        let client = self.clients.get_mut(id).ok_or(Misuse::UnknownTransaction)?;
+        if client.method != Method::Invite {
+            return Err(Misuse::Method);
+        }
+        let Stage::Sent(_, ClientMachine::Invite(state)) = &client.stage else {
+            self.end_client(id, EndReason::Cancelled);
+            return Ok(());
+        };
+        let is_proceeding = *state == ClientInvite::Proceeding;
+        if !is_proceeding && !matches!(state, ClientInvite::Calling(_)) {
+            return Err(Misuse::WrongState);
+        }
+        if !matches!(client.cancel, Cancel::None) {
+            return Ok(());
+        }
+        let headers =
+            headers.iter().map(|(name, value)| (name.as_str().to_owned(), (*value).to_owned())).collect();
+        client.cancel = Cancel::Wanted(headers);
+        // No other server is to be tried for a call that nobody wants.
+        client.hops.clear();
+        if is_proceeding {
+            self.send_cancel(id);
+        }
+        Ok(())
+    }
+
+    /// The way is known: the Via is written and the request sent.
+    pub(super) fn launch(&mut self, id: Id, flow: Flow) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Stage::Reaching(request, _) = &client.stage else { return };
+        let sent_by = client
+            .options
+            .as_ref()
+            .and_then(|options| options.sent_by.clone())
+            .unwrap_or_else(|| self.listeners.sent_by(flow.protocol, flow.local));
+        let suffix = client.options.as_ref().and_then(|options| options.branch_suffix.as_deref());
+        let branch = if client.method == Method::Ack {
+            stateless_branch(&mut self.random)
+        } else {
+            branch_text(id, &client.nonce, suffix)
+        };
+        let via = via_text(flow.protocol, &sent_by, &branch);
+        let mut edit = request.edit().prepend(HeaderName::Via, via);
+        if let Some(contact) = client.options.as_ref().and_then(|options| options.contact.as_ref()) {
+            edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, &sent_by, request));
+        }
+        let wire = match edit.finish() {
+            Ok(request) => request.bytes().clone(),
+            Err(_) => return self.end_client(id, EndReason::NoRoute),
+        };
+        if client.method == Method::Ack {
+            self.send_request_bytes(flow, wire);
+            self.end_client(id, EndReason::Completed);
+            return;
+        }
+        let is_invite = client.method == Method::Invite;
+        let has_alternative = !client.hops.is_empty();
+        let mut cx = Context::new(&self.config.timers, flow.protocol.is_reliable(), has_alternative);
+        let machine = ClientMachine::start(is_invite, &mut cx);
+        client.stage = Stage::Sent(wire, machine);
+        client.flow = Some(flow);
+        let actions = cx.actions;
+        self.join_carrier(id, flow);
+        self.act_for_client(id, &actions, None);
+    }
+
+    /// A response with the branch of this transaction.
+    pub(super) fn respond_to_client(&mut self, id: Id, response: Response, origin: Origin) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Stage::Sent(_, machine) = &mut client.stage else { return };
+        let status = response.status();
+        // A server that says 503 has done its part; the next one may do better (RFC 3263 §4.3).
+        let retry =
+            status == StatusCode::SERVICE_UNAVAILABLE && machine.is_waiting() && !client.hops.is_empty();
+        let was_untouched = machine.is_untouched();
+        let reliable = client.flow.is_some_and(|flow| flow.protocol.is_reliable());
+        let mut cx = Context::new(&self.config.timers, reliable, !client.hops.is_empty());
+        *machine = machine.on_response(status, &mut cx);
+        let actions = cx.actions;
+        if retry {
+            if actions.contains(&Action::Acknowledge) {
+                self.acknowledge(id, &response);
+            }
+            return self.fail_over(id, EndReason::Unreachable);
+        }
+        self.act_for_client(id, &actions, Some((response, origin)));
+        if was_untouched && status.is_provisional() && self.wants_cancel(id) {
+            self.send_cancel(id);
+        }
+    }
+
+    fn wants_cancel(&self, id: Id) -> bool {
+        self.clients.get(id).is_some_and(|client| matches!(client.cancel, Cancel::Wanted(_)))
+    }
+
+    pub(super) fn on_client_timer(&mut self, id: Id, timer: Timer) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if let Some(slot) = client.timers.get_mut(timer as usize) {
+            *slot = None;
+        }
+        let Stage::Sent(_, machine) = &mut client.stage else {
+            return self.end_client(id, EndReason::TimedOut);
+        };
+        let reliable = client.flow.is_some_and(|flow| flow.protocol.is_reliable());
+        let mut cx = Context::new(&self.config.timers, reliable, !client.hops.is_empty());
+        *machine = machine.on_timer(timer, &mut cx);
+        let actions = cx.actions;
+        self.act_for_client(id, &actions, None);
+    }
+
+    /// The carrier of the request broke.
+    pub(super) fn fail_client(&mut self, id: Id, reason: EndReason) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Stage::Sent(_, machine) = &mut client.stage else {
+            return self.fail_over(id, reason);
+        };
+        let reliable = client.flow.is_some_and(|flow| flow.protocol.is_reliable());
+        let mut cx = Context::new(&self.config.timers, reliable, !client.hops.is_empty());
+        *machine = machine.on_transport_failure(reason, &mut cx);
+        let actions = cx.actions;
+        self.act_for_client(id, &actions, None);
+    }
+
+    fn act_for_client(&mut self, id: Id, actions: &[Action], mut message: Option<(Response, Origin)>) {
+        for action in actions {
+            match *action {
+                Action::Transmit => {
+                    let Some(client) = self.clients.get(id) else { return };
+                    if let (Stage::Sent(wire, _), Some(flow)) = (&client.stage, client.flow) {
+                        let wire = wire.clone();
+                        self.send_request_bytes(flow, wire);
+                    }
+                }
+                Action::Acknowledge => {
+                    if let Some((response, _)) = &message {
+                        let response = response.clone();
+                        self.acknowledge(id, &response);
+                    }
+                }
+                Action::Deliver => {
+                    let is_internal = self.clients.get(id).is_none_or(|client| client.is_internal);
+                    if let Some((response, origin)) = message.take_if(|_| !is_internal) {
+                        let transaction = ClientId(id);
+                        self.outbox.event(TransactionEvent::Response { transaction, response, origin });
+                    }
+                }
+                Action::Arm(timer, after) => {
+                    let deadline = self.deadlines.arm(after, DeadlineKey::Client(id, timer), self.now);
+                    self.set_client_timer(id, timer, Some(deadline));
+                }
+                Action::Disarm(timer) => self.set_client_timer(id, timer, None),
+                Action::End(EndReason::Completed) => self.end_client(id, EndReason::Completed),
+                Action::End(reason) => self.fail_over(id, reason),
+                // Only server machines do this.
+                Action::SendTrying => {}
+            }
+        }
+    }
+
+    fn set_client_timer(&mut self, id: Id, timer: Timer, deadline: Option<DeadlineId>) {
+        let Some(slot) = self.clients.get_mut(id).and_then(|client| client.timers.get_mut(timer as usize))
+        else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(slot, deadline) {
+            self.deadlines.cancel(old);
+        }
+    }
+
+    /// The next server, with a new branch; or the end.
+    pub(super) fn fail_over(&mut self, id: Id, reason: EndReason) {
+        self.leave_carrier(id);
+        let nonce = self.random.bytes();
+        let options = ParseOptions { limits: self.config.parse.limits, ..ParseOptions::default() };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.hops.is_empty() {
+            return self.end_client(id, reason);
+        }
+        let request = match &client.stage {
+            Stage::Reaching(request, _) => Some((**request).clone()),
+            Stage::Sent(wire, _) => Request::parse(wire.clone(), &options)
+                .ok()
+                .and_then(|request| request.edit().pop_first(HeaderName::Via).finish().ok()),
+        };
+        let Some(request) = request else { return self.end_client(id, reason) };
+        let from = client.hop.take();
+        let to = client.hops.remove(0);
+        client.nonce = nonce;
+        client.stage = Stage::Reaching(Box::new(request), Reach::Starting);
+        client.hop = Some(to.clone());
+        let is_internal = client.is_internal;
+        let patience = if client.method == Method::Invite {
+            self.config.timers.invite_timeout
+        } else {
+            self.config.timers.non_invite_timeout
+        };
+        self.set_client_timer(id, Timer::Resend, None);
+        let deadline = self.deadlines.arm(patience, DeadlineKey::Client(id, Timer::GiveUp), self.now);
+        self.set_client_timer(id, Timer::GiveUp, Some(deadline));
+        if let (Some(from), false) = (from, is_internal) {
+            let transaction = ClientId(id);
+            self.outbox.event(TransactionEvent::FailedOver { transaction, from, reason, to: to.clone() });
+        }
+        self.try_hop(id, &to);
+    }
+
+    pub(super) fn end_client(&mut self, id: Id, reason: EndReason) {
+        self.leave_carrier(id);
+        let Some(client) = self.clients.remove(id) else { return };
+        for deadline in client.timers.into_iter().flatten() {
+            self.deadlines.cancel(deadline);
+        }
+        if !client.is_internal {
+            let transaction = ClientId(id);
+            self.outbox.event(TransactionEvent::ClientEnded { transaction, reason, flow: client.flow });
+        }
+    }
+
+    /// The ACK to a failure (RFC 3261 §17.1.1.3): the request's own Via, and To from the response.
+    fn acknowledge(&mut self, id: Id, response: &Response) {
+        let Some((request, flow)) = self.sent_request(id) else { return };
+        let Some(via) = first_via(&request) else { return };
+        let Ok(sequence) = request.cseq() else { return };
+        let ack = Request::builder(Method::Ack, request.uri_text())
+            .header(HeaderName::Via, via)
+            .header(HeaderName::MaxForwards, 70)
+            .copy(&request, HeaderName::Route)
+            .copy(&request, HeaderName::From)
+            .copy(response, HeaderName::To)
+            .copy(&request, HeaderName::CallId)
+            .header(HeaderName::CSeq, format_args!("{} ACK", sequence.sequence))
+            .finish();
+        if let Ok(ack) = ack {
+            self.send_request_bytes(flow, ack.bytes().clone());
+        }
+    }
+
+    /// The CANCEL of an INVITE (RFC 3261 §9.1): a transaction of its own with the INVITE's branch.
+    fn send_cancel(&mut self, id: Id) {
+        let Some((request, flow)) = self.sent_request(id) else { return };
+        let Some(via) = first_via(&request) else { return };
+        let Ok(sequence) = request.cseq() else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Cancel::Wanted(headers) = std::mem::replace(&mut client.cancel, Cancel::None) else { return };
+        let mut cancel = Request::builder(Method::Cancel, request.uri_text())
+            .header(HeaderName::Via, via)
+            .header(HeaderName::MaxForwards, 70)
+            .copy(&request, HeaderName::Route)
+            .copy(&request, HeaderName::From)
+            .copy(&request, HeaderName::To)
+            .copy(&request, HeaderName::CallId)
+            .header(HeaderName::CSeq, format_args!("{} CANCEL", sequence.sequence));
+        for (name, value) in &headers {
+            cancel = cancel.header(name.as_str(), value);
+        }
+        let Ok(cancel) = cancel.finish() else { return };
+        let nonce = client.nonce;
+        let mut cx = Context::new(&self.config.timers, flow.protocol.is_reliable(), false);
+        let machine = ClientMachine::start(false, &mut cx);
+        let actions = cx.actions;
+        let cancel_id = self.clients.insert(Client {
+            stage: Stage::Sent(cancel.bytes().clone(), machine),
+            method: Method::Cancel,
+            nonce,
+            flow: Some(flow),
+            hop: None,
+            hops: Vec::new(),
+            place: 0,
+            options: None,
+            timers: [None; 2],
+            cancel: Cancel::None,
+            is_internal: true,
+            is_free_to_choose: false,
+        });
+        self.join_carrier(cancel_id, flow);
+        self.act_for_client(cancel_id, &actions, None);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.cancel = Cancel::Sent(cancel_id);
+        let Stage::Sent(_, ClientMachine::Invite(state)) = &mut client.stage else { return };
+        let mut cx = Context::new(&self.config.timers, flow.protocol.is_reliable(), false);
+        *state = state.on_cancelled(&mut cx);
+        let actions = cx.actions;
+        self.act_for_client(id, &actions, None);
+    }
+
+    fn sent_request(&self, id: Id) -> Option<(Request, Flow)> {
+        let client = self.clients.get(id)?;
+        let Stage::Sent(wire, _) = &client.stage else { return None };
+        let options = ParseOptions { limits: self.config.parse.limits, ..ParseOptions::default() };
+        Some((Request::parse(wire.clone(), &options).ok()?, client.flow?))
+    }
+
+    /// The transaction that a response with this slot, nonce and method belongs to.
+    pub(super) fn find_client(&self, index: u32, nonce: &Nonce, method: &Method) -> Option<Id> {
+        let (id, client) = self.clients.at(index)?;
+        if client.nonce != *nonce {
+            return None;
+        }
+        if client.method == *method {
+            return Some(id);
+        }
+        match (&client.cancel, method) {
+            (Cancel::Sent(cancel), Method::Cancel) => self.clients.get(*cancel).map(|_| *cancel),
+            _ => None,
+        }
+    }
+}
+
+/// The value of the top Via alone.
+fn first_via(request: &Request) -> Option<String> {
+    request.via().ok().map(|via| via.to_string())
+}
+
+/// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
+fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str) -> String {
+    let extra = match protocol {
+        Protocol::Udp => ";rport",
+        Protocol::Tls => ";alias;rport",
+        Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
+    };
+    format!("SIP/2.0/{} {sent_by};branch={branch}{extra}", protocol.via_token())
+}
+
+fn contact_text(
+    contact: &super::ContactTemplate,
+    protocol: Protocol,
+    sent_by: &SentBy,
+    request: &Request,
+) -> String {
+    let is_sips = request.uri().is_ok_and(|uri| uri.is_sips());
+    let user = crate::message::escape_user(&contact.user);
+    let at = if user.is_empty() { "" } else { "@" };
+    let scheme = if is_sips { "sips" } else { "sip" };
+    let transport = match protocol {
+        Protocol::Udp => String::new(),
+        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
+        Protocol::Tls if is_sips => String::new(),
+        other => format!(";transport={}", other.uri_token()),
+    };
+    format!("<{scheme}:{user}{at}{sent_by}{transport}{}>{}", contact.uri_parameters, contact.parameters)
+}
+
+fn check_options(options: &SendOptions) -> Result<(), Misuse> {
+    let bad = |text: &str| text.bytes().any(|byte| byte.is_ascii_control());
+    if let Some(contact) = &options.contact
+        && (bad(&contact.parameters)
+            || bad(&contact.uri_parameters)
+            || contact.uri_parameters.contains(['<', '>', ' ']))
+    {
+        return Err(Misuse::Build(BuildError::ControlCharacter("Contact")));
+    }
+    if let Some(sent_by) = &options.sent_by
+        && (sent_by.host.is_empty()
+            || sent_by.host.bytes().any(|b| b <= b' ' || matches!(b, b';' | b',' | b'>' | b'<')))
+    {
+        return Err(Misuse::Build(BuildError::ControlCharacter("Via")));
+    }
+    match &options.branch_suffix {
+        Some(suffix) if !crate::message::class::is_token(suffix) => Err(Misuse::Build(BuildError::NotAToken)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,231 @@
+//! Transactions (RFC 3261 §17): requests find their responses, what is lost is repeated, what is repeated is absorbed.
+//!
+//! [`Transactions`] is the whole lower half as one machine: it has the streams, asks for addresses, writes the top Via,
+//! and gives the layer above each new request and each response once. It answers by itself what needs no judgement: 100
+//! after 200 ms, the ACK to a failure, 200 or 481 to a CANCEL, 400 to what cannot be read, 482 to merged requests. The ACK
+//! to a 2xx is the layer's above, and so is repeating a 2xx until it comes.
+
+mod client;
+mod client_invite;
+mod client_non_invite;
+mod event;
+mod key;
+mod machine;
+mod reach;
+mod receive;
+mod server;
+mod server_invite;
+mod server_non_invite;
+
+use std::{sync::Arc, time::Instant};
+
+use foldhash::quality::FixedState;
+use hashbrown::{HashMap, HashTable};
+
+pub use event::{
+    ClientId, ContactTemplate, EndReason, LocateId, Located, Origin, RejectRule, SendOptions, ServerId,
+    StreamEnd, TransactionEvent,
+};
+
+use crate::{
+    config::TransactionConfig,
+    deadline::{DeadlineId, Deadlines},
+    error::Misuse,
+    id::{Id, Slots},
+    io::{Flow, Input, Output, PeerIdentity, Seed, StreamId},
+    message::Request,
+    outbox::Outbox,
+    random::Random,
+    resolve::{Resolver, Supported},
+    transport::{Listeners, stream::Streams},
+};
+use event::DeadlineKey;
+
+/// The transaction layer with the transport below it. See the [module](self).
+#[derive(Debug)]
+pub struct Transactions {
+    config: TransactionConfig,
+    listeners: Listeners,
+    supported: Supported,
+    random: Random,
+    clients: Slots<client::Client>,
+    servers: Slots<server::Server>,
+    /// Server transactions by key; the key is a hash already.
+    server_index: HashTable<Id>,
+    key_secrets: [key::KeySecret; 2],
+    /// Requests that opened a transaction outside of a dialog, by a keyed hash of From tag, Call-ID and CSeq.
+    merge_index: HashMap<u64, Id, FixedState>,
+    streams: Streams,
+    /// Client transactions by what they are sent on.
+    users: HashMap<reach::Carrier, Vec<Id>, FixedState>,
+    resolver: Resolver,
+    /// What waits for a resolution.
+    resolutions: HashMap<Id, reach::Waiting, FixedState>,
+    routes: reach::Routes,
+    next_locate: u64,
+    deadlines: Deadlines<DeadlineKey>,
+    query_deadline: Option<DeadlineId>,
+    outbox: Outbox<TransactionEvent>,
+    now: Instant,
+}
+
+/// How much of everything there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TransactionCounts {
+    /// Client transactions.
+    pub clients: usize,
+    /// Server transactions.
+    pub servers: usize,
+    /// Streams.
+    pub streams: usize,
+    /// Armed deadlines.
+    pub deadlines: usize,
+}
+
+impl Transactions {
+    /// An empty layer.
+    #[must_use]
+    pub fn new(config: TransactionConfig, seed: Seed, now: Instant) -> Self {
+        let mut random = Random::new(seed);
+        let listeners = Listeners::new(config.listeners.clone());
+        Self {
+            supported: Supported::of(&listeners),
+            listeners,
+            clients: Slots::new(),
+            servers: Slots::new(),
+            server_index: HashTable::new(),
+            key_secrets: [random.bytes(), random.bytes()],
+            merge_index: HashMap::with_hasher(random.hasher()),
+            streams: Streams::new(&mut random),
+            users: HashMap::with_hasher(random.hasher()),
+            resolver: Resolver::new(&mut random),
+            resolutions: HashMap::with_hasher(random.hasher()),
+            routes: reach::Routes::new(&mut random),
+            next_locate: 0,
+            deadlines: Deadlines::new(),
+            query_deadline: None,
+            outbox: Outbox::new(),
+            now,
+            random,
+            config,
+        }
+    }
+
+    /// Takes in what the network or the driver says. Time that goes backwards counts as the latest seen.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.advance(now);
+        match input {
+            Input::Datagram { local, remote, payload } => self.on_datagram(local, remote, payload),
+            Input::StreamData { stream, payload } => self.on_stream_data(stream, payload),
+            Input::Unreachable { source: _, destination, protocol } => {
+                self.on_unreachable(protocol, destination)
+            }
+            Input::StreamOpened { stream, protocol, local, remote, peer_identity } => {
+                let flow = Flow { protocol, local, remote, stream: Some(stream) };
+                self.on_stream_opened(stream, flow, peer_identity);
+            }
+            Input::StreamFailed { stream, reason } => self.on_stream_gone(stream, StreamEnd::Failed(reason)),
+            Input::StreamClosed { stream } => self.on_stream_gone(stream, StreamEnd::ClosedByPeer),
+            Input::Resolved { id, answer } => self.on_resolved(id, answer),
+            Input::Routed { id, route } => self.on_routed(id, route),
+            // Nothing is looked up here; the layer above does not pass such answers down.
+            Input::Provided { .. } => {}
+        }
+    }
+
+    /// Does what is due. Early or spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        while let Some(key) = self.deadlines.pop_due(self.now) {
+            match key {
+                DeadlineKey::Client(id, timer) => self.on_client_timer(id, timer),
+                DeadlineKey::Server(id, timer) => self.on_server_timer(id, timer),
+                DeadlineKey::Stream(id) => self.on_stream_deadline(id),
+                DeadlineKey::Queries => self.on_query_deadline(),
+            }
+        }
+    }
+
+    /// The next thing to do for the driver or the layer above; `None` when there is nothing more.
+    pub fn poll_output(&mut self) -> Option<Output<TransactionEvent>> {
+        self.outbox.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next; `None` when idle.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// How much of everything there is.
+    #[must_use]
+    pub fn counts(&self) -> TransactionCounts {
+        TransactionCounts {
+            clients: self.clients.len(),
+            servers: self.servers.len(),
+            streams: self.streams.len(),
+            deadlines: self.deadlines.len(),
+        }
+    }
+
+    /// The flow on which a client transaction is sent, once that is known.
+    #[must_use]
+    pub fn client_flow(&self, transaction: ClientId) -> Option<Flow> {
+        self.clients.get(transaction.0)?.flow
+    }
+
+    /// Who the peer at the other end of a stream proved to be.
+    #[must_use]
+    pub fn peer_identity(&self, stream: StreamId) -> Option<&Arc<PeerIdentity>> {
+        self.streams.get(stream)?.peer_identity.as_ref()
+    }
+
+    /// Whether a flow can still be sent on: streams that are gone cannot.
+    #[must_use]
+    pub fn is_flow_alive(&self, flow: &Flow) -> bool {
+        match flow.stream {
+            None => true,
+            Some(id) => self.streams.get(id).is_some_and(|stream| stream.is_open && !stream.is_closing),
+        }
+    }
+
+    /// Closes a stream. Requests that wait for answers on it fail.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownStream`].
+    pub fn close_stream(&mut self, stream: StreamId, now: Instant) -> Result<(), Misuse> {
+        self.advance(now);
+        if self.streams.get(stream).is_none() {
+            return Err(Misuse::UnknownStream);
+        }
+        self.drop_stream(stream, StreamEnd::ClosedHere);
+        Ok(())
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn origin(&self, flow: Flow) -> Origin {
+        let peer_identity = flow.stream.and_then(|stream| self.peer_identity(stream).cloned());
+        Origin { flow, peer_identity }
+    }
+}
+
+/// A response answers the request it was built from; a request has what every request must have.
+fn assert_request(request: &Request) -> Result<crate::header::CSeq, Misuse> {
+    request.from()?;
+    request.to()?;
+    request.call_id()?;
+    Ok(request.cseq()?)
+}
+
+#[cfg(test)]
+mod size_tests {
+    /// What an open transaction costs beside its messages; the figures are watched so that they do not creep.
+    #[test]
+    fn transactions_are_small() {
+        assert!(size_of::<super::server::Server>() <= 400, "{}", size_of::<super::server::Server>());
+        assert!(size_of::<super::client::Client>() <= 400, "{}", size_of::<super::client::Client>());
+    }
+}
