@@ -603,6 +603,25 @@ fn the_commands_tell_who_is_there_what_was_called_and_why() {
 }
 
 #[test]
+fn a_signal_asks_how_much_is_held() {
+    let mut exchange = Exchange::new("holding");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.answered(&mut calling);
+    exchange.program.signal("USR1");
+    let line = exchange.program.wait_for("holding: ");
+    assert!(line.contains("holding: 1 calls, 2 dialogs, "), "{line}");
+    assert!(line.ends_with(" transactions, 4 media ports, 2 registrations"), "{line}");
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    exchange.program.wait_for("call 1: 1001 → 1002 ended");
+    exchange.program.signal("USR1");
+    exchange.program.wait_for("holding: 0 calls, 0 dialogs, ");
+}
+
+#[test]
 fn ending_the_program_hangs_up() {
     for signal in ["INT", "TERM"] {
         let mut exchange = Exchange::new(&format!("end-{signal}"));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::Counts;
 use crate::store::CallRecord;
 
 /// How much a fact matters to whoever reads the log.
@@ -185,6 +186,11 @@ pub enum Event {
         /// What it was to do, and what it said.
         cause: String,
     },
+    /// How much the exchange holds, as was asked for.
+    Holding {
+        /// The figures.
+        counts: Counts,
+    },
     /// Everything has ended.
     ShutDown,
 }
@@ -266,6 +272,7 @@ impl fmt::Display for Event {
                 write!(f, "the extensions were changed, there are {count} now")
             }
             Self::StoreFailed { cause } => f.write_str(cause),
+            Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }
     }

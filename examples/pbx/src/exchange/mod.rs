@@ -99,6 +99,8 @@ pub enum Input<'a> {
     Stored(StoreAnswer),
     /// The extensions there are now.
     Directory(Directory),
+    /// Say how much is held: [`Event::Holding`].
+    Report,
     /// Everything is to end.
     ShutDown,
 }
@@ -205,6 +207,20 @@ pub struct Counts {
     pub hostile: u64,
 }
 
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} calls, {} dialogs, {} transactions, {} media ports, {} registrations",
+            self.calls,
+            self.sip.dialogs,
+            self.sip.clients + self.sip.servers,
+            self.ports,
+            self.sip.bindings
+        )
+    }
+}
+
 impl Exchange {
     /// An exchange with what it is made of; the registrations it is given can be called at once.
     pub fn new(config: ExchangeConfig, seed: Seed, now: Instant) -> Self {
@@ -269,6 +285,10 @@ impl Exchange {
                 self.desk.tell(Event::ExtensionsChanged { count: directory.len() });
                 self.desk.directory = directory;
                 self.registrar.forget_strangers(&mut self.desk);
+            }
+            Input::Report => {
+                let counts = self.counts();
+                self.desk.tell(Event::Holding { counts });
             }
             Input::ShutDown => self.shut_down(),
         }
