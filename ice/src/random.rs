@@ -5,6 +5,9 @@ use crate::stun::TransactionId;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+/// Seeded by the machine's own generator: keys that collide cannot be found from outside, and a seed replays a run.
+pub(crate) type TableHasher = foldhash::fast::SeedableRandomState;
+
 /// The generator inside a machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator(ChaCha20Rng);
@@ -33,6 +36,11 @@ impl Generator {
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill_bytes(bytes);
+    }
+
+    /// A hasher for a table whose keys others choose.
+    pub(crate) fn table_hasher(&mut self) -> TableHasher {
+        TableHasher::with_seed(self.next_u64(), foldhash::SharedSeed::global_fixed())
     }
 
     /// A number below `bound`, or 0.

@@ -267,6 +267,10 @@ impl Latch {
         }
     }
 
+    pub(crate) const fn has_destination(&self) -> bool {
+        self.current.is_some() || self.signalled.is_some()
+    }
+
     /// The address that is followed, when packets have come.
     #[must_use]
     pub fn followed(&self) -> Option<SocketAddr> {
@@ -298,23 +302,38 @@ impl Latch {
     }
 
     /// Judges a valid packet (parsed, of a payload type that was agreed on, and authentic when keys are there).
-    #[inline]
     pub fn judge(&mut self, sample: Sample, now: Instant) -> Verdict {
-        if let Some(current) = &mut self.current
-            && current.address == sample.from
-        {
-            current.last_at = now;
-            if current.ssrc != sample.ssrc || distance(current.sequence, sample.sequence) > 0 {
-                current.ssrc = sample.ssrc;
-                current.sequence = sample.sequence;
-            }
+        if self.accepts_followed(&sample.from, sample.ssrc, sample.sequence, now) {
             return Verdict::Accept;
         }
         self.judge_other(sample, now)
     }
 
+    /// The usual packet: from the address that is followed.
+    #[inline]
+    pub(crate) fn accepts_followed(
+        &mut self,
+        from: &SocketAddr,
+        ssrc: u32,
+        sequence: u16,
+        now: Instant,
+    ) -> bool {
+        match &mut self.current {
+            Some(current) if current.address == *from => {
+                current.last_at = now;
+                if current.ssrc != ssrc || distance(current.sequence, sequence) > 0 {
+                    current.ssrc = ssrc;
+                    current.sequence = sequence;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[cold]
-    fn judge_other(&mut self, sample: Sample, now: Instant) -> Verdict {
+    #[inline(never)]
+    pub(crate) fn judge_other(&mut self, sample: Sample, now: Instant) -> Verdict {
         let rank = self.rank(sample.from);
         match self.ground(sample, rank, now) {
             Ok(ground) => Verdict::Moved(self.follow(sample, rank, ground, now)),

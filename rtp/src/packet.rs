@@ -13,9 +13,11 @@ pub const HEADER_LENGTH: usize = 12;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
     header: &'a [u8; HEADER_LENGTH],
-    csrc: &'a [u8],
-    extension: Option<Extension<'a>>,
-    payload: &'a [u8],
+    /// Everything after the fixed header.
+    rest: &'a [u8],
+    /// Octets of CSRC list and extension at the start of `rest`.
+    variable: u32,
+    /// Octets of padding at its end.
     padding: u8,
 }
 
@@ -40,7 +42,7 @@ impl<'a> Packet<'a> {
         };
         // Version 2, no padding, no extension, no CSRC: nearly every packet there is.
         if header[0] == 0x80 {
-            return Ok(Self { header, csrc: &[], extension: None, payload: rest, padding: 0 });
+            return Ok(Self { header, rest, variable: 0, padding: 0 });
         }
         Self::parse_rest(header, rest)
     }
@@ -50,9 +52,11 @@ impl<'a> Packet<'a> {
         if first >> 6 != 2 {
             return Err(ParseError::new(0, "version 2"));
         }
-        let (csrc, extension, payload) = split_variable(first, rest)?;
-        let (payload, padding) = if first & 0x20 == 0 { (payload, 0) } else { strip_padding(payload)? };
-        Ok(Self { header, csrc, extension, payload, padding })
+        let (_, _, payload) = split_variable(first, rest)?;
+        let padding = if first & 0x20 == 0 { 0 } else { padding_of(payload)? };
+        // An extension is shorter than 2^18 octets.
+        let variable = rest.len().saturating_sub(payload.len()) as u32;
+        Ok(Self { header, rest, variable, padding })
     }
 
     /// The marker bit: the first packet of a talk-spurt, for audio.
@@ -87,19 +91,22 @@ impl<'a> Packet<'a> {
 
     /// The contributing sources, at most 15.
     pub fn csrc(&self) -> impl Iterator<Item = u32> + use<'a> {
-        self.csrc.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word))
+        let csrc = self.rest.get(..usize::from(self.header[0] & 0x0f).saturating_mul(4)).unwrap_or(&[]);
+        csrc.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word))
     }
 
     /// The header extension, when there is one.
     #[must_use]
-    pub const fn extension(&self) -> Option<Extension<'a>> {
-        self.extension
+    pub fn extension(&self) -> Option<Extension<'a>> {
+        split_variable(self.header[0], self.rest).ok()?.1
     }
 
     /// The payload without padding.
     #[must_use]
-    pub const fn payload(&self) -> &'a [u8] {
-        self.payload
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        let end = self.rest.len().saturating_sub(usize::from(self.padding));
+        self.rest.get(self.variable as usize..end).unwrap_or(&[])
     }
 
     /// Octets of padding, the count octet included; 0 when the padding bit is not set.
@@ -117,7 +124,7 @@ impl std::fmt::Debug for Packet<'_> {
             .field("timestamp", &self.timestamp())
             .field("payload_type", &self.payload_type())
             .field("marker", &self.marker())
-            .field("payload_octets", &self.payload.len())
+            .field("payload_octets", &self.payload().len())
             .finish()
     }
 }
@@ -163,15 +170,12 @@ fn split_variable(first: u8, rest: &[u8]) -> Result<Variable<'_>, ParseError> {
     Ok((csrc, Some(Extension { profile: u16::from_be_bytes([*p0, *p1]), data }), rest))
 }
 
-/// The payload without its padding, and the padding's length.
-fn strip_padding(payload: &[u8]) -> Result<(&[u8], u8), ParseError> {
-    let wrong = ParseError::new(HEADER_LENGTH, "a padding count that fits");
-    let &count = payload.last().ok_or(wrong)?;
-    let kept = payload.len().checked_sub(usize::from(count)).ok_or(wrong)?;
-    if count == 0 {
-        return Err(wrong);
+/// How much padding ends the payload.
+fn padding_of(payload: &[u8]) -> Result<u8, ParseError> {
+    match payload.last() {
+        Some(&count) if count > 0 && usize::from(count) <= payload.len() => Ok(count),
+        _ => Err(ParseError::new(HEADER_LENGTH, "a padding count that fits")),
     }
-    Ok((payload.get(..kept).ok_or(wrong)?, count))
 }
 
 /// What goes before a payload.

@@ -1,6 +1,6 @@
 //! Redundant audio (RED), RFC 2198: earlier payloads travel again with later ones.
 //!
-//! [`Blocks`] reads, [`write`] writes, [`Packer`] remembers what to repeat. Whether a block is news is for the receiver
+//! [`Blocks`] reads, [`write()`] writes, [`Packer`] remembers what to repeat. Whether a block is news is for the receiver
 //! to tell: a jitter buffer and a telephone-event receiver know a frame by number or timestamp and take it once.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 

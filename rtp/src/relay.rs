@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::{
     error::Misuse,
     packet::{HEADER_LENGTH, HeaderMut},
-    sender::{Feed, Place, Sender},
+    sender::{Feed, Finding, Sender},
 };
 
 /// Which payload type of one leg becomes which of the other.
@@ -81,7 +81,7 @@ pub fn rewrite(
     map: &PayloadMap,
     sender: &mut Sender,
     now: Instant,
-) -> Result<Place, NotRelayed> {
+) -> Result<(), NotRelayed> {
     let Some(&[first, second, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3]) =
         packet.first_chunk::<HEADER_LENGTH>()
     else {
@@ -94,14 +94,18 @@ pub fn rewrite(
     let feed = Feed::Relayed(u32::from_be_bytes([i0, i1, i2, i3]));
     let sequence = u16::from_be_bytes([s0, s1]);
     let timestamp = u32::from_be_bytes([t0, t1, t2, t3]);
-    let place = sender.place(feed, sequence, timestamp, now).ok_or(NotRelayed::BeforeSwitch)?;
+    let found = sender.find_place(feed, sequence, timestamp, now);
+    if found == Finding::Taken {
+        return Err(NotRelayed::BeforeSwitch);
+    }
+    let (sequence, timestamp) = sender.placed();
     if let Some(mut header) = HeaderMut::of(packet) {
-        header.set_marker_and_payload_type(second & 0x80 != 0 || place.switched, payload_type);
-        header.set_sequence(place.sequence);
-        header.set_timestamp(place.timestamp);
+        header.set_marker_and_payload_type(second & 0x80 != 0 || found == Finding::Switched, payload_type);
+        header.set_sequence(sequence);
+        header.set_timestamp(timestamp);
         header.set_ssrc(sender.ssrc());
     }
-    Ok(place)
+    Ok(())
 }
 
 #[cfg(test)]

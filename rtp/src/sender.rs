@@ -36,6 +36,8 @@ pub struct Sender {
     /// Number and timestamp a first packet will carry.
     start: (u16, u32),
     newest: Option<Newest>,
+    /// Number and timestamp found last.
+    placed: (u16, u32),
     packets: u64,
     payload_octets: u64,
     switches: u64,
@@ -48,8 +50,9 @@ struct Mapping {
     /// Added to the feed's numbers.
     sequence_offset: u16,
     timestamp_offset: u32,
-    /// The first number given out under this mapping: what would lie before belongs to the time before.
-    first_sequence: u16,
+    /// The first number given out under this mapping, while packets from before it may still come: their numbers
+    /// belong to the time before.
+    first_sequence: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,15 +66,29 @@ struct Newest {
 
 impl Newest {
     #[inline]
-    fn followed_by(self, sequence: u16, timestamp: u32, now: Instant) -> Self {
+    fn follow(&mut self, sequence: u16, timestamp: u32, now: Instant) {
+        self.sequence = sequence;
+        self.at = now;
         if timestamp_distance(self.timestamp, timestamp) > 0 {
-            Self { sequence, timestamp, timestamp_at: now, at: now }
-        } else {
-            Self { sequence, at: now, ..self }
+            self.timestamp = timestamp;
+            self.timestamp_at = now;
         }
     }
 
-    fn units_until(self, now: Instant, clock_rate_hz: u32) -> u32 {
+    /// Whether the step to `timestamp` has nothing to do with the time that passed.
+    #[inline]
+    fn leaps(&self, ahead: i16, timestamp: u32, clock_rate_hz: u32, now: Instant) -> bool {
+        let limit = clock_rate_hz.saturating_mul(TIMESTAMP_JUMP_SECONDS);
+        let step = timestamp_distance(self.timestamp, timestamp);
+        // The usual step needs no clock.
+        if ahead <= 0 || (0..=limit as i32).contains(&step) {
+            return false;
+        }
+        let elapsed = self.units_until(now, clock_rate_hz);
+        timestamp_distance(elapsed, step as u32).unsigned_abs() > limit
+    }
+
+    fn units_until(&self, now: Instant, clock_rate_hz: u32) -> u32 {
         time::units(now.saturating_duration_since(self.timestamp_at), clock_rate_hz) as u32
     }
 }
@@ -87,6 +104,17 @@ pub struct Place {
     pub switched: bool,
 }
 
+/// How a place was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// The feed goes on.
+    Continues,
+    /// The feed has changed, or begins anew.
+    Switched,
+    /// The number belongs to the time before.
+    Taken,
+}
+
 impl Sender {
     /// A stream that has not begun; `sequence` and `timestamp` should be random (RFC 3550 §5.1).
     #[must_use]
@@ -97,6 +125,7 @@ impl Sender {
             feed: None,
             start: (sequence, timestamp),
             newest: None,
+            placed: (sequence, timestamp),
             packets: 0,
             payload_octets: 0,
             switches: 0,
@@ -108,23 +137,50 @@ impl Sender {
     /// the switch to this feed and would repeat a number already used.
     #[inline]
     pub fn place(&mut self, feed: Feed, sequence: u16, timestamp: u32, now: Instant) -> Option<Place> {
-        if let (Some(mapping), Some(newest)) = (self.feed, self.newest) {
+        match self.find_place(feed, sequence, timestamp, now) {
+            Finding::Taken => None,
+            found => Some(Place {
+                sequence: self.placed.0,
+                timestamp: self.placed.1,
+                switched: found == Finding::Switched,
+            }),
+        }
+    }
+
+    /// Leaves the place in `placed`: a small result and two plain words are cheaper than an optional structure.
+    #[inline]
+    pub(crate) fn find_place(&mut self, feed: Feed, sequence: u16, timestamp: u32, now: Instant) -> Finding {
+        if let (Some(mapping), Some(newest)) = (&mut self.feed, &mut self.newest)
+            && mapping.feed == feed
+        {
             let out = sequence.wrapping_add(mapping.sequence_offset);
             let out_timestamp = timestamp.wrapping_add(mapping.timestamp_offset);
             let ahead = distance(newest.sequence, out);
-            if mapping.feed == feed && (MAXIMUM_DISORDER..MAXIMUM_GAP).contains(&ahead) {
-                if distance(mapping.first_sequence, out) < 0 {
-                    return None;
-                }
-                if !self.leaps(newest, ahead, out_timestamp, now) {
-                    if ahead > 0 {
-                        self.newest = Some(newest.followed_by(out, out_timestamp, now));
+            if (MAXIMUM_DISORDER..MAXIMUM_GAP).contains(&ahead) {
+                if let Some(first) = mapping.first_sequence {
+                    if distance(first, out) < 0 {
+                        return Finding::Taken;
                     }
-                    return Some(Place { sequence: out, timestamp: out_timestamp, switched: false });
+                    // Packets from before the switch are too old to come, once as many have followed.
+                    if distance(first, newest.sequence) > MAXIMUM_DISORDER.wrapping_neg() {
+                        mapping.first_sequence = None;
+                    }
+                }
+                if !newest.leaps(ahead, out_timestamp, self.clock_rate_hz, now) {
+                    if ahead > 0 {
+                        newest.follow(out, out_timestamp, now);
+                    }
+                    self.placed = (out, out_timestamp);
+                    return Finding::Continues;
                 }
             }
         }
-        Some(self.switch(feed, sequence, timestamp, now))
+        self.switch(feed, sequence, timestamp, now);
+        Finding::Switched
+    }
+
+    pub(crate) const fn placed(&self) -> (u16, u32) {
+        self.placed
     }
 
     /// The place of the next frame of a local feed, which has no numbers of its own.
@@ -138,7 +194,10 @@ impl Sender {
         match self.place(feed, next, timestamp, now) {
             Some(place) => place,
             // The number after the newest is never before the first; if it were, a fresh mapping is right.
-            None => self.switch(feed, next, timestamp, now),
+            None => {
+                self.switch(feed, next, timestamp, now);
+                Place { sequence: self.placed.0, timestamp: self.placed.1, switched: true }
+            }
         }
     }
 
@@ -148,24 +207,10 @@ impl Sender {
         self.payload_octets = self.payload_octets.wrapping_add(payload_octets as u64);
     }
 
-    #[inline]
-    fn leaps(&self, newest: Newest, ahead: i16, timestamp: u32, now: Instant) -> bool {
-        if ahead <= 0 {
-            return false;
-        }
-        let limit = self.clock_rate_hz.saturating_mul(TIMESTAMP_JUMP_SECONDS);
-        let step = timestamp_distance(newest.timestamp, timestamp);
-        // The usual step needs no clock.
-        if (0..=limit as i32).contains(&step) {
-            return false;
-        }
-        let elapsed = newest.units_until(now, self.clock_rate_hz);
-        timestamp_distance(elapsed, step as u32).unsigned_abs() > limit
-    }
-
     /// Goes on with another feed: the next number, and the timestamp that the time since the newest packet gives.
     #[cold]
-    fn switch(&mut self, feed: Feed, sequence: u16, timestamp: u32, now: Instant) -> Place {
+    #[inline(never)]
+    fn switch(&mut self, feed: Feed, sequence: u16, timestamp: u32, now: Instant) {
         let (out, out_timestamp) = match self.newest {
             None => self.start,
             Some(newest) => {
@@ -177,11 +222,11 @@ impl Sender {
             feed,
             sequence_offset: out.wrapping_sub(sequence),
             timestamp_offset: out_timestamp.wrapping_sub(timestamp),
-            first_sequence: out,
+            first_sequence: Some(out),
         });
         self.switches = self.switches.wrapping_add(1);
         self.newest = Some(Newest { sequence: out, timestamp: out_timestamp, timestamp_at: now, at: now });
-        Place { sequence: out, timestamp: out_timestamp, switched: true }
+        self.placed = (out, out_timestamp);
     }
 
     /// The stream's synchronisation source.

@@ -18,35 +18,35 @@ const MINIMUM_SEQUENTIAL: u8 = 2;
 const MAXIMUM_DROPOUT: u16 = 3000;
 /// A packet this late is reordered; an older one may be a restart (MAX_MISORDER).
 const MAXIMUM_MISORDER: u16 = 100;
-/// A transit time that changes by more than this many seconds is a jump of the timestamps, not jitter.
-const TIMESTAMP_JUMP_SECONDS: u32 = 2;
+/// A transit time that changes by more than this is a jump of the timestamps, not jitter.
+const TIMESTAMP_JUMP_NANOS: u64 = 2_000_000_000;
 
 /// What a packet was to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Update {
+pub struct Update {
+    /// Where it stands among the others.
+    pub order: Order,
+    /// Sequence number with its turns in the upper bits; they are counted from the start, or from a restart.
+    pub extended: u64,
+    /// Numbers skipped since the newest packet before; 0 unless in order.
+    pub skipped: u16,
+}
+
+/// Where a packet stands among the others of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
     /// The source is not believed yet (or is being believed again after a mis-step).
     Probation,
     /// Newer than all before.
-    InOrder {
-        /// Sequence number with its turns in the upper bits.
-        extended: u64,
-        /// Numbers skipped since the newest packet before.
-        skipped: u16,
-    },
+    InOrder,
     /// Older than the newest, not seen before.
-    Reordered {
-        /// Sequence number with its turns in the upper bits.
-        extended: u64,
-    },
+    Reordered,
     /// Seen before.
     Duplicate,
     /// Far from what was expected. A second one in sequence will make it a restart.
     Jump,
     /// The sender began anew: the statistics started over with this packet.
-    Restarted {
-        /// Sequence number; turns are counted from here.
-        extended: u64,
-    },
+    Restarted,
 }
 
 /// Statistics of one source.
@@ -71,10 +71,14 @@ pub struct Source {
     restarts: u64,
     talk_spurts: u64,
     payload_octets: u64,
-    jitter_times_16: u32,
-    jitter_maximum: u32,
-    transit: Option<u32>,
+    /// Sixteen times the interarrival jitter, in ns.
+    jitter_times_16: u64,
+    jitter_maximum: u64,
+    /// When the last packet came whose timestamp can be compared with the next one's.
+    compared_at: Option<Instant>,
     timestamp: u32,
+    /// 2^16 ns for each tick of the clock.
+    tick: u64,
     created_at: Instant,
     last_at: Instant,
 }
@@ -103,8 +107,9 @@ impl Source {
             payload_octets: 0,
             jitter_times_16: 0,
             jitter_maximum: 0,
-            transit: None,
+            compared_at: None,
             timestamp: 0,
+            tick: tick(clock_rate_hz),
             created_at: now,
             last_at: now,
         }
@@ -114,17 +119,17 @@ impl Source {
     #[inline]
     pub fn update(&mut self, packet: Arrival, clock_rate_hz: u32, now: Instant) -> Update {
         let update = self.update_sequence(packet.sequence);
-        match update {
-            Update::InOrder { .. } | Update::Restarted { .. } => {
+        match update.order {
+            Order::InOrder | Order::Restarted => {
                 if packet.marker {
                     self.talk_spurts = self.talk_spurts.wrapping_add(1);
                 }
                 self.count(packet, clock_rate_hz, now);
             }
-            Update::Reordered { .. } => self.count(packet, clock_rate_hz, now),
+            Order::Reordered => self.count(packet, clock_rate_hz, now),
             // The first packet's transit time is what the second's is compared with.
-            Update::Probation => self.update_jitter(packet.timestamp, now),
-            Update::Duplicate | Update::Jump => {}
+            Order::Probation => self.update_jitter(packet.timestamp, now),
+            Order::Duplicate | Order::Jump => {}
         }
         update
     }
@@ -134,7 +139,8 @@ impl Source {
         self.payload_octets = self.payload_octets.wrapping_add(u64::from(packet.payload_octets));
         if clock_rate_hz != self.clock_rate_hz {
             self.clock_rate_hz = clock_rate_hz;
-            self.transit = None;
+            self.tick = tick(clock_rate_hz);
+            self.compared_at = None;
         }
         self.update_jitter(packet.timestamp, now);
     }
@@ -149,7 +155,7 @@ impl Source {
         if ahead == 0 {
             self.received = self.received.wrapping_add(1);
             self.duplicates = self.duplicates.wrapping_add(1);
-            return Update::Duplicate;
+            return self.told(Order::Duplicate, sequence);
         }
         if ahead < MAXIMUM_DROPOUT {
             return self.advance(sequence, ahead);
@@ -167,13 +173,13 @@ impl Source {
             if self.probation == 0 {
                 self.begin(sequence);
                 self.received = 1;
-                return Update::InOrder { extended: u64::from(sequence), skipped: 0 };
+                return Update { order: Order::InOrder, extended: u64::from(sequence), skipped: 0 };
             }
         } else {
             self.probation = MINIMUM_SEQUENTIAL.saturating_sub(1);
             self.highest = sequence;
         }
-        Update::Probation
+        self.told(Order::Probation, sequence)
     }
 
     #[inline]
@@ -185,7 +191,7 @@ impl Source {
         self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         self.received = self.received.wrapping_add(1);
         self.after_jump = None;
-        Update::InOrder { extended: self.extended(), skipped: ahead.saturating_sub(1) }
+        Update { order: Order::InOrder, extended: self.extended(), skipped: ahead.saturating_sub(1) }
     }
 
     #[cold]
@@ -194,12 +200,12 @@ impl Source {
             self.begin(sequence);
             self.received = 1;
             self.restarts = self.restarts.wrapping_add(1);
-            self.transit = None;
-            return Update::Restarted { extended: u64::from(sequence) };
+            self.compared_at = None;
+            return Update { order: Order::Restarted, extended: u64::from(sequence), skipped: 0 };
         }
         self.after_jump = Some(sequence.wrapping_add(1));
         self.jumps = self.jumps.wrapping_add(1);
-        Update::Jump
+        self.told(Order::Jump, sequence)
     }
 
     #[cold]
@@ -208,12 +214,16 @@ impl Source {
         let bit = 1u128.checked_shl(u32::from(behind)).unwrap_or(0);
         if self.seen & bit != 0 {
             self.duplicates = self.duplicates.wrapping_add(1);
-            return Update::Duplicate;
+            return self.told(Order::Duplicate, sequence);
         }
         self.seen |= bit;
         self.reordered = self.reordered.wrapping_add(1);
         let back = i64::from(distance(self.highest, sequence));
-        Update::Reordered { extended: self.extended().saturating_add_signed(back) }
+        Update { order: Order::Reordered, extended: self.extended().saturating_add_signed(back), skipped: 0 }
+    }
+
+    const fn told(&self, order: Order, sequence: u16) -> Update {
+        Update { order, extended: crate::sequence::extend(self.extended(), sequence), skipped: 0 }
     }
 
     fn begin(&mut self, sequence: u16) {
@@ -228,20 +238,24 @@ impl Source {
         self.reordered = 0;
     }
 
-    /// RFC 3550 A.8, in integers.
+    /// RFC 3550 A.8, in integers; in nanoseconds, since two differences are cheaper than one division.
+    #[inline]
     fn update_jitter(&mut self, timestamp: u32, now: Instant) {
-        let arrival = time::units(now.saturating_duration_since(self.created_at), self.clock_rate_hz) as u32;
-        let transit = arrival.wrapping_sub(timestamp);
-        self.timestamp = timestamp;
-        if let Some(before) = self.transit {
-            let change = timestamp_distance(before, transit).unsigned_abs();
-            if change <= self.clock_rate_hz.saturating_mul(TIMESTAMP_JUMP_SECONDS) {
+        if let Some(before) = self.compared_at {
+            let passed = now.saturating_duration_since(before);
+            let passed =
+                passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()));
+            let told =
+                i64::from(timestamp_distance(self.timestamp, timestamp)).wrapping_mul(self.tick as i64) >> 16;
+            let change = (passed as i64).wrapping_sub(told).unsigned_abs();
+            if change <= TIMESTAMP_JUMP_NANOS {
                 let smoothed = self.jitter_times_16.saturating_add(8) >> 4;
-                self.jitter_times_16 = self.jitter_times_16.saturating_add(change).saturating_sub(smoothed);
+                self.jitter_times_16 = self.jitter_times_16.wrapping_add(change).saturating_sub(smoothed);
                 self.jitter_maximum = self.jitter_maximum.max(self.jitter_times_16);
             }
         }
-        self.transit = Some(transit);
+        self.timestamp = timestamp;
+        self.compared_at = Some(now);
     }
 
     /// The synchronisation source.
@@ -318,20 +332,20 @@ impl Source {
 
     /// Interarrival jitter in clock units.
     #[must_use]
-    pub const fn jitter_units(&self) -> u32 {
-        self.jitter_times_16 >> 4
+    pub fn jitter_units(&self) -> u32 {
+        time::units(self.jitter(), self.clock_rate_hz) as u32
     }
 
     /// Interarrival jitter as time.
     #[must_use]
     pub fn jitter(&self) -> Duration {
-        time::duration(u64::from(self.jitter_times_16), self.clock_rate_hz.saturating_mul(16))
+        Duration::from_nanos(self.jitter_times_16 >> 4)
     }
 
     /// The greatest interarrival jitter seen.
     #[must_use]
     pub fn jitter_maximum(&self) -> Duration {
-        time::duration(u64::from(self.jitter_maximum), self.clock_rate_hz.saturating_mul(16))
+        Duration::from_nanos(self.jitter_maximum >> 4)
     }
 
     /// Clock rate of the last packet's payload type.
@@ -371,6 +385,11 @@ impl Source {
         let fraction = lost.saturating_mul(256).checked_div(expected).unwrap_or(0);
         u8::try_from(fraction).unwrap_or(u8::MAX)
     }
+}
+
+/// 2^16 ns for each tick.
+fn tick(clock_rate_hz: u32) -> u64 {
+    (1_000_000_000u64 << 16).checked_div(u64::from(clock_rate_hz)).unwrap_or(0)
 }
 
 /// What the statistics need to know of a packet.

@@ -12,7 +12,7 @@ use denwa_rtp::{
     quality::emodel::{Codec, Parameters, mos, r_factor},
     rtcp::{Compound, ControlPacket},
     sequence,
-    source::{Arrival, Source, Update},
+    source::{Arrival, Order, Source},
     telephone_event::{Change, Event, Heard, Payload, Receiver, ReceiverConfig},
     wallclock::{NtpTime, from_short, round_trip},
 };
@@ -35,8 +35,8 @@ fn rfc3550_a1_and_a3_sequence_and_loss() {
         let mut jumped = false;
         for step in steps {
             let update = source.update(arrival(number(step, "seq") as u16, 0), 8000, now);
-            jumped |= update == Update::Jump;
-            let valid = !matches!(update, Update::Probation | Update::Jump);
+            jumped |= update.order == Order::Jump;
+            let valid = !matches!(update.order, Order::Probation | Order::Jump);
             assert_eq!(i64::from(valid), number(step, "valid"), "{name} {step}");
             if source.is_valid() {
                 assert_eq!(source.received() as i64, number(step, "received"), "{name} {step}");

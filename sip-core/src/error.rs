@@ -146,6 +146,18 @@ pub enum Misuse {
     /// An ACK to a non-2xx is the transaction's, and an ACK or CANCEL cannot start a client transaction of its own.
     #[error("this method cannot be sent like that")]
     Method,
+    /// No such call, request, registration or subscription, or it has ended.
+    #[error("no such call, request, registration or subscription")]
+    UnknownHandle,
+    /// The peer does not know this extension, or it is switched off.
+    #[error("the peer does not know the extension {0}")]
+    NotSupported(&'static str),
+    /// This status code cannot be used here.
+    #[error("this status code cannot be used here")]
+    Status,
+    /// An offer or answer may not travel now, or the one that is due is missing (RFC 6337).
+    #[error("no offer or answer may travel like that now: {0:?}")]
+    OfferAnswer(crate::call::offer_answer::Conflict),
 }
 
 /// Whether a parser refuses what the grammar does not allow, or forgives it where the meaning is plain.
@@ -175,8 +187,12 @@ pub struct Forgiven {
 pub enum Liberty {
     /// A line ends with a line feed alone.
     BareLineFeed,
+    /// The message ends with its last header, without an empty line.
+    MissingEmptyLine,
     /// White space at the end of the start line, or more than one space in it.
     StartLineSpace,
+    /// The Request-URI has a headers part, which is not to be passed on (RFC 3261 §19.1.1).
+    HeadersInRequestUri,
     /// The Request-URI stands in angle brackets.
     BracketedRequestUri,
     /// A status line without a space after the code.

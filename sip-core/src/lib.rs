@@ -13,21 +13,32 @@
 
 pub mod auth;
 pub mod call;
+pub mod command;
 pub mod config;
-mod deadline;
+pub mod dialog;
+pub mod endpoint;
 pub mod error;
+pub mod event;
+pub mod handle;
 pub mod header;
-mod id;
 pub mod io;
 pub mod limits;
 pub mod lookup;
 pub mod message;
-mod outbox;
-mod random;
 pub mod registrar;
+pub mod registration;
 pub mod resolve;
+pub mod subscription;
 pub mod transaction;
 pub mod transport;
+
+mod agenda;
+mod arena;
+mod context;
+mod deadline;
+mod id;
+mod outbox;
+mod random;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;

@@ -1,2 +1,12 @@
 //! A telephone exchange: registrar, back-to-back user agent, media relay.
 #![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod config;
+pub mod exchange;
+pub mod links;
+pub mod policy;
+pub mod route;
+pub mod services;
+pub mod store;
+pub mod why;

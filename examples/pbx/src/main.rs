@@ -1,3 +1,8 @@
 //! `pbx`: the exchange as a program.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pbx::commands::main(std::env::args_os())
+}

@@ -286,7 +286,7 @@ impl<'a> Attribute<'a> for UnknownAttributes<'a> {
     const KIND: AttributeKind = AttributeKind::UNKNOWN_ATTRIBUTES;
     const EXPECTED: &'static str = "UNKNOWN-ATTRIBUTES of two bytes each";
     fn decode(value: &'a [u8], _: TransactionId) -> Option<Self> {
-        (value.len() % 2 == 0).then_some(Self(value))
+        value.len().is_multiple_of(2).then_some(Self(value))
     }
     fn encode(&self, to: &mut Writer<'_>) {
         to.bytes(self.0);

@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
 use std::fmt;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -26,9 +27,11 @@ pub enum IntegrityFailure {
     Wrong,
 }
 
-/// A key for either integrity attribute, prepared.
+/// A key for either integrity attribute, prepared. Clones share it.
 #[derive(Clone)]
-pub struct IntegrityKey {
+pub struct IntegrityKey(Arc<Prepared>);
+
+struct Prepared {
     sha1: Hmac<Sha1>,
     sha256: Hmac<Sha256>,
 }
@@ -57,7 +60,7 @@ impl IntegrityKey {
         // HMAC takes keys of any length.
         let sha1 = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
         let sha256 = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
-        Self { sha1, sha256 }
+        Self(Arc::new(Prepared { sha1, sha256 }))
     }
 }
 
@@ -110,7 +113,7 @@ impl Message<'_> {
     /// It is missing or wrong.
     pub fn verify_sha1(&self, key: &IntegrityKey) -> Result<(), IntegrityFailure> {
         let (at, value) = self.integrity_place().ok_or(IntegrityFailure::Missing)?;
-        let mut mac = key.sha1.clone();
+        let mut mac = key.0.sha1.clone();
         feed(&mut mac, self.bytes(), at, 24);
         compare(&mac.finalize().into_bytes(), value)
     }
@@ -121,7 +124,7 @@ impl Message<'_> {
     /// It is missing or wrong.
     pub fn verify_sha256(&self, key: &IntegrityKey) -> Result<(), IntegrityFailure> {
         let (at, value) = self.integrity_sha256_place().ok_or(IntegrityFailure::Missing)?;
-        let mut mac = key.sha256.clone();
+        let mut mac = key.0.sha256.clone();
         feed(&mut mac, self.bytes(), at, value.len().saturating_add(4));
         let whole = mac.finalize().into_bytes();
         compare(whole.get(..value.len()).unwrap_or_default(), value)
@@ -135,14 +138,14 @@ fn compare(expected: &[u8], value: &[u8]) -> Result<(), IntegrityFailure> {
 impl Writer<'_> {
     /// Adds MESSAGE-INTEGRITY.
     pub fn integrity(&mut self, key: &IntegrityKey) {
-        let mut mac = key.sha1.clone();
+        let mut mac = key.0.sha1.clone();
         feed(&mut mac, self.so_far(), self.written(), 24);
         self.attribute(AttributeKind::MESSAGE_INTEGRITY, &mac.finalize().into_bytes());
     }
 
     /// Adds MESSAGE-INTEGRITY-SHA256 in full length.
     pub fn integrity_sha256(&mut self, key: &IntegrityKey) {
-        let mut mac = key.sha256.clone();
+        let mut mac = key.0.sha256.clone();
         feed(&mut mac, self.so_far(), self.written(), 36);
         self.attribute(AttributeKind::MESSAGE_INTEGRITY_SHA256, &mac.finalize().into_bytes());
     }

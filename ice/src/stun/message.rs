@@ -7,6 +7,7 @@
 
 use super::attribute::{Attribute, AttributeKind};
 use std::fmt;
+use std::ops::Range;
 use thiserror::Error;
 
 /// Bytes before the first attribute.
@@ -266,6 +267,14 @@ impl<'a> Message<'a> {
         self.attributes().find(|(found, _)| *found == kind).map(|(_, value)| value)
     }
 
+    /// Where in the message the value of the first attribute of this kind lies.
+    #[must_use]
+    pub fn range(&self, kind: AttributeKind) -> Option<Range<usize>> {
+        let (at, value) = self.place(kind)?;
+        let start = at.saturating_add(4);
+        Some(start..start.saturating_add(value.len()))
+    }
+
     /// Whether there is an attribute of this kind.
     #[must_use]
     pub fn has(&self, kind: AttributeKind) -> bool {
@@ -400,6 +409,7 @@ impl<'a> Walk<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
 

@@ -1,7 +1,10 @@
 //! Whoever feeds the stream, its listener sees one source whose numbers and timestamps go on.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 use super::*;
-use crate::packet::{Header, Packet};
+use crate::{
+    packet::{Header, Packet},
+    sender::Place,
+};
 use std::time::Duration;
 
 const PTIME: Duration = Duration::from_millis(20);
@@ -59,6 +62,16 @@ fn a_transfer_goes_on_where_the_old_source_stopped() {
         "its number was the old source's"
     );
     assert_eq!(leg.sender.switches(), 2);
+}
+
+#[test]
+fn numbers_turn_around_many_times() {
+    let mut leg = Leg::new();
+    for step in 0..200_000u32 {
+        let out = leg.relay(packet(1, step as u16, step.wrapping_mul(160), 0), PTIME * step).unwrap();
+        assert_eq!(out.0, 1000u16.wrapping_add(step as u16));
+    }
+    assert_eq!(leg.sender.switches(), 1);
 }
 
 #[test]

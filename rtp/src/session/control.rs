@@ -20,12 +20,20 @@ use crate::{
 };
 
 impl Session {
-    pub(super) fn receive_control<'d>(
+    #[inline(never)]
+    pub(super) fn receive_control(
         &mut self,
-        datagram: &'d mut [u8],
+        datagram: &mut [u8],
         path: Path,
         now: Instant,
-    ) -> Result<Action<'d>, DropReason> {
+    ) -> Action<'static> {
+        match self.read_control(datagram, path, now) {
+            Ok(()) => Action::Control,
+            Err(reason) => self.dropped(reason),
+        }
+    }
+
+    fn read_control(&mut self, datagram: &mut [u8], path: Path, now: Instant) -> Result<(), DropReason> {
         if self.ended {
             return Err(DropReason::Ended);
         }
@@ -53,7 +61,7 @@ impl Session {
             }
         }
         self.counters.control = self.counters.control.wrapping_add(1);
-        Ok(Action::Control)
+        Ok(())
     }
 
     /// Our own SSRC in control: with our own name it is our packet that comes back; with another it is somebody else

@@ -12,11 +12,11 @@ use super::{Action, DropReason, Event, Media, Path, Session};
 use crate::{
     classify::{Kind, classify},
     error::Misuse,
-    latch::{Sample, Verdict},
+    latch::{Refusal, Sample, Verdict},
     packet::{Header, Packet},
     relay::{self, NotRelayed, PayloadMap},
     sender::Feed,
-    source::{Arrival, Source, Update},
+    source::{Arrival, Order, Source, Update},
     srtp::{Inbound, NotAuthentic, Refused},
 };
 
@@ -69,60 +69,88 @@ pub enum NotSent {
 
 impl Session {
     /// Judges a datagram, and decrypts it in place when keys are there.
-    #[inline]
     pub fn receive<'d>(&mut self, datagram: &'d mut [u8], path: Path, now: Instant) -> Action<'d> {
         let now = self.clock.advance(now);
-        let result = match classify(datagram) {
+        match classify(datagram) {
             Kind::Rtp => self.receive_media(datagram, path, now),
             Kind::Rtcp => self.receive_control(datagram, path, now),
-            other => return Action::NotMine(other),
-        };
-        match result {
-            Ok(action) => action,
-            Err(reason) => {
-                self.counters.count(&reason);
-                Action::Dropped(reason)
-            }
+            other => Action::NotMine(other),
         }
     }
 
+    /// Small results within and one large one at the end: this is the path of every packet.
     #[inline]
-    fn receive_media<'d>(
-        &mut self,
-        datagram: &'d mut [u8],
-        path: Path,
-        now: Instant,
-    ) -> Result<Action<'d>, DropReason> {
+    fn receive_media<'d>(&mut self, datagram: &'d mut [u8], path: Path, now: Instant) -> Action<'d> {
         if self.ended {
-            return Err(DropReason::Ended);
+            return self.dropped(DropReason::Ended);
         }
         let payload_type = datagram.get(1).copied().unwrap_or(0) & 0x7f;
         let Some(format) = self.format(payload_type) else {
-            return Err(DropReason::UnknownPayloadType(payload_type));
+            return self.dropped(DropReason::UnknownPayloadType(payload_type));
         };
-        let (length, authenticated) = self.unprotect(datagram, Inbound::unprotect)?;
+        let (length, authenticated) = match self.unprotect(datagram, Inbound::unprotect) {
+            Ok(unprotected) => unprotected,
+            Err(unheard) => return self.dropped(unheard.into()),
+        };
         let plain: &'d [u8] = datagram.get(..length).unwrap_or(&[]);
-        let packet = Packet::parse(plain).map_err(DropReason::Malformed)?;
+        let packet = match Packet::parse(plain) {
+            Ok(packet) => packet,
+            Err(error) => return self.dropped(DropReason::Malformed(error)),
+        };
         let ssrc = packet.ssrc();
-        let sample = Sample { from: path.source, ssrc, sequence: packet.sequence(), authenticated };
-        match self.latch.judge(sample, now) {
-            Verdict::Accept => {}
-            Verdict::Moved(learned) => self.event(Event::Followed(learned)),
-            Verdict::Refuse(refusal) => return Err(DropReason::Refused(refusal)),
+        let sequence = packet.sequence();
+        if !self.latch.accepts_followed(&path.source, ssrc, sequence, now)
+            && let Some(refusal) = self.refuses_other(&path.source, ssrc, sequence, authenticated, now)
+        {
+            return self.dropped(DropReason::Refused(refusal));
         }
-        if ssrc == self.sender.ssrc() && self.sent_own {
-            self.own_ssrc(&packet, now)?;
+        if ssrc == self.sender.ssrc() && self.sent_own && !self.accepts_own_ssrc(&packet, now) {
+            return self.dropped(DropReason::Loop);
         }
         let arrival = Arrival {
-            sequence: packet.sequence(),
+            sequence,
             timestamp: packet.timestamp(),
             marker: packet.marker(),
             payload_octets: packet.payload().len() as u16,
         };
-        let (update, active) = self.update_source(ssrc, arrival, format.clock_rate_hz, now)?;
+        let (update, standing) = self.update_source(ssrc, arrival, format.clock_rate_hz, now);
+        let active = match standing {
+            Standing::Active => true,
+            Standing::Aside => false,
+            Standing::Unheard(unheard) => return self.dropped(unheard.into()),
+        };
         self.media_came(now);
         self.counters.media = self.counters.media.wrapping_add(1);
-        Ok(Action::Media(Media { packet, length, format, update, active, authenticated }))
+        Action::Media(Media { packet, length, format, update, active, authenticated })
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn dropped(&mut self, reason: DropReason) -> Action<'static> {
+        self.counters.count(&reason);
+        Action::Dropped(reason)
+    }
+
+    /// A packet from elsewhere than the followed address: whether it moves the latch.
+    #[cold]
+    #[inline(never)]
+    fn refuses_other(
+        &mut self,
+        from: &SocketAddr,
+        ssrc: u32,
+        sequence: u16,
+        authenticated: bool,
+        now: Instant,
+    ) -> Option<Refusal> {
+        let sample = Sample { from: *from, ssrc, sequence, authenticated };
+        match self.latch.judge_other(sample, now) {
+            Verdict::Accept => None,
+            Verdict::Moved(learned) => {
+                self.event(Event::Followed(learned));
+                None
+            }
+            Verdict::Refuse(refusal) => Some(refusal),
+        }
     }
 
     /// The length of the plain packet, and whether SRTP vouches for it.
@@ -130,16 +158,26 @@ impl Session {
     pub(super) fn unprotect(
         &mut self,
         datagram: &mut [u8],
-        unprotect: impl Fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
-    ) -> Result<(usize, bool), DropReason> {
-        let Some(inbound) = &mut self.protection.inbound else {
+        unprotect: fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
+    ) -> Result<(usize, bool), Unheard> {
+        if self.protection.inbound.is_none() {
             return if self.config.require_protection {
-                Err(DropReason::NoKeys)
+                Err(Unheard::NoKeys)
             } else {
                 Ok((datagram.len(), false))
             };
-        };
-        let length = unprotect(inbound, datagram).map_err(|NotAuthentic| DropReason::NotAuthentic)?;
+        }
+        self.unprotect_with_keys(datagram, unprotect)
+    }
+
+    #[inline(never)]
+    fn unprotect_with_keys(
+        &mut self,
+        datagram: &mut [u8],
+        unprotect: fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
+    ) -> Result<(usize, bool), Unheard> {
+        let Some(inbound) = &mut self.protection.inbound else { return Err(Unheard::NoKeys) };
+        let length = unprotect(inbound, datagram).map_err(|NotAuthentic| Unheard::NotAuthentic)?;
         if inbound.packets_left() < super::WEAR_MARGIN && !self.protection.inbound_wears_out {
             self.protection.inbound_wears_out = true;
             self.event(Event::KeysWearOut { outbound: false });
@@ -148,18 +186,20 @@ impl Session {
     }
 
     /// Statistics, and who is listened to.
-    #[inline]
+    #[inline(always)]
     fn update_source(
         &mut self,
         ssrc: u32,
         arrival: Arrival,
         clock_rate_hz: u32,
         now: Instant,
-    ) -> Result<(Update, bool), DropReason> {
+    ) -> (Update, Standing) {
         let active = self.members.active_ssrc();
-        let member = match self.members.get_mut(ssrc) {
-            Some(member) => member,
-            None => self.member(ssrc, now).ok_or(DropReason::TooManySources)?,
+        let unknown = active != Some(ssrc) && !self.admit(ssrc, now);
+        let Some(member) = self.members.get_mut(ssrc).filter(|_| !unknown) else {
+            let update =
+                Update { order: Order::Probation, extended: u64::from(arrival.sequence), skipped: 0 };
+            return (update, Standing::Unheard(Unheard::TooManySources));
         };
         member.last_at = now;
         member.gone = false;
@@ -167,27 +207,34 @@ impl Session {
             member.source.get_or_insert_with(|| Source::new(ssrc, arrival.sequence, clock_rate_hz, now));
         let update = source.update(arrival, clock_rate_hz, now);
         let valid = source.is_valid();
-        match update {
-            Update::Duplicate => return Err(DropReason::Duplicate),
-            Update::Jump => return Err(DropReason::Jump),
-            // A first source is heard from its first packet on; a second one must prove itself before it may disturb.
-            Update::Probation if active.is_some() && active != Some(ssrc) => {
-                return Err(DropReason::Unproven);
+        let standing = match update.order {
+            Order::Duplicate => Standing::Unheard(Unheard::Duplicate),
+            Order::Jump => Standing::Unheard(Unheard::Jump),
+            Order::Probation | Order::InOrder | Order::Reordered | Order::Restarted
+                if active == Some(ssrc) =>
+            {
+                Standing::Active
             }
-            Update::Probation
-            | Update::InOrder { .. }
-            | Update::Reordered { .. }
-            | Update::Restarted { .. } => {}
+            // A first source is heard from its first packet on; a second one must prove itself before it may disturb.
+            Order::Probation if active.is_some() => Standing::Unheard(Unheard::Unproven),
+            Order::Probation | Order::InOrder | Order::Reordered | Order::Restarted => {
+                self.consider(ssrc, update, valid, now)
+            }
+        };
+        (update, standing)
+    }
+
+    /// A packet of a source that is not listened to: whether it is from now on.
+    #[cold]
+    #[inline(never)]
+    fn consider(&mut self, ssrc: u32, update: Update, valid: bool, now: Instant) -> Standing {
+        if !self.may_take_over(update, valid, now) {
+            return Standing::Aside;
         }
-        if active == Some(ssrc) {
-            return Ok((update, true));
-        }
-        let takes_over = self.may_take_over(update, valid, now);
-        if takes_over {
-            self.members.activate(ssrc);
-            self.event(Event::SourceJoined { ssrc, instead_of: active });
-        }
-        Ok((update, takes_over))
+        let instead_of = self.members.active_ssrc();
+        self.members.activate(ssrc);
+        self.event(Event::SourceJoined { ssrc, instead_of });
+        Standing::Active
     }
 
     /// A new source takes over when it has become valid; a former one only after the present one fell silent, or two
@@ -196,7 +243,7 @@ impl Session {
     fn may_take_over(&self, update: Update, valid: bool, now: Instant) -> bool {
         let Some(present) = self.active_source() else { return true };
         let fresh =
-            matches!(update, Update::InOrder { skipped: 0, .. }) && valid && self.is_newcomer(present, now);
+            update.order == Order::InOrder && update.skipped == 0 && valid && self.is_newcomer(present, now);
         let silent = now.saturating_duration_since(present.last_at()) >= self.config.source_hold;
         fresh || (silent && valid)
     }
@@ -214,11 +261,16 @@ impl Session {
     #[inline]
     fn media_came(&mut self, now: Instant) {
         if self.watch.stopped {
-            self.watch.stopped = false;
-            let after = self.watch.last_at.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-            self.event(Event::MediaResumed { after });
+            self.media_resumed(now);
         }
         self.watch.last_at = Some(now);
+    }
+
+    #[cold]
+    fn media_resumed(&mut self, now: Instant) {
+        self.watch.stopped = false;
+        let after = self.watch.last_at.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        self.event(Event::MediaResumed { after });
     }
 
     /// Writes a frame of ours as a packet into `buffer`.
@@ -227,7 +279,9 @@ impl Session {
     /// Says why it cannot be sent.
     pub fn send(&mut self, frame: Frame<'_>, buffer: &mut [u8], now: Instant) -> Result<Outgoing, NotSent> {
         let now = self.clock.advance(now);
-        let destination = self.ready_to_send()?;
+        if !self.is_ready_to_send() {
+            return Err(self.unready());
+        }
         let header =
             Header { payload_type: frame.payload_type, ssrc: self.sender.ssrc(), ..Header::default() };
         let length = header.write(frame.payload, buffer)?;
@@ -237,7 +291,7 @@ impl Session {
             header.set_sequence(place.sequence);
             header.set_timestamp(place.timestamp);
         }
-        self.finish_sending(buffer, length, frame.payload.len(), destination)
+        self.finish_sending(buffer, length, frame.payload.len())
     }
 
     /// Makes the packet that stands in the first `length` octets of `buffer`, received and found good by another
@@ -255,41 +309,56 @@ impl Session {
         now: Instant,
     ) -> Result<Outgoing, NotSent> {
         let now = self.clock.advance(now);
-        let destination = self.ready_to_send()?;
+        if !self.is_ready_to_send() {
+            return Err(self.unready());
+        }
         let available = buffer.len();
         let Some(packet) = buffer.get_mut(..length) else {
             return Err(Misuse::BufferTooSmall { needed: length, available }.into());
         };
-        relay::rewrite(packet, map, &mut self.sender, now).map_err(NotSent::NotRelayed)?;
-        let payload_octets = length.saturating_sub(crate::packet::HEADER_LENGTH);
-        self.finish_sending(buffer, length, payload_octets, destination)
+        if let Err(reason) = relay::rewrite(packet, map, &mut self.sender, now) {
+            return Err(NotSent::NotRelayed(reason));
+        }
+        self.finish_sending(buffer, length, length.saturating_sub(crate::packet::HEADER_LENGTH))
     }
 
     #[inline]
-    fn ready_to_send(&self) -> Result<SocketAddr, NotSent> {
+    const fn is_ready_to_send(&self) -> bool {
+        !self.ended
+            && (!self.config.require_protection || self.protection.outbound.is_some())
+            && self.latch.has_destination()
+    }
+
+    #[cold]
+    fn unready(&self) -> NotSent {
         if self.ended {
-            return Err(Misuse::Ended.into());
+            Misuse::Ended.into()
+        } else if self.latch.has_destination() {
+            NotSent::NoKeys
+        } else {
+            NotSent::NoDestination
         }
-        if self.config.require_protection && self.protection.outbound.is_none() {
-            return Err(NotSent::NoKeys);
-        }
-        self.latch.destination().ok_or(NotSent::NoDestination)
     }
 
     #[inline]
     fn finish_sending(
         &mut self,
         buffer: &mut [u8],
-        length: usize,
+        mut length: usize,
         payload_octets: usize,
-        destination: SocketAddr,
     ) -> Result<Outgoing, NotSent> {
-        let length = if self.protection.outbound.is_some() { self.protect(buffer, length)? } else { length };
+        if self.protection.outbound.is_some() {
+            length = self.protect(buffer, length)?;
+        }
         self.sender.count(payload_octets);
         self.sent_own = true;
-        Ok(Outgoing { length, destination, source: self.config.local })
+        match self.latch.destination() {
+            Some(destination) => Ok(Outgoing { length, destination, source: self.config.local }),
+            None => Err(NotSent::NoDestination),
+        }
     }
 
+    #[inline(never)]
     fn protect(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, NotSent> {
         let Some((_, outbound)) = &mut self.protection.outbound else { return Ok(length) };
         let length = outbound.protect(buffer, length).map_err(|refused| match refused {
@@ -307,17 +376,51 @@ impl Session {
     /// A packet with our own SSRC: our voice comes back (an echo service that returns packets as they are), or the
     /// peer drew the same number. Only in the latter case a new SSRC helps (RFC 3550 §8.2).
     #[cold]
-    fn own_ssrc(&mut self, packet: &Packet<'_>, now: Instant) -> Result<(), DropReason> {
+    #[inline(never)]
+    fn accepts_own_ssrc(&mut self, packet: &Packet<'_>, now: Instant) -> bool {
         if self.sender.has_sent_lately(packet.sequence(), packet.timestamp()) {
             if !self.reflection_told {
                 self.reflection_told = true;
                 self.event(Event::Reflected { ssrc: packet.ssrc() });
             }
-            return if self.config.accept_reflection { Ok(()) } else { Err(DropReason::Loop) };
+            return self.config.accept_reflection;
         }
         if self.members.get(packet.ssrc()).is_none() {
             self.give_up_ssrc(now);
         }
-        Ok(())
+        true
+    }
+}
+
+/// Whether a packet is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Active,
+    /// Of a source beside the one that is listened to.
+    Aside,
+    Unheard(Unheard),
+}
+
+/// Why a packet is not heard, in one octet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unheard {
+    NoKeys,
+    NotAuthentic,
+    Duplicate,
+    Jump,
+    Unproven,
+    TooManySources,
+}
+
+impl From<Unheard> for DropReason {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::NoKeys => Self::NoKeys,
+            Unheard::NotAuthentic => Self::NotAuthentic,
+            Unheard::Duplicate => Self::Duplicate,
+            Unheard::Jump => Self::Jump,
+            Unheard::Unproven => Self::Unproven,
+            Unheard::TooManySources => Self::TooManySources,
+        }
     }
 }

@@ -42,16 +42,13 @@ pub use member::RemoteReport;
 use member::{Member, Members};
 use report::ControlTimer;
 
-/// No payload type has this index in the table of formats.
-const NO_FORMAT: u8 = 0xff;
-
 /// One participant.
 pub struct Session {
     config: Config,
     clock: Monotone,
     random: ChaCha12Rng,
-    /// Index into `config.formats` by payload type.
-    format_index: [u8; 128],
+    /// `config.formats` by payload type.
+    formats: Box<[Option<Format>; 128]>,
     latch: Latch,
     /// Where RTCP goes when it has a port of its own and a packet has shown which.
     control_destination: Option<SocketAddr>,
@@ -107,7 +104,7 @@ impl Session {
         let sender = Sender::new(ssrc, sequence, random.next_u32(), config.clock_rate_hz);
         let latch = Latch::new(config.latch.clone(), config.remote, now);
         let mut session = Self {
-            format_index: format_index(&config.formats),
+            formats: by_payload_type(&config.formats),
             latch,
             control_destination: None,
             sender,
@@ -210,7 +207,7 @@ impl Session {
         if formats.len() > 128 {
             return Err(Misuse::TooLong("there are 128 payload types"));
         }
-        self.format_index = format_index(&formats);
+        self.formats = by_payload_type(&formats);
         self.config.formats = formats;
         Ok(())
     }
@@ -311,8 +308,7 @@ impl Session {
     /// What was agreed for a payload type.
     #[must_use]
     pub fn format(&self, payload_type: u8) -> Option<Format> {
-        let index = *self.format_index.get(usize::from(payload_type))?;
-        self.config.formats.get(usize::from(index)).copied()
+        *self.formats.get(usize::from(payload_type))?
     }
 
     /// The outgoing stream.
@@ -430,12 +426,18 @@ impl Session {
         f64::from(self.random.next_u32()) / 4_294_967_296.0
     }
 
-    fn member(&mut self, ssrc: u32, now: Instant) -> Option<&mut Member> {
-        if self.members.admit(ssrc, now) {
-            return self.members.get_mut(ssrc);
+    /// Makes room for a participant; `false` when there is none.
+    #[inline(never)]
+    fn admit(&mut self, ssrc: u32, now: Instant) -> bool {
+        let admitted = self.members.admit(ssrc, now);
+        if !admitted {
+            self.limit_reached(Limit::Members);
         }
-        self.limit_reached(Limit::Members);
-        None
+        admitted
+    }
+
+    fn member(&mut self, ssrc: u32, now: Instant) -> Option<&mut Member> {
+        if self.admit(ssrc, now) { self.members.get_mut(ssrc) } else { None }
     }
 }
 
@@ -449,11 +451,11 @@ impl std::fmt::Debug for Session {
     }
 }
 
-fn format_index(formats: &[Format]) -> [u8; 128] {
-    let mut table = [NO_FORMAT; 128];
-    for (index, format) in formats.iter().enumerate().take(128) {
+fn by_payload_type(formats: &[Format]) -> Box<[Option<Format>; 128]> {
+    let mut table = Box::new([None; 128]);
+    for format in formats {
         if let Some(entry) = table.get_mut(usize::from(format.payload_type)) {
-            *entry = index as u8;
+            *entry = Some(*format);
         }
     }
     table

@@ -174,18 +174,27 @@ impl SessionKeys {
         computed.get(..tag.len()).is_some_and(|computed| bool::from(computed.ct_eq(tag)))
     }
 
-    /// Encrypts `data` and gives its tag.
+    /// Encrypts `data` and writes its tag to the start of `room`.
     #[inline]
     pub(super) fn seal(
         &self,
         position: Position<'_>,
         associated: &[u8],
         data: &mut [u8],
-    ) -> Option<[u8; GALOIS_TAG]> {
-        let Transform::Galois { key } = &self.transform else { return None };
+        room: &mut [u8],
+    ) -> bool {
+        let (Transform::Galois { key }, Some(room)) = (&self.transform, room.first_chunk_mut::<GALOIS_TAG>())
+        else {
+            return false;
+        };
         let nonce = aead::Nonce::assume_unique_for_key(self.galois_iv(position));
-        let tag = key.seal_in_place_separate_tag(nonce, aead::Aad::from(associated), data).ok()?;
-        tag.as_ref().try_into().ok()
+        match key.seal_in_place_separate_tag(nonce, aead::Aad::from(associated), data) {
+            Ok(tag) => {
+                room.copy_from_slice(tag.as_ref());
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// Decrypts `data`, at whose end the tag stands.

@@ -52,8 +52,15 @@ struct Stream {
     media: ReplayWindow,
     control: ReplayWindow,
     /// With a derivation rate: key number, round and keys of the last packet that passed.
-    media_round: Option<(usize, u64, SessionKeys)>,
-    control_round: Option<(usize, u64, SessionKeys)>,
+    media_round: Option<Round>,
+    control_round: Option<Round>,
+}
+
+/// Session keys of one round of derivation.
+struct Round {
+    key: usize,
+    round: u64,
+    keys: Box<SessionKeys>,
 }
 
 impl Inbound {
@@ -252,6 +259,11 @@ impl Generation {
     fn select_key(&self, packet: &[u8], behind_mki: usize) -> Option<(usize, usize)> {
         let first = self.keying.keys.first()?;
         let end = packet.len().checked_sub(behind_mki)?;
+        // Not only a shortcut: comparing nothing with nothing reads through a dangling pointer under a mask, which
+        // processors do correctly and slowly.
+        if first.mki().is_empty() {
+            return Some((0, end));
+        }
         let start = end.checked_sub(first.mki().len())?;
         let mki = packet.get(start..end)?;
         let key = self.keying.keys.iter().position(|key| key.mki() == mki)?;
@@ -282,18 +294,13 @@ impl Generation {
         let (key, end) = self.select_key(packet, tag_length).ok_or(NotAuthentic)?;
         let keys = self.keys.get(key).ok_or(NotAuthentic)?;
         let packets_left = keys.packets_left.checked_sub(1).ok_or(NotAuthentic)?;
-        let round = round_of(index, policy);
-        let fresh = self.fresh_round(
-            stream.and_then(|stream| stream.media_round.as_ref()),
-            key,
-            round,
-            Purpose::Media,
-        );
-        let session = match (&fresh, stream.and_then(|stream| stream.media_round.as_ref())) {
-            _ if policy.derivation_rate == 0 => &keys.media,
-            (Some(fresh), _) => fresh,
-            (None, Some((_, _, cached))) => cached,
-            (None, None) => &keys.media,
+        let mut fresh = None;
+        let session = if policy.derivation_rate == 0 {
+            &keys.media
+        } else {
+            let cached = stream.and_then(|stream| stream.media_round.as_ref());
+            fresh = self.fresh_round(cached, key, round_of(index, policy), Purpose::Media);
+            fresh.as_ref().or(cached).map_or(&keys.media, |round| &*round.keys)
         };
         let place = Position::Media { header, ssrc, index };
         let length = if galois {
@@ -312,7 +319,7 @@ impl Generation {
             }
             end
         };
-        self.passed_media(ssrc, index, position, key, packets_left, fresh.map(|keys| (key, round, keys)))?;
+        self.passed_media(ssrc, index, position, key, packets_left, fresh)?;
         Ok(length)
     }
 
@@ -325,7 +332,7 @@ impl Generation {
         position: Option<usize>,
         key: usize,
         packets_left: u64,
-        fresh: Option<(usize, u64, SessionKeys)>,
+        fresh: Option<Round>,
     ) -> Result<(), NotAuthentic> {
         let position = position.unwrap_or_else(|| self.add_stream(ssrc));
         let stream = self.streams.get_mut(position).ok_or(NotAuthentic)?;
@@ -365,14 +372,13 @@ impl Generation {
         }
         let keys = self.keys.get(key).ok_or(NotAuthentic)?;
         let packets_left = keys.control_packets_left.checked_sub(1).ok_or(NotAuthentic)?;
-        let round = round_of(index, policy);
-        let cached = stream.and_then(|stream| stream.control_round.as_ref());
-        let fresh = self.fresh_round(cached, key, round, Purpose::Control);
-        let session = match (&fresh, cached) {
-            _ if policy.derivation_rate == 0 => &keys.control,
-            (Some(fresh), _) => fresh,
-            (None, Some((_, _, cached))) => cached,
-            (None, None) => &keys.control,
+        let mut fresh = None;
+        let session = if policy.derivation_rate == 0 {
+            &keys.control
+        } else {
+            let cached = stream.and_then(|stream| stream.control_round.as_ref());
+            fresh = self.fresh_round(cached, key, round_of(index, policy), Purpose::Control);
+            fresh.as_ref().or(cached).map_or(&keys.control, |round| &*round.keys)
         };
         let place = Position::Control { header: &header, ssrc, word: word_value };
         let length = if galois {
@@ -388,8 +394,8 @@ impl Generation {
         let stream = self.streams.get_mut(position).ok_or(NotAuthentic)?;
         let newest = stream.control.highest().is_none_or(|highest| index > highest);
         stream.control.insert(index);
-        if newest && let Some(fresh) = fresh {
-            stream.control_round = Some((key, round, fresh));
+        if newest && fresh.is_some() {
+            stream.control_round = fresh;
         }
         if let Some(keys) = self.keys.get_mut(key) {
             keys.control_packets_left = packets_left;
@@ -409,20 +415,14 @@ impl Generation {
         self.streams.len().saturating_sub(1)
     }
 
-    /// Keys of a round that are not the cached ones. `None` when there is no derivation rate, or the cached ones do.
-    fn fresh_round(
-        &self,
-        cached: Option<&(usize, u64, SessionKeys)>,
-        key: usize,
-        round: u64,
-        purpose: Purpose,
-    ) -> Option<SessionKeys> {
-        if self.keying.policy.derivation_rate == 0
-            || cached.is_some_and(|(of_key, of_round, _)| (*of_key, *of_round) == (key, round))
-        {
+    /// Keys of a round that are not the cached ones; `None` when the cached ones do.
+    #[cold]
+    fn fresh_round(&self, cached: Option<&Round>, key: usize, round: u64, purpose: Purpose) -> Option<Round> {
+        if cached.is_some_and(|cached| (cached.key, cached.round) == (key, round)) {
             return None;
         }
-        self.keying.keys.get(key).map(|master| session_keys(master, purpose, round))
+        let keys = Box::new(session_keys(self.keying.keys.get(key)?, purpose, round));
+        Some(Round { key, round, keys })
     }
 
     fn mode(&self) -> Option<Mode> {

@@ -114,12 +114,16 @@ impl Outbound {
         let wrong = Misuse::OutOfRange("not an RTP packet");
         let plain = packet.get(..length).ok_or(wrong)?;
         let clear = packet::clear_length(plain).map_err(|_| wrong)?;
-        let header = *plain.first_chunk::<12>().ok_or(wrong)?;
-        let [_, _, s0, s1, _, _, _, _, i0, i1, i2, i3] = header;
-        let ssrc = u32::from_be_bytes([i0, i1, i2, i3]);
+        let [_, _, s0, s1, _, _, _, _, i0, i1, i2, i3] = plain.first_chunk::<12>().ok_or(wrong)?;
+        let ssrc = u32::from_be_bytes([*i0, *i1, *i2, *i3]);
+        let sequence = u16::from_be_bytes([*s0, *s1]);
+        // Only f8 looks at the header; to copy it right after it was written costs more than it seems.
+        let header = match self.master.suite().mode() {
+            Mode::F8 => *plain.first_chunk::<12>().ok_or(wrong)?,
+            Mode::Counter | Mode::Galois | Mode::Null => [0; 12],
+        };
         let packets_left = self.packets_left.checked_sub(1).ok_or(Refused::KeyWornOut)?;
         let stream = find(&mut self.streams, ssrc, &self.policy)?;
-        let sequence = u16::from_be_bytes([s0, s1]);
         let index =
             stream.sent.highest().map_or(u64::from(sequence), |highest| sequence::extend(highest, sequence));
         if !stream.sent.accepts(index) || index >> 48 != 0 {
@@ -133,8 +137,9 @@ impl Outbound {
         if self.master.suite().mode() == Mode::Galois {
             let (head, rest) = packet.split_at_mut_checked(clear).ok_or(wrong)?;
             let (data, tail) = rest.split_at_mut_checked(length.saturating_sub(clear)).ok_or(wrong)?;
-            let tag = keys.seal(position, head, data).ok_or(wrong)?;
-            write(tail, 0, &tag);
+            if !keys.seal(position, head, data, tail) {
+                return Err(wrong.into());
+            }
             write(tail, GALOIS_TAG, self.master.mki());
         } else {
             if !self.policy.unencrypted_media
@@ -182,8 +187,7 @@ impl Outbound {
         let position = Position::Control { header: &header, ssrc, word };
         let word = word.to_be_bytes();
         if self.master.suite().mode() == Mode::Galois {
-            let tag = seal_control(packet, keys, position, length, encrypted, word).ok_or(wrong)?;
-            write(packet, length, &tag);
+            seal_control(packet, keys, position, length, encrypted, word).ok_or(wrong)?;
             write(packet, length.saturating_add(GALOIS_TAG), &word);
             write(packet, length.saturating_add(GALOIS_TAG).saturating_add(4), self.master.mki());
         } else {
@@ -297,14 +301,19 @@ fn seal_control(
     length: usize,
     encrypted: bool,
     word: [u8; 4],
-) -> Option<[u8; GALOIS_TAG]> {
+) -> Option<()> {
     if encrypted {
         let (head, rest) = packet.split_first_chunk_mut::<8>()?;
+        let (data, tail) = rest.split_at_mut_checked(length.checked_sub(8)?)?;
         let mut associated = [0; 12];
         write(&mut associated, 0, head);
         write(&mut associated, 8, &word);
-        return keys.seal(position, &associated, rest.get_mut(..length.checked_sub(8)?)?);
+        return keys.seal(position, &associated, data, tail).then_some(());
     }
+    // Not encrypted: packet and index are associated data, and nothing is encrypted.
     write(packet, length, &word);
-    keys.seal(position, packet.get(..length.checked_add(4)?)?, &mut [])
+    let mut tag = [0; GALOIS_TAG];
+    let sealed = keys.seal(position, packet.get(..length.checked_add(4)?)?, &mut [], &mut tag);
+    write(packet, length, &tag);
+    sealed.then_some(())
 }

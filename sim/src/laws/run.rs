@@ -42,14 +42,6 @@ pub(super) struct Recording<M> {
     pub(super) stuck_at: Option<Duration>,
 }
 
-impl<M> Recording<M> {
-    /// When the first step after `at` happened.
-    pub(super) fn next_after(&self, at: Duration) -> Option<Duration> {
-        let index = self.steps.partition_point(|(step, _)| *step <= at);
-        self.steps.get(index).map(|(step, _)| *step)
-    }
-}
-
 impl<M: Machine> Run<M> {
     pub(super) fn happen(&mut self, at: Duration, happened: &Happened<M>) {
         let now = self.began + at;

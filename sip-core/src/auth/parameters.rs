@@ -134,6 +134,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

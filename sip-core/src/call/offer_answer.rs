@@ -169,6 +169,11 @@ impl OfferAnswer {
             .is_some_and(|invite| invite.from == Side::Remote && !invite.carried_offer && !invite.described)
     }
 
+    /// A peer who sent his answer in an unreliable provisional response and left it out of the 2xx meant that one.
+    pub fn take_preview(&mut self) {
+        self.established = true;
+    }
+
     /// An INVITE, first or later.
     pub fn invite(&mut self, from: Side, body: bool) -> Result<Meaning, Conflict> {
         if let Some(invite) = &self.invite {
@@ -394,5 +399,6 @@ fn conflict_with_invite(from: Side) -> Conflict {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 #[path = "offer_answer_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A peer of RFC 2543 may send no tag; his is then the empty one (§12.1.1).
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 /// The name of a dialog, seen from here. Owned by the dialog; looked up by [`DialogIdRef`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,6 @@ impl DialogIdRef<'_> {
 
     /// The key under which a table holds it. The peer chooses two of the three parts, so the hasher has to be seeded.
     pub(crate) fn hash_with(&self, state: &impl BuildHasher) -> u64 {
-        let mut hasher = state.build_hasher();
-        self.hash(&mut hasher);
-        hasher.finish()
+        state.hash_one(self)
     }
 }

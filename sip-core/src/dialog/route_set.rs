@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Attitude, ParseError},
-    header::name_addr::NameAddr,
+    header::{HeaderValue as _, NameAddr},
     message::uri::{Uri, UriBuf},
 };
 
@@ -96,7 +96,11 @@ mod tests {
     fn a_strict_router_takes_the_request_line() {
         let set = RouteSet::of_client(["<sip:p2.example;lr>", "<sip:p1.example?X=1>"].into_iter());
         let routing = set.towards(&target()).unwrap();
-        assert_eq!(routing.request_uri.as_str(), "sip:p1.example", "without what a request line may not hold");
+        assert_eq!(
+            routing.request_uri.as_str(),
+            "sip:p1.example",
+            "without what a request line may not hold"
+        );
         assert_eq!(routing.routes, ["<sip:p2.example;lr>".into(), "<sip:bob@192.0.2.4>".into()]);
     }
 }

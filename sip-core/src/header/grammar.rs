@@ -5,7 +5,6 @@ use nom::{
     IResult, Parser,
     bytes::complete::{take_while, take_while1},
     character::complete::char,
-    combinator::verify,
     sequence::delimited,
 };
 
@@ -35,11 +34,4 @@ pub(crate) fn quoted(input: &str) -> IResult<&str, &str> {
     let length = input.starts_with('"').then(|| super::params::quoted_length(input.as_bytes())).flatten();
     let parts = length.and_then(|length| input.split_at_checked(length));
     parts.map(|(quoted, rest)| (rest, quoted)).ok_or(nom::Err::Error(Error::new(input, ErrorKind::Escaped)))
-}
-
-/// Decimal digits, at least one, at most `most`.
-pub(crate) fn digits<'a>(
-    most: usize,
-) -> impl Parser<&'a str, Output = &'a str, Error = nom::error::Error<&'a str>> {
-    verify(take_while1(|c: char| c.is_ascii_digit()), move |digits: &str| digits.len() <= most)
 }

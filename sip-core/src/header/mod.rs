@@ -11,6 +11,7 @@ pub(crate) mod scan;
 mod auth;
 mod content;
 mod cseq;
+mod date;
 mod event;
 mod grammar;
 mod name_addr;
@@ -19,10 +20,12 @@ mod reason;
 mod replaces;
 mod session_expires;
 mod via;
+mod words;
 
 pub use auth::{AuthBuilder, AuthInfo, AuthParams, AuthValue};
 pub use content::{MediaType, TokenParams};
 pub use cseq::CSeq;
+pub use date::{Date, Timestamp};
 pub use event::{Event, SubscriptionState};
 pub use map::{Fields, Header, List};
 pub use name::{HeaderName, Name};
@@ -33,7 +36,11 @@ pub use reason::{Reason, Warning};
 pub use replaces::DialogReference;
 pub use scan::Scanner;
 pub use session_expires::{MinSe, Refresher, RetryAfter, SessionExpires};
+pub(crate) use via::ViaFacts;
 pub use via::{BRANCH_COOKIE, Via, ViaTransport};
+pub use words::{
+    CallId, Features, MimeVersion, Number, OpaqueParams, Privacy, Product, ResourcePriority, Token,
+};
 
 use crate::error::{Attitude, ParseError};
 
@@ -50,6 +57,15 @@ pub trait HeaderValue<'a>: Sized {
     /// # Errors
     /// If what is there is not one.
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError>;
+
+    /// Writes the value so that the strictest reader takes it, whatever was forgiven when it was read.
+    fn write_strict(&self, out: &mut String)
+    where
+        Self: std::fmt::Display,
+    {
+        use std::fmt::Write;
+        let _ = write!(out, "{self}");
+    }
 
     /// Reads a text that is one value and nothing else.
     ///

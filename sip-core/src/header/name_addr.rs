@@ -142,6 +142,13 @@ impl<'a> HeaderValue<'a> for NameAddr<'a> {
         let params = Params::scan(scanner)?;
         Ok(Self { display_name, uri, params })
     }
+
+    fn write_strict(&self, out: &mut String) {
+        use std::fmt::Write;
+        let uri = self.uri.to_strict();
+        let address = NameAddr { display_name: self.display_name, uri: uri.as_uri(), params: self.params };
+        let _ = write!(out, "{address}");
+    }
 }
 
 fn scan_address<'a>(scanner: &mut Scanner<'a>) -> Result<(Option<DisplayName<'a>>, Uri<'a>), ParseError> {

@@ -3,7 +3,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{HeaderName, HeaderValue, Params, Scanner};
+use super::{HeaderName, HeaderValue, Param, Params, Scanner};
 use crate::{
     error::{Liberty, ParseError, Problem},
     io::Protocol,
@@ -54,12 +54,27 @@ impl<'a> Via<'a> {
     /// The branch if it was made by the rules of RFC 3261 §8.1.1.7: unique, so that it identifies the transaction.
     #[must_use]
     pub fn rfc3261_branch(&self) -> Option<&'a str> {
-        self.branch().filter(|branch| {
-            branch.len() > BRANCH_COOKIE.len()
-                && branch
-                    .get(..BRANCH_COOKIE.len())
-                    .is_some_and(|cookie| cookie.eq_ignore_ascii_case(BRANCH_COOKIE))
-        })
+        self.branch().filter(|branch| is_rfc3261(branch))
+    }
+
+    /// What a server needs of the parameters, in one pass.
+    pub(crate) fn facts(&self) -> ViaFacts<'a> {
+        let mut facts = ViaFacts::default();
+        for Param { name, value } in self.params.iter() {
+            if name.eq_ignore_ascii_case("branch") {
+                facts.branch = facts.branch.or(value);
+            } else if name.eq_ignore_ascii_case("rport") {
+                facts.has_rport = true;
+            } else if name.eq_ignore_ascii_case("received") {
+                facts.has_received = true;
+            } else if name.eq_ignore_ascii_case("maddr") {
+                facts.maddr = facts.maddr.or(value);
+            } else if name.eq_ignore_ascii_case("alias") {
+                facts.has_alias = true;
+            }
+        }
+        facts.branch = facts.branch.filter(|branch| is_rfc3261(branch));
+        facts
     }
 
     /// The `received` parameter, with or without brackets (RFC 5118 §4.5).
@@ -104,6 +119,22 @@ impl<'a> Via<'a> {
     }
 }
 
+/// See [`Via::facts`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ViaFacts<'a> {
+    /// Only one that was made by the rules of RFC 3261.
+    pub(crate) branch: Option<&'a str>,
+    pub(crate) maddr: Option<&'a str>,
+    pub(crate) has_rport: bool,
+    pub(crate) has_received: bool,
+    pub(crate) has_alias: bool,
+}
+
+fn is_rfc3261(branch: &str) -> bool {
+    branch.len() > BRANCH_COOKIE.len()
+        && branch.get(..BRANCH_COOKIE.len()).is_some_and(|cookie| cookie.eq_ignore_ascii_case(BRANCH_COOKIE))
+}
+
 impl<'a> HeaderValue<'a> for Via<'a> {
     const NAME: HeaderName = HeaderName::Via;
     const IS_LIST: bool = true;
@@ -111,7 +142,20 @@ impl<'a> HeaderValue<'a> for Via<'a> {
     #[inline]
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
         scanner.skip_space();
-        let transport = scan_protocol(scanner)?;
+        let transport = scan_protocol(scanner, false)?;
+        Self::scan_rest(scanner, transport)
+    }
+}
+
+impl<'a> Via<'a> {
+    /// Reads a Via of any version, so that a 505 finds its way.
+    pub(crate) fn scan_any_version(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
+        scanner.skip_space();
+        let transport = scan_protocol(scanner, true)?;
+        Self::scan_rest(scanner, transport)
+    }
+
+    fn scan_rest(scanner: &mut Scanner<'a>, transport: ViaTransport<'a>) -> Result<Self, ParseError> {
         let before = scanner.position();
         scanner.skip_space();
         if scanner.position() == before {
@@ -128,7 +172,7 @@ impl<'a> HeaderValue<'a> for Via<'a> {
 }
 
 /// `SIP/2.0/UDP`, with white space around the slashes if it must be.
-fn scan_protocol<'a>(scanner: &mut Scanner<'a>) -> Result<ViaTransport<'a>, ParseError> {
+fn scan_protocol<'a>(scanner: &mut Scanner<'a>, any_version: bool) -> Result<ViaTransport<'a>, ParseError> {
     let start = scanner.position();
     if scanner.rest().starts_with("SIP/2.0/") {
         scanner.advance(8);
@@ -141,7 +185,7 @@ fn scan_protocol<'a>(scanner: &mut Scanner<'a>) -> Result<ViaTransport<'a>, Pars
         if !scanner.eat_separator(b'/') {
             return Err(scanner.expected("`/`"));
         }
-        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+        if !name.eq_ignore_ascii_case("SIP") || (version != "2.0" && !any_version) {
             return Err(scanner.error_at(start, Problem::Version));
         }
     }

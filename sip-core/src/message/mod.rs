@@ -5,10 +5,12 @@ mod build;
 pub(crate) mod class;
 mod edit;
 mod method;
+mod multipart;
 mod parse;
 mod status;
 pub(crate) mod uri;
 mod uri_compare;
+mod validate;
 
 use std::{fmt, ops::Deref};
 
@@ -17,6 +19,7 @@ use bytes::Bytes;
 pub use build::{Builder, RequestBuilder, ResponseBuilder};
 pub use edit::{Edit, Editable};
 pub use method::Method;
+pub use multipart::{Part, SipFragment};
 pub use parse::ParseOptions;
 pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
 pub use status::StatusCode;
@@ -34,7 +37,7 @@ use crate::{
 
 /// A request or a response.
 #[derive(Clone, PartialEq)]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "both hold the same index; a box would cost an allocation a message"
 )]
@@ -436,6 +439,28 @@ impl Fields {
         self.get_all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|item| !item.is_empty())
     }
 
+    /// Of those headers that say what a message belongs to there is one each (RFC 3261 §7.3.1).
+    pub(crate) fn check_repeats(&self) -> Result<(), ParseError> {
+        let mut seen = 0_u8;
+        for entry in &self.index {
+            let bit = match HeaderName::ALL.get(usize::from(entry.id)) {
+                Some(HeaderName::From) => 1,
+                Some(HeaderName::To) => 2,
+                Some(HeaderName::CallId) => 4,
+                Some(HeaderName::CSeq) => 8,
+                Some(HeaderName::MaxForwards) => 16,
+                _ => continue,
+            };
+            if seen & bit != 0 {
+                let header = HeaderName::ALL.get(usize::from(entry.id)).copied();
+                let problem = Problem::Repeated(header.unwrap_or(HeaderName::CSeq));
+                return Err(ParseError { offset: usize::from(entry.value_start), header, problem });
+            }
+            seen |= bit;
+        }
+        Ok(())
+    }
+
     /// The headers without which no request or response can be handled: Via, From, To, Call-ID and CSeq
     /// (RFC 3261 §8.1.1) are there and well-formed, and CSeq names the method of the request.
     ///
@@ -446,8 +471,16 @@ impl Fields {
         self.from()?;
         self.to()?;
         self.call_id()?;
+        self.check_repeats()?;
+        match method {
+            Some(method) => self.check_cseq(method),
+            None => self.cseq(),
+        }
+    }
+
+    /// CSeq is well-formed and names the request's method; leniently in any case.
+    pub(crate) fn check_cseq(&self, method: &Method) -> Result<CSeq, ParseError> {
         let cseq = self.cseq()?;
-        let Some(method) = method else { return Ok(cseq) };
         if cseq.method == *method {
             return Ok(cseq);
         }

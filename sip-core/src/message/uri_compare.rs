@@ -11,6 +11,10 @@ use crate::header::Params;
 
 /// Whether two URIs are equivalent.
 pub(crate) fn is_equivalent(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    // A parameter that is there twice must not make a URI differ from itself.
+    if a.as_str() == b.as_str() {
+        return true;
+    }
     match (a.scheme(), b.scheme()) {
         (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => is_same_sip(a, b),
         (Scheme::Tel, Scheme::Tel) => is_same_tel(a, b),
@@ -195,6 +199,27 @@ pub(crate) fn escape(text: &str, mask: u8) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// As [`escape`], for a text that has escapes already: those that are some are kept.
+pub(crate) fn escape_anew(text: &str, mask: u8) -> String {
+    let mut out = String::with_capacity(text.len().saturating_add(8));
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let escaped = rest
+            .get(..3)
+            .filter(|part| matches!(part.as_bytes(), [b'%', a, b] if hex(*a).is_some() && hex(*b).is_some()));
+        let (part, length) = match escaped {
+            Some(part) => (Cow::Borrowed(part), 3),
+            None => {
+                let length = character.len_utf8();
+                (escape(rest.get(..length).unwrap_or_default(), mask), length)
+            }
+        };
+        out.push_str(&part);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    out
 }
 
 #[cfg(test)]

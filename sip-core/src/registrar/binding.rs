@@ -247,5 +247,6 @@ fn bind(
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 #[path = "binding_tests.rs"]
 mod tests;

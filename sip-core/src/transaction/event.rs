@@ -6,7 +6,7 @@ use crate::{
     config::SentBy,
     error::ParseError,
     id::Id,
-    io::{Flow, PeerIdentity, Protocol, RouteInfo, StreamId},
+    io::{Flow, PeerIdentity, RouteInfo, StreamId},
     limits::Limit,
     message::{Request, Response, StatusCode},
     resolve::ResolveFailure,
@@ -59,7 +59,6 @@ pub struct Origin {
 /// What happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "a message is moved once; a box would cost an allocation each")]
 pub enum TransactionEvent {
     /// A new request. Answer it with [`respond`](super::Transactions::respond).
     Request {
@@ -281,6 +280,3 @@ pub(crate) enum DeadlineKey {
     /// The driver owes answers.
     Queries,
 }
-
-/// A protocol and an address, for what is remembered by peer.
-pub(crate) type Peer = (Protocol, std::net::SocketAddr);

@@ -17,13 +17,8 @@ mod server;
 mod server_invite;
 mod server_non_invite;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 
@@ -37,8 +32,8 @@ use crate::{
     deadline::{DeadlineId, Deadlines},
     error::Misuse,
     id::{Id, Slots},
-    io::{Flow, Input, Output, PeerIdentity, Protocol, QueryId, RouteInfo, Seed, StreamId, Transmit},
-    message::{Request, Response},
+    io::{Flow, Input, Output, PeerIdentity, Seed, StreamId},
+    message::Request,
     outbox::Outbox,
     random::Random,
     resolve::{Resolver, Supported},
@@ -55,11 +50,11 @@ pub struct Transactions {
     random: Random,
     clients: Slots<client::Client>,
     servers: Slots<server::Server>,
+    /// Server transactions by key; the key is a hash already.
     server_index: HashTable<Id>,
-    server_hasher: FixedState,
+    key_secrets: [key::KeySecret; 2],
     /// Requests that opened a transaction outside of a dialog, by a keyed hash of From tag, Call-ID and CSeq.
     merge_index: HashMap<u64, Id, FixedState>,
-    merge_secret: [u8; 16],
     streams: Streams,
     /// Client transactions by what they are sent on.
     users: HashMap<reach::Carrier, Vec<Id>, FixedState>,
@@ -99,9 +94,8 @@ impl Transactions {
             clients: Slots::new(),
             servers: Slots::new(),
             server_index: HashTable::new(),
-            server_hasher: random.hasher(),
+            key_secrets: [random.bytes(), random.bytes()],
             merge_index: HashMap::with_hasher(random.hasher()),
-            merge_secret: random.bytes(),
             streams: Streams::new(&mut random),
             users: HashMap::with_hasher(random.hasher()),
             resolver: Resolver::new(&mut random),

@@ -431,7 +431,7 @@ impl Transactions {
         stream.backlog_bytes = 0;
         self.set_stream_deadline(id, None);
         self.outbox.event(TransactionEvent::StreamOpened { flow, peer_identity: identity });
-        for payload in backlog {
+        for (payload, _) in backlog {
             self.send_on_stream(id, payload);
         }
         for client in self.users.remove(&Carrier::Stream(id)).unwrap_or_default() {
@@ -447,6 +447,9 @@ impl Transactions {
         }
         if !stream.is_closing {
             self.outbox.event(TransactionEvent::StreamClosed { flow: stream.flow(id), reason });
+        }
+        for (_, server) in stream.backlog {
+            self.undelivered(server);
         }
         self.fail_carrier(Carrier::Stream(id), reason.for_transaction());
     }
@@ -541,41 +544,42 @@ impl Transactions {
         }
     }
 
-    /// Sends on a stream, or lets the bytes wait until it is open.
+    /// Sends on an open stream.
     pub(super) fn send_on_stream(&mut self, id: StreamId, payload: Bytes) {
-        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_closing) else { return };
-        if stream.is_open {
-            self.outbox.transmit(Transmit {
-                source: Some(stream.local),
-                destination: stream.remote,
-                protocol: stream.protocol,
-                stream: Some(id),
-                payload,
-            });
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.is_open && !stream.is_closing)
+        else {
             return;
+        };
+        self.outbox.transmit(Transmit {
+            source: Some(stream.local),
+            destination: stream.remote,
+            protocol: stream.protocol,
+            stream: Some(id),
+            payload,
+        });
+    }
+
+    /// The stream of the request is gone: a new one to where the top Via says (RFC 3261 §18.2.2). The response waits until
+    /// it is open.
+    pub(super) fn send_on_new_stream(&mut self, server: Option<Id>, path: ReplyPath, payload: Bytes) {
+        let protocol = path.flow.protocol;
+        let name: Arc<str> = path.fallback.ip().to_string().into();
+        let found = self.streams.find(protocol, path.fallback, Some(&name));
+        let Ok(id) = found.map_or_else(|| self.open_stream(protocol, path.fallback, Some(name)), Ok) else {
+            return self.undelivered(server);
+        };
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if stream.is_open {
+            return self.send_on_stream(id, payload);
         }
         let bytes = stream.backlog_bytes.saturating_add(payload.len());
         if bytes > self.config.limits.stream_backlog_bytes {
             let from = Some(stream.remote.ip());
             self.outbox.event(TransactionEvent::LimitReached { limit: Limit::StreamBacklog, from });
-            return;
+            return self.undelivered(server);
         }
         stream.backlog_bytes = bytes;
-        stream.backlog.push(payload);
-    }
-
-    /// The stream of the request is gone: a new one to where the top Via says (RFC 3261 §18.2.2).
-    pub(super) fn send_on_new_stream(&mut self, path: ReplyPath, payload: Bytes) {
-        let protocol = path.flow.protocol;
-        let name: Arc<str> = path.fallback.ip().to_string().into();
-        let stream = match self.streams.find(protocol, path.fallback, Some(&name)) {
-            Some(stream) => stream,
-            None => match self.open_stream(protocol, path.fallback, Some(name)) {
-                Ok(stream) => stream,
-                Err(_) => return,
-            },
-        };
-        self.send_on_stream(stream, payload);
+        stream.backlog.push((payload, server));
     }
 }
 

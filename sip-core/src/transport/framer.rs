@@ -21,6 +21,8 @@ pub(crate) struct Framer {
     /// Length of the message at the start of the buffer, once its head is there.
     length: Option<usize>,
     is_broken: bool,
+    /// A line break was the last thing between messages.
+    is_half_ping: bool,
 }
 
 /// What a stream held.
@@ -45,7 +47,7 @@ impl Framer {
 
     /// Whether the peer owes the rest of a message.
     pub(crate) fn is_unfinished(&self) -> bool {
-        !self.is_broken && !self.buffer.is_empty()
+        !self.is_broken && !matches!(self.buffer.get(..), None | Some([] | [b'\r']))
     }
 
     pub(crate) fn next(&mut self, options: &ParseOptions) -> Option<Frame> {
@@ -53,8 +55,13 @@ impl Framer {
             return None;
         }
         if self.length.is_none() {
-            if let Some(frame) = self.line_breaks() {
-                return Some(frame);
+            if self.searched == 0 {
+                if let Some(frame) = self.line_breaks() {
+                    return Some(frame);
+                }
+                if matches!(self.buffer.get(..), None | Some([] | [b'\r'])) {
+                    return None;
+                }
             }
             let Some(head_end) = self.head_end() else {
                 let limit = options.limits.head_bytes.min(options.limits.message_bytes);
@@ -77,6 +84,7 @@ impl Framer {
         let length = self.length.filter(|length| *length <= self.buffer.len())?;
         self.length = None;
         self.searched = 0;
+        self.is_half_ping = false;
         let message = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
         self.buffer.advance(length);
         if self.buffer.is_empty() {
@@ -86,28 +94,17 @@ impl Framer {
         Some(Frame::Message(message))
     }
 
-    /// Line breaks before a message. A lone CR may be half of one.
+    /// Line breaks before a message. A ping that arrives in two halves is a ping all the same.
     fn line_breaks(&mut self) -> Option<Frame> {
-        if self.searched > 0 {
-            return None;
-        }
-        match self.buffer.get(..) {
-            Some([b'\r', b'\n', b'\r', b'\n', ..]) => {
-                self.buffer.advance(4);
-                Some(Frame::Ping)
-            }
-            // Perhaps the first half of a ping: the other half comes with the same segment or never.
-            Some([b'\r', b'\n', b'\r']) => None,
-            Some([b'\r', b'\n', ..]) => {
-                self.buffer.advance(2);
-                Some(Frame::Pong)
-            }
-            Some([b'\n', ..]) => {
-                self.buffer.advance(1);
-                Some(Frame::Pong)
-            }
-            _ => None,
-        }
+        let (length, is_ping) = match self.buffer.get(..) {
+            Some([b'\r', b'\n', b'\r', b'\n', ..]) => (4, true),
+            Some([b'\r', b'\n', ..]) => (2, self.is_half_ping),
+            Some([b'\n', ..]) => (1, self.is_half_ping),
+            _ => return None,
+        };
+        self.buffer.advance(length);
+        self.is_half_ping = !is_ping;
+        Some(if is_ping { Frame::Ping } else { Frame::Pong })
     }
 
     /// Behind the empty line. Lenient about line feeds alone; the parser judges.

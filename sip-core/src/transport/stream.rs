@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::{flow::Flow, framer::Framer};
 use crate::{
     deadline::DeadlineId,
+    id::Id,
     io::{PeerIdentity, Protocol, StreamId},
     limits::{Limit, WireLimits},
     random::Random,
@@ -29,13 +30,11 @@ pub(crate) struct Stream {
     pub(crate) peer_identity: Option<Arc<PeerIdentity>>,
     pub(crate) framer: Framer,
     pub(crate) is_open: bool,
-    /// Responses that wait for the stream to open. Requests wait in their transactions.
-    pub(crate) backlog: Vec<Bytes>,
+    /// Responses that wait for the stream to open, and whose they are. Requests wait in their transactions.
+    pub(crate) backlog: Vec<(Bytes, Option<Id>)>,
     pub(crate) backlog_bytes: usize,
     /// While opening: gives up. While a message is unfinished: cuts the peer off.
     pub(crate) deadline: Option<DeadlineId>,
-    /// Client transactions that use it, by slot.
-    pub(crate) clients: Vec<u32>,
     /// Asked to close; nothing is sent or read any more.
     pub(crate) is_closing: bool,
 }
@@ -127,7 +126,6 @@ impl Streams {
             backlog: Vec::new(),
             backlog_bytes: 0,
             deadline: None,
-            clients: Vec::new(),
             is_closing: false,
         };
         self.map.insert(id, stream);
@@ -163,7 +161,6 @@ impl Streams {
             backlog: Vec::new(),
             backlog_bytes: 0,
             deadline: None,
-            clients: Vec::new(),
             is_closing: false,
         };
         self.map.insert(id, stream);

@@ -3,18 +3,20 @@
 //! Every handle ends with exactly one terminal event: [`Event::RequestEnded`], [`Event::CallEnded`],
 //! [`Event::RequestCompleted`], [`Event::RegistrationEnded`].
 
-use super::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, command::Body};
 use crate::{
     auth::{algorithm::Algorithm, client::ChallengeRefusal, server::AuthenticationFailure},
     call::offer_answer::{Carrier, Conflict},
+    command::Body,
     error::ParseError,
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
     io::{Flow, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode, UriBuf},
     registrar::binding::{Binding, RegistrationRefusal},
-    transaction::Failure,
+    subscription::{SubscriptionEnd, SubscriptionState},
+    transaction::{EndReason, StreamEnd},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// A fact.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ pub enum Event {
         /// Where it came from.
         flow: Flow,
         /// Who the other end of a TLS connection proved to be.
-        peer_identity: Option<PeerIdentity>,
+        peer_identity: Option<Arc<PeerIdentity>>,
     },
     /// The credentials of a request asked for by `authenticate` are right.
     Authenticated {
@@ -98,6 +100,11 @@ pub enum Event {
         fork: ForkHandle,
         /// The 2xx.
         response: Response,
+    },
+    /// The peer acknowledged a provisional response that was sent reliably (RFC 3262).
+    ProvisionalConfirmed {
+        /// The call.
+        call: CallHandle,
     },
     /// The peer acknowledged our 2xx: both sides know that the call is up.
     CallConfirmed {
@@ -226,6 +233,84 @@ pub enum Event {
         reason: Option<RegistrationFailure>,
     },
 
+    // -- subscriptions
+    /// The notifier took our SUBSCRIBE; its NOTIFY follows.
+    Subscribed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+        /// The 2xx.
+        response: Response,
+    },
+    /// A NOTIFY came, and was answered.
+    Notified {
+        /// The subscription, or the transfer that REFER began.
+        subscription: SubscriptionHandle,
+        /// Which notifier of those a SUBSCRIBE was forked to.
+        fork: ForkHandle,
+        /// What it says of the subscription.
+        state: SubscriptionState,
+        /// The NOTIFY, whose body is the package's.
+        message: Request,
+    },
+    /// A subscription that is kept was lost, and will be made anew.
+    SubscriptionLost {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+        /// When.
+        retry_in: Duration,
+    },
+    /// The subscriber refreshed a subscription to us.
+    SubscriptionRefreshed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+    },
+    /// A subscription of either role is over. Always its last event.
+    SubscriptionEnded {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+    },
+
+    // -- transfers
+    /// The peer asks us to call somebody else (RFC 3515): `accept_transfer`, or `respond` with a refusal.
+    TransferRequested {
+        /// The call it came in; `None` outside of calls.
+        call: Option<CallHandle>,
+        /// To be accepted or answered.
+        request: RequestHandle,
+        /// Whom to call.
+        refer_to: UriBuf,
+        /// The call that the new one is to replace, as the value of `Replaces` (RFC 3891).
+        replaces: Option<String>,
+        /// Who asks (RFC 3892).
+        referred_by: Option<String>,
+        /// The request.
+        message: Request,
+    },
+    /// The peer took our REFER.
+    TransferAccepted {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The 2xx.
+        response: Response,
+    },
+    /// The peer tells how the call we asked him for is going.
+    TransferProgress {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The status that call has got to.
+        status: StatusCode,
+        /// Its reason phrase.
+        reason: String,
+    },
+
     // -- evidence
     /// The endpoint refused or dropped something by itself.
     Refused {
@@ -237,6 +322,29 @@ pub enum Event {
         rule: Refusal,
         /// The first line of what was refused, shortened.
         first_line: String,
+    },
+    /// One server of several did not serve, and the next one is tried (RFC 3263 §4.3).
+    FailedOver {
+        /// The one that failed.
+        from: SocketAddr,
+        /// The one that is tried now.
+        to: SocketAddr,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A response of ours could not be sent.
+    ResponseUndelivered {
+        /// The call it was for, if it was for one.
+        call: Option<CallHandle>,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A connection is gone; telephones registered over it cannot be reached by it.
+    FlowClosed {
+        /// The flow.
+        flow: Flow,
+        /// Why.
+        reason: StreamEnd,
     },
     /// A bound of the configuration was met.
     LimitReached {
@@ -262,6 +370,8 @@ pub enum RequestEnd {
     },
     /// Its credentials were wrong.
     NotAuthenticated(AuthenticationFailure),
+    /// It became this subscription.
+    BecameSubscription(SubscriptionHandle),
     /// The registrar took it.
     Registered,
     /// The registrar refused it.
@@ -282,7 +392,7 @@ pub enum RequestEnd {
     /// A required extension is not supported: 420.
     BadExtension(String),
     /// The response could not be delivered.
-    Failed(Failure),
+    Failed(EndReason),
 }
 
 /// Who ended it.
@@ -319,10 +429,10 @@ pub enum CallEnd {
         /// `Reason` of the CANCEL.
         reason: Option<String>,
     },
-    /// Nobody answered within [`CallOptions::ring_timeout`](super::command::CallOptions::ring_timeout).
+    /// Nobody answered within [`CallOptions::ring_timeout`](crate::command::CallOptions::ring_timeout).
     NotAnswered,
     /// The INVITE never got any response, or could not be sent.
-    Unreachable(Failure),
+    Unreachable(EndReason),
     /// The INVITE was challenged and there is nothing to answer.
     NotAuthenticated {
         /// Why the challenge was not answered.
@@ -367,7 +477,7 @@ pub enum OfferAbort {
         response: Box<Response>,
     },
     /// No response came, or it could not be sent.
-    Failed(Failure),
+    Failed(EndReason),
     /// Both sides offered at once, again and again (491).
     Glare,
     /// The peer withdrew his re-INVITE with CANCEL.
@@ -387,7 +497,7 @@ pub enum Outcome {
     /// A final response.
     Response(Box<Response>),
     /// No final response.
-    Failed(Failure),
+    Failed(EndReason),
     /// A challenge was not answered.
     NotAuthenticated {
         /// Why not.
@@ -406,7 +516,7 @@ pub enum RegistrationFailure {
     /// A final response other than 2xx.
     Refused(Box<Response>),
     /// No response, or it could not be sent.
-    Unreachable(Failure),
+    Unreachable(EndReason),
     /// A challenge was not answered.
     NotAuthenticated(ChallengeRefusal),
     /// The 2xx does not hold our binding.

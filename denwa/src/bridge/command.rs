@@ -1,0 +1,304 @@
+//! What a bridge is told and what it tells, as data: a signalling machine emits the one among its outputs and takes
+//! the other among its inputs, whether both run in one thread or not.
+
+use crate::media::{StreamParameters, StreamReport};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Names a leg. Whoever opens it chooses the number, and never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId(pub u64);
+
+/// What a bridge can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Opens a leg's sockets. Answered by [`Event::Opened`] or [`Event::OpenFailed`].
+    Open {
+        /// Its name from now on.
+        leg: LegId,
+        /// Where, and with which limits.
+        spec: LegSpec,
+    },
+    /// Says what was agreed with the leg's peer: after each offer and answer, the first one included. The outgoing stream
+    /// goes on without a gap in its numbers and timestamps.
+    Configure {
+        /// Which leg.
+        leg: LegId,
+        /// What was agreed.
+        stream: Box<StreamParameters>,
+    },
+    /// Joins the leg to another leg or to a source; what it was joined to before, and what the other leg was, is left alone.
+    Connect {
+        /// Which leg.
+        leg: LegId,
+        /// To what.
+        to: Connection,
+    },
+    /// Sends digits to the leg's peer as telephone events (RFC 4733), one after the other.
+    SendDigits {
+        /// Which leg.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`, at most 64 that wait.
+        digits: String,
+    },
+    /// Says good-bye (RTCP BYE) and closes the sockets. Answered by [`Event::Closed`].
+    Close {
+        /// Which leg.
+        leg: LegId,
+    },
+}
+
+impl Command {
+    /// The leg it is about.
+    pub fn leg(&self) -> LegId {
+        match self {
+            Self::Open { leg, .. }
+            | Self::Configure { leg, .. }
+            | Self::Connect { leg, .. }
+            | Self::SendDigits { leg, .. }
+            | Self::Close { leg } => *leg,
+        }
+    }
+}
+
+/// Where a leg's sockets are, and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegSpec {
+    /// Legs that will be joined should name the same group, for instance the number of their call: a driver with several
+    /// threads keeps a group on one of them. Legs of different groups can be joined too; that costs a move.
+    pub group: u64,
+    /// The address to bind for RTP: a local address, or the unspecified one of a family. Port 0 lets the system choose.
+    pub rtp: SocketAddr,
+    /// The address to bind for RTCP, usually the port above.
+    pub rtcp: SocketAddr,
+    /// The peer's media are missed after this long, while they should come.
+    pub silence_after: Duration,
+    /// Our canonical name in RTCP (RFC 7022); should not tell who the user is.
+    pub cname: String,
+}
+
+/// What a leg is joined to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Connection {
+    /// Nothing: what comes is counted and dropped.
+    Nothing,
+    /// The other leg hears what comes from this one, and the other way round.
+    Leg(LegId),
+    /// The leg hears this.
+    Source(Source),
+}
+
+/// Something to hear that is no other leg.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Source {
+    /// What the leg's peer says itself.
+    Echo,
+    /// A steady tone.
+    Tone {
+        /// Its pitch.
+        frequency_hz: f64,
+        /// Its level; 0 dBm0 is the level of the digital milliwatt (ITU-T G.711 Tables 5 and 6).
+        level_dbm0: f64,
+    },
+    /// Silence, sent as packets, to keep the way open.
+    Silence,
+}
+
+impl Source {
+    /// 1000 Hz at 0 dBm0: the tone against which lines are measured.
+    pub const MILLIWATT: Self = Self::Tone { frequency_hz: 1000.0, level_dbm0: 0.0 };
+}
+
+/// What a bridge tells.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The leg's sockets are open; its port may be told to the peer.
+    Opened {
+        /// Which leg.
+        leg: LegId,
+        /// Where RTP is received: as asked for, with the port the system chose when that was 0.
+        rtp: SocketAddr,
+        /// Where RTCP is received.
+        rtcp: SocketAddr,
+    },
+    /// The leg's sockets could not be opened; the leg is unknown from now on.
+    OpenFailed {
+        /// Which leg.
+        leg: LegId,
+        /// Why.
+        reason: OpenFailure,
+    },
+    /// The first packet of media came.
+    FirstPacket {
+        /// To which leg.
+        leg: LegId,
+        /// From where.
+        from: SocketAddr,
+        /// Where the description said that the peer receives.
+        expected: Option<SocketAddr>,
+    },
+    /// Media are followed to another address: that is where ours go from now on.
+    SourceMoved {
+        /// Of which leg.
+        leg: LegId,
+        /// The address before.
+        from: SocketAddr,
+        /// The address now.
+        to: SocketAddr,
+    },
+    /// The peer pressed a key, by telephone event (RFC 4733).
+    Digit {
+        /// Of which leg.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`, or `!` for a hook flash.
+        digit: char,
+        /// How long, when its end was heard.
+        duration: Duration,
+    },
+    /// The peer's media stopped, though they should come.
+    Silent {
+        /// Of which leg.
+        leg: LegId,
+        /// For how long.
+        lasted: Duration,
+    },
+    /// The peer's media came again.
+    Resumed {
+        /// Of which leg.
+        leg: LegId,
+        /// After how long.
+        after: Duration,
+    },
+    /// Packets came from an address that is not followed. Told once for each leg.
+    SourceRefused {
+        /// Of which leg.
+        leg: LegId,
+        /// From where.
+        from: SocketAddr,
+    },
+    /// The two legs agreed on codecs that cannot be made one another here: nothing is heard that way.
+    NoConversion {
+        /// The leg that hears nothing.
+        leg: LegId,
+        /// The codec that comes.
+        from: String,
+        /// The codec that would have to go out.
+        to: String,
+    },
+    /// The peer's host says that our media are not delivered. Told once for each address.
+    Undeliverable {
+        /// Of which leg.
+        leg: LegId,
+        /// Where they went.
+        destination: SocketAddr,
+    },
+    /// How the stream is doing: with each report of the peer's.
+    Report {
+        /// Of which leg.
+        leg: LegId,
+        /// The figures.
+        report: StreamReport,
+    },
+    /// The leg is closed; its name is unknown from now on.
+    Closed {
+        /// Which leg.
+        leg: LegId,
+        /// The last figures.
+        report: StreamReport,
+    },
+    /// A command made no sense; nothing has changed.
+    Rejected {
+        /// The leg it was about.
+        leg: LegId,
+        /// Why.
+        misuse: Misuse,
+    },
+}
+
+impl Event {
+    /// The leg it is about.
+    pub fn leg(&self) -> LegId {
+        match self {
+            Self::Opened { leg, .. }
+            | Self::OpenFailed { leg, .. }
+            | Self::FirstPacket { leg, .. }
+            | Self::SourceMoved { leg, .. }
+            | Self::Digit { leg, .. }
+            | Self::Silent { leg, .. }
+            | Self::Resumed { leg, .. }
+            | Self::SourceRefused { leg, .. }
+            | Self::NoConversion { leg, .. }
+            | Self::Undeliverable { leg, .. }
+            | Self::Report { leg, .. }
+            | Self::Closed { leg, .. }
+            | Self::Rejected { leg, .. } => *leg,
+        }
+    }
+}
+
+/// Why a leg's sockets could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenFailure {
+    /// Another program has the port: take the next pair.
+    PortTaken(SocketAddr),
+    /// The address is not one of ours.
+    NoSuchAddress(SocketAddr),
+    /// The system will not open more sockets.
+    TooManySockets,
+    /// Something else, in its own words.
+    Other(String),
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortTaken(address) => write!(f, "another program uses {address}"),
+            Self::NoSuchAddress(address) => write!(f, "{} is not an address of this host", address.ip()),
+            Self::TooManySockets => f.write_str("the system will not open more sockets"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// A command that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// There is no such leg, or no longer.
+    UnknownLeg(LegId),
+    /// The name is in use.
+    LegExists(LegId),
+    /// A leg cannot be joined to itself; [`Source::Echo`] does that.
+    ToItself,
+    /// There is nothing to send digits with: no telephone event was agreed on, or nothing at all yet.
+    NoEvents,
+    /// A character that is no key.
+    NotADigit(char),
+    /// More digits than may wait.
+    TooManyDigits,
+    /// As many legs as the configuration allows are open.
+    TooManyLegs,
+    /// Payload types above 127, more than 128 of them, or keys that are none.
+    BadParameters,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownLeg(LegId(leg)) => write!(f, "there is no leg {leg}"),
+            Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
+            Self::ToItself => f.write_str("a leg cannot be joined to itself"),
+            Self::NoEvents => f.write_str("no telephone event was agreed on"),
+            Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
+            Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
+            Self::TooManyLegs => f.write_str("as many legs as allowed are open"),
+            Self::BadParameters => f.write_str("payload types or keys are out of their range"),
+        }
+    }
+}
+
+impl std::error::Error for Misuse {}

@@ -1,0 +1,610 @@
+//! The media plane as one machine: legs, each an RTP session with one peer, and what joins them.
+//!
+//! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
+//! the other's where they lie, by payload type (`plan`), each leg with its own numbers, its own RTCP and its own latch
+//! that follows the peer. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
+//! [`Event`]), so that the machine that does the signalling may run elsewhere.
+//!
+//! Media do not queue: [`MediaBridge::receive`] rewrites the datagram in the caller's buffer and says where to send it,
+//! [`MediaBridge::next_frame`] writes what a source plays into the caller's buffer. Everything else goes through
+//! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
+
+mod command;
+mod leg;
+mod plan;
+mod tone;
+
+pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
+pub use denwa_rtp::session::{DropReason, Path};
+
+use crate::Seed;
+use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
+use crate::seed::Generator;
+use bytes::Bytes;
+use denwa_rtp::latch;
+use denwa_rtp::packet::HEADER_LENGTH;
+use denwa_rtp::session::{Content, NotSent};
+use denwa_rtp::wallclock::WallClock;
+use foldhash::fast::FixedState;
+use leg::Leg;
+use plan::Plan;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tone::Player;
+
+/// What a bridge is made with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BridgeConfig {
+    /// Legs that may be open at a time. Default 20 000.
+    pub legs_limit: usize,
+    /// How a leg finds the true sender of its media.
+    pub latch: latch::Config,
+    /// One moment on both clocks, for RTCP sender reports.
+    pub wall_clock: WallClock,
+}
+
+impl BridgeConfig {
+    /// The defaults, with the time of day for RTCP: `since_1970` is what the wall clock shows at `now`.
+    pub fn new(since_1970: Duration, now: Instant) -> Self {
+        Self {
+            legs_limit: 20_000,
+            latch: latch::Config::default(),
+            wall_clock: WallClock { at: now, since_1970 },
+        }
+    }
+}
+
+/// What the driver tells a bridge. Datagrams go to [`MediaBridge::receive`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Both sockets of the leg are open.
+    Bound {
+        /// Which leg.
+        leg: LegId,
+        /// Where RTP is received: what was asked for, with the port the system chose when that was 0.
+        rtp: SocketAddr,
+        /// The same for RTCP.
+        rtcp: SocketAddr,
+    },
+    /// The leg's sockets could not be opened; none is left open.
+    BindFailed {
+        /// Which leg.
+        leg: LegId,
+        /// Why.
+        reason: OpenFailure,
+    },
+    /// The system says that a datagram was not delivered.
+    Unreachable {
+        /// From which leg.
+        leg: LegId,
+        /// Where it went.
+        destination: SocketAddr,
+    },
+}
+
+/// What a bridge wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open the leg's two sockets; answered by [`Input::Bound`] or [`Input::BindFailed`].
+    Bind {
+        /// Which leg.
+        leg: LegId,
+        /// Where RTP is received.
+        rtp: SocketAddr,
+        /// Where RTCP is received.
+        rtcp: SocketAddr,
+    },
+    /// Close the leg's sockets, after what was transmitted before.
+    Unbind {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// Send this control datagram.
+    Transmit(Transmit),
+    /// A fact for whoever gives the commands.
+    Event(Event),
+}
+
+/// Which socket of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Component {
+    /// The one for media.
+    Rtp,
+    /// The one for control.
+    Rtcp,
+}
+
+/// A control datagram to send over UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// From which leg.
+    pub leg: LegId,
+    /// From which of its sockets.
+    pub component: Component,
+    /// The address that socket is bound to.
+    pub source: SocketAddr,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// What.
+    pub payload: Bytes,
+}
+
+/// What became of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<'d> {
+    /// Send these bytes from that leg's RTP socket.
+    Forward(Forward<'d>),
+    /// It was taken: control, or media that nobody is to hear.
+    Consumed,
+    /// It was of no use.
+    Dropped(Dropped),
+}
+
+/// A media packet that goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forward<'d> {
+    /// From which leg's RTP socket.
+    pub leg: LegId,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// And where to besides, while it is not known which of two is right.
+    pub also: Option<SocketAddr>,
+    /// The packet.
+    pub bytes: &'d [u8],
+}
+
+/// Why a datagram was of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// There is no such leg.
+    UnknownLeg,
+    /// Nothing was agreed with this leg's peer yet.
+    NotAgreed,
+    /// The leg's session refused it.
+    Refused(DropReason),
+    /// It is another protocol than RTP or RTCP.
+    OtherProtocol,
+    /// It comes from a second source of the peer that is not listened to now.
+    NotActive,
+    /// The other leg cannot send it now.
+    NotSent(NotSent),
+}
+
+/// A packet made here, in the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// From which leg's RTP socket.
+    pub leg: LegId,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// And where to besides.
+    pub also: Option<SocketAddr>,
+    /// How many octets of the buffer.
+    pub length: usize,
+}
+
+/// A leg on its way from one bridge to another.
+#[derive(Debug)]
+pub struct MovedLeg {
+    leg: LegId,
+    entry: Box<Leg>,
+}
+
+/// The machine; see the module's words.
+#[derive(Debug)]
+pub struct MediaBridge {
+    config: BridgeConfig,
+    random: Generator,
+    latest: Instant,
+    legs: HashMap<LegId, Leg, FixedState>,
+    deadlines: BTreeSet<(Instant, LegId)>,
+    /// Legs whose source owes a packet.
+    owed: VecDeque<LegId>,
+    outputs: VecDeque<Output>,
+}
+
+impl MediaBridge {
+    /// A bridge without a leg.
+    pub fn new(config: BridgeConfig, seed: Seed, now: Instant) -> Self {
+        let mut random = Generator::new(seed);
+        let legs = HashMap::with_hasher(FixedState::with_seed(random.u64()));
+        Self {
+            config,
+            random,
+            latest: now,
+            legs,
+            deadlines: BTreeSet::new(),
+            owed: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Does what it is told. What makes no sense changes nothing.
+    ///
+    /// # Errors
+    /// Says what makes no sense. Drivers, whose commands come from another machine, use [`MediaBridge::handle_command`].
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<(), Misuse> {
+        let now = self.advance(now);
+        match command {
+            Command::Open { leg, spec } => self.open(leg, spec),
+            Command::Configure { leg, stream } => self.configure(leg, *stream, now),
+            Command::Connect { leg, to } => self.connect(leg, to, now),
+            Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
+            Command::Close { leg } => self.close(leg, now),
+        }
+    }
+
+    /// As [`MediaBridge::command`], but what makes no sense comes out as [`Event::Rejected`].
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        let leg = command.leg();
+        if let Err(misuse) = self.command(command, now) {
+            self.tell(Event::Rejected { leg, misuse });
+        }
+    }
+
+    /// Takes what the driver did.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        let now = self.advance(now);
+        match input {
+            Input::Bound { leg, rtp, rtcp } => {
+                if let Some(entry) = self.legs.get_mut(&leg).filter(|entry| !entry.open) {
+                    entry.open = true;
+                    let config = &mut entry.stream.config;
+                    (config.rtp, config.rtcp) = (rtp, rtcp);
+                    self.tell(Event::Opened { leg, rtp, rtcp });
+                }
+            }
+            Input::BindFailed { leg, reason } => {
+                if self.legs.get(&leg).is_some_and(|leg| !leg.open) {
+                    self.forget(leg);
+                    self.tell(Event::OpenFailed { leg, reason });
+                }
+            }
+            Input::Unreachable { leg, destination } => {
+                if let Some(entry) = self.legs.get_mut(&leg) {
+                    entry.stream.undeliverable(destination, now);
+                    self.drain(leg, now);
+                }
+            }
+        }
+    }
+
+    /// Judges a datagram of `length` octets at the start of `buffer` that came to one of the leg's sockets, and makes it the
+    /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram.
+    #[inline]
+    pub fn receive<'d>(
+        &mut self,
+        leg: LegId,
+        path: Path,
+        buffer: &'d mut [u8],
+        length: usize,
+        now: Instant,
+    ) -> Action<'d> {
+        let now = self.advance(now);
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let arrived = match from.stream.receive(path, buffer, length, now) {
+            Received::Media(arrived) => arrived,
+            other => {
+                self.drain(leg, now);
+                return match other {
+                    Received::Media(_) | Received::Control => Action::Consumed,
+                    Received::OtherProtocol => Action::Dropped(Dropped::OtherProtocol),
+                    Received::NotAgreed => Action::Dropped(Dropped::NotAgreed),
+                    Received::NotActive => Action::Dropped(Dropped::NotActive),
+                    Received::Refused(reason) => Action::Dropped(Dropped::Refused(reason)),
+                };
+            }
+        };
+        match arrived.content {
+            Content::Media => {
+                if let Some(payload) = buffer.get_mut(arrived.payload) {
+                    from.plan.convert(arrived.payload_type, payload);
+                }
+            }
+            // The patience of whoever listens for keys may end before anything else is due.
+            Content::TelephoneEvent => self.rearm(leg),
+            _ => {}
+        }
+        self.drain(leg, now);
+        self.pass_on(leg, buffer, arrived.length, now)
+    }
+
+    #[inline]
+    fn pass_on<'d>(&mut self, leg: LegId, buffer: &'d mut [u8], length: usize, now: Instant) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let target = match &from.joined {
+            Connection::Leg(other) => *other,
+            Connection::Source(Source::Echo) => leg,
+            Connection::Nothing | Connection::Source(_) => return Action::Consumed,
+        };
+        // The plan stays where it is: the other leg is another entry of the table.
+        let (sent, also) = if target == leg {
+            let also = from.stream.also();
+            let Some(session) = &mut from.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
+            (session.forward(buffer, length, &from.plan.map, now), also)
+        } else {
+            let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
+                return Action::Dropped(Dropped::UnknownLeg);
+            };
+            if to.stream.is_dialling() {
+                return Action::Consumed;
+            }
+            let also = to.stream.also();
+            let Some(session) = &mut to.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
+            (session.forward(buffer, length, &from.plan.map, now), also)
+        };
+        match sent {
+            Ok(sent) => match buffer.get(..sent.length) {
+                Some(bytes) => {
+                    Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
+                }
+                None => Action::Dropped(Dropped::UnknownLeg),
+            },
+            Err(NotSent::NotRelayed(_)) => Action::Consumed,
+            Err(reason) => Action::Dropped(Dropped::NotSent(reason)),
+        }
+    }
+
+    /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        while let Some(&(deadline, leg)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, leg));
+            let Some(entry) = self.legs.get_mut(&leg) else { continue };
+            entry.deadline = None;
+            entry.stream.handle_timeout(now);
+            self.drain_outputs(leg, now);
+            // Its packet may be owed now; its place in the order comes back when that has been made.
+            self.owed.push_back(leg);
+        }
+    }
+
+    /// Writes the next packet that a source owes now into `buffer`, which should hold 2048 octets; `None` when nothing is
+    /// owed. To be called after each [`MediaBridge::handle_timeout`] until it says `None`.
+    pub fn next_frame(&mut self, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
+        let now = self.advance(now);
+        while let Some(leg) = self.owed.pop_front() {
+            let Some(entry) = self.legs.get_mut(&leg) else { continue };
+            let also = entry.stream.also();
+            let sent = entry.play(buffer, now);
+            self.rearm(leg);
+            if let Some(sent) = sent {
+                return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+            }
+        }
+        None
+    }
+
+    /// What the bridge wants done, oldest first; `None` when there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes a leg out, to be put into another bridge with its sockets: nothing is said to its peer, and what it was joined to
+    /// is left alone.
+    pub fn take_leg(&mut self, leg: LegId, now: Instant) -> Option<MovedLeg> {
+        let now = self.advance(now);
+        self.part(leg, now);
+        let mut entry = self.legs.remove(&leg)?;
+        if let Some(deadline) = entry.deadline.take() {
+            self.deadlines.remove(&(deadline, leg));
+        }
+        Some(MovedLeg { leg, entry: Box::new(entry) })
+    }
+
+    /// Puts a leg in that another bridge gave up. Its name must not be in use here.
+    pub fn put_leg(&mut self, moved: MovedLeg, now: Instant) {
+        let now = self.advance(now);
+        let MovedLeg { leg, entry } = moved;
+        self.legs.insert(leg, *entry);
+        self.drain(leg, now);
+    }
+
+    /// How many legs there are.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// The figures of a leg now.
+    pub fn report(&self, leg: LegId) -> Option<StreamReport> {
+        self.legs.get(&leg).map(|entry| entry.stream.report(self.latest))
+    }
+
+    fn open(&mut self, leg: LegId, spec: LegSpec) -> Result<(), Misuse> {
+        if self.legs.contains_key(&leg) {
+            return Err(Misuse::LegExists(leg));
+        }
+        if self.legs.len() >= self.config.legs_limit {
+            return Err(Misuse::TooManyLegs);
+        }
+        let (rtp, rtcp) = (spec.rtp, spec.rtcp);
+        let (latch, wall_clock) = (self.config.latch.clone(), self.config.wall_clock);
+        self.legs.insert(leg, Leg::new(spec, latch, wall_clock));
+        self.outputs.push_back(Output::Bind { leg, rtp, rtcp });
+        Ok(())
+    }
+
+    fn configure(&mut self, leg: LegId, parameters: StreamParameters, now: Instant) -> Result<(), Misuse> {
+        let seed = self.random.bytes();
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        let joined = entry.joined.clone();
+        self.replan(leg, now);
+        if let Connection::Leg(other) = joined {
+            self.replan(other, now);
+        }
+        self.drain(leg, now);
+        Ok(())
+    }
+
+    fn connect(&mut self, leg: LegId, to: Connection, now: Instant) -> Result<(), Misuse> {
+        if !self.legs.contains_key(&leg) {
+            return Err(Misuse::UnknownLeg(leg));
+        }
+        if let Connection::Leg(other) = &to {
+            if *other == leg {
+                return Err(Misuse::ToItself);
+            }
+            if !self.legs.contains_key(other) {
+                return Err(Misuse::UnknownLeg(*other));
+            }
+        }
+        self.part(leg, now);
+        if let Connection::Leg(other) = to {
+            self.part(other, now);
+            if let Some(entry) = self.legs.get_mut(&other) {
+                entry.joined = Connection::Leg(leg);
+            }
+        }
+        if let Some(entry) = self.legs.get_mut(&leg) {
+            entry.joined = to.clone();
+        }
+        self.replan(leg, now);
+        if let Connection::Leg(other) = to {
+            self.replan(other, now);
+        }
+        Ok(())
+    }
+
+    /// Takes the leg out of what it is joined to; a leg it was joined to is left alone too.
+    fn part(&mut self, leg: LegId, now: Instant) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        let was = std::mem::replace(&mut entry.joined, Connection::Nothing);
+        self.replan(leg, now);
+        if let Connection::Leg(other) = was
+            && let Some(entry) = self.legs.get_mut(&other)
+        {
+            entry.joined = Connection::Nothing;
+            self.replan(other, now);
+        }
+    }
+
+    /// Works out anew what becomes of what comes to this leg, and what it plays.
+    fn replan(&mut self, leg: LegId, now: Instant) {
+        let Some(entry) = self.legs.get(&leg) else { return };
+        let to = match &entry.joined {
+            Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
+            Connection::Source(Source::Echo) => entry.stream.parameters.as_ref(),
+            Connection::Nothing | Connection::Source(_) => None,
+        };
+        let plan = match (&entry.stream.parameters, to) {
+            (Some(from), Some(to)) => Plan::between(from, to),
+            _ => Plan::nothing(),
+        };
+        let deaf = match &entry.joined {
+            Connection::Leg(other) => *other,
+            _ => leg,
+        };
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
+        entry.plan = plan;
+        let feed = entry.stream.next_feed();
+        entry.player = match (&entry.joined, &entry.stream.parameters) {
+            (Connection::Source(source), Some(parameters)) => Player::new(source, parameters, feed, now),
+            _ => None,
+        };
+        if let Some((from, to)) = missing {
+            self.tell(Event::NoConversion { leg: deaf, from, to });
+        }
+        self.rearm(leg);
+    }
+
+    fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let pressed = entry.stream.press(digits, now).map_err(|fault| match fault {
+            DigitFault::NoEvents => Misuse::NoEvents,
+            DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
+            DigitFault::TooMany => Misuse::TooManyDigits,
+        });
+        self.rearm(leg);
+        pressed
+    }
+
+    fn close(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        entry.stream.leave(now);
+        let report = entry.stream.report(now);
+        self.drain(leg, now);
+        self.part(leg, now);
+        self.forget(leg);
+        self.outputs.push_back(Output::Unbind { leg });
+        self.tell(Event::Closed { leg, report });
+        Ok(())
+    }
+
+    fn forget(&mut self, leg: LegId) {
+        if let Some(entry) = self.legs.remove(&leg)
+            && let Some(deadline) = entry.deadline
+        {
+            self.deadlines.remove(&(deadline, leg));
+        }
+    }
+
+    /// Translates what the leg's session has to say, and finds its place in the order of deadlines.
+    #[inline]
+    fn drain(&mut self, leg: LegId, now: Instant) {
+        if self.drain_outputs(leg, now) {
+            self.rearm(leg);
+        } else if self.legs.get(&leg).is_some_and(|entry| entry.deadline.is_none()) {
+            // Deadlines that moved back are found when the old one comes; only a missing one must be set at once.
+            self.rearm(leg);
+        }
+    }
+
+    /// Says whether there was anything.
+    #[inline]
+    fn drain_outputs(&mut self, leg: LegId, now: Instant) -> bool {
+        let Some(entry) = self.legs.get_mut(&leg) else { return false };
+        let mut any = false;
+        while let Some(output) = entry.stream.poll_output(now) {
+            any = true;
+            match output {
+                StreamOutput::Transmit { rtcp, destination, payload } => {
+                    let config = &entry.stream.config;
+                    let (component, source) =
+                        if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
+                    let transmit = Transmit { leg, component, source, destination, payload };
+                    self.outputs.push_back(Output::Transmit(transmit));
+                }
+                StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
+            }
+        }
+        any
+    }
+
+    fn rearm(&mut self, leg: LegId) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        let wanted = entry.next_deadline();
+        if wanted == entry.deadline {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut entry.deadline, wanted) {
+            self.deadlines.remove(&(old, leg));
+        }
+        if let Some(wanted) = wanted {
+            self.deadlines.insert((wanted, leg));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+}
+
+/// Octets a datagram's buffer should have beyond what was received.
+pub const HEADROOM: usize = 64;
+
+const _: () = assert!(HEADROOM > HEADER_LENGTH);

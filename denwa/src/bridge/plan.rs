@@ -1,0 +1,144 @@
+//! What of one leg's packets becomes which packet of the other: by payload type, worked out once when descriptions or joins
+//! change, looked up once a packet.
+//!
+//! Where both sides have a codec, packets pass as they are. PCMU and PCMA become one another byte by byte, in place. Codecs
+//! that would need more than that are not converted here.
+
+use crate::media::{PayloadFormat, StreamParameters};
+use denwa_codecs::g711::{Companded, Law};
+use denwa_rtp::relay::PayloadMap;
+
+/// How packets pass from one leg to another.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Our payload type at the leg it comes from, to the peer's payload type at the leg it leaves by.
+    pub(super) map: PayloadMap,
+    conversions: Vec<(u8, Companded)>,
+    /// The first codec that comes and cannot be made one that goes out.
+    pub(super) missing: Option<(String, String)>,
+}
+
+impl Plan {
+    /// Nothing passes.
+    pub(super) fn nothing() -> Self {
+        Self { map: PayloadMap::nothing(), conversions: Vec::new(), missing: None }
+    }
+
+    /// What arrives at a leg configured as `from` and leaves by a leg configured as `to`.
+    pub(super) fn between(from: &StreamParameters, to: &StreamParameters) -> Self {
+        let mut plan = Self::nothing();
+        if !from.receives || !to.sends {
+            return plan;
+        }
+        for format in &from.receive {
+            plan.carry(format, &to.send);
+        }
+        for event in &from.receive_events {
+            if let Some(same) = to.send_events.iter().find(|other| other.clock_rate_hz == event.clock_rate_hz)
+            {
+                // Numbers above 127 were refused when the leg was configured.
+                let _ = plan.map.carry(event.payload_type, same.payload_type);
+            }
+        }
+        plan
+    }
+
+    fn carry(&mut self, format: &PayloadFormat, into: &[PayloadFormat]) {
+        if let Some(same) = into.iter().find(|other| other.is_same_codec(format)) {
+            let _ = self.map.carry(format.payload_type, same.payload_type);
+            return;
+        }
+        if is_comfort_noise(format) {
+            return;
+        }
+        let converted = into.iter().find_map(|other| Some((other, conversion(format, other)?)));
+        if let Some((target, conversion)) = converted {
+            let _ = self.map.carry(format.payload_type, target.payload_type);
+            self.conversions.push((format.payload_type, conversion));
+        } else if self.missing.is_none()
+            && let Some(target) = into.first()
+        {
+            self.missing = Some((format.label(), target.label()));
+        }
+    }
+
+    /// Changes the payload of a packet with this payload type where it lies, if it must change.
+    #[inline]
+    pub(super) fn convert(&self, payload_type: u8, payload: &mut [u8]) {
+        if self.conversions.is_empty() {
+            return;
+        }
+        let Some((_, companded)) = self.conversions.iter().find(|(from, _)| *from == payload_type) else {
+            return;
+        };
+        companded.convert(payload);
+    }
+}
+
+fn is_comfort_noise(format: &PayloadFormat) -> bool {
+    format.name.eq_ignore_ascii_case("CN")
+}
+
+fn conversion(from: &PayloadFormat, to: &PayloadFormat) -> Option<Companded> {
+    let from = law(from)?;
+    (law(to)? == from.other()).then(|| Companded::new(from))
+}
+
+fn law(format: &PayloadFormat) -> Option<Law> {
+    match format.name.as_str() {
+        name if format.clock_rate_hz != 8000 || format.channels != 1 || name.len() != 4 => None,
+        name if name.eq_ignore_ascii_case("PCMU") => Some(Law::Mu),
+        name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn leg(formats: &[PayloadFormat]) -> StreamParameters {
+        StreamParameters::plain(SocketAddr::from(([192, 0, 2, 1], 4000)), formats)
+    }
+
+    #[test]
+    fn equal_codecs_pass_under_the_other_number() {
+        let other = PayloadFormat::new(97, "iLBC", 8000);
+        let plan = Plan::between(
+            &leg(&[PayloadFormat::new(102, "ilbc", 8000), PayloadFormat::pcma()]),
+            &leg(&[PayloadFormat::pcma(), other]),
+        );
+        assert_eq!((plan.map.get(102), plan.map.get(8), plan.map.get(101)), (Some(97), Some(8), Some(101)));
+        let mut payload = [0x55; 4];
+        plan.convert(8, &mut payload);
+        assert_eq!(payload, [0x55; 4]);
+        assert_eq!(plan.missing, None);
+    }
+
+    #[test]
+    fn the_two_laws_become_one_another() {
+        let plan = Plan::between(&leg(&[PayloadFormat::pcmu()]), &leg(&[PayloadFormat::pcma()]));
+        assert_eq!(plan.map.get(0), Some(8));
+        let mut payload = [0xff, 0x7f, 0x80];
+        plan.convert(0, &mut payload);
+        assert_eq!(payload[0], Law::A.encode(0), "silence stays silence");
+        assert_eq!(Law::A.decode(payload[2]).signum(), Law::Mu.decode(0x80).signum());
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_named() {
+        let plan =
+            Plan::between(&leg(&[PayloadFormat::new(18, "G729", 8000)]), &leg(&[PayloadFormat::pcma()]));
+        assert_eq!(plan.map.get(18), None);
+        assert_eq!(plan.missing, Some(("G729/8000".into(), "PCMA/8000".into())));
+    }
+
+    #[test]
+    fn hold_lets_nothing_pass() {
+        let held = StreamParameters { sends: false, ..leg(&[PayloadFormat::pcma()]) };
+        let open = leg(&[PayloadFormat::pcma()]);
+        assert_eq!(Plan::between(&open, &held).map.get(8), None);
+        assert_eq!(Plan::between(&held, &open).map.get(8), Some(8), "the other way is not held");
+    }
+}

@@ -1,0 +1,135 @@
+//! Calls that were answered and in which somebody heard nothing, or stopped hearing.
+
+use super::digest::Digest;
+use super::{finding, path};
+use crate::evidence::{Cause, Confidence, EndCause, Fact, Finding, MediaDirection, Party, SecurityFailure};
+
+pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
+    if digest.agreed.is_none() || !digest.answered {
+        return;
+    }
+    if let Some(failure) = digest.security {
+        found.push(security(digest, failure));
+        return;
+    }
+    if let Some(held) = hold(digest) {
+        found.push(held);
+        return;
+    }
+    if !digest.heard_anything() {
+        // A stream that was never to be received is no fault, nor is a call too short for a first packet.
+        let expected = digest.agreed.is_some_and(|agreed| agreed.direction.receives);
+        let listened =
+            digest.counters.is_some_and(|counters| counters.sent >= FEW_PACKETS) || digest.silent.is_some();
+        if expected && listened {
+            path::judge_silence(digest, found);
+        }
+        return;
+    }
+    path::judge_unheard(digest, found);
+    if let Some(silent) = digest.silent {
+        let lasted = match silent.fact {
+            Fact::Silent { lasted } => lasted.as_secs(),
+            _ => 0,
+        };
+        found.push(finding(
+            Cause::PeerFellSilent,
+            Confidence::Certain,
+            digest.side,
+            format!(
+                "{} stopped sending media after {} packets and was silent for {lasted} s.",
+                digest.peer(),
+                digest.received()
+            ),
+            match digest.ended {
+                Some((_, EndCause::MediaStopped)) => {
+                    "The call was ended for it. Its network went away, its program died, or it is muted and sends nothing."
+                }
+                _ => "Its network went away, its program died, or it is muted and sends nothing.",
+            },
+            digest.show(|fact| matches!(fact, Fact::Silent { .. } | Fact::Counters(_) | Fact::Ended { .. })),
+        ));
+    }
+    loss(digest, found);
+}
+
+/// A second and a half of voice: fewer packets say nothing.
+const FEW_PACKETS: u64 = 75;
+
+/// Share lost from which a listener complains.
+const MUCH_LOSS: f64 = 0.05;
+
+fn loss(digest: &Digest<'_>, found: &mut Vec<Finding>) {
+    let Some(counters) = digest.counters else { return };
+    let sent_here = counters.received.saturating_add(counters.lost);
+    let inward = counters.lost as f64 / sent_here.max(1) as f64;
+    if inward > MUCH_LOSS && sent_here >= FEW_PACKETS {
+        found.push(finding(
+            Cause::PacketLoss,
+            Confidence::Likely,
+            digest.side,
+            format!("{:.0} % of what the peer sent was lost on the way here.", inward * 100.0),
+            "Look at the line between: wireless links and full lines lose packets.",
+            digest.show(|fact| matches!(fact, Fact::Counters(_))),
+        ));
+    }
+}
+
+fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {
+    let (cause, sentence, remedy) = match failure {
+        SecurityFailure::WrongKeys => (
+            Cause::WrongKeys,
+            "media are protected with other keys than were agreed on",
+            "Look for a re-INVITE that changed the keys and was not followed; restart the phone if it persists.",
+        ),
+        SecurityFailure::PlainWhereProtected => (
+            Cause::EncryptionOneSided,
+            "media come unprotected though SRTP was agreed on",
+            "Switch SRTP on at both sides, or off at both.",
+        ),
+        SecurityFailure::ProtectedWherePlain => (
+            Cause::EncryptionOneSided,
+            "media come protected though plain RTP was agreed on",
+            "Switch SRTP on at both sides, or off at both.",
+        ),
+        SecurityFailure::HandshakeFailed => (
+            Cause::WrongKeys,
+            "the DTLS handshake for the keys did not end",
+            "Check that UDP passes both ways between the media addresses.",
+        ),
+        SecurityFailure::WrongFingerprint => (
+            Cause::WrongKeys,
+            "the certificate of the handshake is not the one in the description",
+            "Something between the two ends the protection; check who that is.",
+        ),
+    };
+    finding(
+        cause,
+        Confidence::Certain,
+        digest.side,
+        format!("{}: {sentence}.", digest.peer()),
+        remedy,
+        digest.show(|fact| matches!(fact, Fact::SecurityFailed(_) | Fact::Agreed(_))),
+    )
+}
+
+/// On hold when it ended, or when media were last to flow one way only.
+fn hold(digest: &Digest<'_>) -> Option<Finding> {
+    let agreed = digest.agreed?;
+    let by = digest.held_by?;
+    if agreed.direction == MediaDirection::BOTH {
+        return None;
+    }
+    let who = match by {
+        Party::Here => "We".to_owned(),
+        Party::Peer => digest.peer(),
+    };
+    Some(finding(
+        Cause::HeldForever,
+        Confidence::Certain,
+        digest.side,
+        format!("{who} put the call on hold and never took it off again."),
+        "Resume the call at the phone that holds it; after a transfer, look for a re-INVITE that failed.",
+        digest.show(|fact| matches!(fact, Fact::Hold { .. } | Fact::Agreed(_))),
+    ))
+}

@@ -1,0 +1,78 @@
+//! What happens to one media stream, and its figures.
+
+use crate::evidence::StreamCounters;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A fact about one media stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The first packet of media came.
+    FirstPacket {
+        /// From where.
+        from: SocketAddr,
+        /// Where the description said that the peer receives.
+        expected: Option<SocketAddr>,
+    },
+    /// Media are followed to another address: that is where ours go from now on.
+    SourceMoved {
+        /// The address before.
+        from: SocketAddr,
+        /// The address now.
+        to: SocketAddr,
+    },
+    /// Packets came from an address that is not followed. Told once.
+    SourceRefused {
+        /// From where.
+        from: SocketAddr,
+    },
+    /// The peer pressed a key, by telephone event (RFC 4733).
+    Digit {
+        /// `0`–`9`, `*`, `#`, `A`–`D`, or `!` for a hook flash.
+        digit: char,
+        /// How long.
+        duration: Duration,
+    },
+    /// The peer's media stopped, though they should come.
+    Silent {
+        /// For how long.
+        lasted: Duration,
+    },
+    /// The peer's media came again.
+    Resumed {
+        /// After how long.
+        after: Duration,
+    },
+    /// Offer and answer changed which way media flow, seen from here.
+    DirectionChanged {
+        /// We may send.
+        sends: bool,
+        /// We may receive.
+        receives: bool,
+    },
+    /// Offer and answer changed what we send, as `PCMA/8000`.
+    CodecChanged {
+        /// The codec.
+        codec: String,
+    },
+    /// The peer's host says that our media are not delivered. Told once for each address.
+    Undeliverable {
+        /// Where they went.
+        destination: SocketAddr,
+    },
+    /// How the stream is doing: with each report of the peer's.
+    Report(StreamReport),
+}
+
+/// The figures of one media stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StreamReport {
+    /// Packets both ways, loss, jitter, round trip.
+    pub counters: StreamCounters,
+    /// The codec sent, as `PCMA/8000`; empty before an agreement.
+    pub codec: String,
+    /// How it sounds here by the E-model (ITU-T G.107), 1 to 4.5; `None` without enough packets.
+    pub mos: Option<f32>,
+}

@@ -1,0 +1,373 @@
+//! One stream with one peer: its RTP session and what was agreed, digits both ways, and what is to be told of it.
+//!
+//! Both the media session of a telephone and the legs of a bridge are made around one of these. It knows neither codecs nor
+//! descriptions.
+
+use super::digits::{Dialler, DigitFault, Listener};
+use super::{Event, StreamParameters, StreamReport};
+use crate::evidence::StreamCounters;
+use bytes::Bytes;
+use denwa_rtp::latch;
+use denwa_rtp::session::{self, Content, DropReason, Media, NotSent, Outgoing, Path, Session};
+use denwa_rtp::telephone_event::Heard;
+use denwa_rtp::wallclock::WallClock;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// What a stream is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamConfig {
+    /// Where we receive RTP.
+    pub(crate) rtp: SocketAddr,
+    /// Where we receive RTCP.
+    pub(crate) rtcp: SocketAddr,
+    pub(crate) silence_after: Duration,
+    pub(crate) cname: String,
+    pub(crate) latch: latch::Config,
+    pub(crate) wall_clock: WallClock,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) config: StreamConfig,
+    pub(crate) parameters: Option<StreamParameters>,
+    pub(crate) session: Option<Session>,
+    dialler: Option<Dialler>,
+    listener: Option<Listener>,
+    /// Feeds made here so far: each has a time line of its own.
+    feeds: u32,
+    first_from: Option<SocketAddr>,
+    news: Vec<Event>,
+    refusal_told: bool,
+    undeliverable: u64,
+    undeliverable_told: Option<SocketAddr>,
+}
+
+/// What became of a datagram.
+pub(crate) enum Received {
+    /// Media, plain in the buffer.
+    Media(Arrived),
+    /// RTCP.
+    Control,
+    /// Another protocol than RTP or RTCP.
+    OtherProtocol,
+    /// Nothing was agreed yet.
+    NotAgreed,
+    /// A second source that is not listened to.
+    NotActive,
+    Refused(DropReason),
+}
+
+/// A media packet at the start of the caller's buffer.
+pub(crate) struct Arrived {
+    /// Octets of the packet.
+    pub(crate) length: usize,
+    pub(crate) payload: Range<usize>,
+    pub(crate) payload_type: u8,
+    pub(crate) content: Content,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) ssrc: u32,
+    pub(crate) marker: bool,
+}
+
+/// What a stream wants done.
+pub(crate) enum Output {
+    Transmit { rtcp: bool, destination: SocketAddr, payload: Bytes },
+    Event(Event),
+}
+
+impl Stream {
+    pub(crate) fn new(config: StreamConfig) -> Self {
+        Self {
+            config,
+            parameters: None,
+            session: None,
+            dialler: None,
+            listener: None,
+            feeds: 0,
+            first_from: None,
+            news: Vec::new(),
+            refusal_told: false,
+            undeliverable: 0,
+            undeliverable_told: None,
+        }
+    }
+
+    /// Takes what was agreed; the session begins with the first agreement and goes on with the others.
+    pub(crate) fn configure(
+        &mut self,
+        parameters: StreamParameters,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Result<(), BadParameters> {
+        if !parameters.is_sound() {
+            return Err(BadParameters);
+        }
+        let formats = parameters.session_formats();
+        match &mut self.session {
+            Some(session) => {
+                session.set_formats(formats).map_err(|_| BadParameters)?;
+                session.set_remote(parameters.remote_rtp, parameters.remote_rtcp, now);
+            }
+            None => {
+                let mut config = session::Config::new(self.config.cname.clone(), formats, now);
+                config.clock_rate_hz = parameters.send.first().map_or(8000, |format| format.clock_rate_hz);
+                config.remote = parameters.remote_rtp;
+                config.remote_control = parameters.remote_rtcp;
+                config.local = Some(self.config.rtp);
+                config.local_control = Some(self.config.rtcp);
+                config.latch = self.config.latch.clone();
+                config.media_timeout = Some(self.config.silence_after);
+                config.wall_clock = self.config.wall_clock;
+                config.require_protection = parameters.keys.is_some();
+                self.session = Some(Session::new(config, session::Seed(seed), now));
+            }
+        }
+        if let Some(session) = &mut self.session {
+            let (outbound, inbound) =
+                parameters.keys.as_ref().map(|keys| (&keys.outbound, &keys.inbound)).unzip();
+            session.set_keys(outbound, inbound).map_err(|_| BadParameters)?;
+            for host in &parameters.known_hosts {
+                session.know_host(*host);
+            }
+            session.expect_media(parameters.receives, now);
+        }
+        if self.listener.is_none() {
+            self.listener = Listener::new(&parameters);
+        }
+        let codec = parameters.codec();
+        if let Some(before) = self.parameters.replace(parameters) {
+            self.compare(&before, codec);
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, before: &StreamParameters, codec: String) {
+        let Some(parameters) = &self.parameters else { return };
+        let (sends, receives) = (parameters.sends, parameters.receives);
+        if (sends, receives) != (before.sends, before.receives) {
+            self.news.push(Event::DirectionChanged { sends, receives });
+        }
+        if codec != before.codec() {
+            self.news.push(Event::CodecChanged { codec });
+        }
+    }
+
+    /// Judges a datagram of `length` octets at the start of `buffer`.
+    #[inline]
+    pub(crate) fn receive(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
+        let Some(session) = &mut self.session else { return Received::NotAgreed };
+        let Some(datagram) = buffer.get_mut(..length) else { return Received::NotAgreed };
+        let media = match session.receive(datagram, path, now) {
+            session::Action::Media(media) => media,
+            session::Action::Control => return Received::Control,
+            session::Action::NotMine(_) => return Received::OtherProtocol,
+            session::Action::Dropped(reason) => {
+                self.note_refusal(path, reason);
+                return Received::Refused(reason);
+            }
+        };
+        if !media.active {
+            return Received::NotActive;
+        }
+        let arrived = arrived(&media);
+        if media.format.content == Content::TelephoneEvent
+            && let Some(listener) = &mut self.listener
+        {
+            let packet = media.packet;
+            let heard = Heard {
+                sequence: packet.sequence(),
+                timestamp: packet.timestamp(),
+                marker: packet.marker(),
+                payload: packet.payload(),
+            };
+            listener.receive(heard, now);
+        }
+        if self.first_from.is_none() {
+            self.first_from = Some(path.source);
+            let expected = self.parameters.as_ref().and_then(|parameters| parameters.remote_rtp);
+            self.news.push(Event::FirstPacket { from: path.source, expected });
+        }
+        Received::Media(arrived)
+    }
+
+    #[cold]
+    fn note_refusal(&mut self, path: Path, reason: DropReason) {
+        // While an address is being learned nothing is wrong yet.
+        let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
+        if refused && !std::mem::replace(&mut self.refusal_told, true) {
+            self.news.push(Event::SourceRefused { from: path.source });
+        }
+    }
+
+    pub(crate) fn undeliverable(&mut self, destination: SocketAddr, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.handle_input(session::Input::Unreachable { destination }, now);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.handle_timeout(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.session.as_ref().and_then(Session::poll_timeout);
+        let listener = self.listener.as_ref().and_then(Listener::poll_timeout);
+        let dialler = self.dialler.as_ref().map(|dialler| dialler.due);
+        [session, listener, dialler].into_iter().flatten().min()
+    }
+
+    /// The next thing the stream wants done.
+    #[inline]
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        if let Some(event) = self.news.pop() {
+            return Some(Output::Event(event));
+        }
+        if let Some(event) = self.listener.as_mut().and_then(Listener::poll) {
+            return Some(Output::Event(event));
+        }
+        while let Some(output) = self.session.as_mut()?.poll_output() {
+            match output {
+                session::Output::Transmit(transmit) => {
+                    return Some(Output::Transmit {
+                        rtcp: transmit.source == Some(self.config.rtcp),
+                        destination: transmit.destination,
+                        payload: transmit.payload,
+                    });
+                }
+                session::Output::Event(event) => {
+                    if let Some(event) = self.translate(event, now) {
+                        return Some(Output::Event(event));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn translate(&mut self, event: session::Event, now: Instant) -> Option<Event> {
+        match event {
+            session::Event::Followed(learned) => {
+                let from = learned.from.filter(|from| *from != learned.to)?;
+                Some(Event::SourceMoved { from, to: learned.to })
+            }
+            session::Event::MediaStopped { last_at } => {
+                let lasted =
+                    last_at.map_or(self.config.silence_after, |last| now.saturating_duration_since(last));
+                Some(Event::Silent { lasted })
+            }
+            session::Event::MediaResumed { after } => Some(Event::Resumed { after }),
+            session::Event::ReportReceived { .. } => Some(Event::Report(self.report(now))),
+            session::Event::Unreachable { destination } => {
+                self.undeliverable = self.undeliverable.saturating_add(1);
+                let news = self.undeliverable_told != Some(destination);
+                self.undeliverable_told = Some(destination);
+                news.then_some(Event::Undeliverable { destination })
+            }
+            _ => None,
+        }
+    }
+
+    /// Presses keys towards the peer; while it does, nothing else should be sent.
+    pub(crate) fn press(&mut self, digits: &str, now: Instant) -> Result<(), DigitFault> {
+        let parameters = self.parameters.as_ref().ok_or(DigitFault::NoEvents)?;
+        let mut dialler = match self.dialler.take() {
+            Some(dialler) => dialler,
+            None => {
+                self.feeds = self.feeds.wrapping_add(1);
+                Dialler::new(parameters, self.feeds, now).ok_or(DigitFault::NoEvents)?
+            }
+        };
+        let pressed = dialler.press(digits);
+        if !dialler.is_idle() {
+            self.dialler = Some(dialler);
+        }
+        pressed
+    }
+
+    pub(crate) fn is_dialling(&self) -> bool {
+        self.dialler.is_some()
+    }
+
+    /// The packet of a key that is due now.
+    pub(crate) fn dial(&mut self, buffer: &mut [u8], now: Instant) -> Option<Result<Outgoing, NotSent>> {
+        let dialler = self.dialler.as_mut().filter(|dialler| dialler.due <= now)?;
+        let made = self.session.as_mut().and_then(|session| dialler.play(session, buffer, now));
+        if dialler.is_idle() {
+            self.dialler = None;
+        }
+        made
+    }
+
+    /// The number of a new feed.
+    pub(crate) fn next_feed(&mut self) -> u32 {
+        self.feeds = self.feeds.wrapping_add(1);
+        self.feeds
+    }
+
+    /// Where packets also go, until the first one comes.
+    pub(crate) fn also(&self) -> Option<SocketAddr> {
+        if self.first_from.is_some() {
+            return None;
+        }
+        self.parameters.as_ref().and_then(|parameters| parameters.also_rtp)
+    }
+
+    /// Says good-bye.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.leave(None, now);
+        }
+    }
+
+    pub(crate) fn report(&self, now: Instant) -> StreamReport {
+        let mut report = StreamReport::default();
+        if let Some(parameters) = &self.parameters {
+            report.codec = parameters.codec();
+        }
+        let Some(session) = &self.session else { return report };
+        let quality = session.quality(None, now);
+        let counters = session.counters();
+        let remote = session.remote_report();
+        report.mos = quality.received.mos.map(|mos| mos as f32);
+        report.counters = StreamCounters {
+            destination: session.destination(),
+            source: self.first_from.and(session.destination()),
+            sent: session.sender().packets(),
+            received: counters.media,
+            lost: session.sources().map(|source| u64::try_from(source.lost()).unwrap_or(0)).sum(),
+            refused: counters.refused,
+            unreachable: self.undeliverable,
+            jitter: quality.received.jitter,
+            peer_lost: remote.map(|report| f32::from(report.block.fraction_lost) / 256.0),
+            round_trip: quality.round_trip,
+        };
+        report
+    }
+}
+
+fn arrived(media: &Media<'_>) -> Arrived {
+    let packet = media.packet;
+    let end = media.length.saturating_sub(usize::from(packet.padding()));
+    Arrived {
+        length: media.length,
+        payload: end.saturating_sub(packet.payload().len())..end,
+        payload_type: packet.payload_type(),
+        content: media.format.content,
+        sequence: packet.sequence(),
+        timestamp: packet.timestamp(),
+        ssrc: packet.ssrc(),
+        marker: packet.marker(),
+    }
+}
+
+/// Payload types above 127, too many of them, or keys that are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadParameters;

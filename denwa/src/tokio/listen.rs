@@ -1,0 +1,198 @@
+//! Where to listen: as configurations write it, and opening it.
+
+use denwa_sip_core::Protocol;
+use socket2::{Domain, Socket, Type};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::str::FromStr;
+
+/// A transport and a local address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Listen {
+    /// The transport.
+    pub protocol: Protocol,
+    /// The address; port 0 lets the system choose.
+    pub address: SocketAddr,
+}
+
+/// What is being listened on, with the port the system chose where that was left to it.
+pub type Listening = Listen;
+
+/// `udp:127.0.0.1:5060`, `tcp:[::1]:5060`; without a port, the transport's own.
+impl FromStr for Listen {
+    type Err = ParseListenError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fault = |fault| ParseListenError { text: text.to_owned(), fault };
+        let (protocol, address) = text.split_once(':').ok_or_else(|| fault(ListenFault::NoProtocol))?;
+        let protocol = Protocol::from_via_token(protocol).ok_or_else(|| fault(ListenFault::NoProtocol))?;
+        let with_default = |address: IpAddr| SocketAddr::new(address, protocol.default_port());
+        let address = address
+            .parse::<SocketAddr>()
+            .ok()
+            .or_else(|| address.parse().ok().map(with_default))
+            .or_else(|| {
+                let bare = address.strip_prefix('[')?.strip_suffix(']')?;
+                bare.parse::<Ipv6Addr>().ok().map(|address| with_default(address.into()))
+            })
+            .ok_or_else(|| fault(ListenFault::NotAnAddress))?;
+        Ok(Self { protocol, address })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.protocol.via_token().to_ascii_lowercase(), self.address)
+    }
+}
+
+/// Why a text says no place to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseListenError {
+    text: String,
+    fault: ListenFault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListenFault {
+    NoProtocol,
+    NotAnAddress,
+}
+
+impl ParseListenError {
+    /// The text that could not be read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for ParseListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        match self.fault {
+            ListenFault::NoProtocol => {
+                write!(f, "`{text}` does not begin with a transport: expected udp:, tcp:, tls:, ws: or wss:")
+            }
+            ListenFault::NotAnAddress => {
+                write!(
+                    f,
+                    "`{text}` has no address after its transport: expected 192.0.2.1:5060 or [2001:db8::1]:5060"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ParseListenError {}
+
+/// Why a driver did not start. The text is one sentence for the operator.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address could not be listened on.
+    Listen {
+        /// Which.
+        listen: Listen,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The transport is not in this build.
+    NotSupported(Protocol),
+    /// No thread could be started.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::io::ErrorKind;
+        match self {
+            Self::Listen { listen, error } => match error.kind() {
+                ErrorKind::AddrInUse => {
+                    write!(f, "cannot listen on {listen}: another program uses this port")
+                }
+                ErrorKind::AddrNotAvailable => {
+                    write!(
+                        f,
+                        "cannot listen on {listen}: {} is not an address of this host",
+                        listen.address.ip()
+                    )
+                }
+                ErrorKind::PermissionDenied => {
+                    write!(f, "cannot listen on {listen}: the system does not permit this port")
+                }
+                _ => write!(f, "cannot listen on {listen}: {error}"),
+            },
+            Self::NotSupported(protocol) => {
+                write!(f, "cannot listen on {}: this build has no such transport", protocol.via_token())
+            }
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen { error, .. } | Self::Thread(error) => Some(error),
+            Self::NotSupported(_) => None,
+        }
+    }
+}
+
+/// Binds a UDP socket for signalling. An IPv6 socket is for IPv6 alone, so that both families can have the same port.
+pub(super) fn bind_udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Bursts of registrations come all at once; the system takes what it allows of this.
+    let _ = socket.set_recv_buffer_size(4 << 20);
+    let _ = socket.set_send_buffer_size(1 << 20);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+pub(super) fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restarted program must not wait for the connections of its former life.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_to_listen_are_read_and_written() {
+        for text in ["udp:127.0.0.1:5060", "tcp:[::1]:5060", "tls:0.0.0.0:5061"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!("UDP:192.0.2.1".parse::<Listen>().unwrap().to_string(), "udp:192.0.2.1:5060");
+        assert_eq!("tls:[2001:db8::1]".parse::<Listen>().unwrap().to_string(), "tls:[2001:db8::1]:5061");
+        for text in ["127.0.0.1:5060", "sctp:127.0.0.1:5060", "udp:localhost:5060", "udp:", ""] {
+            let error = text.parse::<Listen>().unwrap_err();
+            assert!(error.to_string().contains("expected"), "{error}");
+        }
+    }
+
+    #[test]
+    fn both_families_can_have_one_port_and_a_taken_port_is_named() {
+        let v6 = bind_udp("[::]:0".parse().unwrap()).unwrap();
+        let port = v6.local_addr().unwrap().port();
+        let address: SocketAddr = ([0, 0, 0, 0], port).into();
+        let _v4 = bind_udp(address).unwrap();
+        let error = bind_udp(address).unwrap_err();
+        let listen = Listen { protocol: Protocol::Udp, address };
+        let sentence = StartError::Listen { listen, error }.to_string();
+        assert_eq!(sentence, format!("cannot listen on udp:0.0.0.0:{port}: another program uses this port"));
+    }
+}

@@ -1,0 +1,164 @@
+//! The media driver: worker threads, each with a [`MediaBridge`] and the sockets of its legs.
+//!
+//! A leg has its two sockets to itself, and lives on the worker its group names. Commands come in by a channel, events go
+//! out by a call; no lock is taken for a packet. When legs of two workers are joined, one of them moves, sockets and all.
+
+#[cfg(target_os = "linux")]
+mod epoll;
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
+mod worker;
+
+use crate::Seed;
+use crate::bridge::{BridgeConfig, Command, Connection, Event, LegId, MediaBridge, Misuse};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use worker::{Post, Work};
+
+pub(super) use worker::{bind as bind_media, failure as open_failure};
+
+#[cfg(target_os = "linux")]
+type SystemPoller = epoll::Epoll;
+#[cfg(not(target_os = "linux"))]
+type SystemPoller = portable::Portable;
+
+/// What a media driver is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaDriverConfig {
+    /// Threads that carry media, at least 1. Default: one for each processor, at most 8.
+    pub workers: usize,
+    /// Legs that may be open on each worker. Default 20 000.
+    pub legs_per_worker: usize,
+}
+
+impl Default for MediaDriverConfig {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        Self { workers, legs_per_worker: 20_000 }
+    }
+}
+
+impl MediaDriverConfig {
+    /// As the default, with so many threads.
+    #[must_use]
+    pub fn with_workers(workers: usize) -> Self {
+        Self { workers: workers.max(1), ..Self::default() }
+    }
+}
+
+/// A running media driver.
+pub struct MediaDriver {
+    workers: Vec<Post>,
+    threads: Vec<JoinHandle<()>>,
+    /// On which worker each leg lives.
+    homes: Arc<Homes>,
+    tell: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Homes(Mutex<HashMap<LegId, usize>>);
+
+impl Homes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LegId, usize>> {
+        // A map is whole between any two operations.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MediaDriver {
+    /// Starts the workers. `on_event` is called on their threads and must not wait.
+    ///
+    /// # Errors
+    /// When the system gives no thread, no entropy or no way to wait for sockets.
+    pub fn start(
+        config: MediaDriverConfig,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let homes = Arc::new(Homes::default());
+        let known = Arc::clone(&homes);
+        let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
+            if let Event::Closed { leg, .. } | Event::OpenFailed { leg, .. } = &event {
+                known.lock().remove(leg);
+            }
+            on_event(event);
+        });
+        let now = Instant::now();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..config.workers.max(1) {
+            let mut bridge_config = BridgeConfig::new(since_1970, now);
+            bridge_config.legs_limit = config.legs_per_worker;
+            let bridge = MediaBridge::new(bridge_config, Seed(super::entropy()?), now);
+            let (post, worker) = worker::Worker::<SystemPoller>::new(bridge, Arc::clone(&tell))?;
+            let thread = std::thread::Builder::new()
+                .name(format!("denwa-media-{index}"))
+                .spawn(move || worker.run())?;
+            workers.push(post);
+            threads.push(thread);
+        }
+        Ok(Self { workers, threads, homes, tell })
+    }
+
+    /// Hands a command to the worker of its leg. Never waits.
+    pub fn command(&self, command: Command) {
+        let leg = command.leg();
+        let home = match &command {
+            Command::Open { spec, .. } => {
+                let worker = usize::try_from(spec.group % self.workers.len().max(1) as u64).unwrap_or(0);
+                // A name that is in use goes to the worker that has it, which refuses it.
+                Some(*self.homes.lock().entry(leg).or_insert(worker))
+            }
+            Command::Connect { to: Connection::Leg(other), .. } => {
+                self.bring_together(leg, *other);
+                self.home(leg)
+            }
+            _ => self.home(leg),
+        };
+        match home.and_then(|home| self.workers.get(home)) {
+            Some(worker) => worker.send(Work::Command(command)),
+            None => (self.tell)(Event::Rejected { leg, misuse: Misuse::UnknownLeg(leg) }),
+        }
+    }
+
+    /// Has `other` live where `leg` lives.
+    fn bring_together(&self, leg: LegId, other: LegId) {
+        let mut homes = self.homes.lock();
+        let (Some(here), Some(there)) = (homes.get(&leg).copied(), homes.get(&other).copied()) else {
+            return;
+        };
+        if here == there {
+            return;
+        }
+        let (Some(to), Some(from)) = (self.workers.get(here), self.workers.get(there)) else { return };
+        homes.insert(other, here);
+        // Commands that come to the new home from now on wait there for the leg.
+        to.send(Work::Expect(other));
+        from.send(Work::Leave { leg: other, to: to.clone() });
+    }
+
+    fn home(&self, leg: LegId) -> Option<usize> {
+        self.homes.lock().get(&leg).copied()
+    }
+
+    /// Ends the workers when they have done what they were told, and waits for that.
+    pub fn stop(self) {
+        for worker in &self.workers {
+            worker.send(Work::Stop);
+        }
+        for thread in self.threads {
+            // A worker that panicked has ended as well.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for MediaDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaDriver").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! `pbx extensions list | add | password | remove`: the extensions that live in the store.
+//!
+//! A running exchange notices within seconds. What the file defines is listed, and changed only in the file: the file
+//! wins over the store, and the commands say so.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Subcommand;
+
+use super::{failed, load};
+use crate::config::{Codec, Config, Secret, is_number};
+use crate::policy::directory::{Defined, Directory};
+use crate::store::{MadeBy, Store, StoreError, StoredExtension, password};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Every extension, from the file and from the store.
+    List,
+    /// Make an extension and print its password.
+    Add {
+        /// The number to be dialled, and the user name to register with.
+        number: String,
+        /// The name shown to those it calls.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// The password; a random one is made when it is left out.
+        #[arg(long)]
+        password: Option<String>,
+    },
+    /// Give an extension a new password and print it.
+    Password {
+        /// The extension.
+        number: String,
+        /// The password; a random one is made when it is left out.
+        #[arg(long)]
+        password: Option<String>,
+    },
+    /// Remove an extension and where it is registered.
+    Remove {
+        /// The extension.
+        number: String,
+    },
+}
+
+pub(super) fn run(command: Command, file: Option<&Path>) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(error) => return failed(error),
+    };
+    let done = Store::open(&config.store).map_err(|error| error.to_string()).and_then(|store| {
+        let mut work = Work { store, config, file };
+        match command {
+            Command::List => work.list(),
+            Command::Add { number, name, password } => work.add(&number, &name, password),
+            Command::Password { number, password } => work.password(&number, password),
+            Command::Remove { number } => work.remove(&number),
+        }
+    });
+    match done {
+        Ok(text) => {
+            super::say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(error),
+    }
+}
+
+struct Work<'a> {
+    store: Store,
+    config: Config,
+    file: Option<&'a Path>,
+}
+
+impl Work<'_> {
+    fn list(&mut self) -> Result<String, String> {
+        let stored = self.store.extensions().map_err(text)?;
+        let registrations = self.store.registrations(SystemTime::now()).map_err(text)?;
+        let directory = Directory::new(&self.config, &stored, self.file);
+        let mut list = String::new();
+        for account in directory.iter() {
+            let codecs: Vec<&str> = account.codecs.iter().map(|codec| Codec::name(*codec)).collect();
+            let phones: Vec<String> = registrations
+                .iter()
+                .filter(|binding| binding.number == account.number)
+                .map(|binding| format!("{} {}", binding.protocol.to_ascii_lowercase(), binding.remote))
+                .collect();
+            let phones = if phones.is_empty() {
+                "not registered".to_owned()
+            } else {
+                format!("at {}", phones.join(", "))
+            };
+            let defined = match account.defined {
+                Defined::File => "file",
+                Defined::Store => "store",
+            };
+            let line = format!(
+                "{:<8} {:<20} {:<6} {:<10} {phones}",
+                account.number,
+                account.name,
+                defined,
+                codecs.join(",")
+            );
+            list += line.trim_end();
+            list.push('\n');
+        }
+        for notice in directory.notices() {
+            list += &format!("note: {notice}\n");
+        }
+        Ok(list)
+    }
+
+    fn add(&mut self, number: &str, name: &str, given: Option<String>) -> Result<String, String> {
+        if !is_number(number) {
+            return Err(format!(
+                "\"{number}\" is not a number to dial, expected digits, letters and * # + . _ -"
+            ));
+        }
+        if let Some((service, _)) = self.config.services.listed().find(|(_, taken)| *taken == number) {
+            return Err(format!("{number} is the service {service} already"));
+        }
+        if self.store.extension(number).map_err(text)?.is_some() {
+            return Err(format!(
+                "extension {number} is there already; `pbx extensions password` gives it a new password"
+            ));
+        }
+        self.put(number, name, given, "is made")
+    }
+
+    fn password(&mut self, number: &str, given: Option<String>) -> Result<String, String> {
+        let name = match self.store.extension(number).map_err(text)? {
+            Some(extension) => extension.name,
+            None if self.config.extension(number).is_some() => {
+                return Err(format!(
+                    "extension {number} is in {}: change its password there",
+                    self.file_name()
+                ));
+            }
+            None => return Err(format!("there is no extension {number}; `pbx extensions add` makes one")),
+        };
+        self.put(number, &name, given, "has a new password")
+    }
+
+    fn remove(&mut self, number: &str) -> Result<String, String> {
+        let removed = self.store.remove_extension(number).map_err(text)?;
+        let in_file = self.config.extension(number).is_some();
+        match (removed, in_file) {
+            (true, false) => Ok(format!("Extension {number} is removed.\n")),
+            (true, true) => Ok(format!(
+                "Extension {number} is removed from the store; it is in {} too, which wins: it goes on.\n",
+                self.file_name()
+            )),
+            (false, true) => Err(format!("extension {number} is in {}: remove it there", self.file_name())),
+            (false, false) => Err(format!("there is no extension {number}")),
+        }
+    }
+
+    fn put(&mut self, number: &str, name: &str, given: Option<String>, what: &str) -> Result<String, String> {
+        let secret = match given {
+            Some(given) if given.is_empty() || given.chars().any(char::is_control) => {
+                return Err("expected a password that is not empty, without control characters".to_owned());
+            }
+            Some(given) => Secret::new(given),
+            None => password::random().map_err(text)?,
+        };
+        let realm = &self.config.sip.realm;
+        let extension =
+            StoredExtension::new(number, name, realm, &secret, MadeBy::Command, SystemTime::now());
+        self.store.put_extensions(&[extension]).map_err(text)?;
+        let mut done = format!(
+            "Extension {number} {what}.\n    user      {number}\n    password  {}\n",
+            secret.reveal()
+        );
+        if self.config.extension(number).is_some() {
+            done += &format!(
+                "Extension {number} is in {} too, and the file wins: this does nothing until it is removed there.\n",
+                self.file_name()
+            );
+        }
+        Ok(done)
+    }
+
+    fn file_name(&self) -> String {
+        self.file.map_or_else(|| "the file".to_owned(), |path| path.display().to_string())
+    }
+}
+
+fn text(error: impl Into<CommandError>) -> String {
+    match error.into() {
+        CommandError::Store(error) => error.to_string(),
+        CommandError::Entropy(error) => format!("the system gives no random numbers: {error}"),
+    }
+}
+
+enum CommandError {
+    Store(StoreError),
+    Entropy(getrandom::Error),
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<getrandom::Error> for CommandError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Entropy(error)
+    }
+}

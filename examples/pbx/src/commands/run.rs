@@ -1,0 +1,253 @@
+//! `pbx run`: the store opened, the sockets bound, the exchange started on the drivers, and its end awaited.
+//!
+//! Three threads beside the media's: this one waits for signals, one carries all signalling, one the store. What the
+//! exchange tells becomes lines of the log here.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::Sender;
+use std::time::{Instant, SystemTime};
+use std::{io, thread};
+
+use denwa::tokio::{
+    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to,
+};
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{failed, load, say, welcome};
+use crate::config::{Config, Secret};
+use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
+use crate::policy::directory::Directory;
+use crate::store::thread::{StoreAnswer, StoreRequest, StoreThread};
+use crate::store::{MadeBy, Store, StoredBinding, StoredExtension, password};
+
+/// The extensions that an exchange without any makes for itself.
+const FIRST_EXTENSIONS: [&str; 5] = ["1001", "1002", "1003", "1004", "1005"];
+
+pub(super) fn run(file: Option<&Path>) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(error) => return failed(error),
+    };
+    match start(config, file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(error),
+    }
+}
+
+/// What is known before anything listens.
+struct Prepared {
+    config: Config,
+    file: Option<PathBuf>,
+    store: Store,
+    directory: Directory,
+    made: Vec<(String, Secret)>,
+    registrations: Vec<StoredBinding>,
+    first_call: u64,
+}
+
+fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
+    let prepared = prepare(config, file)?;
+    // From here on a Ctrl-C is an end in good order.
+    let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
+    let signals = Signals::new().map_err(no_thread)?;
+    let Running { driver, store } = launch(prepared)?;
+    signals.watch(driver.handle()).map_err(no_thread)?;
+    let ended = driver.join();
+    // The exchange has let go of the queue: the store writes what is left in it, and ends.
+    drop(store);
+    ended.map_err(|_| {
+        "the exchange has died of a mistake in this program; what it printed before says where".to_owned()
+    })
+}
+
+fn prepare(config: Config, file: Option<&Path>) -> Result<Prepared, String> {
+    let mut store = Store::open(&config.store).map_err(|error| error.to_string())?;
+    let mut stored = store.extensions().map_err(|error| error.to_string())?;
+    let mut made = Vec::new();
+    if config.extensions.is_empty() && stored.is_empty() && store.is_new() {
+        (stored, made) = first_extensions(&config)?;
+        store.put_extensions(&stored).map_err(|error| error.to_string())?;
+    }
+    let directory = Directory::new(&config, &stored, file);
+    let registrations = store.registrations(SystemTime::now()).map_err(|error| error.to_string())?;
+    let last_call = store.last_call().map_err(|error| error.to_string())?;
+    let first_call = u64::try_from(last_call).unwrap_or(0).saturating_add(1);
+    Ok(Prepared { config, file: file.map(Path::to_owned), store, directory, made, registrations, first_call })
+}
+
+type Made = (Vec<StoredExtension>, Vec<(String, Secret)>);
+
+fn first_extensions(config: &Config) -> Result<Made, String> {
+    let mut made = Made::default();
+    for number in FIRST_EXTENSIONS {
+        let secret =
+            password::random().map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        let now = SystemTime::now();
+        made.0.push(StoredExtension::new(number, "", &config.sip.realm, &secret, MadeBy::FirstRun, now));
+        made.1.push((number.to_owned(), secret));
+    }
+    Ok(made)
+}
+
+fn launch(prepared: Prepared) -> Result<Running, String> {
+    let Prepared { config, file, store, directory, made, registrations, first_call } = prepared;
+    let seed = entropy().map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    let listen = usable(&config);
+    let mut driver_config = DriverConfig::new(listen);
+    driver_config.media = Some(MediaDriverConfig::default());
+    let text = welcome::text(&welcome::Facts {
+        config: &config,
+        directory: &directory,
+        made: &made,
+        registrations: &registrations,
+        addresses: &own_addresses(),
+    });
+    let notices = directory.notices().to_vec();
+    let machine_config = config.clone();
+    let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
+    let driver = SignallingDriver::start(
+        driver_config,
+        move |listening: &[Listen], now: Instant| {
+            let config = ExchangeConfig {
+                file: machine_config,
+                directory,
+                registrations,
+                listening: listening.to_vec(),
+                first_call,
+                time: SystemTime::now(),
+            };
+            Exchange::new(config, Seed(seed), now)
+        },
+        move |told| tell(told, &to_store),
+    )
+    .map_err(|error| error.to_string())?;
+    let handle = driver.handle();
+    let answers = Answers { handle, config, file };
+    let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    say(&text);
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
+    for listening in driver.listening() {
+        tracing::info!("listening on {listening}");
+    }
+    Ok(Running { driver, store })
+}
+
+/// The exchange and the store, running.
+struct Running {
+    driver: SignallingDriver<Command>,
+    store: StoreThread,
+}
+
+/// What the exchange tells: to the store, or to the log.
+fn tell(told: Told, to_store: &Sender<StoreRequest>) {
+    match told {
+        // The store's thread ends only after this one has dropped its end of the queue.
+        Told::Store(request) => drop(to_store.send(request)),
+        Told::Event(event) => log(&event),
+    }
+}
+
+fn log(event: &Event) {
+    match event.weight() {
+        Weight::Detail => tracing::debug!("{event}"),
+        Weight::News => tracing::info!("{event}"),
+        Weight::Warning => tracing::warn!("{event}"),
+    }
+}
+
+/// The store's answers, on their way to the exchange.
+struct Answers {
+    handle: DriverHandle<Command>,
+    config: Config,
+    file: Option<PathBuf>,
+}
+
+impl Answers {
+    fn pass(&self, answer: StoreAnswer) {
+        let command = match answer {
+            StoreAnswer::Extensions(stored) => {
+                let directory = Directory::new(&self.config, &stored, self.file.as_deref());
+                for notice in directory.notices() {
+                    tracing::warn!("{notice}");
+                }
+                Command::Directory(directory)
+            }
+            answer => Command::Stored(answer),
+        };
+        // An answer that comes after the end answers nobody.
+        let _ = self.handle.command(command);
+    }
+}
+
+/// Where to listen: by default only on the families of addresses that this machine has.
+fn usable(config: &Config) -> Vec<Listen> {
+    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let wanted = |listen: &&Listen| !config.sip.listen_is_default || listen.address.is_ipv4() || has_ipv6;
+    config.sip.listen.iter().filter(wanted).copied().collect()
+}
+
+/// The addresses that packets to the world, or else to this machine itself, leave by.
+fn own_addresses() -> Vec<IpAddr> {
+    // Documentation addresses (RFC 5737, RFC 3849): the question sends nothing.
+    let world: [SocketAddr; 2] =
+        [SocketAddr::from(([192, 0, 2, 1], 9)), SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9))];
+    let mut own: Vec<IpAddr> = world.into_iter().filter_map(route_to).map(|route| route.local).collect();
+    if own.is_empty() {
+        own.push(IpAddr::from([127, 0, 0, 1]));
+    }
+    own
+}
+
+/// SIGINT, SIGTERM and SIGUSR1, noticed from the moment this is made.
+struct Signals {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+    report: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let guard = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        let report = signal(SignalKind::user_defined1())?;
+        drop(guard);
+        Ok(Self { runtime, interrupt, terminate, report })
+    }
+
+    /// Ends the exchange at the first signal to end, and the program at once at the second; SIGUSR1 asks for a report.
+    fn watch(mut self, handle: DriverHandle<Command>) -> io::Result<()> {
+        let work = move || {
+            self.wait(&handle);
+            tracing::info!("ending: calls are hung up; once more ends at once");
+            // When it has ended by itself the program is on its way out already.
+            let _ = handle.command(Command::ShutDown);
+            self.wait(&handle);
+            std::process::exit(1);
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
+    }
+
+    /// Waits for a signal to end, and passes those that ask for a report.
+    fn wait(&mut self, handle: &DriverHandle<Command>) {
+        let Self { runtime, interrupt, terminate, report } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return,
+                    _ = terminate.recv() => return,
+                    _ = report.recv() => drop(handle.command(Command::Report)),
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,339 @@
+//! The configuration file: TOML, every key with a default, every mistake with its line, column and what was expected.
+//!
+//! [`Config::parse`] is a pure function of the text; [`Config::load`] adds the reading. Nothing here opens a socket or
+//! resolves a name: `pbx check` says what is wrong with the *file*, starting says what is wrong with the *machine*.
+
+mod address;
+mod document;
+mod problem;
+mod sections;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use denwa::address::Network;
+use denwa::port_set::PortSet;
+use denwa_sip_core::auth::algorithm::Algorithm;
+use zeroize::Zeroizing;
+
+use crate::services::Service;
+
+pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
+pub use problem::Problem;
+pub(crate) use sections::is_number;
+
+/// Everything an operator can say about an exchange.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Config {
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[network]`
+    pub network: Networks,
+    /// `[media]`
+    pub media: Media,
+    /// `[calls]`
+    pub calls: Calls,
+    /// `[guard]`
+    pub guard: GuardPolicy,
+    /// `[store]`
+    pub store: StoreUrl,
+    /// `[[extensions]]`, in the order of the file; numbers are distinct.
+    pub extensions: Vec<Extension>,
+    /// `[[trunks]]`, in the order of the file; names and addresses are distinct.
+    pub trunks: Vec<Trunk>,
+    /// `[[routes]]`, in the order of the file; prefixes are distinct.
+    pub routes: Vec<Route>,
+    /// `[services]`
+    pub services: Services,
+}
+
+/// `[sip]`: where the exchange listens and what it calls itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sip {
+    /// Addresses to listen on.
+    pub listen: Vec<Listen>,
+    /// Whether `listen` was written in the file. If not, an address family that this machine lacks is passed over.
+    pub listen_is_default: bool,
+    /// The realm of digest challenges; passwords are stored hashed with it.
+    pub realm: String,
+    /// The algorithms telephones may prove their password with, best first. MD5 alone unless the file says otherwise: many
+    /// telephones give up when they are offered one that they do not know beside it.
+    pub digest: Vec<Algorithm>,
+}
+
+/// `[network]`: what peers are told about where the exchange is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Networks {
+    /// The address told to peers beyond `local`.
+    pub external: External,
+    /// Networks whose members are told the address that the route to them leaves by.
+    pub local: Vec<Network>,
+    /// A STUN server that tells the external address, for [`External::Auto`].
+    pub stun: Option<HostPort>,
+}
+
+/// The address of the exchange as peers beyond `local` know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum External {
+    /// Ask `stun` when there is one, else tell each peer the address the route to it leaves by.
+    Auto,
+    /// A fixed address, or a name to be looked up.
+    Host(Host),
+}
+
+/// `[media]`: voice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    /// UDP ports for RTP and RTCP; nothing outside them is ever used. Enough for one call at least.
+    pub ports: PortSet,
+    /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
+    pub silence: Duration,
+}
+
+/// `[calls]`: how long and how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calls {
+    /// How long a telephone rings before the caller hears that nobody answers.
+    pub ring: Duration,
+    /// The most calls at a time; a further one is answered 503.
+    pub limit: u32,
+}
+
+/// `[guard]`: how strangers are treated that guess passwords, scan or flood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardPolicy {
+    /// Networks that are never refused; those under `[network] local` unless the file says otherwise. Neighbours never are.
+    pub exempt: Vec<Network>,
+    /// Light offences (a wrong password, a call without one) within ten minutes that one address may commit.
+    pub offences: u32,
+    /// How long the first ban of an address lasts; each further one lasts twice as long as the one before.
+    pub ban: Duration,
+}
+
+/// `[store]`: where registrations, extensions and call records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// An SQLite file; its folder is made when it is not there.
+    Sqlite(PathBuf),
+    /// An SQLite store that is gone when the exchange ends.
+    Memory,
+}
+
+/// A password that neither prints itself nor stays in memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+/// `[[extensions]]`: a telephone's number and what it registers with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    /// The number dialled, and the user name registered with.
+    pub number: String,
+    /// The name shown to those it calls; may be empty.
+    pub name: String,
+    /// The password it registers and calls with.
+    pub password: Secret,
+    /// Codecs offered to and accepted from it, best first.
+    pub codecs: Vec<Codec>,
+}
+
+/// A codec the exchange can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 mu-law.
+    Pcmu,
+}
+
+/// `[[trunks]]`: a neighbour known by its address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trunk {
+    /// The name routes and the log use.
+    pub name: String,
+    /// Where calls to it go, and where calls from it come from.
+    pub address: PeerAddress,
+    /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
+    /// machine are not.
+    pub supervise: bool,
+    /// Whether calls from it may leave by a trunk again: a hop.
+    pub transit: bool,
+    /// Codecs offered to and accepted from it, best first.
+    pub codecs: Vec<Codec>,
+}
+
+/// `[[routes]]`: what is dialled with `prefix` goes out by `trunk`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The leading digits.
+    pub prefix: String,
+    /// How many leading digits are cut off before the call goes out.
+    pub strip: usize,
+    /// The name of the trunk.
+    pub trunk: String,
+}
+
+/// `[services]`: the number that reaches each; `None` when it is switched off by `""`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Services {
+    /// 1000 Hz at 0 dBm0.
+    pub milliwatt: Option<String>,
+    /// The caller's own voice.
+    pub echo: Option<String>,
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It could not be read.
+    #[error("cannot read the configuration file {}: {cause}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}", wrong(.path, .problems))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What, in the order of the file; never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text =
+            fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
+        Self::parse(&text).map_err(|problems| LoadError::Wrong { path: path.to_owned(), problems })
+    }
+
+    /// Reads and checks the text of a file; all that is wrong with it when something is.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        sections::parse(text)
+    }
+
+    /// The extension of that number in the file.
+    pub fn extension(&self, number: &str) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.number == number)
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let listen = [Protocol::Udp, Protocol::Tcp]
+            .into_iter()
+            .flat_map(|protocol| any.map(|ip| Listen { protocol, address: SocketAddr::new(ip, SIP_PORT) }))
+            .collect();
+        Self {
+            listen,
+            listen_is_default: true,
+            realm: "pbx.example".to_owned(),
+            digest: vec![Algorithm::Md5],
+        }
+    }
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self { external: External::Auto, local: Network::PRIVATE.to_vec(), stun: None }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30) }
+    }
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { ring: Duration::from_secs(60), limit: 500 }
+    }
+}
+
+impl Default for GuardPolicy {
+    fn default() -> Self {
+        Self { exempt: Networks::default().local, offences: 10, ban: Duration::from_secs(300) }
+    }
+}
+
+impl Default for StoreUrl {
+    fn default() -> Self {
+        Self::Sqlite(PathBuf::from("pbx-data/pbx.db"))
+    }
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { milliwatt: Some("100".to_owned()), echo: Some("186".to_owned()) }
+    }
+}
+
+impl Secret {
+    /// Keeps a password.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The password itself, for hashing or for the one time it is shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+impl Codec {
+    /// Every codec, in the order that is offered when the file says nothing.
+    pub const ALL: [Self; 2] = [Self::Pcma, Self::Pcmu];
+
+    /// The name of RFC 3551, as the file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pcma => "PCMA",
+            Self::Pcmu => "PCMU",
+        }
+    }
+
+    /// The codec of a name, in any case.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Self::Memory => formatter.write_str("sqlite::memory:"),
+        }
+    }
+}
+
+impl Services {
+    /// Each service that is switched on, and its number.
+    pub fn listed(&self) -> impl Iterator<Item = (Service, &str)> {
+        [(Service::Milliwatt, &self.milliwatt), (Service::Echo, &self.echo)]
+            .into_iter()
+            .filter_map(|(service, number)| number.as_deref().map(|number| (service, number)))
+    }
+}
+
+fn wrong(path: &Path, problems: &[Problem]) -> String {
+    let mut lines = problems.iter().map(|problem| format!("{}: {problem}", path.display()));
+    let first = lines.next().unwrap_or_default();
+    lines.fold(first, |text, line| text + "\n" + &line)
+}
+
+#[cfg(test)]
+mod tests;

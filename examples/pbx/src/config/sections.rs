@@ -1,0 +1,468 @@
+//! Each table of the file, read into its type, and what must agree between tables: distinct numbers, routes that name a
+//! trunk, port ranges that do not overlap.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use denwa::address::{Network, NetworkFault};
+use denwa::port_set::PortSet;
+use denwa_sip_core::auth::algorithm::Algorithm;
+use toml::de::DeTable;
+
+use super::address::Protocol;
+use super::address::{Host, HostPort, PeerAddress, parse_listen};
+use super::document::{Section, Text, listed};
+use super::problem::{Problem, Problems};
+use super::{
+    Calls, Codec, Config, Extension, External, GuardPolicy, Media, Networks, Route, Secret, Services, Sip,
+    StoreUrl, Trunk,
+};
+
+/// The port of STUN (RFC 8489).
+const STUN_PORT: u16 = 3478;
+
+/// The digest algorithms of `sip.digest`.
+const DIGESTS: [&str; 3] = ["MD5", "SHA-256", "SHA-512-256"];
+
+/// The longest number, name of a trunk, or prefix.
+const LONGEST_NUMBER: usize = 64;
+
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            problems.add(&error.span().unwrap_or(0..0), "", format!("is not TOML: {message}"));
+            return Err(problems.placed_in(text));
+        }
+    };
+    let config = document_into_config(Section::root(&document), &mut problems);
+    if problems.is_empty() { Ok(config) } else { Err(problems.placed_in(text)) }
+}
+
+fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Config {
+    let mut taken = Taken::default();
+    let sip = read(&mut root, "sip", problems, sip);
+    let network = read(&mut root, "network", problems, network);
+    let media = read(&mut root, "media", problems, media);
+    let calls = read(&mut root, "calls", problems, calls);
+    let mut guard = GuardPolicy { exempt: network.local.clone(), ..GuardPolicy::default() };
+    if let Some(section) = root.section("guard", problems) {
+        guard_policy(section, &mut guard, problems);
+    }
+    let store = read(&mut root, "store", problems, store);
+    let extensions = root
+        .sections("extensions", problems)
+        .into_iter()
+        .filter_map(|section| extension(section, &mut taken, problems))
+        .collect();
+    let trunks: Vec<Trunk> = root
+        .sections("trunks", problems)
+        .into_iter()
+        .filter_map(|section| trunk(section, &mut taken, problems))
+        .collect();
+    let routes = root
+        .sections("routes", problems)
+        .into_iter()
+        .filter_map(|section| route(section, &trunks, &mut taken, problems))
+        .collect();
+    let services = match root.section("services", problems) {
+        Some(section) => services(section, &mut taken, problems),
+        None => Services::default().without(&taken),
+    };
+    root.finish(problems);
+    Config { sip, network, media, calls, guard, store, extensions, trunks, routes, services }
+}
+
+/// Reads one table, or gives its defaults when it is not there.
+fn read<T: Default>(
+    root: &mut Section<'_>,
+    key: &'static str,
+    problems: &mut Problems,
+    reader: fn(Section<'_>, &mut Problems) -> T,
+) -> T {
+    root.section(key, problems).map(|section| reader(section, problems)).unwrap_or_default()
+}
+
+/// Names and numbers met so far, each with what it belongs to, so that the second use of one is a problem.
+#[derive(Default)]
+struct Taken {
+    numbers: HashMap<String, String>,
+    trunks: HashMap<String, String>,
+    addresses: HashMap<String, String>,
+    prefixes: HashMap<String, String>,
+}
+
+/// Notes that `text` belongs to its key, or reports to whom it belonged already.
+fn take(text: &Text, owner: &str, taken: &mut HashMap<String, String>, problems: &mut Problems) {
+    if let Some(first) = taken.get(&text.value) {
+        problems.add(&text.span, &text.key, format!("\"{}\" is used by {first} already", text.value));
+    } else {
+        taken.insert(text.value.clone(), owner.to_owned());
+    }
+}
+
+fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
+    let mut sip = Sip::default();
+    if let Some(texts) = section.texts("listen", problems) {
+        sip.listen_is_default = false;
+        sip.listen = Vec::new();
+        for text in &texts {
+            match parse_listen(&text.value) {
+                Ok(listen) if sip.listen.contains(&listen) => {
+                    problems.add(&text.span, &text.key, format!("\"{listen}\" is written twice"));
+                }
+                Ok(listen) => sip.listen.push(listen),
+                Err(message) => problems.add(&text.span, &text.key, message),
+            }
+        }
+        if texts.is_empty() {
+            let message = "is empty, expected at least one address as \"udp:0.0.0.0:5060\"";
+            problems.add(section.span(), section.key("listen"), message);
+        }
+    }
+    if let Some(realm) = section.text("realm", problems) {
+        if realm.value.is_empty() || !realm.value.chars().all(is_realm_character) {
+            problems.add(
+                &realm.span,
+                &realm.key,
+                "expected a name without quotation marks, backslashes or line ends",
+            );
+        }
+        sip.realm = realm.value;
+    }
+    if let Some(texts) = section.texts("digest", problems) {
+        sip.digest =
+            distinct(&texts, &DIGESTS, |text| DIGESTS.iter().position(|name| *name == text), problems)
+                .into_iter()
+                .filter_map(|index| DIGESTS.get(index).and_then(|name| Algorithm::from_token(name)))
+                .collect();
+        check_not_empty(&texts, &section, "digest", &DIGESTS, problems);
+    }
+    section.finish(problems);
+    sip
+}
+
+fn is_realm_character(character: char) -> bool {
+    !character.is_control() && !matches!(character, '"' | '\\')
+}
+
+fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
+    let mut networks = Networks::default();
+    if let Some(external) = section.text("external", problems) {
+        networks.external = match (external.value.as_str(), Host::parse(&external.value)) {
+            ("auto", _) => External::Auto,
+            (_, Some(Host::Address(address))) if address.is_unspecified() || address.is_multicast() => {
+                let message = format!("\"{address}\" is not an address that peers could send to");
+                problems.add(&external.span, &external.key, message);
+                External::Auto
+            }
+            (_, Some(host)) => External::Host(host),
+            (wrong, None) => {
+                let message = format!(
+                    "\"{wrong}\" is neither \"auto\" nor an address nor a name; write it without a port"
+                );
+                problems.add(&external.span, &external.key, message);
+                External::Auto
+            }
+        };
+    }
+    if let Some(texts) = section.texts("local", problems) {
+        networks.local = texts.iter().filter_map(|text| checked(text, parse_network, problems)).collect();
+    }
+    if let Some(stun) = section.text("stun", problems)
+        && !stun.value.is_empty()
+    {
+        networks.stun = HostPort::parse(&stun.value, STUN_PORT);
+        if networks.stun.is_none() {
+            let message =
+                format!("\"{}\" is not a server, expected host:port as stun.example:3478", stun.value);
+            problems.add(&stun.span, &stun.key, message);
+        }
+    }
+    section.finish(problems);
+    networks
+}
+
+fn parse_network(text: &str) -> Result<Network, String> {
+    const EXPECTED: &str = "expected ADDRESS/BITS as 192.168.0.0/16 or fd00::/8";
+    text.parse::<Network>().map_err(|error| match error.fault() {
+        NetworkFault::HostBits(network) => {
+            format!("\"{text}\" has bits set beyond its prefix, expected {network}")
+        }
+        _ => format!("\"{text}\" is not a network, {EXPECTED}"),
+    })
+}
+
+fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
+    let mut media = Media::default();
+    if let Some(texts) = section.texts("ports", problems) {
+        let ranges: Vec<_> =
+            texts.iter().filter_map(|text| Some((text, checked(text, port_range, problems)?))).collect();
+        for (index, (text, range)) in ranges.iter().enumerate() {
+            let before = ranges.iter().take(index);
+            if let Some((other, _)) = before.clone().find(|(_, other)| overlap(other, range)) {
+                problems.add(&text.span, &text.key, format!("overlaps \"{}\"", other.value));
+            }
+        }
+        let all = ranges.len() == texts.len();
+        media.ports = PortSet::from_ranges(ranges.into_iter().map(|(_, range)| range));
+        // RFC 3550 section 11: an even port for RTP and the odd one above it for RTCP, for each of a call's two sides.
+        if all && media.ports.pairs() < 2 {
+            let span = texts.first().map_or(section.span(), |text| &text.span);
+            let message = "a call needs two pairs of ports, each an even one and the odd one above it; \
+                           expected at least 4 ports, as \"20000-20999\"";
+            problems.add(span, section.key("ports"), message);
+        }
+    }
+    if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
+        media.silence = Duration::from_secs(seconds);
+    }
+    section.finish(problems);
+    media
+}
+
+fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
+    one.start() <= other.end() && other.start() <= one.end()
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || format!("\"{text}\" is not a range of ports, expected FIRST-LAST as 20000-20999");
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last {
+        return Err(format!("\"{text}\" ends before it begins, expected \"{last}-{first}\""));
+    }
+    Ok(first..=last)
+}
+
+fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
+    let mut calls = Calls::default();
+    if let Some(seconds) = section.whole("ring_seconds", 1..=3_600, problems) {
+        calls.ring = Duration::from_secs(seconds);
+    }
+    if let Some(limit) = section.whole("limit", 1..=100_000, problems) {
+        calls.limit = u32::try_from(limit).unwrap_or(calls.limit);
+    }
+    section.finish(problems);
+    calls
+}
+
+fn guard_policy(mut section: Section<'_>, guard: &mut GuardPolicy, problems: &mut Problems) {
+    if let Some(texts) = section.texts("exempt", problems) {
+        guard.exempt = texts.iter().filter_map(|text| checked(text, parse_network, problems)).collect();
+    }
+    if let Some(offences) = section.whole("offences", 1..=1_000, problems) {
+        guard.offences = u32::try_from(offences).unwrap_or(guard.offences);
+    }
+    if let Some(seconds) = section.whole("ban_seconds", 1..=86_400, problems) {
+        guard.ban = Duration::from_secs(seconds);
+    }
+    section.finish(problems);
+}
+
+fn store(mut section: Section<'_>, problems: &mut Problems) -> StoreUrl {
+    const EXPECTED: &str = "expected sqlite:FILE as sqlite:pbx-data/pbx.db";
+    let mut store = StoreUrl::default();
+    if let Some(url) = section.text("url", problems) {
+        match url.value.split_once(':') {
+            Some(("sqlite", ":memory:")) => store = StoreUrl::Memory,
+            Some(("sqlite", path)) if !path.is_empty() => {
+                // sqlite:///absolute and sqlite:relative both mean the path that follows.
+                store = StoreUrl::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path)));
+            }
+            Some(("postgres" | "postgresql", _)) => {
+                problems.add(&url.span, &url.key, format!("postgres is not built yet, {EXPECTED}"));
+            }
+            _ => problems.add(&url.span, &url.key, format!("\"{}\" is not a store, {EXPECTED}", url.value)),
+        }
+    }
+    section.finish(problems);
+    store
+}
+
+fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Extension> {
+    let number = section.required_text("number", problems).and_then(|text| number(text, problems));
+    if let Some(text) = &number {
+        take(text, &format!("extension {}", text.value), &mut taken.numbers, problems);
+    }
+    let name = section.text("name", problems);
+    if let Some(text) = &name
+        && (text.value.chars().any(char::is_control) || text.value.chars().count() > LONGEST_NUMBER)
+    {
+        let message = format!("expected a name of at most {LONGEST_NUMBER} characters on one line");
+        problems.add(&text.span, &text.key, message);
+    }
+    let password = section.required_text("password", problems);
+    if let Some(text) = &password
+        && (text.value.is_empty() || text.value.chars().any(char::is_control))
+    {
+        problems.add(
+            &text.span,
+            &text.key,
+            "expected a password that is not empty, without control characters",
+        );
+    }
+    let codecs = codecs(&mut section, problems);
+    section.finish(problems);
+    Some(Extension {
+        number: number?.value,
+        name: name.map(|text| text.value).unwrap_or_default(),
+        password: Secret::new(password?.value),
+        codecs,
+    })
+}
+
+fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Trunk> {
+    let name = section.required_text("name", problems);
+    if let Some(text) = &name {
+        if is_number(&text.value) {
+            take(text, &format!("trunk \"{}\"", text.value), &mut taken.trunks, problems);
+        } else {
+            let message = format!("\"{}\" is not a name, expected letters, digits and . _ -", text.value);
+            problems.add(&text.span, &text.key, message);
+        }
+    }
+    let written = section.required_text("address", problems);
+    let address = written.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems));
+    if let (Some(name), Some(text), Some(address)) = (&name, written, &address) {
+        // A trunk over TCP calls from any port, so two of them may not share a host.
+        let key = match address.protocol {
+            Protocol::Udp => address.to_string(),
+            stream => format!("{}:{}", stream.uri_token(), address.host),
+        };
+        let text = Text { value: key, ..text };
+        take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
+    }
+    let transit = section.flag("transit", problems).unwrap_or(true);
+    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
+    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
+    let codecs = codecs(&mut section, problems);
+    section.finish(problems);
+    Some(Trunk { name: name?.value, address: address?, supervise, transit, codecs })
+}
+
+fn route(
+    mut section: Section<'_>,
+    trunks: &[Trunk],
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let prefix = section.required_text("prefix", problems).and_then(|text| number(text, problems));
+    if let Some(text) = &prefix {
+        take(text, &format!("the route with prefix {}", text.value), &mut taken.prefixes, problems);
+    }
+    let strip = section.whole("strip", 0..=LONGEST_NUMBER as u64, problems);
+    let trunk = section.required_text("trunk", problems);
+    if let Some(text) = &trunk
+        && !trunks.iter().any(|trunk| trunk.name == text.value)
+    {
+        let names: Vec<&str> = trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        let known = if names.is_empty() {
+            "there are no [[trunks]]".to_owned()
+        } else {
+            format!("expected one of {}", listed(&names))
+        };
+        problems.add(&text.span, &text.key, format!("\"{}\" is not a trunk, {known}", text.value));
+    }
+    section.finish(problems);
+    let prefix = prefix?.value;
+    let strip = strip.and_then(|strip| usize::try_from(strip).ok()).unwrap_or(prefix.len());
+    Some(Route { prefix, strip, trunk: trunk?.value })
+}
+
+fn services(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Services {
+    let defaults = Services::default();
+    let mut one = |section: &mut Section<'_>, key: &'static str, default: Option<String>| {
+        let Some(text) = section.text(key, problems) else {
+            return default.filter(|number| !taken.numbers.contains_key(number));
+        };
+        if text.value.is_empty() {
+            return None;
+        }
+        let text = number(text, problems)?;
+        take(&text, &format!("services.{key}"), &mut taken.numbers, problems);
+        Some(text.value)
+    };
+    let milliwatt = one(&mut section, "milliwatt", defaults.milliwatt);
+    let echo = one(&mut section, "echo", defaults.echo);
+    section.finish(problems);
+    Services { milliwatt, echo }
+}
+
+impl Services {
+    /// A default number gives way to an extension that has it.
+    fn without(self, taken: &Taken) -> Self {
+        let free = |number: &String| !taken.numbers.contains_key(number);
+        Self { milliwatt: self.milliwatt.filter(free), echo: self.echo.filter(free) }
+    }
+}
+
+fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", problems) else { return Codec::ALL.to_vec() };
+    let names = Codec::ALL.map(Codec::name);
+    check_not_empty(&texts, section, "codecs", &names, problems);
+    distinct(&texts, &names, Codec::by_name, problems)
+}
+
+/// What each text stands for, and complaints about those that stand for nothing or for the same.
+fn distinct<T: PartialEq>(
+    texts: &[Text],
+    known: &[&str],
+    parse: impl Fn(&str) -> Option<T>,
+    problems: &mut Problems,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for text in texts {
+        match parse(&text.value) {
+            Some(value) if values.contains(&value) => {
+                problems.add(&text.span, &text.key, format!("\"{}\" is written twice", text.value));
+            }
+            Some(value) => values.push(value),
+            None => {
+                let message =
+                    format!("\"{}\" is not known here, expected one of {}", text.value, listed(known));
+                problems.add(&text.span, &text.key, message);
+            }
+        }
+    }
+    values
+}
+
+fn check_not_empty(
+    texts: &[Text],
+    section: &Section<'_>,
+    key: &str,
+    known: &[&str],
+    problems: &mut Problems,
+) {
+    if texts.is_empty() {
+        let message = format!("is empty, expected at least one of {}", listed(known));
+        problems.add(section.span(), section.key(key), message);
+    }
+}
+
+/// A text that `parse` understands, or its complaint at the text's place.
+fn checked<T>(text: &Text, parse: impl Fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
+    parse(&text.value).map_err(|message| problems.add(&text.span, &text.key, message)).ok()
+}
+
+fn number(text: Text, problems: &mut Problems) -> Option<Text> {
+    if is_number(&text.value) {
+        return Some(text);
+    }
+    let message =
+        format!("\"{}\" is not a number to dial, expected digits, letters and * # + . _ -", text.value);
+    problems.add(&text.span, &text.key, message);
+    None
+}
+
+/// Whether a text can be dialled: 1 to 64 of what stands in the user part of a SIP URI without escapes, and `#`.
+pub(crate) fn is_number(text: &str) -> bool {
+    (1..=LONGEST_NUMBER).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*#+._-".contains(&byte))
+}

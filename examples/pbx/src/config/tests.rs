@@ -1,0 +1,279 @@
+//! The file as the handbook prints it, and each mistake with its place.
+
+use super::*;
+
+const WHOLE: &str = r#"
+[sip]
+listen = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]
+realm  = "pbx.example"
+
+[network]
+external = "auto"
+local    = ["192.168.0.0/16", "10.0.0.0/8", "fd00::/8"]
+stun     = ""
+
+[media]
+ports = ["20000-20999"]
+
+[store]
+url = "sqlite:pbx-data/pbx.db"
+
+[[extensions]]
+number   = "1001"
+name     = "Kitchen"
+password = "secret"
+codecs   = ["PCMA", "PCMU"]
+
+[[trunks]]
+name    = "lab"
+address = "udp:127.0.0.1:5170"
+
+[[routes]]
+prefix = "9"
+strip  = 1
+trunk  = "lab"
+
+[services]
+milliwatt = "100"
+echo      = "186"
+"#;
+
+/// The problems of a text, one a line.
+fn problems(text: &str) -> String {
+    let problems = Config::parse(text).unwrap_err();
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+#[test]
+fn the_whole_file_is_understood() {
+    let config = Config::parse(WHOLE).unwrap();
+    let listen: Vec<String> = config.sip.listen.iter().map(Listen::to_string).collect();
+    assert_eq!(listen, ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]);
+    assert_eq!(config.sip.realm, "pbx.example");
+    assert_eq!(config.network.external, External::Auto);
+    assert_eq!(config.network.local.len(), 3);
+    assert_eq!(config.network.stun, None);
+    assert_eq!(config.media.ports.to_string(), "20000-20999");
+    assert_eq!(config.store, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
+    let kitchen = config.extension("1001").unwrap();
+    assert_eq!((kitchen.name.as_str(), kitchen.password.reveal()), ("Kitchen", "secret"));
+    assert_eq!(kitchen.codecs, [Codec::Pcma, Codec::Pcmu]);
+    assert_eq!(config.trunks[0].address.to_string(), "udp:127.0.0.1:5170");
+    assert_eq!(config.routes, [Route { prefix: "9".into(), strip: 1, trunk: "lab".into() }]);
+    assert_eq!(config.services, Services::default());
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = Config::parse("").unwrap();
+    assert_eq!(config, Config::default());
+    let listen: Vec<String> = config.sip.listen.iter().map(Listen::to_string).collect();
+    assert_eq!(listen, ["udp:0.0.0.0:5060", "udp:[::]:5060", "tcp:0.0.0.0:5060", "tcp:[::]:5060"]);
+    assert!(config.sip.listen_is_default);
+}
+
+#[test]
+fn what_is_not_toml_has_its_place() {
+    assert_eq!(
+        problems("[sip]\nlisten = [\"udp:1\n"),
+        "line 2, column 17: is not TOML: unclosed array, expected `]`\n"
+    );
+    assert!(problems("[sip]\nlisten 3\n").starts_with("line 2, column 8: is not TOML: "));
+    assert!(problems("a = 1\na = 2\n").starts_with("line 2, column 1: is not TOML: duplicate key"));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_and_a_slip_is_guessed() {
+    assert_eq!(
+        problems("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n  relm = \"x\"\n"),
+        "line 3, column 3: sip.relm: is not a key that is known here; did you mean `realm`?\n"
+    );
+    assert_eq!(
+        problems("[sip]\ncolour = \"red\"\n"),
+        "line 2, column 1: sip.colour: is not a key that is known here, expected one of `listen`, `realm`, `digest`\n"
+    );
+    assert!(problems("[extension]\nnumber = \"1\"\n").contains("did you mean `extensions`?"));
+    assert!(
+        problems("colour = 1\n").starts_with("line 1, column 1: colour: is not a key that is known here")
+    );
+}
+
+#[test]
+fn a_wrong_kind_says_what_was_found_and_what_was_expected() {
+    assert_eq!(
+        problems("[sip]\nlisten = \"udp:127.0.0.1:5060\"\n"),
+        "line 2, column 10: sip.listen: is a string, expected a list of strings, as [\"…\", \"…\"]\n"
+    );
+    assert_eq!(
+        problems("[services]\necho = 186\n"),
+        "line 2, column 8: services.echo: is a number, expected a string in quotation marks\n"
+    );
+    assert!(problems("extensions = 3").contains("extensions: is a number, expected tables `[[extensions]]`"));
+    assert!(problems("sip = []").contains("sip: is a list, expected a table `[sip]`"));
+    assert!(
+        problems("[calls]\nlimit = 0")
+            .contains("calls.limit: is 0, expected a whole number from 1 to 100000")
+    );
+    assert!(problems("[calls]\nlimit = -1").contains("is -1, expected a whole number from 1 to 100000"));
+    assert!(
+        problems("[calls]\nlimit = 1.5").contains("is a number with a fraction, expected a whole number")
+    );
+}
+
+#[test]
+fn every_problem_is_reported_in_the_order_of_the_file() {
+    let text = "[media]\nports = [\"9-3\", \"x\"]\n[network]\nlocal = [\"10.0.0.1/8\"]\nexternal = \"a b\"\n\
+                [sip]\nlisten = [\"udp:127.0.0.1:99999\"]\n";
+    let places: Vec<(usize, usize, String)> =
+        Config::parse(text).unwrap_err().into_iter().map(|p| (p.line, p.column, p.key)).collect();
+    let expected = [
+        (2, 10, "media.ports[0]"),
+        (2, 17, "media.ports[1]"),
+        (4, 10, "network.local[0]"),
+        (5, 12, "network.external"),
+        (7, 11, "sip.listen[0]"),
+    ];
+    assert_eq!(places, expected.map(|(line, column, key)| (line, column, key.to_owned())));
+}
+
+#[test]
+fn numbers_names_addresses_and_prefixes_are_used_once() {
+    let two = "[[extensions]]\nnumber = \"1\"\npassword = \"a\"\n[[extensions]]\nnumber = \"1\"\npassword = \"b\"\n";
+    assert_eq!(
+        problems(two),
+        "line 5, column 10: extensions[1].number: \"1\" is used by extension 1 already\n"
+    );
+    let service = "[[extensions]]\nnumber = \"7\"\npassword = \"a\"\n[services]\necho = \"7\"\n";
+    assert!(problems(service).contains("services.echo: \"7\" is used by extension 7 already"));
+    let trunks =
+        "[[trunks]]\nname = \"a\"\naddress = \"udp:h:1\"\n[[trunks]]\nname = \"b\"\naddress = \"udp:H:1\"\n";
+    assert!(
+        problems(trunks).contains("line 6, column 11: trunks[1].address: \"udp:h:1\" is used by trunk \"a\"")
+    );
+    let streams =
+        "[[trunks]]\nname = \"a\"\naddress = \"tcp:h:1\"\n[[trunks]]\nname = \"b\"\naddress = \"tcp:h:2\"\n";
+    assert!(problems(streams).contains("is used by trunk \"a\" already"));
+}
+
+#[test]
+fn a_default_service_gives_way_to_an_extension_of_its_number() {
+    let config = Config::parse("[[extensions]]\nnumber = \"100\"\npassword = \"a\"\n").unwrap();
+    assert_eq!(config.services, Services { milliwatt: None, echo: Some("186".into()) });
+}
+
+#[test]
+fn an_empty_service_is_switched_off() {
+    let config = Config::parse("[services]\necho = \"\"\n").unwrap();
+    assert_eq!(config.services, Services { milliwatt: Some("100".into()), echo: None });
+}
+
+#[test]
+fn a_route_names_a_trunk_and_cuts_its_prefix_off_unless_told() {
+    let trunk = "[[trunks]]\nname = \"lab\"\naddress = \"udp:h\"\n[[routes]]\nprefix = \"0390\"\n";
+    let config = Config::parse(&format!("{trunk}trunk = \"lab\"\n")).unwrap();
+    assert_eq!(config.routes[0].strip, 4);
+    assert!(
+        problems(&format!("{trunk}trunk = \"lob\"\n"))
+            .contains("line 6, column 9: routes[0].trunk: \"lob\" is not a trunk, expected one of `lab`")
+    );
+    assert!(problems("[[routes]]\nprefix = \"9\"\ntrunk = \"x\"\n").contains("there are no [[trunks]]"));
+}
+
+#[test]
+fn a_trunk_may_pass_calls_on_unless_told() {
+    let text = |more: &str| format!("[[trunks]]\nname = \"a\"\naddress = \"udp:h\"\n{more}");
+    assert!(Config::parse(&text("")).unwrap().trunks[0].transit);
+    assert!(!Config::parse(&text("transit = false\n")).unwrap().trunks[0].transit);
+    assert!(Config::parse(&text("")).unwrap().trunks[0].supervise);
+    assert!(!Config::parse(WHOLE).unwrap().trunks[0].supervise, "not on the loopback");
+    assert!(
+        problems(&text("transit = \"no\"\n"))
+            .contains("trunks[0].transit: is a string, expected true or false")
+    );
+}
+
+#[test]
+fn what_must_be_there_is_missed() {
+    assert_eq!(
+        problems("[[extensions]]\nname = \"Kitchen\"\n"),
+        "line 1, column 1: extensions[0].number: is missing\nline 1, column 1: extensions[0].password: is missing\n"
+    );
+    assert!(problems("[sip]\nlisten = []\n").contains("sip.listen: is empty"));
+    assert!(problems("[[extensions]]\nnumber = \"1\"\npassword = \"\"\n").contains("not empty"));
+}
+
+#[test]
+fn a_codec_is_one_that_can_be_carried() {
+    let text =
+        |codecs: &str| format!("[[extensions]]\nnumber = \"1\"\npassword = \"a\"\ncodecs = {codecs}\n");
+    let config = Config::parse(&text("[\"pcmu\"]")).unwrap();
+    assert_eq!(config.extensions[0].codecs, [Codec::Pcmu]);
+    assert!(
+        problems(&text("[\"PCMX\"]"))
+            .contains("line 4, column 11: extensions[0].codecs[0]: \"PCMX\" is not known here, expected one of `PCMA`, `PCMU`")
+    );
+    assert!(problems(&text("[\"PCMU\", \"PCMU\"]")).contains("is written twice"));
+    assert!(problems(&text("[]")).contains("is empty"));
+}
+
+#[test]
+fn digests_are_those_that_telephones_know() {
+    let text = |list: &str| format!("[sip]\ndigest = {list}\n");
+    assert_eq!(Config::parse("").unwrap().sip.digest, [Algorithm::Md5]);
+    let both = Config::parse(&text("[\"SHA-256\", \"MD5\"]")).unwrap().sip.digest;
+    assert_eq!(both, [Algorithm::Sha256, Algorithm::Md5]);
+    assert!(problems(&text("[\"SHA1\"]")).contains("expected one of `MD5`, `SHA-256`, `SHA-512-256`"));
+    assert!(problems(&text("[]")).contains("sip.digest: is empty"));
+}
+
+#[test]
+fn the_guard_spares_the_local_networks_unless_told() {
+    let local = "[network]\nlocal = [\"10.0.0.0/8\"]\n";
+    let exempt = |text: &str| {
+        Config::parse(text).unwrap().guard.exempt.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(exempt(local), ["10.0.0.0/8"]);
+    assert_eq!(exempt(&format!("{local}[guard]\nexempt = []\n")), Vec::<String>::new());
+    assert_eq!(Config::parse("[guard]\nban_seconds = 7\n").unwrap().guard.ban, Duration::from_secs(7));
+    assert!(problems("[guard]\nbans = 7\n").contains("expected one of `exempt`, `offences`, `ban_seconds`"));
+}
+
+#[test]
+fn ports_are_ranges_that_do_not_overlap_and_hold_a_call() {
+    let text = |ports: &str| format!("[media]\nports = {ports}\n");
+    assert_eq!(
+        Config::parse(&text("[\"100-107\", \"200-203\"]")).unwrap().media.ports.to_string(),
+        "100-107, 200-203"
+    );
+    assert!(problems(&text("[\"100-107\", \"107-110\"]")).contains("overlaps \"100-107\""));
+    assert!(problems(&text("[\"101-104\"]")).contains("a call needs two pairs"));
+    assert!(problems(&text("[]")).contains("a call needs two pairs"));
+    assert!(problems(&text("[\"0-10\"]")).contains("is not a range"));
+}
+
+#[test]
+fn passwords_do_not_print_themselves() {
+    let config = Config::parse(WHOLE).unwrap();
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "(\\PC|\n){0,200}") {
+        let _ = Config::parse(&text);
+    }
+
+    #[test]
+    fn a_mangled_file_panics_never_and_every_problem_lies_in_it(cut in 0..WHOLE.len(), byte in 32u8..127) {
+        let mut text = WHOLE.as_bytes().to_vec();
+        text[cut] = byte;
+        let text = String::from_utf8(text).unwrap();
+        if let Err(problems) = Config::parse(&text) {
+            proptest::prop_assert!(!problems.is_empty());
+            for problem in problems {
+                proptest::prop_assert!(problem.line >= 1 && problem.line <= text.lines().count() + 1);
+                proptest::prop_assert!(problem.column >= 1);
+            }
+        }
+    }
+}

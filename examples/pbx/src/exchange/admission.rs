@@ -1,0 +1,262 @@
+//! Requests outside any call: who sent them, and whether they may.
+//!
+//! An INVITE from a neighbour's address needs no password; any other is challenged, and whoever cannot answer is refused.
+//! A REGISTER is always challenged. OPTIONS is answered, for telephones and neighbours ask with it whether we live.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use denwa::evidence::Evidence;
+use denwa_sip_core::auth::server::{AuthenticationFailure, ChallengePolicy};
+use denwa_sip_core::endpoint::{Headers, Reply, RequestEnd, RequestHandle};
+use denwa_sip_core::io::Flow;
+use denwa_sip_core::message::{Method, Request};
+use denwa_sip_core::{HeaderName, StatusCode};
+
+use super::call::{Call, described, refusal};
+use super::desk::Desk;
+use super::invitation::{Caller, Invitation, dialled, whence};
+use super::registrar::Registrar;
+use super::{Event, Output};
+use crate::route::Destination;
+use crate::store::CallRecord;
+use crate::store::thread::StoreRequest;
+use crate::why::{End, explain};
+
+/// What is allowed in a request line here.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE";
+
+/// Requests whose sender is not known yet, or the way to him not.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    waiting: BTreeMap<RequestHandle, Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    /// For the right password.
+    Password { message: Request, flow: Flow },
+    /// For the route to the caller.
+    Route(Invitation),
+}
+
+impl Admission {
+    /// A request came. A call begins at once when its sender is a neighbour and the way to him is known.
+    pub(super) fn incoming(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        message: Request,
+        flow: Flow,
+        calls: usize,
+    ) -> Option<Call> {
+        match message.method() {
+            Method::Invite => {
+                let link = desk.links.from(flow.protocol, flow.remote);
+                if let Some(caller) = link.map(|link| Caller::trunk(link, &message)) {
+                    let dialled = dialled(&message);
+                    return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
+                }
+                self.ask_password(desk, request, message, flow, true);
+            }
+            Method::Register => self.ask_password(desk, request, message, flow, false),
+            Method::Options => {
+                let headers = Headers::new()
+                    .with("Allow", ALLOW)
+                    .and_then(|headers| headers.with("Accept", "application/sdp"));
+                answer(desk, request, Reply::new(StatusCode::OK).with_headers(headers.unwrap_or_default()));
+            }
+            Method::Subscribe | Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
+            method => {
+                let cause = format!("{} is not served here outside a call", method.as_str());
+                let from = whence(flow.protocol, flow.remote);
+                desk.tell(Event::Refused { from, what: method.as_str().to_owned(), cause });
+                let headers = Headers::new().with("Allow", ALLOW).unwrap_or_default();
+                answer(desk, request, Reply::new(StatusCode::METHOD_NOT_ALLOWED).with_headers(headers));
+            }
+        }
+        None
+    }
+
+    /// Where a request that waits came from.
+    pub(super) fn flow_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { flow, .. } => Some(*flow),
+            Waiting::Route(invitation) => Some(invitation.flow),
+        }
+    }
+
+    /// The same, when it is an INVITE that waits for a password.
+    pub(super) fn invite_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { message, flow } if *message.method() == Method::Invite => Some(*flow),
+            _ => None,
+        }
+    }
+
+    /// The password of a request was right.
+    pub(super) fn authenticated(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        username: &str,
+        calls: usize,
+    ) -> Option<Call> {
+        let Some(Waiting::Password { message, flow }) = self.waiting.remove(&request) else { return None };
+        if *message.method() == Method::Register {
+            let asked =
+                message.to().ok().and_then(|to| to.uri.user_unescaped()).unwrap_or_default().into_owned();
+            if !Registrar::authenticated(desk, request, &asked, username) {
+                let cause = format!("it showed the password of {username}");
+                let from = whence(flow.protocol, flow.remote);
+                desk.tell(Event::RegistrationRefused { number: asked, from, cause });
+                answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
+            }
+            return None;
+        }
+        let Some(caller) = Caller::extension(username, desk) else {
+            // The extension was removed between the challenge and the answer.
+            answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
+            return None;
+        };
+        let dialled = dialled(&message);
+        self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls)
+    }
+
+    /// Credentials were wrong.
+    pub(super) fn not_authenticated(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        flow: &Flow,
+        username: &str,
+        reason: AuthenticationFailure,
+    ) {
+        let waiting = self.waiting.remove(&request);
+        let from = whence(flow.protocol, flow.remote);
+        let number: String = username.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        let cause = match reason {
+            AuthenticationFailure::WrongPassword => "the password is wrong".to_owned(),
+            AuthenticationFailure::UnknownUser => "there is no such extension".to_owned(),
+            AuthenticationFailure::NoSecretForAlgorithm => {
+                "its password is not kept for that algorithm".to_owned()
+            }
+            AuthenticationFailure::ReplayedNonceCount => {
+                "its credentials were used before: a replayed message, or a telephone that cannot count"
+                    .to_owned()
+            }
+            AuthenticationFailure::Unfit(what) => {
+                format!("its credentials are not what was asked for: {what}")
+            }
+            other => format!("{other:?}"),
+        };
+        match waiting {
+            Some(Waiting::Password { message, .. }) if *message.method() == Method::Invite => {
+                desk.tell(Event::Refused { from, what: format!("a call as {number}"), cause });
+            }
+            _ => desk.tell(Event::RegistrationRefused { number, from, cause }),
+        }
+    }
+
+    /// Nothing more will be heard of a request.
+    pub(super) fn ended(&mut self, desk: &mut Desk, request: RequestHandle, reason: &RequestEnd) {
+        let Some(waiting) = self.waiting.remove(&request) else { return };
+        if let (Waiting::Password { message, flow }, RequestEnd::BadExtension(extension)) = (waiting, reason)
+        {
+            let from = whence(flow.protocol, flow.remote);
+            let cause = format!("it requires the extension {extension}, which is not known here");
+            desk.tell(Event::Refused { from, what: message.method().as_str().to_owned(), cause });
+        }
+    }
+
+    /// The route to a peer became known: calls that waited for it begin.
+    pub(super) fn routed(&mut self, desk: &mut Desk, peer: IpAddr, calls: usize) -> Vec<Call> {
+        let ready: Vec<RequestHandle> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| matches!(waiting, Waiting::Route(one) if one.flow.remote.ip().to_canonical() == peer))
+            .map(|(request, _)| *request)
+            .collect();
+        let mut begun = Vec::new();
+        for request in ready {
+            if let Some(Waiting::Route(invitation)) = self.waiting.remove(&request) {
+                begun.extend(self.invited(desk, invitation, calls + begun.len()));
+            }
+        }
+        begun
+    }
+
+    fn ask_password(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        message: Request,
+        flow: Flow,
+        proxy: bool,
+    ) {
+        let algorithms = desk.setup.digest.clone();
+        let policy = ChallengePolicy { proxy, algorithms, ..ChallengePolicy::new(desk.setup.realm.clone()) };
+        // Before the command: what it finds out may come at once.
+        self.waiting.insert(request, Waiting::Password { message, flow });
+        if desk.endpoint.authenticate(request, &policy, desk.now).is_err() {
+            self.waiting.remove(&request);
+        }
+    }
+
+    /// A caller who may call has called.
+    fn invited(&mut self, desk: &mut Desk, invitation: Invitation, calls: usize) -> Option<Call> {
+        if calls >= usize::try_from(desk.setup.call_limit).unwrap_or(usize::MAX) {
+            let limit = desk.setup.call_limit;
+            desk.tell(Event::LimitReached { limit: format!("{limit} calls at a time") });
+            refuse(desk, &invitation, &Destination::Unknown, &End::TooManyCalls { limit });
+            return None;
+        }
+        if desk.place_of(invitation.flow.remote.ip()).is_none() {
+            self.waiting.insert(invitation.request, Waiting::Route(invitation));
+            return None;
+        }
+        let reaches = desk.setup.plan.find(&invitation.dialled, &desk.directory);
+        match Call::begin(desk, invitation, reaches.clone()) {
+            Ok(call) => Some(call),
+            Err(refused) => {
+                let (invitation, end) = *refused;
+                refuse(desk, &invitation, &reaches, &end);
+                None
+            }
+        }
+    }
+}
+
+fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {
+    // A request that has ended meanwhile (CANCEL, a lost connection) needs no answer.
+    let _ = desk.endpoint.respond(request, &reply, desk.now);
+}
+
+/// Refuses a call that never became one, and keeps its record all the same.
+fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: &End) {
+    answer(desk, invitation.request, refusal(end));
+    let number = desk.new_call();
+    let began_at = desk.time_of_day(desk.now);
+    let evidence = Evidence::new(format!("call {number}"), 2, desk.now);
+    let cause = explain(end, false, &evidence);
+    let from = invitation.caller.described(&invitation.flow);
+    let agent = invitation.message.get(HeaderName::UserAgent).unwrap_or_default();
+    let record = CallRecord {
+        call: i64::try_from(number).unwrap_or(0),
+        began_at,
+        answered_at: None,
+        ended_at: began_at,
+        caller: invitation.caller.number.clone(),
+        caller_side: invitation.caller.side(),
+        dialled: invitation.dialled.clone(),
+        callee_side: described(reaches),
+        outcome: end.outcome(false),
+        status: end.status(),
+        cause: cause.as_ref().map(|cause| cause.sentence.clone()).unwrap_or_default(),
+        remedy: cause.map(|cause| cause.remedy).unwrap_or_default(),
+        codec: String::new(),
+        evidence: format!("INVITE from {from} {agent}"),
+    };
+    desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
+    desk.tell(Event::CallEnded { call: number, record: Box::new(record) });
+}

@@ -1,0 +1,275 @@
+//! What every part of the exchange works with: the endpoint below, the ports, the addresses, the tables that say which
+//! call a handle belongs to, and the queue of outputs.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use denwa::bridge::{self, LegId};
+use denwa::driver::Ask;
+use denwa::port_set::PortPool;
+use denwa_sip_core::endpoint::{
+    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy,
+};
+use denwa_sip_core::io::{Flow, Protocol};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use super::whereabouts::{NoWay, Place, Whereabouts};
+use super::{Event, Output, Seed};
+use crate::config;
+use crate::links::Links;
+use crate::policy::directory::Directory;
+use crate::route::Plan;
+
+/// What the configuration says, in the form that calls need.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) realm: String,
+    pub(super) digest: Vec<Algorithm>,
+    pub(super) plan: Plan,
+    pub(super) ring: Duration,
+    pub(super) silence: Duration,
+    pub(super) call_limit: u32,
+    /// The canonical name in RTCP, the same for every call and telling nothing.
+    pub(super) cname: String,
+    /// Where the exchange listens.
+    pub(super) listening: Vec<config::Listen>,
+    /// An instant and the time of day it was.
+    pub(super) clock: (Instant, SystemTime),
+}
+
+/// A question of the exchange itself to the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// By which way packets to this peer leave.
+    Route(IpAddr),
+    /// By which way packets to this address of a description leave; for the leg named.
+    MediaRoute(LegId, IpAddr),
+    /// Which addresses the host of a trunk has.
+    Trunk(String),
+    /// Which addresses the name under `external` has.
+    External,
+    /// By which way packets to the external address leave.
+    Outer,
+    /// Which addresses the STUN server has.
+    StunServer,
+    /// By which way packets to the STUN server leave.
+    StunRoute(SocketAddr),
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) setup: Setup,
+    pub(super) directory: Directory,
+    pub(super) links: Links,
+    pub(super) endpoint: Endpoint,
+    pub(super) places: Whereabouts,
+    pub(super) ports: PortPool,
+    pub(super) now: Instant,
+    outbox: VecDeque<Output>,
+    handles: HashMap<CallHandle, u64>,
+    legs: HashMap<LegId, u64>,
+    /// Requests that were passed on, by what they were passed on as.
+    pub(super) passing: HashMap<OutgoingHandle, RequestHandle>,
+    next_leg: u64,
+    next_call: u64,
+    asked: HashMap<u64, Asked>,
+    routes_asked: HashSet<IpAddr>,
+    next_question: u64,
+    random: ChaCha20Rng,
+}
+
+impl Desk {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        setup: Setup,
+        directory: Directory,
+        links: Links,
+        endpoint: Endpoint,
+        places: Whereabouts,
+        ports: PortPool,
+        first_call: u64,
+        seed: &Seed,
+        now: Instant,
+    ) -> Self {
+        Self {
+            setup,
+            directory,
+            links,
+            endpoint,
+            places,
+            ports,
+            now,
+            outbox: VecDeque::new(),
+            handles: HashMap::new(),
+            legs: HashMap::new(),
+            passing: HashMap::new(),
+            next_leg: 1,
+            next_call: first_call.max(1),
+            asked: HashMap::new(),
+            routes_asked: HashSet::new(),
+            next_question: 1,
+            random: ChaCha20Rng::from_seed(seed.0),
+        }
+    }
+
+    // -- outputs
+
+    pub(super) fn put(&mut self, output: Output) {
+        self.outbox.push_back(output);
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.outbox.push_back(Output::Event(event));
+    }
+
+    pub(super) fn media(&mut self, command: bridge::Command) {
+        self.outbox.push_back(Output::Media(command));
+    }
+
+    pub(super) fn next_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    // -- names
+
+    pub(super) fn new_call(&mut self) -> u64 {
+        let call = self.next_call;
+        self.next_call += 1;
+        call
+    }
+
+    pub(super) fn new_leg(&mut self, call: u64) -> LegId {
+        let leg = LegId(self.next_leg);
+        self.next_leg += 1;
+        self.legs.insert(leg, call);
+        leg
+    }
+
+    pub(super) fn forget_leg(&mut self, leg: LegId) {
+        self.legs.remove(&leg);
+    }
+
+    pub(super) fn call_of_leg(&self, leg: LegId) -> Option<u64> {
+        self.legs.get(&leg).copied()
+    }
+
+    pub(super) fn hold_handle(&mut self, handle: CallHandle, call: u64) {
+        self.handles.insert(handle, call);
+    }
+
+    pub(super) fn drop_handle(&mut self, handle: CallHandle) {
+        self.handles.remove(&handle);
+    }
+
+    pub(super) fn call_of(&self, handle: CallHandle) -> Option<u64> {
+        self.handles.get(&handle).copied()
+    }
+
+    pub(super) fn negotiator_seed(&mut self) -> denwa_sdp::Seed {
+        denwa_sdp::Seed(self.random_bytes())
+    }
+
+    pub(super) fn random_bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.random.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    // -- time
+
+    /// The time of day of an instant.
+    pub(super) fn time_of_day(&self, at: Instant) -> SystemTime {
+        let (instant, time) = self.setup.clock;
+        match at.checked_duration_since(instant) {
+            Some(since) => time + since,
+            None => time.checked_sub(instant.saturating_duration_since(at)).unwrap_or(time),
+        }
+    }
+
+    /// The instant of a time of day; now for the past.
+    pub(super) fn instant_of(&self, time: SystemTime) -> Instant {
+        let remaining = time.duration_since(self.time_of_day(self.now)).unwrap_or_default();
+        self.now.checked_add(remaining).unwrap_or(self.now)
+    }
+
+    // -- addresses
+
+    /// What a peer is told; `None` when the route to him is being asked for.
+    pub(super) fn place_of(&mut self, peer: IpAddr) -> Option<Result<Place, NoWay>> {
+        let place = self.places.of(peer, self.now);
+        if place.is_none() {
+            let peer = peer.to_canonical();
+            if self.routes_asked.insert(peer) {
+                self.ask_route(Asked::Route(peer), SocketAddr::new(peer, config::SIP_PORT));
+            }
+        }
+        place
+    }
+
+    pub(super) fn ask_route(&mut self, asked: Asked, destination: SocketAddr) {
+        let question = self.question(asked);
+        self.put(Output::Ask { question, what: Ask::Route(destination) });
+    }
+
+    pub(super) fn ask_addresses(&mut self, asked: Asked, host: &str) {
+        let question = self.question(asked);
+        self.put(Output::Ask { question, what: Ask::Addresses(host.to_owned()) });
+    }
+
+    /// What was asked by that number; `None` when it was answered already.
+    pub(super) fn answered(&mut self, question: u64) -> Option<Asked> {
+        let asked = self.asked.remove(&question)?;
+        if let Asked::Route(peer) = &asked {
+            self.routes_asked.remove(peer);
+        }
+        Some(asked)
+    }
+
+    /// Who we are to a peer: the Contact's user, and the address and port that lead here from him.
+    pub(super) fn identity(
+        &self,
+        user: &str,
+        place: &Place,
+        protocol: Protocol,
+        flow: Option<Flow>,
+    ) -> LocalIdentity {
+        let port = place
+            .sip_port
+            .or(flow.map(|flow| flow.local.port()))
+            .unwrap_or_else(|| self.listening_port(protocol, place));
+        LocalIdentity {
+            user: user.to_owned(),
+            advertised: Some(SentBy::from_address(SocketAddr::new(place.told, port))),
+            contact_parameters: String::new(),
+        }
+    }
+
+    /// Whether a socket of ours has this address.
+    pub(super) fn listens_at(&self, protocol: Protocol, local: SocketAddr) -> bool {
+        self.setup.listening.iter().any(|listen| {
+            let own = listen.address;
+            let anywhere = own.ip().is_unspecified() && own.is_ipv4() == local.is_ipv4();
+            listen.protocol == protocol && own.port() == local.port() && (own.ip() == local.ip() || anywhere)
+        })
+    }
+
+    fn listening_port(&self, protocol: Protocol, place: &Place) -> u16 {
+        let fits = |listen: &&config::Listen| {
+            listen.protocol == protocol
+                && (listen.address.ip() == place.way.local
+                    || listen.address.ip().is_unspecified()
+                        && listen.address.is_ipv4() == place.way.local.is_ipv4())
+        };
+        self.setup.listening.iter().find(fits).map_or(config::SIP_PORT, |listen| listen.address.port())
+    }
+
+    fn question(&mut self, asked: Asked) -> u64 {
+        let question = self.next_question;
+        self.next_question += 1;
+        self.asked.insert(question, asked);
+        question
+    }
+}

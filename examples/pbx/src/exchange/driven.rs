@@ -1,0 +1,85 @@
+//! The exchange in the words of [`denwa::driver`], so that the drivers can run it.
+
+use std::time::Instant;
+
+use denwa::bridge;
+use denwa::driver::{self, Answer, Machine};
+use denwa_sip_core::io;
+
+use super::{Event, Exchange, Input, Output};
+use crate::policy::directory::Directory;
+use crate::store::thread::{StoreAnswer, StoreRequest};
+
+/// What the program's other threads tell the exchange.
+#[derive(Debug)]
+pub enum Command {
+    /// The store has answered.
+    Stored(StoreAnswer),
+    /// The extensions there are now.
+    Directory(Directory),
+    /// Say how much is held.
+    Report,
+    /// Everything is to end.
+    ShutDown,
+}
+
+/// What the exchange tells the program.
+#[derive(Debug)]
+pub enum Told {
+    /// Keep this in the store; answered by [`Command::Stored`].
+    Store(StoreRequest),
+    /// A fact.
+    Event(Event),
+}
+
+impl Machine for Exchange {
+    type Command = Command;
+    type Event = Told;
+
+    fn handle_input(&mut self, input: io::Input<'_>, now: Instant) {
+        Self::handle_input(self, Input::Sip(input), now);
+    }
+
+    fn handle_media(&mut self, event: bridge::Event, now: Instant) {
+        Self::handle_input(self, Input::Media(event), now);
+    }
+
+    fn handle_answer(&mut self, question: u64, answer: Answer, now: Instant) {
+        Self::handle_input(self, Input::Answered { question, answer }, now);
+    }
+
+    fn handle_command(&mut self, command: Command, now: Instant) {
+        let input = match command {
+            Command::Stored(answer) => Input::Stored(answer),
+            Command::Directory(directory) => Input::Directory(directory),
+            Command::Report => Input::Report,
+            Command::ShutDown => Input::ShutDown,
+        };
+        Self::handle_input(self, input, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_output(&mut self) -> Option<driver::Output<Told>> {
+        Some(match Self::poll_output(self)? {
+            Output::Transmit(transmit) => driver::Output::Transmit(transmit),
+            Output::OpenStream { stream, protocol, local, remote, server_name } => {
+                driver::Output::OpenStream { stream, protocol, local, remote, server_name }
+            }
+            Output::CloseStream { stream } => driver::Output::CloseStream { stream },
+            Output::Resolve { id, question } => driver::Output::Resolve { id, question },
+            Output::Route { id, destination } => driver::Output::Route { id, destination },
+            Output::Ask { question, what } => driver::Output::Ask { question, what },
+            Output::Media(command) => driver::Output::Media(command),
+            Output::Store(request) => driver::Output::Event(Told::Store(request)),
+            Output::Event(event) => driver::Output::Event(Told::Event(event)),
+            Output::Stop => driver::Output::Stop,
+        })
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+}

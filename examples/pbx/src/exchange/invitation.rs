@@ -1,0 +1,107 @@
+//! Who calls and what he dialled, before anything rings.
+
+use std::net::SocketAddr;
+
+use denwa_sip_core::endpoint::RequestHandle;
+use denwa_sip_core::io::{Flow, Protocol};
+use denwa_sip_core::message::Request;
+
+use super::desk::Desk;
+use crate::config::{self, Codec};
+use crate::links::Link;
+
+/// An INVITE from somebody who may call.
+#[derive(Clone, Debug)]
+pub(super) struct Invitation {
+    pub(super) request: RequestHandle,
+    pub(super) message: Request,
+    pub(super) flow: Flow,
+    pub(super) caller: Caller,
+    pub(super) dialled: String,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) kind: CallerKind,
+    /// The number shown to the callee.
+    pub(super) number: String,
+    /// The name shown to the callee; may be empty.
+    pub(super) name: String,
+    /// Codecs it may use, best first.
+    pub(super) codecs: Vec<Codec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CallerKind {
+    /// An extension that proved its password.
+    Extension,
+    /// A neighbour known by its address.
+    Trunk(String),
+}
+
+impl Caller {
+    /// The extension that proved to be `number`.
+    pub(super) fn extension(number: &str, desk: &Desk) -> Option<Self> {
+        let account = desk.directory.get(number)?;
+        Some(Self {
+            kind: CallerKind::Extension,
+            number: account.number.clone(),
+            name: account.name.clone(),
+            codecs: account.codecs.clone(),
+        })
+    }
+
+    /// A call from a neighbour, who says himself whom he calls for.
+    pub(super) fn trunk(link: &Link, message: &Request) -> Self {
+        let from = message.from().ok();
+        let number = from.as_ref().and_then(|from| from.uri.user_unescaped()).map(|user| user.into_owned());
+        let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
+        Self {
+            kind: CallerKind::Trunk(link.trunk.name.clone()),
+            number: number
+                .filter(|number| config::is_number(number))
+                .unwrap_or_else(|| "anonymous".to_owned()),
+            name: name
+                .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
+                .unwrap_or_default(),
+            codecs: link.trunk.codecs.clone(),
+        }
+    }
+
+    /// `extension 1001` or `trunk lab`.
+    pub(super) fn side(&self) -> String {
+        match &self.kind {
+            CallerKind::Extension => format!("extension {}", self.number),
+            CallerKind::Trunk(name) => format!("trunk {name}"),
+        }
+    }
+
+    /// For the log: `1001 "Kitchen" (extension, udp 192.0.2.1:5060)`.
+    pub(super) fn described(&self, flow: &Flow) -> String {
+        let kind = match &self.kind {
+            CallerKind::Extension => "extension".to_owned(),
+            CallerKind::Trunk(name) => format!("trunk {name}"),
+        };
+        let name = if self.name.is_empty() { String::new() } else { format!(" \"{}\"", self.name) };
+        format!("{}{name} ({kind}, {})", self.number, whence(flow.protocol, flow.remote))
+    }
+}
+
+/// The number in the request line, `#` and the like unescaped; empty when there is none that can be dialled.
+pub(super) fn dialled(message: &Request) -> String {
+    let user = message.uri().ok().and_then(|uri| match uri.user_unescaped() {
+        Some(user) => Some(user.into_owned()),
+        // tel:+81312345678
+        None if uri.scheme_str().eq_ignore_ascii_case("tel") => Some(uri.opaque().to_owned()),
+        None => None,
+    });
+    // RFC 3261 section 19.1.6: parameters of a telephone number stand in the user part.
+    let user = user.unwrap_or_default();
+    user.split(';').next().unwrap_or_default().to_owned()
+}
+
+/// `udp 192.0.2.1:5060`
+pub(super) fn whence(protocol: Protocol, remote: SocketAddr) -> String {
+    format!("{} {remote}", protocol.uri_token())
+}

@@ -1,0 +1,242 @@
+//! Changes during a call: hold and resume, new addresses and codecs, requests that pass through (RFC 3264 section 8,
+//! RFC 3261 section 14).
+//!
+//! A change that the other side would notice (the direction) is passed on to it, and answered with what it answers; any
+//! other is answered here, for the other side's description names our ports, which stay. Offers that cross are refused by
+//! the endpoint with 491 and tried again.
+
+use denwa::evidence::{Fact, HoldState, Party};
+use denwa_sdp::Direction;
+use denwa_sip_core::endpoint::{Body, Headers, OfferAbort, OutgoingHandle, Reply, RequestHandle};
+use denwa_sip_core::message::{Method, Request};
+use denwa_sip_core::{HeaderName, StatusCode};
+
+use super::Event;
+use super::call::{Call, Stage, Which, media_refused, refusal};
+use super::desk::Desk;
+use super::facts;
+
+/// A change under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    /// The side that is being asked.
+    asked: Which,
+    /// The side that awaits our answer; `None` when it awaits none (any more).
+    awaits: Option<Which>,
+    /// What the asking side wants its direction to be.
+    direction: Direction,
+}
+
+impl Call {
+    /// A side offers a change.
+    pub(super) fn change_offered(&mut self, desk: &mut Desk, which: Which, offer: &[u8]) {
+        self.evidence.add(which.evidence_side(), facts::described_by_peer(offer), desk.now);
+        let Some(leg) = self.leg_mut(which) else { return };
+        let readable = leg.negotiator.receive_offer(offer).map(|_| ());
+        if let Err(error) = readable.and_then(|()| leg.common_codecs().map(|_| ())) {
+            leg.negotiator.rollback();
+            return self.refuse_change(desk, which, &error);
+        }
+        let wanted = leg.asked_direction();
+        let changes = wanted != leg.direction;
+        match self.other(which) {
+            Some(other)
+                if changes
+                    && self.stage == Stage::Talking
+                    && self.pass_change(desk, which, other, wanted) => {}
+            _ => self.answer_change(desk, which, wanted),
+        }
+    }
+
+    /// A side asks for our offer (a re-INVITE without one): it gets the session as it is.
+    pub(super) fn change_requested(&mut self, desk: &mut Desk, which: Which) {
+        let Some(leg) = self.leg_mut(which) else { return };
+        let (Some(handle), Ok(offer)) = (leg.handle, leg.negotiator.offer()) else { return };
+        // When it is not taken the endpoint tells so by OfferAborted or the call's end.
+        let _ = desk.endpoint.answer_offer(handle, Some(Body::sdp(offer)), &Headers::new(), desk.now);
+    }
+
+    /// A side answered our offer of a change, or our offer in answer to its empty re-INVITE.
+    pub(super) fn change_answered(&mut self, desk: &mut Desk, which: Which, answer: &[u8]) {
+        self.evidence.add(which.evidence_side(), facts::described_by_peer(answer), desk.now);
+        let Some(leg) = self.leg_mut(which) else { return };
+        if let Err(error) = leg.negotiator.accept_answer(answer).map(|_| ()) {
+            leg.negotiator.rollback();
+            let side = which.side();
+            return self.end(desk, media_refused(&error, side));
+        }
+        // A side without any voice left stays as it was configured last; it is told apart by its silence.
+        let _ = leg.configure(desk);
+        let answered = leg.asked_direction();
+        match self.change.take_if(|change| change.asked == which) {
+            Some(Change { awaits: Some(awaits), direction, .. }) => {
+                if let Some(leg) = self.leg_mut(awaits) {
+                    // It has a medium: its peer offered one.
+                    let _ = leg.negotiator.set_direction(0, answered);
+                }
+                self.answer_change(desk, awaits, direction);
+            }
+            Some(Change { awaits: None, .. }) => {}
+            None if leg_direction_changed(self, which, answered) => {
+                if let Some(other) = self.other(which) {
+                    self.offer_direction(desk, other, None, answered);
+                }
+                self.settle(desk, which, answered);
+            }
+            None => {}
+        }
+    }
+
+    /// An offer is void: ours was refused, or a side withdrew its own.
+    pub(super) fn change_aborted(&mut self, desk: &mut Desk, which: Which, reason: &OfferAbort) {
+        if let Some(leg) = self.leg_mut(which) {
+            leg.negotiator.rollback();
+        }
+        if matches!(reason, OfferAbort::Withdrawn) {
+            // The other side may have the change already: it is asked back once it has answered.
+            if let Some(change) = self.change.as_mut().filter(|change| change.awaits == Some(which)) {
+                change.awaits = None;
+            }
+            return;
+        }
+        let Some(Change { awaits: Some(awaits), .. }) = self.change.take_if(|change| change.asked == which)
+        else {
+            return;
+        };
+        let status = match reason {
+            OfferAbort::Refused { response } => response.status(),
+            OfferAbort::Glare => StatusCode::REQUEST_PENDING,
+            _ => StatusCode::NOT_ACCEPTABLE_HERE,
+        };
+        let Some(leg) = self.leg_mut(awaits) else { return };
+        leg.negotiator.rollback();
+        if let Some(handle) = leg.handle {
+            let _ = desk.endpoint.refuse_offer(handle, &Reply::new(status), desk.now);
+        }
+    }
+
+    /// A request inside the dialog that is not ours to understand: INFO and MESSAGE pass to the other side.
+    pub(super) fn pass_request(
+        &mut self,
+        desk: &mut Desk,
+        which: Which,
+        request: RequestHandle,
+        message: &Request,
+    ) {
+        let refuse = |desk: &mut Desk, status| {
+            let _ = desk.endpoint.respond(request, &Reply::new(status), desk.now);
+        };
+        match message.method() {
+            Method::Options => return refuse(desk, StatusCode::OK),
+            Method::Info | Method::Message => {}
+            _ => return refuse(desk, StatusCode::NOT_IMPLEMENTED),
+        }
+        let other = self.other(which).and_then(|other| self.leg_mut(other)).and_then(|leg| leg.handle);
+        let Some(other) = other else { return refuse(desk, StatusCode::OK) };
+        let mut headers = Headers::new();
+        for name in ["Info-Package", "Content-Disposition"] {
+            if let Some(value) = message.get(name) {
+                // What was read from a message cannot smuggle a line.
+                let _ = headers.push(name, value);
+            }
+        }
+        let body = (!message.body().is_empty()).then(|| {
+            let content_type = message.get(HeaderName::ContentType).unwrap_or("application/octet-stream");
+            Body::new(content_type, message.body_bytes())
+        });
+        match desk.endpoint.request_in_dialog(
+            other,
+            message.method().clone(),
+            &headers,
+            body.as_ref(),
+            desk.now,
+        ) {
+            Ok(outgoing) => desk.pass_response(outgoing, request),
+            Err(_) => refuse(desk, StatusCode::SERVER_INTERNAL_ERROR),
+        }
+    }
+
+    /// Asks the other side for the change; `false` when it cannot be asked now.
+    fn pass_change(&mut self, desk: &mut Desk, which: Which, other: Which, wanted: Direction) -> bool {
+        self.change.is_none() && self.offer_direction(desk, other, Some(which), wanted)
+    }
+
+    fn offer_direction(
+        &mut self,
+        desk: &mut Desk,
+        asked: Which,
+        awaits: Option<Which>,
+        wanted: Direction,
+    ) -> bool {
+        let Some(leg) = self.leg_mut(asked) else { return false };
+        let Some(handle) = leg.handle else { return false };
+        if leg.negotiator.set_direction(0, wanted).is_err() {
+            return false;
+        }
+        let Ok(offer) = leg.negotiator.offer() else { return false };
+        if desk.endpoint.reinvite(handle, Some(Body::sdp(offer)), Headers::new(), desk.now).is_err() {
+            leg.negotiator.rollback();
+            return false;
+        }
+        self.change = Some(Change { asked, awaits, direction: wanted });
+        true
+    }
+
+    /// Answers a side's offer with what it may have now.
+    fn answer_change(&mut self, desk: &mut Desk, which: Which, wanted: Direction) {
+        let Some(leg) = self.leg_mut(which) else { return };
+        let Some(handle) = leg.handle else { return };
+        match leg.negotiator.make_answer() {
+            Ok(answer) => {
+                if desk
+                    .endpoint
+                    .answer_offer(handle, Some(Body::sdp(answer)), &Headers::new(), desk.now)
+                    .is_ok()
+                {
+                    let _ = leg.configure(desk);
+                    self.settle(desk, which, wanted);
+                }
+            }
+            Err(error) => {
+                leg.negotiator.rollback();
+                self.refuse_change(desk, which, &error);
+            }
+        }
+    }
+
+    fn refuse_change(&mut self, desk: &mut Desk, which: Which, error: &denwa_sdp::OfferError) {
+        let Some(handle) = self.leg_mut(which).and_then(|leg| leg.handle) else { return };
+        let end = media_refused(error, which.side());
+        let _ = desk.endpoint.refuse_offer(handle, &refusal(&end), desk.now);
+    }
+
+    /// Remembers what a side wants, and tells when it put the other on hold or took it back.
+    fn settle(&mut self, desk: &mut Desk, which: Which, wanted: Direction) {
+        let call = self.number;
+        let Some(leg) = self.leg_mut(which) else { return };
+        let (was, by) = (is_hold(leg.direction), leg.label.clone());
+        leg.direction = wanted;
+        let held = is_hold(wanted);
+        if held != was {
+            let state = if held { HoldState::Held } else { HoldState::Lifted };
+            self.evidence.add(which.evidence_side(), Fact::Hold { by: Party::Peer, state }, desk.now);
+            desk.tell(Event::CallHeld { call, by, held });
+        }
+    }
+}
+
+impl Desk {
+    /// Remembers that the final response to `outgoing` answers `request`.
+    fn pass_response(&mut self, outgoing: OutgoingHandle, request: RequestHandle) {
+        self.passing.insert(outgoing, request);
+    }
+}
+
+fn leg_direction_changed(call: &mut Call, which: Which, direction: Direction) -> bool {
+    call.leg_mut(which).is_some_and(|leg| leg.direction != direction)
+}
+
+/// Whether a side that wants this direction does not want to hear the other.
+fn is_hold(direction: Direction) -> bool {
+    matches!(direction, Direction::SendOnly | Direction::Inactive)
+}

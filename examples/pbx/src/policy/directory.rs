@@ -1,0 +1,179 @@
+//! The extensions of this exchange: those of the file, and those of the store that the file does not name.
+//!
+//! The file wins: an extension that is in both is what the file says, and [`Directory::notices`] tells so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use denwa_sip_core::auth::secret::{Ha1Set, Secret};
+
+use crate::config::{Codec, Config};
+use crate::store::StoredExtension;
+
+/// Every extension, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    extensions: BTreeMap<String, Account>,
+    notices: Vec<String>,
+}
+
+/// One extension.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The number dialled, and the user name registered with.
+    pub number: String,
+    /// The name shown to those it calls; may be empty.
+    pub name: String,
+    /// What it proves itself with, in the realm of this exchange.
+    pub secret: Secret,
+    /// Codecs, best first.
+    pub codecs: Vec<Codec>,
+    /// Where it is defined.
+    pub defined: Defined,
+}
+
+/// Where an extension is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defined {
+    /// In the configuration file.
+    File,
+    /// In the store.
+    Store,
+}
+
+impl Directory {
+    /// The extensions of a configuration and a store. `file` is named in the notices.
+    pub fn new(config: &Config, stored: &[StoredExtension], file: Option<&Path>) -> Self {
+        let file = file.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string());
+        let mut directory = Self::default();
+        for extension in stored {
+            directory.add_stored(extension, config, &file);
+        }
+        for extension in &config.extensions {
+            let number = &extension.number;
+            let digests = Ha1Set::of_password(number, &config.sip.realm, extension.password.reveal());
+            let account = Account {
+                number: number.clone(),
+                name: extension.name.clone(),
+                secret: Secret::Ha1(digests),
+                codecs: extension.codecs.clone(),
+                defined: Defined::File,
+            };
+            if directory.extensions.insert(number.clone(), account).is_some() {
+                directory.notices.push(format!(
+                    "extension {number} is in {file} and in the store: the file wins, name, password and codecs are \
+                     those of the file"
+                ));
+            }
+        }
+        directory
+    }
+
+    /// The extension of a number.
+    pub fn get(&self, number: &str) -> Option<&Account> {
+        self.extensions.get(number)
+    }
+
+    /// Every extension, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.extensions.values()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.extensions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.extensions.is_empty()
+    }
+
+    /// What the operator should know about how file and store were joined, a sentence each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    fn add_stored(&mut self, extension: &StoredExtension, config: &Config, file: &str) {
+        let number = &extension.number;
+        if extension.realm != config.sip.realm && config.extension(number).is_none() {
+            self.notices.push(format!(
+                "the password of extension {number} was made for the realm \"{}\", but the realm is \"{}\" now: nobody \
+                 can log in with it; make a new one with `pbx extensions password {number}`, or set the realm back",
+                extension.realm, config.sip.realm
+            ));
+        }
+        let service = config.services.listed().find(|(_, taken)| taken == number);
+        if let Some((service, _)) = service {
+            self.notices.push(format!(
+                "extension {number} of the store has the number of the service {service}: the service answers; give it \
+                 another number under [services] in {file}"
+            ));
+        }
+        // Digests of another realm verify for nobody, which is what is wanted: the number exists, the password is wrong.
+        let account = Account {
+            number: number.clone(),
+            name: extension.name.clone(),
+            secret: Secret::Ha1(extension.digests.clone()),
+            codecs: extension.codecs.clone(),
+            defined: Defined::Store,
+        };
+        self.extensions.insert(number.clone(), account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use denwa_sip_core::auth::algorithm::Hash;
+
+    use super::*;
+    use crate::config;
+    use crate::store::MadeBy;
+
+    fn stored(number: &str, realm: &str) -> StoredExtension {
+        let password = config::Secret::new("stored");
+        StoredExtension::new(number, "Store", realm, &password, MadeBy::Command, SystemTime::UNIX_EPOCH)
+    }
+
+    fn config(more: &str) -> Config {
+        Config::parse(&format!(
+            "[[extensions]]\nnumber = \"1\"\nname = \"File\"\npassword = \"file\"\n{more}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_file_wins_and_says_so() {
+        let config = config("");
+        let stored = [stored("1", "pbx.example"), stored("2", "pbx.example")];
+        let directory = Directory::new(&config, &stored, Some(Path::new("pbx.toml")));
+        let of = |number: &str| directory.get(number).map(|account| (account.name.as_str(), account.defined));
+        assert_eq!(of("1"), Some(("File", Defined::File)));
+        assert_eq!(of("2"), Some(("Store", Defined::Store)));
+        assert_eq!(of("3"), None);
+        let expected = "extension 1 is in pbx.toml and in the store: the file wins, name, password and codecs are those \
+                        of the file";
+        assert_eq!(directory.notices(), [expected]);
+        let ha1 = directory.get("1").unwrap().secret.ha1(Hash::Sha256, "1", "pbx.example").unwrap();
+        let expected = Hash::Sha256.colon_joined(&[b"1", b"pbx.example", b"file"]);
+        assert_eq!(ha1, expected);
+    }
+
+    #[test]
+    fn a_password_for_another_realm_is_told() {
+        let directory = Directory::new(&config(""), &[stored("2", "old")], None);
+        assert!(
+            directory.notices()[0]
+                .contains("was made for the realm \"old\", but the realm is \"pbx.example\" now")
+        );
+    }
+
+    #[test]
+    fn a_service_hides_an_extension_of_the_store_and_says_so() {
+        let directory =
+            Directory::new(&config("[services]\necho = \"7\"\n"), &[stored("7", "pbx.example")], None);
+        assert!(directory.notices()[0].contains("has the number of the service echo: the service answers"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Who may do what: the extensions there are, and what each caller is allowed.
+
+pub mod directory;

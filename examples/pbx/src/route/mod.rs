@@ -1,0 +1,131 @@
+//! The dial plan: what a dialled number reaches.
+//!
+//! A service or an extension is reached by its whole number; what neither has goes out by the trunk whose prefix is the
+//! longest that fits. A service number is a service only when it ends there, so that a carrier's prefix of the same digits
+//! still works.
+
+use std::collections::HashMap;
+
+use crate::config::{Config, Route};
+use crate::policy::directory::Directory;
+use crate::services::Service;
+
+/// Services and prefixes.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    services: HashMap<String, Service>,
+    /// Longest prefix first.
+    routes: Vec<Route>,
+}
+
+/// What a number reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The exchange itself.
+    Service(Service),
+    /// The telephones of an extension.
+    Extension(String),
+    /// A neighbour.
+    Trunk {
+        /// Its name.
+        trunk: String,
+        /// The number it is asked for.
+        number: String,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+impl Plan {
+    /// The plan of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let services =
+            config.services.listed().map(|(service, number)| (number.to_owned(), service)).collect();
+        let mut routes = config.routes.clone();
+        routes.sort_by(|one, other| {
+            other.prefix.len().cmp(&one.prefix.len()).then(one.prefix.cmp(&other.prefix))
+        });
+        Self { services, routes }
+    }
+
+    /// What `dialled` reaches.
+    pub fn find(&self, dialled: &str, directory: &Directory) -> Destination {
+        if let Some(service) = self.services.get(dialled) {
+            return Destination::Service(*service);
+        }
+        if directory.get(dialled).is_some() {
+            return Destination::Extension(dialled.to_owned());
+        }
+        let route = self.routes.iter().find(|route| dialled.starts_with(&route.prefix));
+        let outward = route.and_then(|route| Some((route, dialled.get(route.strip..)?)));
+        match outward {
+            Some((route, number)) if !number.is_empty() => {
+                Destination::Trunk { trunk: route.trunk.clone(), number: number.to_owned() }
+            }
+            _ => Destination::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+        [[extensions]]
+        number = "1001"
+        password = "a"
+        [[extensions]]
+        number = "91"
+        password = "a"
+        [[trunks]]
+        name = "lab"
+        address = "udp:192.0.2.1"
+        [[trunks]]
+        name = "far"
+        address = "udp:192.0.2.2"
+        [[routes]]
+        prefix = "9"
+        strip = 1
+        trunk = "lab"
+        [[routes]]
+        prefix = "90"
+        trunk = "far"
+        [[routes]]
+        prefix = "186"
+        strip = 0
+        trunk = "lab"
+    "#;
+
+    fn find(dialled: &str) -> Destination {
+        let config = Config::parse(FILE).unwrap();
+        let directory = Directory::new(&config, &[], None);
+        Plan::new(&config).find(dialled, &directory)
+    }
+
+    fn trunk(trunk: &str, number: &str) -> Destination {
+        Destination::Trunk { trunk: trunk.into(), number: number.into() }
+    }
+
+    #[test]
+    fn whole_numbers_come_before_prefixes() {
+        assert_eq!(find("1001"), Destination::Extension("1001".into()));
+        assert_eq!(find("91"), Destination::Extension("91".into()));
+        assert_eq!(find("100"), Destination::Service(Service::Milliwatt));
+        assert_eq!(find("186"), Destination::Service(Service::Echo));
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_and_is_cut_off_as_told() {
+        assert_eq!(find("9200"), trunk("lab", "200"));
+        assert_eq!(find("90200"), trunk("far", "200"));
+        assert_eq!(find("1860312345678"), trunk("lab", "1860312345678"));
+    }
+
+    #[test]
+    fn a_prefix_alone_and_a_number_of_nobody_reach_nothing() {
+        for nobody in ["9", "90", "1002", "10011", "", "é9"] {
+            assert_eq!(find(nobody), Destination::Unknown, "{nobody}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The store on a thread of its own, so that signalling never waits for a disk.
+//!
+//! Whatever is queued when the thread looks is written in one commit and synced once: a storm of registrations costs
+//! one sync, not one each. Answers are given only after the commit. The queue is bounded by what the exchange leaves
+//! unanswered, which its own limits bound. The thread also looks, now and then, whether a command has changed the store.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+use super::{CallRecord, Store, StoredBinding, StoredExtension, calls, registrations};
+
+/// How often the store is looked at for changes by commands.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// The most requests written in one commit.
+const BATCH: usize = 256;
+
+/// Something to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// These take the place of whatever is registered for `number`. Answered with [`StoreAnswer::Registrations`].
+    PutRegistrations {
+        /// Given back with the answer.
+        id: u64,
+        /// The number.
+        number: String,
+        /// All its bindings.
+        bindings: Vec<StoredBinding>,
+    },
+    /// A call has ended. Not answered.
+    PutCall(Box<CallRecord>),
+}
+
+/// What became of a request, or news from the store.
+#[derive(Clone, Debug)]
+pub enum StoreAnswer {
+    /// Registrations are on disk, or could not be written for the reason given.
+    Registrations {
+        /// That of the request.
+        id: u64,
+        /// Why not, in one sentence.
+        outcome: Result<(), String>,
+    },
+    /// A call record could not be written.
+    CallLost {
+        /// Why not, in one sentence.
+        reason: String,
+    },
+    /// A command has changed the extensions: these are all of them now.
+    Extensions(Vec<StoredExtension>),
+}
+
+/// The thread. It ends when every sender of its queue is gone and what was queued is written; dropping this waits for it.
+#[derive(Debug)]
+pub struct StoreThread {
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StoreThread {
+    /// Starts it; `answer` is called on it.
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub fn start(
+        store: Store,
+        queue: Receiver<StoreRequest>,
+        answer: impl FnMut(StoreAnswer) + Send + 'static,
+    ) -> io::Result<Self> {
+        let thread =
+            thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
+        Ok(Self { thread: Some(thread) })
+    }
+}
+
+impl Drop for StoreThread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic on the thread has been reported by then; there is nobody to hand it on to.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(mut store: Store, queue: &Receiver<StoreRequest>, mut answer: impl FnMut(StoreAnswer)) {
+    let mut version = store.version().unwrap_or(0);
+    loop {
+        match queue.recv_timeout(GLANCE) {
+            Ok(first) => {
+                let mut batch = vec![first];
+                batch.extend(queue.try_iter().take(BATCH - 1));
+                write(&mut store, &batch, &mut answer);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let seen = store.version().unwrap_or(version);
+        if seen != version {
+            version = seen;
+            if let Ok(extensions) = store.extensions() {
+                answer(StoreAnswer::Extensions(extensions));
+            }
+        }
+    }
+}
+
+fn write(store: &mut Store, batch: &[StoreRequest], answer: &mut impl FnMut(StoreAnswer)) {
+    let written = store.together(|transaction| {
+        for request in batch {
+            match request {
+                StoreRequest::PutRegistrations { number, bindings, .. } => {
+                    registrations::put(transaction, number, bindings)?;
+                }
+                StoreRequest::PutCall(record) => {
+                    calls::put(transaction, record)?;
+                }
+            }
+        }
+        Ok(())
+    });
+    let outcome = written.map_err(|error| error.to_string());
+    for request in batch {
+        match (request, &outcome) {
+            (StoreRequest::PutRegistrations { id, .. }, outcome) => {
+                answer(StoreAnswer::Registrations { id: *id, outcome: outcome.clone() });
+            }
+            (StoreRequest::PutCall(_), Err(reason)) => {
+                answer(StoreAnswer::CallLost { reason: reason.clone() })
+            }
+            (StoreRequest::PutCall(_), Ok(())) => {}
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The STUN and TURN server, without sockets (RFC 8489, 8656, 5780).
+//!
+//! The five verbs; [`Input`](ServerInput) and [`Output`](ServerOutput) are the shared pairs, and one more: `OpenPort`, `ClosePort` – `PortOpened`,
+//! `PortFailed`, since only a driver can open the relayed ports that clients ask for. Relayed data does not queue: see
+//! [`receive`](Server::receive).
+//!
+//! Strangers cost a table of fixed size, and get fewer bytes than they send. Left out: TCP allocations (RFC 6062), mobility (RFC 8016),
+//! tokens (RFC 7635).
+
+mod allocation;
+mod authentication;
+mod behaviour;
+mod config;
+mod credentials;
+mod data;
+mod nonce;
+mod policy;
+mod ports;
+mod requests;
+mod strangers;
+
+pub use allocation::{AllocationId, ClientPath, Traffic};
+pub use config::{BehaviourAddresses, RelayRange, ServerConfig, ServerLimits};
+pub use credentials::{Claim, CredentialSource, Secret, Users, time_limited_password};
+pub use data::{Action, HEADROOM};
+pub use policy::{PRIVATE, PeerPolicy, Prefix};
+
+use crate::io::{Protocol, QuestionId, Seed, StreamId, Transmit};
+use crate::random::{Generator, TableHasher};
+use crate::stun::framing::{Framer, Framing};
+use crate::stun::{ErrorCode, IntegrityKey};
+use allocation::Allocation;
+use authentication::Authenticated;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use nonce::Nonces;
+use ports::Ports;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use strangers::Strangers;
+
+/// A stream that has not allocated within this time is closed.
+const IDLE_STREAM: Duration = Duration::from_secs(30);
+/// A port kept under a token waits this long (RFC 8656 section 7.2).
+const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+
+/// What the network did.
+#[derive(Debug)]
+pub enum ServerInput<'a> {
+    /// A datagram arrived at a listening socket or at a relayed port. Data has a shorter way: [`Server::receive`].
+    Datagram {
+        /// The socket.
+        local: SocketAddr,
+        /// Whence.
+        remote: SocketAddr,
+        /// The datagram.
+        payload: &'a [u8],
+    },
+    /// Bytes arrived on a stream. Data has a shorter way: [`Server::receive_stream`].
+    StreamData {
+        /// Which.
+        stream: StreamId,
+        /// The bytes.
+        payload: &'a mut [u8],
+    },
+    /// A datagram that was relayed to a peer came back (ICMP).
+    Unreachable {
+        /// The relayed port it was sent from.
+        local: SocketAddr,
+        /// The peer.
+        remote: SocketAddr,
+        /// ICMP type and code.
+        icmp: (u8, u8),
+    },
+    /// A client has opened a stream.
+    StreamOpened {
+        /// A new [`StreamId::accepted`].
+        stream: StreamId,
+        /// How.
+        protocol: Protocol,
+        /// Our end.
+        local: SocketAddr,
+        /// The client's.
+        remote: SocketAddr,
+        /// The name in the client's certificate, if it has one. Not used.
+        peer_identity: Option<&'a str>,
+    },
+    /// A stream has ended.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The port is open.
+    PortOpened {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// The port could not be opened.
+    PortFailed {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// The answer to [`ServerOutput::Lookup`].
+    Provided {
+        /// To which question.
+        question: QuestionId,
+        /// The user's name and what is known of him; `None`: no such user.
+        user: Option<(&'a str, Secret)>,
+    },
+}
+
+/// What the server wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerOutput {
+    /// Send this.
+    Transmit(Transmit),
+    /// Close a stream.
+    CloseStream {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Open a UDP port for relaying.
+    OpenPort {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// Close a relayed port.
+    ClosePort {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// Find out about a user.
+    Lookup {
+        /// Comes back with the answer.
+        question: QuestionId,
+        /// Who.
+        claim: Claim,
+        /// In which realm.
+        realm: String,
+    },
+    /// A fact for the application.
+    Event(ServerEvent),
+}
+
+/// What happened at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// Somebody has an allocation.
+    AllocationMade {
+        /// Its name from now on.
+        allocation: AllocationId,
+        /// Whose.
+        user: Arc<str>,
+        /// Whence.
+        client: SocketAddr,
+        /// What it was told to be.
+        relayed: Vec<SocketAddr>,
+    },
+    /// An allocation is gone.
+    AllocationEnded {
+        /// Which.
+        allocation: AllocationId,
+        /// Why.
+        reason: AllocationEnd,
+        /// What it has carried.
+        traffic: Traffic,
+    },
+    /// A name and a password did not fit, or there is no such name.
+    AuthenticationFailed {
+        /// Whence.
+        client: SocketAddr,
+        /// Who it says it is.
+        claim: Claim,
+    },
+    /// A known user asked for something that is not given.
+    Refused {
+        /// Whence.
+        client: SocketAddr,
+        /// Who.
+        user: Arc<str>,
+        /// What he was told.
+        code: ErrorCode,
+        /// The rule.
+        rule: Refusal,
+    },
+    /// A limit of the configuration is reached; what would exceed it was refused.
+    LimitReached(ServerLimit),
+}
+
+/// Which rule refused a known user's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// He has as many allocations as a user may have.
+    UserQuota,
+    /// His address has as many as an address may have.
+    AddressQuota,
+    /// The server has as many as it may have.
+    Capacity,
+    /// The peer is in a network that is not relayed to.
+    ForbiddenPeer(IpAddr),
+    /// Too many permissions or channels.
+    TooManyPeers,
+    /// Anything that the RFC says is an error.
+    Protocol,
+}
+
+/// A limit of [`ServerLimits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerLimit {
+    /// Allocations in all.
+    Allocations,
+    /// Ports.
+    Ports,
+    /// Streams.
+    Streams,
+    /// Requests that wait.
+    Waiting,
+    /// Reservations.
+    Reservations,
+}
+
+/// Why an allocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AllocationEnd {
+    /// The client gave it back.
+    Released,
+    /// The client did not refresh it.
+    Expired,
+    /// The client's stream ended.
+    StreamClosed,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    generator: Generator,
+    nonces: Nonces,
+    strangers: Strangers,
+    /// Seconds since 1970 at `latest_wall`.
+    wall: (Instant, Duration),
+    allocations: HashMap<u64, Allocation, TableHasher>,
+    by_path: HashMap<ClientPath, u64, TableHasher>,
+    by_relayed: HashMap<SocketAddr, u64, TableHasher>,
+    per_user: HashMap<Arc<str>, usize, TableHasher>,
+    per_address: HashMap<IpAddr, usize, TableHasher>,
+    expiries: BTreeSet<(Instant, u64)>,
+    next_allocation: u64,
+    ports: Ports,
+    /// Allocations that wait for their ports, by the port that is being opened.
+    opening: HashMap<SocketAddr, requests::Opening, TableHasher>,
+    reservations: Vec<Reservation>,
+    streams: HashMap<StreamId, ClientStream, TableHasher>,
+    /// Streams that have not allocated, by when they are closed.
+    idle_streams: BTreeSet<(Instant, StreamId)>,
+    /// Requests that wait for the application.
+    lookups: BTreeMap<QuestionId, (ClientPath, Bytes)>,
+    next_question: u64,
+    scratch: Vec<u8>,
+    latest: Instant,
+    outputs: VecDeque<ServerOutput>,
+}
+
+#[derive(Debug)]
+struct ClientStream {
+    path: ClientPath,
+    framer: Framer,
+    idle_until: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reservation {
+    token: [u8; 8],
+    address: SocketAddr,
+    expires_at: Instant,
+}
+
+impl Server {
+    /// A server. `unix_time` is the time since 1970 at `now`, for names that expire.
+    #[must_use]
+    pub fn new(config: ServerConfig, seed: Seed, now: Instant, unix_time: Duration) -> Self {
+        let mut generator = Generator::new(seed);
+        let hashes = config.credentials.supports_hashes();
+        let nonces = Nonces::new(&mut generator, config.nonce_lifetime, hashes, now);
+        let limits = &config.limits;
+        let strangers = Strangers::new(
+            &mut generator,
+            limits.stranger_bytes_per_second,
+            limits.stranger_burst_bytes,
+            now,
+        );
+        Self {
+            nonces,
+            strangers,
+            wall: (now, unix_time),
+            allocations: HashMap::with_hasher(generator.table_hasher()),
+            by_path: HashMap::with_hasher(generator.table_hasher()),
+            by_relayed: HashMap::with_hasher(generator.table_hasher()),
+            per_user: HashMap::with_hasher(generator.table_hasher()),
+            per_address: HashMap::with_hasher(generator.table_hasher()),
+            expiries: BTreeSet::new(),
+            next_allocation: 0,
+            ports: Ports::new(&config.relays, &mut generator),
+            opening: HashMap::with_hasher(generator.table_hasher()),
+            reservations: Vec::new(),
+            streams: HashMap::with_hasher(generator.table_hasher()),
+            idle_streams: BTreeSet::new(),
+            lookups: BTreeMap::new(),
+            next_question: 0,
+            scratch: Vec::new(),
+            latest: now,
+            outputs: VecDeque::new(),
+            generator,
+            config,
+        }
+    }
+
+    // ---- the five verbs ----
+
+    /// What the network did.
+    pub fn handle_input(&mut self, input: ServerInput<'_>, now: Instant) {
+        let now = self.see(now);
+        match input {
+            ServerInput::Datagram { local, remote, payload } => {
+                self.handle_datagram(local, remote, payload, now)
+            }
+            ServerInput::StreamData { stream, payload } => self.receive_stream(stream, payload, now, |_| {}),
+            ServerInput::Unreachable { local, remote, icmp } => {
+                self.peer_unreachable(local, remote, icmp, now)
+            }
+            ServerInput::StreamOpened { stream, protocol, local, remote, .. } => {
+                self.stream_opened(stream, ClientPath { local, remote, protocol, stream: Some(stream) }, now);
+            }
+            ServerInput::StreamClosed { stream } => self.stream_closed(stream),
+            ServerInput::PortOpened { address } => self.port_opened(address, now),
+            ServerInput::PortFailed { address } => self.port_failed(address, now),
+            ServerInput::Provided { question, user } => self.provided(question, user, now),
+        }
+    }
+
+    /// A deadline has come, or may have.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.see(now);
+        while let Some(&(at, allocation)) = self.expiries.first().filter(|(at, _)| *at <= now) {
+            self.expiries.remove(&(at, allocation));
+            self.end_allocation(allocation, AllocationEnd::Expired);
+        }
+        while let Some(&(at, stream)) = self.idle_streams.first().filter(|(at, _)| *at <= now) {
+            self.idle_streams.remove(&(at, stream));
+            self.streams.remove(&stream);
+            self.outputs.push_back(ServerOutput::CloseStream { stream });
+        }
+        let (expired, kept): (Vec<_>, _) = self.reservations.iter().partition(|it| it.expires_at <= now);
+        self.reservations = kept;
+        for Reservation { address, .. } in expired {
+            self.close_port(address);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<ServerOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let expiry = self.expiries.first().map(|(at, _)| *at);
+        let idle = self.idle_streams.first().map(|(at, _)| *at);
+        let reservation = self.reservations.iter().map(|it| it.expires_at).min();
+        [expiry, idle, reservation].into_iter().flatten().min()
+    }
+
+    // ---- questions ----
+
+    /// How many allocations there are.
+    #[must_use]
+    pub fn allocations(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// How many entries clients have made the server hold, of any kind.
+    #[must_use]
+    pub fn holdings(&self) -> usize {
+        let peers: usize = self.allocations.values().map(Allocation::peers).sum();
+        self.allocations.len()
+            + peers
+            + self.opening.len()
+            + self.streams.len()
+            + self.lookups.len()
+            + self.reservations.len()
+    }
+
+    /// What an allocation has carried so far.
+    #[must_use]
+    pub fn traffic(&self, allocation: AllocationId) -> Option<Traffic> {
+        self.allocations.get(&allocation.0).map(|it| it.traffic)
+    }
+
+    // ---- inside ----
+
+    fn see(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    fn unix_seconds(&self, now: Instant) -> u64 {
+        (self.wall.1 + now.saturating_duration_since(self.wall.0)).as_secs()
+    }
+
+    fn event(&mut self, event: ServerEvent) {
+        self.outputs.push_back(ServerOutput::Event(event));
+    }
+
+    fn stream_opened(&mut self, stream: StreamId, path: ClientPath, now: Instant) {
+        if self.streams.len() >= self.config.limits.streams {
+            self.outputs.push_back(ServerOutput::CloseStream { stream });
+            return self.event(ServerEvent::LimitReached(ServerLimit::Streams));
+        }
+        let framer = Framer::new(Framing::Native, self.config.limits.stream_message_bytes);
+        let idle_until = now + IDLE_STREAM;
+        self.idle_streams.insert((idle_until, stream));
+        self.streams.insert(stream, ClientStream { path, framer, idle_until: Some(idle_until) });
+    }
+
+    fn stream_closed(&mut self, stream: StreamId) {
+        let Some(ClientStream { path, idle_until, .. }) = self.streams.remove(&stream) else { return };
+        if let Some(at) = idle_until {
+            self.idle_streams.remove(&(at, stream));
+        }
+        if let Some(allocation) = self.by_path.get(&path).copied() {
+            self.end_allocation(allocation, AllocationEnd::StreamClosed);
+        }
+    }
+
+    /// Whether a stream counts as in use.
+    fn set_stream_busy(&mut self, path: &ClientPath, busy: bool, now: Instant) {
+        let Some(stream) = path.stream else { return };
+        let Some(entry) = self.streams.get_mut(&stream) else { return };
+        if let Some(at) = entry.idle_until.take() {
+            self.idle_streams.remove(&(at, stream));
+        }
+        if !busy {
+            let at = now + IDLE_STREAM;
+            entry.idle_until = Some(at);
+            self.idle_streams.insert((at, stream));
+        }
+    }
+
+    /// The one way an allocation ends.
+    fn end_allocation(&mut self, number: u64, reason: AllocationEnd) {
+        let Some(allocation) = self.allocations.remove(&number) else { return };
+        self.expiries.remove(&(allocation.expires_at, number));
+        self.by_path.remove(&allocation.path);
+        count_down(&mut self.per_user, &allocation.user);
+        count_down(&mut self.per_address, &quota_address(allocation.path.remote.ip()));
+        for relayed in &allocation.relayed {
+            self.by_relayed.remove(relayed);
+            self.close_port(*relayed);
+        }
+        let now = self.latest;
+        self.set_stream_busy(&allocation.path, false, now);
+        let traffic = allocation.traffic;
+        self.event(ServerEvent::AllocationEnded { allocation: AllocationId(number), reason, traffic });
+    }
+
+    fn close_port(&mut self, address: SocketAddr) {
+        self.ports.give_back(address);
+        self.outputs.push_back(ServerOutput::ClosePort { address });
+    }
+
+    fn transmit(&mut self, path: &ClientPath, payload: Bytes) {
+        self.outputs.push_back(ServerOutput::Transmit(Transmit {
+            source: Some(path.local),
+            destination: path.remote,
+            protocol: path.protocol,
+            stream: path.stream,
+            payload,
+        }));
+    }
+}
+
+/// Clients of one IPv6 network count as one.
+fn quota_address(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
+fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize, TableHasher>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Who sent a request, and how the answer is to be signed.
+#[derive(Debug, Clone)]
+struct Signer {
+    key: IntegrityKey,
+    sha256: bool,
+}
+
+impl From<&Authenticated> for Signer {
+    fn from(authenticated: &Authenticated) -> Self {
+        Self { key: authenticated.key.clone(), sha256: authenticated.sha256 }
+    }
+}

@@ -1,0 +1,613 @@
+//! Changes of a session: re-INVITE (RFC 3261 §14), UPDATE (RFC 3311) and PRACK with an offer (RFC 3262 §5), both ways.
+//!
+//! When both sides want a change at once, each refuses the other's with 491 and tries again after a while that differs
+//! between them (§14.1). A change that fails leaves the session as it was (RFC 6141 is the application's to use: it
+//! answers 2xx when it cannot go back). Refreshes of RFC 4028 take the same road without troubling the application.
+
+use super::{
+    Common,
+    aftermath::Aftermath,
+    offer_answer::{Carrier, Conflict, Meaning, Side},
+    session::{Late, Session, read_session_timer, write_session_timer},
+    session_timer::{self, Answered},
+};
+use crate::{
+    command::{Body, Headers, Reply},
+    context::{Client, Context, Owner, Served, description, request_body, request_headers},
+    error::Misuse,
+    event::{CallEnd, Event, OfferAbort},
+    header::{HeaderName, RetryAfter},
+    io::Flow,
+    message::{Method, Request, Response, StatusCode},
+    transaction::{ClientId, EndReason, ServerId},
+};
+use std::time::{Duration, Instant};
+
+/// Our re-INVITE or UPDATE.
+#[derive(Debug)]
+pub(crate) struct Modification {
+    method: Method,
+    body: Option<Body>,
+    headers: Headers,
+    /// A refresh of the session timer: nobody is told.
+    is_refresh: bool,
+    attempts: u8,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Sent {
+        client: ClientId,
+        request: Box<Request>,
+    },
+    /// Refused for the moment; to be sent again then.
+    Waiting(Instant),
+}
+
+/// The peer's re-INVITE, UPDATE or PRACK with an offer.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(super) server: ServerId,
+    pub(super) request: Request,
+}
+
+/// A 2xx to the peer's re-INVITE, which is to be repeated until its ACK comes.
+pub(crate) struct Unacknowledged {
+    pub(super) server: ServerId,
+    pub(super) request: Request,
+    pub(super) response: Response,
+}
+
+impl Modification {
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match &self.progress {
+            Progress::Sent { .. } => None,
+            Progress::Waiting(at) => Some(*at),
+        }
+    }
+
+    pub(super) fn is(&self, client: ClientId) -> bool {
+        matches!(&self.progress, Progress::Sent { client: own, .. } if *own == client)
+    }
+
+    pub(super) fn on_resent(&mut self, old: ClientId, new: ClientId) {
+        if let Progress::Sent { client, .. } = &mut self.progress
+            && *client == old
+        {
+            *client = new;
+        }
+    }
+
+    /// The call ends before its answer: nobody waits for it any more.
+    pub(super) fn forget(self, cx: &mut Context) {
+        if let Progress::Sent { client, .. } = self.progress {
+            cx.clients.remove(&client);
+        }
+    }
+}
+
+impl Received {
+    /// The call ends before it was answered (RFC 3261 §15.1.2).
+    pub(super) fn refuse_at_the_end(self, cx: &mut Context) {
+        cx.answer_plainly(self.server, &self.request, StatusCode::REQUEST_TERMINATED);
+        cx.servers.remove(&self.server);
+    }
+}
+
+/// Ours.
+impl Session {
+    /// Sends a re-INVITE or UPDATE.
+    pub(crate) fn modify(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        method: Method,
+        body: Option<Body>,
+        headers: Headers,
+    ) -> Result<(), Misuse> {
+        if self.ours.is_some() {
+            return Err(Misuse::OfferAnswer(Conflict::OwnInvite));
+        }
+        self.send_modification(common, cx, method, body, headers, false, 0)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a modification, from three callers in this file"
+    )]
+    fn send_modification(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        method: Method,
+        body: Option<Body>,
+        headers: Headers,
+        is_refresh: bool,
+        attempts: u8,
+    ) -> Result<(), Misuse> {
+        let before = self.offer_answer.clone();
+        let step = if method == Method::Invite {
+            self.offer_answer.invite(Side::Local, body.is_some())
+        } else {
+            self.offer_answer.update(Side::Local, body.is_some())
+        };
+        step.map_err(Misuse::OfferAnswer)?;
+        match self.write_modification(common, cx, &method, body.as_ref(), &headers) {
+            Ok((client, request)) => {
+                let progress = Progress::Sent { client, request: Box::new(request) };
+                self.ours = Some(Modification { method, body, headers, is_refresh, attempts, progress });
+                Ok(())
+            }
+            Err(misuse) => {
+                self.offer_answer = before;
+                Err(misuse)
+            }
+        }
+    }
+
+    fn write_modification(
+        &self,
+        common: &Common,
+        cx: &mut Context,
+        method: &Method,
+        body: Option<&Body>,
+        headers: &Headers,
+    ) -> Result<(ClientId, Request), Misuse> {
+        let dialog = cx.dialogs.get_mut(self.dialog).ok_or(Misuse::UnknownHandle)?;
+        let target = dialog.target()?;
+        let builder = dialog.request(method.clone())?;
+        let builder = cx.capabilities(builder, common.options.offers_reliable());
+        let mut builder = builder.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
+        if let Some(policy) = &common.options.session_timer {
+            let requested = session_timer::request(policy, self.largest_minimum, self.timer.as_ref());
+            builder = write_session_timer(builder, &requested);
+        }
+        let request = request_body(request_headers(builder, headers), body).finish()?;
+        let options = common.face.send_options(true);
+        let owner = Owner::Session(common.handle);
+        let client = cx.send(owner, request.clone(), target, options, common.auth, Some(self.dialog))?;
+        Ok((client, request))
+    }
+
+    /// Refreshes the session: UPDATE without offer when the peer knows it, else the last description once more.
+    pub(super) fn refresh(&mut self, common: &Common, cx: &mut Context) {
+        if self.ours.is_some() {
+            return;
+        }
+        if let Some(timer) = &mut self.timer {
+            // Until the answer tells otherwise: a refresh that fails is not repeated at once.
+            timer.postpone(cx.now);
+        }
+        let by_update = cx.dialogs.get(self.dialog).is_some_and(|dialog| dialog.peer_allows.update);
+        let (method, body) =
+            if by_update { (Method::Update, None) } else { (Method::Invite, self.local.clone()) };
+        let _ = self.send_modification(common, cx, method, body, Headers::new(), true, 0);
+    }
+
+    pub(super) fn retry_modification(&mut self, common: &Common, cx: &mut Context) {
+        let now = cx.now;
+        let Some(ours) = self.ours.take_if(|ours| ours.retry_at().is_some_and(|at| at <= now)) else {
+            return;
+        };
+        let Modification { method, body, headers, is_refresh, attempts, .. } = ours;
+        let again = self.send_modification(
+            common,
+            cx,
+            method.clone(),
+            body.clone(),
+            headers.clone(),
+            is_refresh,
+            attempts,
+        );
+        match again {
+            Ok(()) => {}
+            // The peer's change is under way: ours waits for it.
+            Err(Misuse::OfferAnswer(_)) if attempts < cx.config.modification_attempts => {
+                let progress = Progress::Waiting(glare_delay(cx, true));
+                let attempts = attempts.saturating_add(1);
+                self.ours = Some(Modification { method, body, headers, is_refresh, attempts, progress });
+            }
+            Err(_) if is_refresh => {}
+            Err(_) => common.abort(cx, OfferAbort::Glare),
+        }
+    }
+
+    /// A response to ours. `Err`: the call has to end.
+    pub(super) fn on_modification_response(
+        &mut self,
+        common: &mut Common,
+        cx: &mut Context,
+        client: ClientId,
+        response: &Response,
+        flow: Flow,
+    ) -> Result<(), CallEnd> {
+        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return Ok(()) };
+        let status = response.status();
+        if status.is_provisional() {
+            self.ours = Some(ours);
+            if status != StatusCode::TRYING {
+                self.on_provisional(common, cx, response, true);
+            }
+            return Ok(());
+        }
+        if status.is_success() {
+            self.on_modified(common, cx, &ours, client, response, flow);
+            return Ok(());
+        }
+        self.roll_back(&ours.method);
+        match status {
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
+                return Err(CallEnd::DialogLost { method: ours.method, status: Some(status) });
+            }
+            StatusCode::SESSION_INTERVAL_TOO_SMALL => {
+                let asked = read_session_timer(response).minimum;
+                self.largest_minimum = self.largest_minimum.max(asked);
+                self.wait_and_retry(common, cx, ours, cx.now, response);
+            }
+            StatusCode::REQUEST_PENDING => {
+                let at = glare_delay(cx, self.owns_call_id(cx));
+                self.wait_and_retry(common, cx, ours, at, response);
+            }
+            StatusCode::SERVER_INTERNAL_ERROR if retry_after(response).is_some() => {
+                let at = retry_after(response).and_then(|delay| cx.now.checked_add(delay)).unwrap_or(cx.now);
+                self.wait_and_retry(common, cx, ours, at, response);
+            }
+            _ if ours.is_refresh => {}
+            _ => common.abort(cx, OfferAbort::Refused { response: Box::new(response.clone()) }),
+        }
+        Ok(())
+    }
+
+    fn on_modified(
+        &mut self,
+        common: &mut Common,
+        cx: &mut Context,
+        ours: &Modification,
+        client: ClientId,
+        response: &Response,
+        flow: Flow,
+    ) {
+        if let Some(dialog) = cx.dialogs.get_mut(self.dialog) {
+            let _ = dialog.heard(response, flow);
+        }
+        let body = description(response);
+        let is_invite = ours.method == Method::Invite;
+        let meaning = if is_invite {
+            self.offer_answer.success(Side::Remote, body.is_some())
+        } else {
+            self.offer_answer.update_final(Side::Remote, true, body.is_some())
+        };
+        self.note_local(ours.body.as_ref());
+        let carrier = if is_invite { Carrier::Success } else { Carrier::UpdateSuccess };
+        let mut missing = false;
+        match meaning {
+            Ok(Meaning::Answer) => {
+                self.note_remote(body.as_ref());
+                if !ours.is_refresh {
+                    common.answer(cx, self.fork, carrier, body, false);
+                }
+            }
+            Ok(Meaning::Offer) => {
+                self.note_remote(body.as_ref());
+                let sequence = response.cseq().map_or(1, |cseq| cseq.sequence);
+                self.late = Some(Late { invite: client, sequence });
+                common.offer(cx, self.fork, carrier, body);
+            }
+            Ok(Meaning::AnswerMissing | Meaning::OfferMissing) => missing = true,
+            Ok(_) | Err(_) => {}
+        }
+        if is_invite && let Progress::Sent { request, .. } = &ours.progress {
+            self.acknowledge_reinvite(common, cx, client, request, response);
+        }
+        self.conclude_session_timer(common, cx, response);
+        if missing {
+            common.abort(cx, OfferAbort::NotAnswered);
+        } else if !ours.is_refresh {
+            cx.event(Event::Modified { call: common.handle, response: response.clone() });
+        }
+    }
+
+    /// ACK now, or when the application has answered; and again for each repeated 2xx.
+    fn acknowledge_reinvite(
+        &self,
+        common: &Common,
+        cx: &mut Context,
+        client: ClientId,
+        request: &Request,
+        response: &Response,
+    ) {
+        let sequence = response.cseq().map_or(1, |cseq| cseq.sequence);
+        let ack = if self.late.is_some() { None } else { self.acknowledge(common, cx, sequence, None) };
+        let Some(dialog) = cx.dialogs.get(self.dialog) else { return };
+        let mut aftermath = Aftermath::new(request.clone(), common.face.clone(), dialog.way);
+        aftermath.remember(&dialog.id.remote_tag, ack);
+        if let Some(record) = cx.clients.get_mut(&client) {
+            *record = Client { owner: Owner::Answered(Box::new(aftermath)), auth: None, sent: None };
+        }
+    }
+
+    fn wait_and_retry(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        ours: Modification,
+        at: Instant,
+        response: &Response,
+    ) {
+        if ours.attempts >= cx.config.modification_attempts {
+            if !ours.is_refresh {
+                let reason = if response.status() == StatusCode::REQUEST_PENDING {
+                    OfferAbort::Glare
+                } else {
+                    OfferAbort::Refused { response: Box::new(response.clone()) }
+                };
+                common.abort(cx, reason);
+            }
+            return;
+        }
+        let attempts = ours.attempts.saturating_add(1);
+        self.ours = Some(Modification { attempts, progress: Progress::Waiting(at), ..ours });
+    }
+
+    /// Ours stayed without response. `Err`: the call has to end.
+    pub(super) fn on_modification_failure(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        client: ClientId,
+        failure: EndReason,
+    ) -> Result<(), CallEnd> {
+        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return Ok(()) };
+        self.roll_back(&ours.method);
+        if failure == EndReason::TimedOut {
+            return Err(CallEnd::DialogLost { method: ours.method, status: None });
+        }
+        if !ours.is_refresh {
+            common.abort(cx, OfferAbort::Failed(failure));
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, method: &Method) {
+        if *method == Method::Invite {
+            self.offer_answer.invite_failed();
+        } else {
+            let _ = self.offer_answer.update_final(Side::Remote, false, false);
+        }
+    }
+
+    /// Who made the Call-ID waits longer in a glare (§14.1).
+    fn owns_call_id(&self, cx: &Context) -> bool {
+        cx.dialogs.get(self.dialog).is_some_and(|dialog| dialog.is_ours)
+    }
+}
+
+/// Theirs.
+impl Session {
+    /// A re-INVITE or UPDATE. What is returned was answered at once and awaits its ACK.
+    pub(super) fn on_modify(
+        &mut self,
+        common: &mut Common,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+    ) -> Option<Unacknowledged> {
+        let is_invite = *request.method() == Method::Invite;
+        let body = description(request);
+        let requested = read_session_timer(request);
+        if let Some(policy) = &common.options.session_timer
+            && let Answered::TooSmall(minimum) = session_timer::answer(policy, &requested)
+        {
+            cx.refuse_interval(server, request, flow, minimum);
+            return None;
+        }
+        let step = if is_invite {
+            self.offer_answer.invite(Side::Remote, body.is_some())
+        } else {
+            self.offer_answer.update(Side::Remote, body.is_some())
+        };
+        if let Err(conflict) = step {
+            cx.refuse_conflict(server, request, flow, conflict);
+            return None;
+        }
+        if let Some(dialog) = cx.dialogs.get_mut(self.dialog) {
+            let _ = dialog.heard(request, flow);
+        }
+        self.largest_minimum = self.largest_minimum.max(requested.minimum);
+        let has_offer = body.is_some();
+        let is_same =
+            has_offer && body == self.remote && self.local.is_some() && self.offer_answer.is_established();
+        self.theirs = Some(Received { server, request: request.clone() });
+        if !is_invite && !has_offer {
+            return self.answer_modification(common, cx, None, &Headers::new()).ok().flatten();
+        }
+        if is_same {
+            // The same description as before: a refresh.
+            let local = self.local.clone();
+            return self.answer_modification(common, cx, local, &Headers::new()).ok().flatten();
+        }
+        cx.servers.insert(server, Served::Session(common.handle));
+        cx.event(Event::ModifyReceived { call: common.handle, message: request.clone() });
+        if has_offer {
+            self.note_remote(body.as_ref());
+            let carrier = if is_invite { Carrier::Invite } else { Carrier::Update };
+            common.offer(cx, self.fork, carrier, body);
+        } else {
+            cx.event(Event::OfferRequested { call: common.handle });
+        }
+        None
+    }
+
+    /// A PRACK that acknowledges what we sent: answered at once, unless it holds an offer.
+    pub(super) fn on_prack(
+        &mut self,
+        common: &mut Common,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+    ) {
+        let body = description(request);
+        match self.offer_answer.prack(Side::Remote, body.is_some()) {
+            Ok(Meaning::Offer) => {
+                self.note_remote(body.as_ref());
+                self.theirs = Some(Received { server, request: request.clone() });
+                cx.servers.insert(server, Served::Session(common.handle));
+                common.offer(cx, self.fork, Carrier::Prack, body);
+                return;
+            }
+            Ok(Meaning::Answer) => {
+                self.note_remote(body.as_ref());
+                common.answer(cx, self.fork, Carrier::Prack, body, false);
+            }
+            Ok(Meaning::AnswerMissing) => common.abort(cx, OfferAbort::NotAnswered),
+            Ok(_) | Err(_) => {}
+        }
+        cx.answer_plainly(server, request, StatusCode::OK);
+        let _ = self.offer_answer.prack_final(Side::Local, true, false);
+    }
+
+    /// The application's answer to whatever offer is open: in the 2xx to the peer's request, in the ACK or PRACK.
+    pub(crate) fn answer_offer(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        body: Option<Body>,
+        headers: &Headers,
+    ) -> Result<Option<Unacknowledged>, Misuse> {
+        if self.late.is_some() {
+            self.offer_answer.ack(Side::Local, body.is_some()).map_err(Misuse::OfferAnswer)?;
+            self.note_local(body.as_ref());
+            self.acknowledge_late(common, cx, body.as_ref());
+            return Ok(None);
+        }
+        if self.holds_prack() {
+            let Some(body) = body else { return Err(Misuse::OfferAnswer(Conflict::AnswerDue)) };
+            self.acknowledge_held(common, cx, &body);
+            return Ok(None);
+        }
+        self.answer_modification(common, cx, body, headers)
+    }
+
+    /// Whether an answer or offer of the application is due.
+    pub(super) fn owes(&self) -> bool {
+        self.late.is_some() || self.holds_prack() || self.theirs.is_some()
+    }
+
+    fn answer_modification(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        body: Option<Body>,
+        headers: &Headers,
+    ) -> Result<Option<Unacknowledged>, Misuse> {
+        let Some(theirs) = self.theirs.take() else { return Err(Misuse::WrongState) };
+        let mut offer_answer = self.offer_answer.clone();
+        let method = theirs.request.method().clone();
+        let step = match method {
+            Method::Invite => offer_answer.success(Side::Local, body.is_some()),
+            Method::Prack => offer_answer.prack_final(Side::Local, true, body.is_some()),
+            _ => offer_answer.update_final(Side::Local, true, body.is_some()),
+        };
+        if let Err(conflict) = step {
+            self.theirs = Some(theirs);
+            return Err(Misuse::OfferAnswer(conflict));
+        }
+        let reply = Reply { headers: headers.clone(), body: body.clone(), ..Reply::new(StatusCode::OK) };
+        let (reply, timer) = match method {
+            Method::Prack => (reply, self.timer),
+            _ => Self::with_session_timer(common, cx, &theirs.request, reply),
+        };
+        let response = match self.respond_modification(common, cx, &theirs, &reply) {
+            Ok(response) => response,
+            Err(misuse) => {
+                self.theirs = Some(theirs);
+                return Err(misuse);
+            }
+        };
+        self.offer_answer = offer_answer;
+        self.timer = timer;
+        self.note_local(body.as_ref());
+        let Received { server, request } = theirs;
+        if method == Method::Invite {
+            return Ok(Some(Unacknowledged { server, request, response }));
+        }
+        cx.servers.remove(&server);
+        Ok(None)
+    }
+
+    /// The application refuses the peer's change.
+    pub(crate) fn refuse_offer(
+        &mut self,
+        common: &Common,
+        cx: &mut Context,
+        reply: &Reply,
+    ) -> Result<(), Misuse> {
+        if !reply.status.is_final() || reply.status.is_success() {
+            return Err(Misuse::Status);
+        }
+        let Some(theirs) = self.theirs.take() else { return Err(Misuse::WrongState) };
+        if let Err(misuse) = self.respond_modification(common, cx, &theirs, reply) {
+            self.theirs = Some(theirs);
+            return Err(misuse);
+        }
+        cx.servers.remove(&theirs.server);
+        self.undo_theirs(&theirs);
+        common.abort(cx, OfferAbort::RefusedHere(reply.status));
+        Ok(())
+    }
+
+    pub(super) fn on_cancel(&mut self, common: &mut Common, cx: &mut Context, server: ServerId) {
+        let Some(theirs) = self.theirs.take_if(|theirs| theirs.server == server) else { return };
+        cx.answer_plainly(server, &theirs.request, StatusCode::REQUEST_TERMINATED);
+        cx.servers.remove(&server);
+        self.undo_theirs(&theirs);
+        common.abort(cx, OfferAbort::Withdrawn);
+    }
+
+    pub(super) fn on_server_ended(&mut self, common: &Common, cx: &mut Context, server: ServerId) {
+        let Some(theirs) = self.theirs.take_if(|theirs| theirs.server == server) else { return };
+        self.undo_theirs(&theirs);
+        common.abort(cx, OfferAbort::NotAnswered);
+    }
+
+    fn undo_theirs(&mut self, theirs: &Received) {
+        match theirs.request.method() {
+            Method::Invite => drop(self.offer_answer.invite_failed()),
+            Method::Prack => drop(self.offer_answer.prack_final(Side::Local, false, false)),
+            _ => drop(self.offer_answer.update_final(Side::Local, false, false)),
+        }
+    }
+
+    fn respond_modification(
+        &self,
+        common: &Common,
+        cx: &mut Context,
+        theirs: &Received,
+        reply: &Reply,
+    ) -> Result<Response, Misuse> {
+        let mut builder = cx.response(&theirs.request, reply, None)?;
+        if reply.status.is_success() && *theirs.request.method() != Method::Prack {
+            let contact = cx.dialogs.get(self.dialog).map(|dialog| common.face.contact_on(&dialog.flow));
+            builder = builder.header_if(HeaderName::Contact, contact);
+            builder = cx.capabilities(builder, common.options.offers_reliable());
+        }
+        let response = builder.finish()?;
+        cx.transactions.respond(theirs.server, &response, cx.now)?;
+        Ok(response)
+    }
+}
+
+/// When to try again after 491 (§14.1): 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in tens of
+/// milliseconds.
+fn glare_delay(cx: &mut Context, owns_call_id: bool) -> Instant {
+    let tens = if owns_call_id { cx.random.below(191).saturating_add(210) } else { cx.random.below(201) };
+    cx.now.checked_add(Duration::from_millis(u64::from(tens).saturating_mul(10))).unwrap_or(cx.now)
+}
+
+/// `Retry-After`, when it is short enough to wait for.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.typed::<RetryAfter<'_>>().ok()??;
+    (value.seconds <= 10).then(|| Duration::from_secs(u64::from(value.seconds)))
+}

@@ -1,0 +1,343 @@
+//! All of SIP as one machine, for telephones and exchanges.
+//!
+//! [`Endpoint`] routes: what the network brings goes to the transactions, what they tell goes to the call, dialog,
+//! request or registration it belongs to, and what those have to say goes out in one order. It contains no rule of the
+//! protocol; each rule is in the file that names it. The five verbs of the contract are here, commands stand beside
+//! what they are about:
+//!
+//! ```text
+//! requests     what others ask: authenticate, respond, accept_call           RFC 3261 §8.2, §22
+//! registering  accept_registration, bindings                                 RFC 3261 §10.3
+//! calling      place_call, ring, answer, refuse, hang_up, reinvite, …        RFC 3261 §13–15
+//! subscribing  subscribe, accept_subscription, notify                     RFC 6665
+//! transferring transfer, accept_transfer, find_call                       RFC 3515, RFC 3891
+//! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
+//! ```
+
+mod calling;
+mod config;
+mod registering;
+mod registrations;
+pub(crate) mod requests;
+mod routing;
+mod sending;
+mod subscribing;
+mod transferring;
+
+pub use crate::{
+    auth::{
+        algorithm::Algorithm,
+        client::{ChallengeRefusal, Credentials},
+        secret::{Ha1Set, Secret},
+        server::{AuthenticationFailure, AuthenticatorConfig, BodyProtection, ChallengePolicy},
+    },
+    call::{
+        offer_answer::{Carrier, Conflict, Side},
+        session_timer::SessionTimerPolicy,
+    },
+    command::{
+        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall,
+        Register, ReliableProvisional, Reply, SendRequest, Subscribe, Transfer,
+    },
+    config::{Listener, SentBy},
+    error::Misuse,
+    event::{By, CallEnd, Event, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
+    io::{Flow, Input, Lookup, Output, Provided, Seed},
+    registrar::{
+        RegistrarConfig,
+        binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
+    },
+    registration::RegistrationPolicy,
+    subscription::{SubscriptionEnd, SubscriptionState, TerminationReason},
+    transaction::{EndReason, StreamEnd},
+    transport::Target,
+};
+pub use calling::CallSnapshot;
+pub use config::{EndpointConfig, EndpointLimits};
+
+use crate::{
+    agenda::Agenda,
+    arena::Arena,
+    auth::server::Authenticator,
+    call::Call,
+    command::Headers as HeaderList,
+    context::{Context, IdMap, Query, Timer},
+    dialog::Dialogs,
+    message::StatusCode,
+    random::Random,
+    registrar::Registrar,
+    registration::Registration,
+    subscription::Subscription,
+    transaction::Transactions,
+};
+use requests::Pending;
+use sending::{Outgoing, Sightings};
+use std::{collections::VecDeque, time::Instant};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) cx: Context,
+    pub(crate) calls: Arena<CallHandle, Box<Call>>,
+    pub(crate) requests: Arena<RequestHandle, Pending>,
+    pub(crate) outgoing: Arena<OutgoingHandle, Outgoing>,
+    pub(crate) registrar: Registrar,
+    pub(crate) registrations: Arena<RegistrationHandle, Box<Registration>>,
+    pub(crate) subscriptions: Arena<SubscriptionHandle, Subscription>,
+    sightings: Sightings,
+    told_of_shut_down: bool,
+}
+
+/// How much an endpoint holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls.
+    pub calls: usize,
+    /// Dialogs.
+    pub dialogs: usize,
+    /// Requests that await the application.
+    pub requests: usize,
+    /// Requests sent by the application and not completed.
+    pub outgoing: usize,
+    /// Client transactions with somebody waiting for them.
+    pub clients: usize,
+    /// Server transactions with somebody to answer them.
+    pub servers: usize,
+    /// Questions the application has not answered.
+    pub queries: usize,
+    /// Addresses of record with bindings.
+    pub addresses_of_record: usize,
+    /// Bindings.
+    pub bindings: usize,
+    /// Registrations with registrars elsewhere.
+    pub registrations: usize,
+    /// Subscriptions of either role, transfers included.
+    pub subscriptions: usize,
+    /// Deadlines above the transactions.
+    pub deadlines: usize,
+    /// Credentials with what challenges taught.
+    pub credentials: usize,
+}
+
+/// The contract.
+impl Endpoint {
+    /// A machine with nothing in it.
+    #[must_use]
+    pub fn new(config: EndpointConfig, seed: Seed, now: Instant) -> Self {
+        let mut random = Random::new(seed);
+        let transactions = Transactions::new(config.transactions.clone(), Seed(random.bytes()), now);
+        let authenticator = Authenticator::new(config.authenticator, random.bytes(), now);
+        let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher()));
+        let sightings = Sightings::new(config.limits.sightings);
+        let cx = Context {
+            now,
+            config,
+            transactions,
+            dialogs,
+            authenticator,
+            auths: Arena::new(),
+            clients: IdMap::default(),
+            servers: IdMap::default(),
+            queries: IdMap::default(),
+            deadlines: Agenda::new(),
+            outbox: VecDeque::new(),
+            random,
+            next_query: 1 << 32,
+            reports: Vec::new(),
+            replaced: Vec::new(),
+            over: Vec::new(),
+            is_shutting_down: false,
+        };
+        Self {
+            cx,
+            calls: Arena::new(),
+            requests: Arena::new(),
+            outgoing: Arena::new(),
+            registrar,
+            registrations: Arena::new(),
+            subscriptions: Arena::new(),
+            sightings,
+            told_of_shut_down: false,
+        }
+    }
+
+    /// What the network did, or the answer to a question.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.enter(now);
+        match input {
+            Input::Provided { id, provided } => match self.cx.queries.remove(&id) {
+                Some(Query::Authenticate(request)) => self.secret_provided(request, &provided),
+                Some(Query::StoreBindings(request)) => self.bindings_stored(request, &provided),
+                None => {}
+            },
+            other => {
+                let now = self.cx.now;
+                self.cx.transactions.handle_input(other, now);
+            }
+        }
+        self.settle();
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.enter(now);
+        let now = self.cx.now;
+        self.cx.transactions.handle_timeout(now);
+        self.settle();
+        // What is set anew for this very moment waits for the next call, so that this one ends.
+        let mut due = Vec::new();
+        while let Some(timer) = self.cx.deadlines.pop_due(now) {
+            due.push(timer);
+        }
+        for timer in due {
+            self.on_timer(timer);
+            self.settle();
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.cx.outbox.pop_front()
+    }
+
+    /// When to call `handle_timeout` next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.cx.deadlines.next(), self.cx.transactions.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+impl Endpoint {
+    /// Ends everything: calls by BYE, CANCEL or 503, registrations elsewhere by `Expires: 0`. New requests are
+    /// refused. [`Event::ShutDown`] tells when nothing is left.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.enter(now);
+        self.cx.is_shutting_down = true;
+        for handle in self.requests.handles().collect::<Vec<_>>() {
+            let _ = self.send_reply(handle, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
+            self.end_request(handle, RequestEnd::ShutDown);
+        }
+        for handle in self.calls.handles().collect::<Vec<_>>() {
+            if let Some(call) = self.calls.get_mut(handle) {
+                call.hang_up(
+                    &mut self.cx,
+                    &HeaderList::new(),
+                    CallEnd::ShutDown,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                );
+            }
+        }
+        for handle in self.registrations.handles().collect::<Vec<_>>() {
+            if let Some(registration) = self.registrations.get_mut(handle) {
+                registration.withdraw(&mut self.cx);
+            }
+        }
+        for handle in self.subscriptions.handles().collect::<Vec<_>>() {
+            match self.subscriptions.get_mut(handle) {
+                Some(Subscription::Subscriber(it)) => it.leave(&mut self.cx),
+                Some(Subscription::Notifier(it)) => it.shut_down(&mut self.cx),
+                None => {}
+            }
+        }
+        self.settle();
+    }
+
+    /// How much is held: for tests that nothing leaks, and for figures.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            calls: self.calls.len(),
+            dialogs: self.cx.dialogs.len(),
+            requests: self.requests.len(),
+            outgoing: self.outgoing.len(),
+            clients: self.cx.clients.len(),
+            servers: self.cx.servers.len(),
+            queries: self.cx.queries.len(),
+            addresses_of_record: self.registrar.len(),
+            bindings: self.registrar.bindings(),
+            registrations: self.registrations.len(),
+            subscriptions: self.subscriptions.len(),
+            deadlines: self.cx.deadlines.len(),
+            credentials: self.cx.auths.len(),
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &EndpointConfig {
+        &self.cx.config
+    }
+
+    /// The layers below, for what only they know: flows, transactions.
+    #[must_use]
+    pub fn transactions(&self) -> &Transactions {
+        &self.cx.transactions
+    }
+
+    /// Every entry from outside goes through here: time never goes backwards.
+    fn enter(&mut self, now: Instant) {
+        self.cx.now = self.cx.now.max(now);
+    }
+
+    /// Drains the layers below and clears away what has ended, so that every entry leaves a consistent machine.
+    fn settle(&mut self) {
+        self.drain_transactions();
+        for (call, by) in std::mem::take(&mut self.cx.replaced) {
+            if let Some(call) = self.calls.get_mut(call) {
+                let status = StatusCode::REQUEST_TERMINATED;
+                call.hang_up(&mut self.cx, &HeaderList::new(), CallEnd::Replaced { by }, status);
+            }
+        }
+        for report in std::mem::take(&mut self.cx.reports) {
+            let _ = self.report(report.transfer, report.status, Some(&report.reason));
+        }
+        self.bury_the_dead();
+        self.drain_transactions();
+        if self.cx.is_shutting_down && !self.told_of_shut_down && self.is_at_rest() {
+            self.told_of_shut_down = true;
+            self.cx.event(Event::ShutDown);
+        }
+    }
+
+    fn drain_transactions(&mut self) {
+        while let Some(output) = self.cx.transactions.poll_output() {
+            self.route_output(output);
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.calls.is_empty()
+            && self.requests.is_empty()
+            && self.registrations.is_empty()
+            && self.subscriptions.is_empty()
+            && self.outgoing.is_empty()
+            && self
+                .cx
+                .clients
+                .values()
+                .all(|client| matches!(client.owner, crate::context::Owner::Answered(_)))
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Call(handle) => {
+                if let Some(call) = self.calls.get_mut(handle) {
+                    call.on_timeout(&mut self.cx);
+                }
+            }
+            Timer::Request(handle) => self.request_timed_out(handle),
+            Timer::Registration(handle) => {
+                if let Some(registration) = self.registrations.get_mut(handle) {
+                    registration.on_timeout(&mut self.cx);
+                }
+            }
+            Timer::Subscription(handle) => match self.subscriptions.get_mut(handle) {
+                Some(Subscription::Subscriber(it)) => it.on_timeout(&mut self.cx),
+                Some(Subscription::Notifier(it)) => it.on_timeout(&mut self.cx),
+                None => {}
+            },
+            Timer::Bindings(handle) => self.bindings_due(handle),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A REGISTER on its way through the registrar: read, computed, stored, answered (RFC 3261 §10.3).
+
+use super::{Endpoint, requests::Stage};
+use crate::{
+    command::{Headers, Reply},
+    context::{Query, Timer},
+    dialog::values,
+    error::Misuse,
+    event::{Event, RequestEnd},
+    handle::RequestHandle,
+    header::{self, HeaderName, NameAddr},
+    io::{Flow, Lookup, Provided},
+    limits::Limit,
+    message::{Method, Request, StatusCode},
+    registrar::{
+        RecordHandle,
+        binding::{
+            self, Binding, Change, ContactUpdate, Contacts, Instance, Registration, RegistrationRefusal,
+        },
+    },
+};
+use std::{sync::Arc, time::Instant};
+
+impl Endpoint {
+    /// Lets a REGISTER change the bindings of an address of record, in whatever canonical form the application keeps
+    /// them. It is answered when the store has the outcome; [`Event::BindingsChanged`] follows.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownHandle`] when the request has ended, [`Misuse::Method`] when it is no REGISTER.
+    pub fn accept_registration(
+        &mut self,
+        request: RequestHandle,
+        address_of_record: &str,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.enter(now);
+        let pending = self.requests.get_mut(request).ok_or(Misuse::UnknownHandle)?;
+        if *pending.message.method() != Method::Register {
+            return Err(Misuse::Method);
+        }
+        if !matches!(pending.stage, Stage::Open) {
+            return Err(Misuse::WrongState);
+        }
+        let known = self.registrar.find(address_of_record).is_some();
+        if !known && self.registrar.len() >= self.cx.config.limits.addresses_of_record {
+            self.cx.limit(Limit::AddressesOfRecord);
+            let _ = self.send_reply(request, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
+            self.end_request(request, RequestEnd::Answered(StatusCode::SERVICE_UNAVAILABLE));
+            self.settle();
+            return Ok(());
+        }
+        let record =
+            self.registrar.enter(address_of_record).ok_or(Misuse::Limit(Limit::AddressesOfRecord))?;
+        pending.stage = Stage::Queued { address_of_record: address_of_record.into() };
+        if let Some(record) = self.registrar.get_mut(record) {
+            record.waiting.push_back(request);
+        }
+        self.register_next(record);
+        self.settle();
+        Ok(())
+    }
+
+    /// The bindings of an address of record that have not run out, best first.
+    #[must_use]
+    pub fn bindings(&self, address_of_record: &str) -> Vec<&Binding> {
+        let record = self.registrar.find(address_of_record).and_then(|handle| self.registrar.get(handle));
+        let mut alive: Vec<&Binding> = record
+            .map_or(&[][..], |record| &record.bindings)
+            .iter()
+            .filter(|binding| binding.expires_at > self.cx.now)
+            .collect();
+        alive.sort_by_key(|binding| std::cmp::Reverse(binding.quality));
+        alive
+    }
+
+    /// Every address of record that has bindings.
+    pub fn registered(&self) -> impl Iterator<Item = &str> {
+        self.registrar.names()
+    }
+
+    /// Puts in what the store kept over a restart, or what another node of an exchange registered. Replaces what is
+    /// held of this address of record; an empty list removes it.
+    pub fn load_bindings(&mut self, address_of_record: &str, bindings: Vec<Binding>, now: Instant) {
+        self.enter(now);
+        if let Some(handle) = self.registrar.enter(address_of_record) {
+            self.put(handle, bindings);
+        }
+        self.settle();
+    }
+
+    /// Takes up the next REGISTER that waits for its turn.
+    fn register_next(&mut self, record: RecordHandle) {
+        loop {
+            let Some(held) = self.registrar.get_mut(record) else { return };
+            if held.storing.is_some() {
+                return;
+            }
+            let Some(request) = held.waiting.pop_front() else {
+                self.registrar.tidy(record);
+                return;
+            };
+            let (name, bindings) = (held.address_of_record.clone(), held.bindings.clone());
+            let Some(pending) = self.requests.get_mut(request) else { continue };
+            let policy = self.cx.config.registrar.expiry;
+            let outcome = match read(&pending.message, pending.flow) {
+                Ok(registration) => {
+                    binding::apply(&bindings, &registration, &policy, self.cx.now).map_err(refusal_reply)
+                }
+                Err(reply) => Err((*reply, None)),
+            };
+            match outcome {
+                Ok(change) if change.changed => {
+                    let lookup = Lookup::StoreBindings {
+                        address_of_record: name.clone(),
+                        bindings: change.bindings.clone().into(),
+                    };
+                    pending.stage = Stage::Storing { address_of_record: name, change: Box::new(change) };
+                    if let Some(held) = self.registrar.get_mut(record) {
+                        held.storing = Some(request);
+                    }
+                    self.cx.ask(Query::StoreBindings(request), lookup);
+                    return;
+                }
+                Ok(_) => {
+                    pending.stage = Stage::Open;
+                    self.answer_registration(request, &bindings);
+                    self.end_request(request, RequestEnd::Registered);
+                }
+                Err((reply, refusal)) => {
+                    pending.stage = Stage::Open;
+                    let _ = self.send_reply(request, &reply);
+                    let end = match refusal {
+                        Some(refusal) => RequestEnd::RegistrationRefused(refusal),
+                        None => RequestEnd::Answered(reply.status),
+                    };
+                    self.end_request(request, end);
+                }
+            }
+        }
+    }
+
+    /// The store's word on an outcome.
+    pub(crate) fn bindings_stored(&mut self, request: RequestHandle, provided: &Provided) {
+        let Some(pending) = self.requests.get_mut(request) else { return };
+        let Stage::Storing { address_of_record, change } = std::mem::replace(&mut pending.stage, Stage::Open)
+        else {
+            return;
+        };
+        let record = self.registrar.find(&address_of_record);
+        if let Some(held) = record.and_then(|record| self.registrar.get_mut(record)) {
+            held.storing = None;
+        }
+        if matches!(provided, Provided::Stored) {
+            let Change { bindings, .. } = *change;
+            if let Some(record) = record {
+                self.put(record, bindings.clone());
+            }
+            self.answer_registration(request, &bindings);
+            self.end_request(request, RequestEnd::Registered);
+            let address_of_record = address_of_record.to_string();
+            self.cx.event(Event::BindingsChanged { address_of_record, bindings });
+        } else {
+            // Nothing changed (§10.3 step 7).
+            let _ = self.send_reply(request, &Reply::new(StatusCode::SERVER_INTERNAL_ERROR));
+            self.end_request(request, RequestEnd::StoreFailed);
+        }
+        if let Some(record) = record {
+            self.register_next(record);
+        }
+    }
+
+    fn answer_registration(&mut self, request: RequestHandle, bindings: &[Binding]) {
+        let now = self.cx.now;
+        let mut reply = Reply::new(StatusCode::OK);
+        for binding in bindings.iter().filter(|binding| binding.expires_at > now) {
+            let _ = reply.headers.push(HeaderName::Contact.as_str(), contact_text(binding, now));
+        }
+        let path = self.requests.get(request).map(|pending| values(&pending.message, HeaderName::Path));
+        for hop in path.into_iter().flatten() {
+            // RFC 3327 §5.3: what was stored is told.
+            let _ = reply.headers.push(HeaderName::Path.as_str(), hop);
+        }
+        let _ = self.send_reply(request, &reply);
+    }
+
+    fn put(&mut self, handle: RecordHandle, bindings: Vec<Binding>) {
+        let Some(record) = self.registrar.get_mut(handle) else { return };
+        record.bindings = bindings;
+        let due = record.due();
+        self.cx.deadlines.set(Timer::Bindings(handle), due);
+        self.registrar.tidy(handle);
+    }
+
+    /// Bindings of a record have run out.
+    pub(crate) fn bindings_due(&mut self, handle: RecordHandle) {
+        let now = self.cx.now;
+        let Some(record) = self.registrar.get_mut(handle) else { return };
+        let name = record.address_of_record.clone();
+        let (alive, dead): (Vec<_>, Vec<_>) = record.bindings.drain(..).partition(|it| it.expires_at > now);
+        self.put(handle, alive);
+        for binding in dead {
+            let address_of_record = name.to_string();
+            self.cx.event(Event::BindingExpired { address_of_record, contact: binding.contact });
+        }
+    }
+}
+
+/// A REGISTER leaves the registrar before its time.
+pub(super) fn leave(endpoint: &mut Endpoint, request: RequestHandle, address_of_record: &Arc<str>) {
+    let Some(record) = endpoint.registrar.find(address_of_record) else { return };
+    if let Some(held) = endpoint.registrar.get_mut(record) {
+        held.waiting.retain(|waiting| *waiting != request);
+        if held.storing == Some(request) {
+            held.storing = None;
+        }
+    }
+    endpoint.register_next(record);
+}
+
+/// Reads a REGISTER.
+fn read(message: &Request, flow: Flow) -> Result<Registration<'_>, Box<Reply>> {
+    let bad = |what: &str| {
+        Box::new(Reply::new(StatusCode::BAD_REQUEST).with_reason(format!("Bad Request: {what}")))
+    };
+    let contacts = match message.contacts().map_err(|error| bad(&error.to_string()))? {
+        header::Contacts::Wildcard => Contacts::Wildcard,
+        header::Contacts::List(list) => Contacts::List(list.iter().map(update).collect()),
+    };
+    let cseq = message.cseq().map_err(|error| bad(&error.to_string()))?;
+    Ok(Registration {
+        call_id: message.call_id().map_err(|error| bad(&error.to_string()))?,
+        sequence: cseq.sequence,
+        expires: message.expires().ok().flatten(),
+        contacts,
+        path: message.get_all(HeaderName::Path).collect(),
+        user_agent: message.get(HeaderName::UserAgent).unwrap_or_default(),
+        flow,
+    })
+}
+
+fn update<'a>(contact: &NameAddr<'a>) -> ContactUpdate<'a> {
+    let mut parameters = String::new();
+    for param in contact.params.iter() {
+        if param.name.eq_ignore_ascii_case("expires") || param.name.eq_ignore_ascii_case("q") {
+            continue;
+        }
+        parameters.push(';');
+        parameters.push_str(param.name);
+        if let Some(value) = param.value {
+            parameters.push('=');
+            parameters.push_str(value);
+        }
+    }
+    let instance = contact
+        .params
+        .unquoted("+sip.instance")
+        .map(|id| Instance { id: id.as_ref().into(), registration: contact.params.number("reg-id") });
+    ContactUpdate {
+        uri: contact.uri,
+        parameters,
+        expires: contact.expires(),
+        quality: contact.q_thousandths(),
+        instance,
+    }
+}
+
+fn contact_text(binding: &Binding, now: Instant) -> String {
+    // Rounded up: a telephone that asked for 300 s is told 300 though the store took a moment.
+    let seconds = binding.remaining(now).as_millis().div_ceil(1000);
+    let quality = match binding.quality {
+        1000 => String::new(),
+        thousandths => format!(";q=0.{thousandths:03}"),
+    };
+    format!("<{}>{}{quality};expires={seconds}", binding.contact, binding.parameters)
+}
+
+fn refusal_reply(refusal: RegistrationRefusal) -> (Reply, Option<RegistrationRefusal>) {
+    let reply = match refusal {
+        RegistrationRefusal::TooBrief { minimum } => {
+            let headers = Headers::new().with(HeaderName::MinExpires.as_str(), minimum).unwrap_or_default();
+            Reply::new(StatusCode::INTERVAL_TOO_BRIEF).with_headers(headers)
+        }
+        RegistrationRefusal::BadWildcard => {
+            Reply::new(StatusCode::BAD_REQUEST).with_reason("Bad Request: Contact * needs Expires: 0")
+        }
+        RegistrationRefusal::OutOfOrder => {
+            Reply::new(StatusCode::SERVER_INTERNAL_ERROR).with_reason("CSeq Out of Order")
+        }
+        RegistrationRefusal::TooManyBindings { .. } => {
+            Reply::new(StatusCode::FORBIDDEN).with_reason("Too Many Contacts")
+        }
+    };
+    (reply, Some(refusal))
+}

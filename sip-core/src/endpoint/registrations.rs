@@ -1,0 +1,83 @@
+//! Commands about registrations with registrars elsewhere.
+
+use super::{Endpoint, requests::face};
+use crate::{
+    command::Register,
+    error::Misuse,
+    handle::RegistrationHandle,
+    limits::Limit,
+    registration::{Registration, State},
+};
+use std::time::Instant;
+
+impl Endpoint {
+    /// Registers, and keeps registered until `unregister`.
+    ///
+    /// # Errors
+    /// [`Misuse::Limit`] when there are too many.
+    pub fn register(&mut self, register: Register, now: Instant) -> Result<RegistrationHandle, Misuse> {
+        self.enter(now);
+        let cx = &mut self.cx;
+        if self.registrations.len() >= cx.config.limits.requests {
+            return Err(Misuse::Limit(Limit::Requests));
+        }
+        let auth = cx.keep_credentials(register.credentials);
+        let (call_id, tag) = (cx.new_call_id(), cx.tag());
+        let handle = self.registrations.insert_with(|handle| {
+            Box::new(Registration {
+                handle,
+                face: face(&register.local),
+                address_of_record: register.address_of_record,
+                registrar: register.registrar,
+                target: register.target,
+                routes: register.routes,
+                headers: register.headers,
+                auth,
+                expires: register.expires,
+                call_id,
+                tag,
+                sequence: 0,
+                failures: 0,
+                state: State::Registering { withdraw: false },
+            })
+        });
+        let handle = handle.ok_or(Misuse::Limit(Limit::Requests))?;
+        if let Some(registration) = self.registrations.get_mut(handle) {
+            let expires = registration.expires;
+            registration.send(&mut self.cx, expires);
+        }
+        self.settle();
+        Ok(handle)
+    }
+
+    /// Withdraws a registration. [`Event::RegistrationEnded`](crate::event::Event::RegistrationEnded) follows.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownHandle`].
+    pub fn unregister(&mut self, registration: RegistrationHandle, now: Instant) -> Result<(), Misuse> {
+        self.enter(now);
+        let held = self.registrations.get_mut(registration).ok_or(Misuse::UnknownHandle)?;
+        held.withdraw(&mut self.cx);
+        self.settle();
+        Ok(())
+    }
+
+    /// Refreshes a registration at once: the network has changed.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownHandle`].
+    pub fn refresh_registration(
+        &mut self,
+        registration: RegistrationHandle,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.enter(now);
+        let held = self.registrations.get_mut(registration).ok_or(Misuse::UnknownHandle)?;
+        if matches!(held.state, State::Registered { .. } | State::Waiting { .. }) {
+            let expires = held.expires;
+            held.send(&mut self.cx, expires);
+        }
+        self.settle();
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The registration client: makes a registration with a registrar elsewhere, keeps it, withdraws it
+//! (RFC 3261 §10.2, RFC 5626 §4.5 for the waits between attempts).
+//!
+//! It refreshes at a random moment between half and nine tenths of the time granted, so that a thousand telephones
+//! that lost power together do not come back together ever after. After failures it waits longer and longer.
+
+use crate::{
+    auth::client::ChallengeRefusal,
+    command::{Headers, Party},
+    context::{Context, Over, Owner, Timer, request_headers},
+    dialog::{Face, values},
+    event::{Event, RegistrationFailure},
+    handle::{AuthHandle, RegistrationHandle},
+    header::{CSeq, HeaderName},
+    message::{Method, Request, Response, StatusCode, UriBuf},
+    transaction::EndReason,
+    transport::Target,
+};
+use std::time::{Duration, Instant};
+
+/// How registrations are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistrationPolicy {
+    /// The first wait after a failure; doubled with each further one.
+    pub first_wait: Duration,
+    /// The longest wait.
+    pub longest_wait: Duration,
+}
+
+impl Default for RegistrationPolicy {
+    /// 30 s, doubled up to half an hour, as RFC 5626 §4.5 recommends.
+    fn default() -> Self {
+        Self { first_wait: Duration::from_secs(30), longest_wait: Duration::from_secs(1800) }
+    }
+}
+
+/// One registration.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) handle: RegistrationHandle,
+    pub(crate) address_of_record: Party,
+    pub(crate) registrar: UriBuf,
+    pub(crate) target: Target,
+    pub(crate) routes: Vec<String>,
+    pub(crate) face: Face,
+    pub(crate) headers: Headers,
+    pub(crate) auth: Option<AuthHandle>,
+    pub(crate) expires: Duration,
+    pub(crate) call_id: String,
+    pub(crate) tag: String,
+    pub(crate) sequence: u32,
+    pub(crate) failures: u32,
+    pub(crate) state: State,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// REGISTER is under way; `withdraw` once it is answered when asked for meanwhile.
+    Registering { withdraw: bool },
+    /// It holds; a refresh is due.
+    Registered { refresh_at: Instant },
+    /// An attempt failed; the next is due.
+    Waiting { retry_at: Instant },
+    /// `Expires: 0` is under way.
+    Withdrawing,
+    /// It is over.
+    Over(Option<RegistrationFailure>),
+}
+
+impl Registration {
+    /// Sends REGISTER.
+    pub(crate) fn send(&mut self, cx: &mut Context, expires: Duration) {
+        self.sequence = self.sequence.saturating_add(1);
+        let sent = self.write(cx, expires).and_then(|request| {
+            let owner = Owner::Registration(self.handle);
+            cx.send(owner, request, self.target.clone(), self.face.send_options(true), self.auth, None)
+        });
+        let withdrawing = expires.is_zero();
+        self.state = match (sent, withdrawing) {
+            (Ok(_), false) => State::Registering { withdraw: false },
+            (Ok(_), true) => State::Withdrawing,
+            (Err(_), true) => State::Over(None),
+            (Err(_), false) => State::Waiting { retry_at: cx.now },
+        };
+        if matches!(self.state, State::Waiting { .. }) {
+            self.wait(cx, RegistrationFailure::Unreachable(EndReason::Unreachable), None);
+        }
+        self.arm(cx);
+    }
+
+    fn write(&self, cx: &Context, expires: Duration) -> Result<Request, crate::error::Misuse> {
+        let mut builder = Request::builder(Method::Register, &self.registrar);
+        for route in &self.routes {
+            builder = builder.header(HeaderName::Route, route);
+        }
+        let from = crate::command::Tagged(&self.address_of_record, Some(&self.tag));
+        let to = crate::command::Tagged(&self.address_of_record, None);
+        let builder = builder
+            .header(HeaderName::MaxForwards, 70)
+            .header(HeaderName::From, from)
+            .header(HeaderName::To, to)
+            .header(HeaderName::CallId, &self.call_id)
+            .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
+            .header(HeaderName::Expires, expires.as_secs())
+            .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
+        Ok(request_headers(cx.capabilities(builder, true), &self.headers).finish()?)
+    }
+
+    /// It was challenged and sent again with this number.
+    pub(crate) fn on_resent(&mut self, sequence: Option<u32>) {
+        self.sequence = self.sequence.max(sequence.unwrap_or(0));
+    }
+
+    pub(crate) fn on_response(
+        &mut self,
+        cx: &mut Context,
+        response: &Response,
+        refusal: Option<ChallengeRefusal>,
+    ) {
+        let status = response.status();
+        if !status.is_final() {
+            return;
+        }
+        match self.state {
+            State::Withdrawing => self.over(cx, None),
+            State::Registering { withdraw: true } => self.send(cx, Duration::ZERO),
+            State::Registering { withdraw: false } if status.is_success() => self.on_success(cx, response),
+            State::Registering { withdraw: false } => match (status, refusal) {
+                (StatusCode::INTERVAL_TOO_BRIEF, _) if self.ask_for_longer(response) => {
+                    let expires = self.expires;
+                    self.send(cx, expires);
+                }
+                (_, Some(reason)) => self.wait(cx, RegistrationFailure::NotAuthenticated(reason), None),
+                (_, None) => {
+                    let after = retry_after(response);
+                    self.wait(cx, RegistrationFailure::Refused(Box::new(response.clone())), after);
+                }
+            },
+            State::Registered { .. } | State::Waiting { .. } | State::Over(_) => {}
+        }
+        self.arm(cx);
+    }
+
+    fn on_success(&mut self, cx: &mut Context, response: &Response) {
+        // Our Contact is the one of ours in the list; a lone one is ours whatever a box on the way made of it.
+        let contacts: Vec<Option<u32>> = match response.contacts() {
+            Ok(crate::header::Contacts::List(list)) => list.iter().map(|contact| contact.expires()).collect(),
+            _ => Vec::new(),
+        };
+        let header = response.expires().ok().flatten();
+        let granted = match contacts.as_slice() {
+            [] => {
+                self.wait(cx, RegistrationFailure::NotBound, None);
+                return;
+            }
+            [only] => only.or(header),
+            several => several.iter().copied().flatten().min().or(header),
+        };
+        let expires_in = granted.map_or(self.expires, |seconds| Duration::from_secs(u64::from(seconds)));
+        let expires_in = expires_in.max(Duration::from_secs(1));
+        self.failures = 0;
+        let share = u64::from(cx.random.below(400).saturating_add(500));
+        let millis = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
+        let after = Duration::from_millis(millis.saturating_mul(share).saturating_div(1000).max(500));
+        self.state = State::Registered { refresh_at: cx.now.checked_add(after).unwrap_or(cx.now) };
+        let service_route =
+            values(response, HeaderName::ServiceRoute).iter().map(ToString::to_string).collect();
+        let response = response.clone();
+        cx.event(Event::Registered { registration: self.handle, expires_in, response, service_route });
+    }
+
+    fn ask_for_longer(&mut self, response: &Response) -> bool {
+        let minimum = response.get(HeaderName::MinExpires).and_then(|it| it.trim().parse().ok()).unwrap_or(0);
+        let minimum = Duration::from_secs(minimum);
+        let longer = minimum > self.expires && minimum <= Duration::from_secs(86_400);
+        if longer {
+            self.expires = minimum;
+        }
+        longer
+    }
+
+    pub(crate) fn on_failure(&mut self, cx: &mut Context, failure: EndReason) {
+        match self.state {
+            State::Withdrawing | State::Registering { withdraw: true } => self.over(cx, None),
+            State::Registering { withdraw: false } => {
+                self.wait(cx, RegistrationFailure::Unreachable(failure), None);
+            }
+            State::Registered { .. } | State::Waiting { .. } | State::Over(_) => {}
+        }
+        self.arm(cx);
+    }
+
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
+        let due = match self.state {
+            State::Registered { refresh_at: at } | State::Waiting { retry_at: at } => at <= cx.now,
+            _ => false,
+        };
+        if due {
+            let expires = self.expires;
+            self.send(cx, expires);
+        }
+        self.arm(cx);
+    }
+
+    /// Withdraws it.
+    pub(crate) fn withdraw(&mut self, cx: &mut Context) {
+        match &mut self.state {
+            State::Registering { withdraw } => *withdraw = true,
+            State::Registered { .. } => self.send(cx, Duration::ZERO),
+            State::Waiting { .. } => self.over(cx, None),
+            State::Withdrawing | State::Over(_) => {}
+        }
+        self.arm(cx);
+    }
+
+    /// Waits by RFC 5626 §4.5: between half of and the full of first · 2ⁿ, at most the longest.
+    fn wait(&mut self, cx: &mut Context, reason: RegistrationFailure, at_least: Option<Duration>) {
+        let policy = cx.config.registration;
+        let full = policy.first_wait.saturating_mul(1 << self.failures.min(16)).min(policy.longest_wait);
+        let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
+        let half = millis.saturating_div(2);
+        let more = u64::from(cx.random.below(u32::try_from(half).unwrap_or(u32::MAX)));
+        let wait = Duration::from_millis(half.saturating_add(more));
+        let wait = wait.max(at_least.unwrap_or_default());
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Waiting { retry_at: cx.now.checked_add(wait).unwrap_or(cx.now) };
+        cx.event(Event::RegistrationFailed { registration: self.handle, reason, retry_in: wait });
+    }
+
+    fn over(&mut self, cx: &mut Context, reason: Option<RegistrationFailure>) {
+        self.state = State::Over(reason);
+        cx.over.push(Over::Registration(self.handle));
+    }
+
+    fn arm(&self, cx: &mut Context) {
+        let at = match self.state {
+            State::Registered { refresh_at: at } | State::Waiting { retry_at: at } => Some(at),
+            _ => None,
+        };
+        cx.deadlines.set(Timer::Registration(self.handle), at);
+        if matches!(self.state, State::Over(_)) && !cx.over.contains(&Over::Registration(self.handle)) {
+            cx.over.push(Over::Registration(self.handle));
+        }
+    }
+
+    /// It has left the table: its last words.
+    pub(crate) fn bury(self: Box<Self>, cx: &mut Context) {
+        cx.forget_credentials(self.auth);
+        cx.deadlines.set(Timer::Registration(self.handle), None);
+        if let State::Over(reason) = self.state {
+            cx.event(Event::RegistrationEnded { registration: self.handle, reason });
+        }
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.get(HeaderName::RetryAfter)?;
+    let seconds: u64 = value.split([';', '(', ' ']).next()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3600)))
+}
