@@ -7,12 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use denwa_sip_core::{
-    Attitude, HeaderName, Input, Liberty, Message, Output, Protocol, Request, Seed, StatusCode, StreamId, Uri,
+    Attitude, HeaderName, Input, Liberty, Message, Output, Protocol, Request, Seed, StatusCode, StreamId,
+    Uri,
     config::{Listener, TransactionConfig},
     header::{
-        AuthInfo, AuthValue, CSeq, CallId, Date, DialogReference, Event, Features, HeaderValue, MediaType, NameAddr, Number,
-        OpaqueParams, Privacy, Product, RAck, Reason, ResourcePriority, RetryAfter, SessionExpires, SubscriptionState,
-        Timestamp, Token, TokenParams, Via, Warning,
+        AuthInfo, AuthValue, CSeq, CallId, Date, DialogReference, Event, Features, HeaderValue, MediaType,
+        NameAddr, Number, OpaqueParams, Privacy, Product, RAck, Reason, ResourcePriority, RetryAfter,
+        SessionExpires, SubscriptionState, Timestamp, Token, TokenParams, Via, Warning,
     },
     io::StreamFailure,
     message::{ParseOptions, SipFragment},
@@ -50,7 +51,8 @@ fn sip_message(data: &[u8]) {
     if message.validate(Attitude::Strict).is_ok() {
         assert!(valid.is_ok(), "strict took what lenient refused");
     }
-    let _ = (message.via(), message.from(), message.to(), message.call_id(), message.cseq(), message.contacts());
+    let _ =
+        (message.via(), message.from(), message.to(), message.call_id(), message.cseq(), message.contacts());
     let _ = (message.vias().count(), message.routes().count(), message.parts(), message.expires());
     for header in message.headers() {
         assert!(header.offset + header.value.len() <= message.bytes().len());
@@ -62,7 +64,11 @@ fn sip_message(data: &[u8]) {
         assert_eq!(again.body(), message.body());
         // A URI that means nothing is kept as it came; lines and lengths are in order.
         let framing = [Liberty::BareLineFeed, Liberty::JunkLine, Liberty::StartLineSpace, Liberty::Latin1];
-        assert!(!again.forgiven().iter().any(|note| framing.contains(&note.liberty)), "{:?}", again.forgiven());
+        assert!(
+            !again.forgiven().iter().any(|note| framing.contains(&note.liberty)),
+            "{:?}",
+            again.forgiven()
+        );
     }
     if let Message::Request(request) = &message {
         edits(request);
@@ -74,9 +80,16 @@ fn edits(request: &Request) {
     if let Ok(edited) = request.edit().prepend(HeaderName::Via, "SIP/2.0/UDP h;branch=z9hG4bKx").finish() {
         assert_eq!(edited.get_all(HeaderName::Via).count(), vias + 1);
         assert_eq!(edited.body(), request.body());
-        let again = Request::parse(edited.bytes().clone(), &ParseOptions::default()).expect("an edit keeps what was well-formed");
-        let positions = |request: &Request| request.headers().map(|header| (header.offset, header.value.len())).collect::<Vec<_>>();
-        assert_eq!(positions(&again), positions(&edited), "the index made while writing is the one that reading makes");
+        let again = Request::parse(edited.bytes().clone(), &ParseOptions::default())
+            .expect("an edit keeps what was well-formed");
+        let positions = |request: &Request| {
+            request.headers().map(|header| (header.offset, header.value.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            positions(&again),
+            positions(&edited),
+            "the index made while writing is the one that reading makes"
+        );
     }
     if let Ok(response) = request.response(StatusCode::OK).to_tag("t").finish() {
         let again = Message::parse_lenient(response.bytes().clone()).expect("a response is well-formed");
@@ -96,16 +109,25 @@ fn stream_events(data: &[u8], size: usize) -> Vec<String> {
     let now = Instant::now();
     let local: SocketAddr = ([192, 0, 2, 2], 5060).into();
     let remote: SocketAddr = ([192, 0, 2, 1], 40000).into();
-    let mut layer = Transactions::new(TransactionConfig::new(vec![Listener::new(Protocol::Tcp, local)]), Seed([1; 32]), now);
+    let mut layer = Transactions::new(
+        TransactionConfig::new(vec![Listener::new(Protocol::Tcp, local)]),
+        Seed([1; 32]),
+        now,
+    );
     let stream = StreamId::accepted(0);
-    layer.handle_input(Input::StreamOpened { stream, protocol: Protocol::Tcp, local, remote, peer_identity: None }, now);
+    layer.handle_input(
+        Input::StreamOpened { stream, protocol: Protocol::Tcp, local, remote, peer_identity: None },
+        now,
+    );
     for chunk in data.chunks(size) {
         layer.handle_input(Input::StreamData { stream, payload: chunk }, now);
     }
     let mut events = Vec::new();
     while let Some(output) = layer.poll_output() {
         match output {
-            Output::Event(TransactionEvent::Request { request, .. } | TransactionEvent::Ack { request, .. }) => {
+            Output::Event(
+                TransactionEvent::Request { request, .. } | TransactionEvent::Ack { request, .. },
+            ) => {
                 events.push(format!("{request:?}"));
             }
             Output::Event(TransactionEvent::Refused { error, .. }) => events.push(error.to_string()),
@@ -126,13 +148,21 @@ fn sip_uri(data: &[u8]) {
     };
     assert_eq!(uri.as_str(), text);
     assert!(uri == uri, "a URI is what it is");
-    for part in [Some(uri.scheme_str()), uri.user(), uri.password(), Some(uri.host_str()), uri.headers_str()].into_iter().flatten() {
+    for part in [Some(uri.scheme_str()), uri.user(), uri.password(), Some(uri.host_str()), uri.headers_str()]
+        .into_iter()
+        .flatten()
+    {
         assert!(text.contains(part));
     }
     assert!(uri.params().iter().all(|param| text.contains(param.name)));
     let owned = uri.to_owned();
     assert_eq!(owned.as_str(), text);
-    let _ = (uri.for_request(), owned.with_param("x", Some("y")), owned.without_param("transport"), uri.user_unescaped());
+    let _ = (
+        uri.for_request(),
+        owned.with_param("x", Some("y")),
+        owned.without_param("transport"),
+        uri.user_unescaped(),
+    );
     let written = uri.to_strict();
     assert!(Uri::parse(written.as_str(), Attitude::Lenient).is_ok());
 }
@@ -271,7 +301,10 @@ impl World {
             // A request comes, perhaps again.
             0 | 1 => {
                 let text = text_of(METHODS[usize::from(b) % METHODS.len()], c % 8, b >= 128);
-                self.layer.handle_input(Input::Datagram { local: self.local, remote, payload: text.as_bytes() }, *now);
+                self.layer.handle_input(
+                    Input::Datagram { local: self.local, remote, payload: text.as_bytes() },
+                    *now,
+                );
             }
             // One of ours goes out.
             2 => {
@@ -285,7 +318,8 @@ impl World {
             // We answer.
             3 => {
                 if let Some((id, request)) = self.servers.get(usize::from(a) % self.servers.len().max(1)) {
-                    let status = StatusCode::new(STATUSES[usize::from(b) % STATUSES.len()]).unwrap_or(StatusCode::OK);
+                    let status =
+                        StatusCode::new(STATUSES[usize::from(b) % STATUSES.len()]).unwrap_or(StatusCode::OK);
                     if let Ok(response) = request.response(status).to_tag("t").finish() {
                         let _ = self.layer.respond(*id, &response, *now);
                     }
@@ -294,7 +328,8 @@ impl World {
             // The peer answers.
             4 | 5 => {
                 if let Some(request) = self.sent.get(usize::from(a) % self.sent.len().max(1)) {
-                    let status = StatusCode::new(STATUSES[usize::from(b) % STATUSES.len()]).unwrap_or(StatusCode::OK);
+                    let status =
+                        StatusCode::new(STATUSES[usize::from(b) % STATUSES.len()]).unwrap_or(StatusCode::OK);
                     if let Ok(response) = request.response(status).to_tag("t").finish() {
                         let input = Input::Datagram { local: self.local, remote, payload: response.bytes() };
                         self.layer.handle_input(input, *now);
@@ -322,7 +357,8 @@ impl World {
         let protocol = Protocol::Tcp;
         match (b % 4, self.opening.get(usize::from(a) % self.opening.len().max(1)).copied()) {
             (0, Some((stream, remote))) => {
-                let input = Input::StreamOpened { stream, protocol, local: self.local, remote, peer_identity: None };
+                let input =
+                    Input::StreamOpened { stream, protocol, local: self.local, remote, peer_identity: None };
                 self.layer.handle_input(input, now);
             }
             (1, Some((stream, _))) => {
@@ -331,7 +367,8 @@ impl World {
             (2, _) => {
                 let stream = StreamId::accepted(self.accepted);
                 self.accepted += 1;
-                let input = Input::StreamOpened { stream, protocol, local: self.local, remote, peer_identity: None };
+                let input =
+                    Input::StreamOpened { stream, protocol, local: self.local, remote, peer_identity: None };
                 self.layer.handle_input(input, now);
                 let text = text_of(METHODS[usize::from(c) % METHODS.len()], c % 8, false);
                 self.layer.handle_input(Input::StreamData { stream, payload: text.as_bytes() }, now);
