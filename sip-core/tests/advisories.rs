@@ -173,6 +173,7 @@ fn thousands_of_values_are_a_limit_not_an_allocation() {
 /// Counted in heap-free passes over the text, so the bound is generous and the test is not a race.
 #[test]
 fn hostile_shapes_are_linear() {
+    #[allow(clippy::type_complexity)] // a table of two columns, read where it stands
     let shapes: [(&str, fn(usize) -> String); 6] = [
         ("folds", |n| "X: a".to_owned() + &"\r\n a".repeat(n)),
         ("quotes", |n| "To: \"".to_owned() + &"\\\"".repeat(n)),
