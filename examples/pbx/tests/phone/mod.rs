@@ -277,6 +277,34 @@ impl Phone {
         }
     }
 
+    // -- messages
+
+    /// Sends a short message, with the password when asked; tells the final status.
+    pub fn message(&mut self, number: &str, text: &str) -> u16 {
+        let call_id = self.fresh("message");
+        let uri = format!("sip:{number}@{}", self.server);
+        let from = format!("<sip:{}@{}>;tag=m", self.user, self.server.ip_text());
+        let mut authorization = String::new();
+        for cseq in 1.. {
+            let branch = self.fresh("z9hG4bK");
+            let text = format!(
+                "MESSAGE {uri} SIP/2.0\r\nVia: {}\r\nFrom: {from}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\n\
+                 CSeq: {cseq} MESSAGE\r\nMax-Forwards: 70\r\n{authorization}Content-Type: text/plain\r\n\
+                 Content-Length: {}\r\n\r\n{text}",
+                self.via(&branch),
+                text.len()
+            );
+            self.wire.send(&text);
+            let response = self.final_response("MESSAGE");
+            if response.status() != 407 || cseq > 1 {
+                return response.status();
+            }
+            let digest = self.digest(response.header("Proxy-Authenticate"), "MESSAGE", &uri);
+            authorization = format!("Proxy-Authorization: {digest}\r\n");
+        }
+        unreachable!()
+    }
+
     // -- calls, as caller
 
     /// Calls a number, with password when asked for; the INVITE is on its way when this returns.
@@ -435,6 +463,36 @@ impl Phone {
     }
 
     // -- inside a dialog
+
+    /// Asks that the other side be connected with somebody else; waits for the 202.
+    pub fn refer(&mut self, dialog: &mut Dialog, refer_to: &str) {
+        self.request(dialog, "REFER", &format!("Refer-To: <{refer_to}>\r\n"), "");
+        assert_eq!(self.final_response("REFER").status(), 202);
+    }
+
+    /// Answers NOTIFYs until a request of another method comes; gives what they said, and that request.
+    pub fn notified_until(&mut self, method: &str) -> (Vec<String>, Message) {
+        let mut said = Vec::new();
+        loop {
+            let message = self.next();
+            match message.method().as_str() {
+                "NOTIFY" if message.status() == 0 => {
+                    said.push(message.body.lines().next().unwrap_or_default().to_owned());
+                    self.reply_to(&message, message.header("To"), 200, "");
+                }
+                other if other == method && message.status() == 0 => return (said, message),
+                _ => panic!("{}: expected NOTIFY or {method}, got {}", self.user, message.first_line),
+            }
+        }
+    }
+
+    /// What names this dialog to the other end of another call, in a Refer-To (RFC 3891).
+    pub fn replaces(&self, dialog: &Dialog) -> String {
+        let tag = |header: &str| header.split("tag=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let text =
+            format!("{};to-tag={};from-tag={}", dialog.call_id, tag(&dialog.remote), tag(&dialog.local));
+        text.replace('@', "%40").replace(';', "%3B").replace('=', "%3D")
+    }
 
     /// Sends a request of this side.
     pub fn request(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) {
