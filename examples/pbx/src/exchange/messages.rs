@@ -11,6 +11,7 @@ use super::desk::Desk;
 use super::invitation::Caller;
 use super::planned::Planned;
 use super::reach::{Attempt, Reach};
+use super::whereabouts::{NoWay, Place};
 use crate::route::Destination;
 
 /// See the module's words.
@@ -19,7 +20,20 @@ pub(super) struct Messages {
     sent: BTreeMap<OutgoingHandle, RequestHandle>,
     /// How many answers each message still awaits, and the best so far.
     awaiting: BTreeMap<RequestHandle, (usize, Option<StatusCode>)>,
+    /// Copies that go out when the way to their telephone is known.
+    held: Vec<Held>,
 }
+
+#[derive(Debug)]
+struct Held {
+    request: RequestHandle,
+    message: Request,
+    from: Caller,
+    plan: Planned,
+}
+
+/// The most copies that wait for a way; a message beyond them is refused.
+const MOST_HELD: usize = 1_000;
 
 impl Messages {
     /// Passes a message of somebody who may send one.
@@ -42,16 +56,40 @@ impl Messages {
         };
         let only_one = matches!(reaches, Destination::Trunk { .. });
         let mut sent = 0;
-        for plan in planned.iter().take(if only_one { 1 } else { usize::MAX }) {
-            if let Some(outgoing) = copy(desk, message, from, plan) {
-                self.sent.insert(outgoing, request);
-                sent += 1;
+        for plan in planned.into_iter().take(if only_one { 1 } else { usize::MAX }) {
+            match desk.place_of(plan.peer.ip()) {
+                None if self.held.len() < MOST_HELD => {
+                    self.held.push(Held { request, message: message.clone(), from: from.clone(), plan });
+                    sent += 1;
+                }
+                Some(Ok(place)) => {
+                    if let Some(outgoing) = copy(desk, message, from, &plan, &place) {
+                        self.sent.insert(outgoing, request);
+                        sent += 1;
+                    }
+                }
+                None | Some(Err(NoWay)) => {}
             }
         }
         if sent == 0 {
             return answer(desk, request, StatusCode::TEMPORARILY_UNAVAILABLE);
         }
         self.awaiting.insert(request, (sent, None));
+    }
+
+    /// The way to a peer became known, or that there is none.
+    pub(super) fn routed(&mut self, desk: &mut Desk) {
+        for held in std::mem::take(&mut self.held) {
+            let Some(place) = desk.place_of(held.plan.peer.ip()) else {
+                self.held.push(held);
+                continue;
+            };
+            let sent = place.ok().and_then(|place| copy(desk, &held.message, &held.from, &held.plan, &place));
+            match sent {
+                Some(outgoing) => drop(self.sent.insert(outgoing, held.request)),
+                None => self.settle(desk, held.request, StatusCode::TEMPORARILY_UNAVAILABLE),
+            }
+        }
     }
 
     /// A request of ours has ended; `true` when it was one of these.
@@ -61,7 +99,13 @@ impl Messages {
             Outcome::Response(response) if !challenges(response.status()) => response.status(),
             _ => StatusCode::TEMPORARILY_UNAVAILABLE,
         };
-        let Some((left, best)) = self.awaiting.get_mut(&request) else { return true };
+        self.settle(desk, request, status);
+        true
+    }
+
+    /// One of the telephones a message went to has answered with `status`.
+    fn settle(&mut self, desk: &mut Desk, request: RequestHandle, status: StatusCode) {
+        let Some((left, best)) = self.awaiting.get_mut(&request) else { return };
         *left = left.saturating_sub(1);
         // A message that one telephone shows has arrived.
         if best.is_none_or(|best| status.code() < best.code()) {
@@ -72,7 +116,6 @@ impl Messages {
             self.awaiting.remove(&request);
             answer(desk, request, best);
         }
-        true
     }
 }
 
@@ -80,9 +123,14 @@ fn challenges(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
 }
 
-fn copy(desk: &mut Desk, message: &Request, from: &Caller, plan: &Planned) -> Option<OutgoingHandle> {
-    let place = desk.place_of(plan.peer.ip())?.ok()?;
-    let identity = desk.identity(&from.number, &place, plan.protocol, plan.flow);
+fn copy(
+    desk: &mut Desk,
+    message: &Request,
+    from: &Caller,
+    plan: &Planned,
+    place: &Place,
+) -> Option<OutgoingHandle> {
+    let identity = desk.identity(&from.number, place, plan.protocol, plan.flow);
     let host =
         identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());
     let uri = UriBuf::sip(&from.number, host).build();

@@ -425,6 +425,7 @@ impl Exchange {
             Asked::Route(peer) => {
                 self.desk.places.routed(peer, way, now);
                 let begun = self.admission.routed(&mut self.desk, peer, self.calls.len());
+                self.admission.messages.routed(&mut self.desk);
                 for call in begun {
                     self.insert(call);
                 }
@@ -576,10 +577,6 @@ impl Exchange {
             }
             Sip::LimitReached { limit } => {
                 desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
-            }
-            // Transfers are not made yet: the telephone is told at once and keeps both its calls.
-            Sip::TransferRequested { request, .. } => {
-                let _ = desk.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), desk.now);
             }
             Sip::ShutDown => self.stop(),
             event => {

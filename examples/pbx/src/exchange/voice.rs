@@ -92,6 +92,7 @@ impl Call {
                 }
             }
             Which::Fork(index) => self.place(desk, index),
+            Which::Leaving(_) => {}
         }
     }
 }

@@ -470,20 +470,29 @@ impl Phone {
         assert_eq!(self.final_response("REFER").status(), 202);
     }
 
-    /// Answers NOTIFYs until a request of another method comes; gives what they said, and that request.
-    pub fn notified_until(&mut self, method: &str) -> (Vec<String>, Message) {
-        let mut said = Vec::new();
-        loop {
+    /// Answers the NOTIFYs about a transfer and the BYEs that end this side's `calls`; gives what they said, the last word
+    /// being final. BYE and the last NOTIFY come in any order.
+    pub fn transferred(&mut self, calls: usize) -> Vec<String> {
+        let mut said: Vec<String> = Vec::new();
+        let mut gone = 0;
+        while gone < calls || said.last().is_none_or(|last| last.starts_with("SIP/2.0 1")) {
             let message = self.next();
+            assert_eq!(message.status(), 0, "{}: {}", self.user, message.first_line);
             match message.method().as_str() {
-                "NOTIFY" if message.status() == 0 => {
-                    said.push(message.body.lines().next().unwrap_or_default().to_owned());
-                    self.reply_to(&message, message.header("To"), 200, "");
-                }
-                other if other == method && message.status() == 0 => return (said, message),
-                _ => panic!("{}: expected NOTIFY or {method}, got {}", self.user, message.first_line),
+                "NOTIFY" => said.push(message.body.lines().next().unwrap_or_default().to_owned()),
+                "BYE" => gone += 1,
+                _ => panic!("{}: expected NOTIFY or BYE, got {}", self.user, message.first_line),
             }
+            self.reply_to(&message, message.header("To"), 200, "");
         }
+        said
+    }
+
+    /// Answers one NOTIFY; gives the first line of its body.
+    pub fn notified(&mut self) -> String {
+        let notify = self.expect("NOTIFY", 0);
+        self.reply_to(&notify, notify.header("To"), 200, "");
+        notify.body.lines().next().unwrap_or_default().to_owned()
     }
 
     /// What names this dialog to the other end of another call, in a Refer-To (RFC 3891).
