@@ -194,7 +194,7 @@ fn both_directions_over_two_turns_of_the_sequence_number() {
         // Steps below half a turn, so that nobody loses count; the rollover counter goes to 2.
         let mut index = 60_000u64 & 0x7fff;
         while index < 0x2_8000 {
-            let plain = rtp(0x1234_5678, index as u16, if index % 3 == 0 { &[1, 2] } else { &[] });
+            let plain = rtp(0x1234_5678, index as u16, if index.is_multiple_of(3) { &[1, 2] } else { &[] });
             let ours = ends.protect(&plain, false);
             assert_eq!(
                 ends.peer.packet('U', &ours).as_ref(),
