@@ -169,8 +169,9 @@ impl Estimator {
     /// The step that so few windows exceed; before there are many windows, fewer may.
     fn quantile(&self) -> u32 {
         let may_exceed = (MAY_EXCEED * self.filled as u32 / WINDOWS as u32) as usize;
+        let slowest = self.windows.iter().take(self.filled).copied().max().unwrap_or(0);
         let mut exceeding = 0;
-        for step in (0..STEPS).rev() {
+        for step in (0..=usize::from(slowest)).rev() {
             exceeding += usize::from(self.counts[step]);
             if exceeding > may_exceed {
                 return step as u32;
