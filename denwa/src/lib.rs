@@ -11,5 +11,6 @@ pub mod port_set;
 mod seed;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+pub mod ua;
 
 pub use seed::Seed;

@@ -12,7 +12,7 @@ use crate::{
     endpoint::EndpointConfig,
     error::Misuse,
     event::Event,
-    handle::{AuthHandle, CallHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
+    handle::{AuthHandle, CallHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
     header::{CSeq, HeaderName},
     io::{Lookup, Output, QueryId},
     limits::Limit,
@@ -31,16 +31,18 @@ pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedStat
 pub(crate) enum Owner {
     /// A call's first INVITE.
     Invite(CallHandle),
-    /// A call's re-INVITE or UPDATE.
-    Modify(CallHandle),
+    /// A call's re-INVITE, UPDATE or PRACK.
+    Session(CallHandle),
     /// A request of the application inside a call's dialog.
     InDialog(CallHandle, OutgoingHandle),
     /// A request of the application outside any dialog.
     Outgoing(OutgoingHandle),
     /// A REGISTER.
     Registration(RegistrationHandle),
+    /// A SUBSCRIBE, NOTIFY or REFER.
+    Subscription(SubscriptionHandle),
     /// A BYE whose call has ended already.
-    Farewell(Option<AuthHandle>),
+    Farewell,
     /// An INVITE that was answered: further 2xx are acknowledged.
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
@@ -78,8 +80,16 @@ pub(crate) enum Served {
     Request(RequestHandle),
     /// A call's first INVITE.
     Invite(CallHandle),
-    /// A call's re-INVITE or UPDATE.
-    Modify(CallHandle),
+    /// A call's re-INVITE, UPDATE or PRACK.
+    Session(CallHandle),
+}
+
+/// How a call that a transfer asked for is going.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) transfer: SubscriptionHandle,
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
 }
 
 /// What has ended.
@@ -87,6 +97,7 @@ pub(crate) enum Served {
 pub(crate) enum Over {
     Call(CallHandle),
     Registration(RegistrationHandle),
+    Subscription(SubscriptionHandle),
 }
 
 /// What a question to the application was for.
@@ -104,6 +115,7 @@ pub(crate) enum Timer {
     Call(CallHandle),
     Request(RequestHandle),
     Registration(RegistrationHandle),
+    Subscription(SubscriptionHandle),
     Bindings(crate::registrar::RecordHandle),
 }
 
@@ -123,6 +135,10 @@ pub(crate) struct Context {
     pub(crate) outbox: VecDeque<Output<Event>>,
     pub(crate) random: Random,
     pub(crate) next_query: u64,
+    /// Reports of calls that transfers asked for, to be sent.
+    pub(crate) reports: Vec<Report>,
+    /// Calls that others replace, and by which (RFC 3891).
+    pub(crate) replaced: Vec<(CallHandle, CallHandle)>,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
     pub(crate) is_shutting_down: bool,
@@ -337,23 +353,16 @@ impl Context {
     }
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
-    pub(crate) fn capabilities<B: Write>(&self, builder: B) -> B {
+    pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
         builder
             .header(HeaderName::Allow, &self.config.allow_text())
-            .header_if_some(HeaderName::Supported, self.config.supported_text())
+            .header(HeaderName::Supported, &self.config.supported_text(reliable))
     }
 }
 
 /// The two builders, where they are used alike.
 pub(crate) trait Write: Sized {
     fn header(self, name: HeaderName, value: &str) -> Self;
-
-    fn header_if_some(self, name: HeaderName, value: Option<String>) -> Self {
-        match value {
-            Some(value) => self.header(name, &value),
-            None => self,
-        }
-    }
 }
 
 impl Write for RequestBuilder {

@@ -149,6 +149,9 @@ pub enum Misuse {
     /// No such call, request, registration or subscription, or it has ended.
     #[error("no such call, request, registration or subscription")]
     UnknownHandle,
+    /// The peer does not know this extension, or it is switched off.
+    #[error("the peer does not know the extension {0}")]
+    NotSupported(&'static str),
     /// This status code cannot be used here.
     #[error("this status code cannot be used here")]
     Status,

@@ -37,6 +37,29 @@ impl Default for MessageLimits {
     }
 }
 
+/// The bounds that reading header values and bodies needs: small, since each message carries them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ValueLimits {
+    pub(crate) headers: u16,
+    pub(crate) params: u16,
+    pub(crate) values: u16,
+    pub(crate) parts: u16,
+    pub(crate) nesting: u16,
+}
+
+impl MessageLimits {
+    pub(crate) fn for_values(&self) -> ValueLimits {
+        let narrow = |limit: usize| u16::try_from(limit).unwrap_or(u16::MAX);
+        ValueLimits {
+            headers: narrow(self.headers),
+            params: narrow(self.params),
+            values: narrow(self.values),
+            parts: narrow(self.parts),
+            nesting: narrow(self.nesting),
+        }
+    }
+}
+
 /// Which bound was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -73,6 +96,8 @@ pub enum Limit {
     Calls,
     /// Early dialogs of one call.
     Forks,
+    /// Subscriptions.
+    Subscriptions,
     /// Requests that await the application.
     Requests,
     /// Addresses of record with bindings.
@@ -102,6 +127,7 @@ impl Limit {
             Self::Queries => "open questions",
             Self::Calls => "calls",
             Self::Forks => "early dialogs of one call",
+            Self::Subscriptions => "subscriptions",
             Self::Requests => "requests that await an answer",
             Self::AddressesOfRecord => "addresses of record",
             Self::Nonces => "remembered nonces",

@@ -104,7 +104,7 @@ impl Registration {
             .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
             .header(HeaderName::Expires, expires.as_secs())
             .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-        Ok(request_headers(cx.capabilities(builder), &self.headers).finish()?)
+        Ok(request_headers(cx.capabilities(builder, true), &self.headers).finish()?)
     }
 
     /// It was challenged and sent again with this number.

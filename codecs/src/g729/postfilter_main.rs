@@ -6,8 +6,10 @@ use super::{
     tables::{LONG_TERM_LONG, LONG_TERM_SHORT},
 };
 
-/// Residual kept of the past: the longest lag and the long filter's reach.
-const PAST: usize = 152;
+/// Residual kept of the past: the longest lag (144, which no encoder sends but any bits can mean) and the long filter's reach.
+const PAST: usize = 154;
+/// As much of it as decides how far it is scaled.
+const SCALED_PAST: usize = 152;
 
 /// The filter's memories.
 #[derive(Debug, Clone)]
@@ -61,7 +63,7 @@ impl MainPostfilter {
     }
 
     fn long_term(&self, lag: i16, out: &mut [i16; SUBFRAME]) -> i16 {
-        let bits = self.residual.iter().fold(0, |bits, &x| bits | abs_s(x));
+        let bits = self.residual[PAST - SCALED_PAST..].iter().fold(0, |bits, &x| bits | abs_s(x));
         let scale = 3 - norm_s(bits);
         let x = self.residual.map(|x| shr(x, scale));
         let Some(mut delay) = search(&x, lag) else { return 0 };

@@ -4,11 +4,13 @@
 //! ([`Fact`]). The collection is bounded. [`findings()`] is a pure function from the facts to named causes, each with the
 //! facts that show it and what to do about it, so that no call stays silent without a sentence that says why.
 //!
-//! The types here are plain: no socket, no parser, no clock. Nothing in here holds a password or a key.
+//! The types of facts and findings are plain: no socket, no parser, no clock. Nothing in here holds a password or a key.
 
 mod fact;
 mod finding;
 mod findings;
+mod observe;
+mod words;
 
 pub use fact::{
     AddressTold, Agreement, Description, Disagreement, EndCause, Fact, Header, HoldState, MediaDirection,

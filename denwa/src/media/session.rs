@@ -15,8 +15,8 @@ use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
 use denwa_rtp::wallclock::WallClock;
 use denwa_sdp::{
-    AnswerError, Capability, Direction, HoldStyle, Mismatch, Misuse as SdpMisuse, Negotiator, OfferError,
-    RemoteDescription, State, Transport,
+    Agreed, AnswerError, Capability, Direction, HoldStyle, Mismatch, Misuse as SdpMisuse, Negotiator,
+    OfferError, RemoteDescription, State, Transport,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct MediaConfig {
     pub rtp: SocketAddr,
     /// Where our RTCP socket is bound.
     pub rtcp: SocketAddr,
-    /// The address and port of RTP that the peer is told; the port above it is taken to be that of RTCP.
+    /// The address and port of RTP that the peer is told. The port of RTCP is told with it when it is not the one above.
     pub advertised: SocketAddr,
     /// Samples a second of the sound that goes in and out, 8000–48 000.
     pub sample_rate_hz: u32,
@@ -47,6 +47,8 @@ pub struct MediaConfig {
     pub latch: latch::Config,
     /// One moment on both clocks, for RTCP sender reports.
     pub wall_clock: WallClock,
+    /// How long arriving sound waits for what is late. Default: as the network needs.
+    pub play_out: PlayOut,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -73,9 +75,21 @@ impl MediaConfig {
             known_hosts: Vec::new(),
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
+            play_out: PlayOut::Adaptive,
             unsent_sound: Duration::from_millis(200),
         }
     }
+}
+
+/// How long arriving sound waits for what is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlayOut {
+    /// As short as the network allows; sound is stretched and cut a little as that changes. For people who talk.
+    #[default]
+    Adaptive,
+    /// Always so long; nothing is stretched or cut. For recorders, fax and modems.
+    Fixed(Duration),
 }
 
 /// What the network did. Datagrams go to [`MediaSession::receive`].
@@ -193,6 +207,8 @@ impl std::error::Error for Refusal {}
 #[derive(Debug)]
 pub struct MediaSession {
     negotiator: Negotiator,
+    /// The negotiation with our offer still open, while a preview of the answer is gone by.
+    unpreviewed: Option<Negotiator>,
     random: Generator,
     stream: Stream,
     ear: Ear,
@@ -208,7 +224,11 @@ impl MediaSession {
     /// A session that has agreed on nothing yet.
     pub fn new(config: MediaConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
-        let transports = vec![Transport::audio(config.advertised)];
+        let mut transport = Transport::audio(config.advertised);
+        if config.advertised.port().checked_add(1) != Some(config.rtcp.port()) {
+            transport.rtcp_port = Some(config.rtcp.port());
+        }
+        let transports = vec![transport];
         let negotiator = Negotiator::new(config.capability, transports, denwa_sdp::Seed(random.bytes()));
         let stream = Stream::new(StreamConfig {
             rtp: config.rtp,
@@ -220,9 +240,10 @@ impl MediaSession {
         });
         Self {
             negotiator,
+            unpreviewed: None,
             random,
             stream,
-            ear: Ear::new(config.sample_rate_hz),
+            ear: Ear::new(config.sample_rate_hz, config.play_out),
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
@@ -259,6 +280,25 @@ impl MediaSession {
     /// # Errors
     /// It cannot be read, leaves nothing in common, or needs what is not carried here.
     pub fn accept_answer(&mut self, answer: &[u8], now: Instant) -> Result<(), Refusal> {
+        if let Some(waiting) = self.unpreviewed.take() {
+            self.negotiator = waiting;
+        }
+        self.negotiator.accept_answer(answer).map_err(Refusal::Answer)?;
+        self.apply(now).map_err(Refusal::NotUsable)
+    }
+
+    /// Reads what the peer said in a provisional response that may be lost, and goes by it until the answer proper comes
+    /// ([`MediaSession::accept_answer`]), which may be another telephone's when the call was forked.
+    ///
+    /// # Errors
+    /// As [`MediaSession::accept_answer`].
+    pub fn preview_answer(&mut self, answer: &[u8], now: Instant) -> Result<(), Refusal> {
+        let mut waiting = match self.unpreviewed.take() {
+            Some(waiting) => waiting,
+            None => self.negotiator.fork(),
+        };
+        self.negotiator = waiting.fork();
+        self.unpreviewed = Some(waiting);
         self.negotiator.accept_answer(answer).map_err(Refusal::Answer)?;
         self.apply(now).map_err(Refusal::NotUsable)
     }
@@ -269,11 +309,17 @@ impl MediaSession {
     /// # Errors
     /// There is no offer of ours.
     pub fn refused(&mut self, body: Option<&[u8]>, warning: Option<&str>) -> Result<Mismatch, SdpMisuse> {
+        if let Some(waiting) = self.unpreviewed.take() {
+            self.negotiator = waiting;
+        }
         self.negotiator.refused(body, warning)
     }
 
     /// Takes an offer back that came to nothing.
     pub fn rollback(&mut self) {
+        if let Some(waiting) = self.unpreviewed.take() {
+            self.negotiator = waiting;
+        }
         self.negotiator.rollback();
     }
 
@@ -310,6 +356,11 @@ impl MediaSession {
     /// What the peer described last.
     pub fn remote(&self) -> Option<&RemoteDescription> {
         self.negotiator.remote()
+    }
+
+    /// What offer and answer came to last.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.negotiator.agreed()
     }
 
     /// What the stream goes by now; `None` before an agreement.

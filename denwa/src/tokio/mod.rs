@@ -6,6 +6,7 @@
 
 mod listen;
 mod media;
+mod port;
 mod resolve;
 mod route;
 mod signalling;

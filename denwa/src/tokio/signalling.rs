@@ -5,11 +5,12 @@
 
 use super::listen::{Listen, Listening, StartError, bind_tcp};
 use super::media::{MediaDriver, MediaDriverConfig};
+use super::port::Ports;
 use super::stream::{self, FromStream, StreamHandle, StreamLimits, Taken};
 use super::udp::{self, Udp};
 use super::{resolve, route_to};
 use crate::bridge;
-use crate::driver::{Answer, Ask, Machine, Output};
+use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews};
 use bytes::Bytes;
 use denwa_sip_core::io::{Answer as DnsAnswer, Input, QueryId, StreamFailure};
 use denwa_sip_core::{Protocol, StreamId, Transmit};
@@ -180,6 +181,7 @@ impl<C: Send + 'static> SignallingDriver<C> {
                         media,
                         limits,
                         streams: HashMap::new(),
+                        ports: Ports::default(),
                         accepted: 0,
                         tasks: 0,
                         stopping: false,
@@ -228,6 +230,7 @@ struct Running<M: Machine, E> {
     media: Option<MediaDriver>,
     limits: StreamLimits,
     streams: HashMap<StreamId, Stream>,
+    ports: Ports,
     accepted: u64,
     /// Connections whose tasks have not ended.
     tasks: usize,
@@ -247,15 +250,18 @@ enum Wake<C> {
     Datagram { socket: usize, received: udp::Received },
     Trouble { socket: usize },
     Message(Message<C>),
+    Port { port: PortId, remote: SocketAddr, length: usize },
     Deadline,
 }
 
 impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     async fn run(mut self) {
         let mut buffer = udp::buffer();
+        let mut packet = vec![0; PACKET];
         let mut sleep = pin!(tokio::time::sleep(FOREVER));
         let mut armed = None;
         loop {
+            self.send_packets(&mut packet);
             self.do_what_is_wanted();
             if self.stopping {
                 self.finish().await;
@@ -284,6 +290,11 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                     self.turn = socket.wrapping_add(1);
                 }
                 Wake::Trouble { socket } => self.undelivered(socket, now),
+                Wake::Port { port, remote, length } => {
+                    if let Some(payload) = buffer.get_mut(..length) {
+                        self.machine.handle_port(port, PortNews::Datagram { remote, payload }, now);
+                    }
+                }
                 Wake::Message(message) => self.take(message, now),
                 Wake::Deadline => {
                     // What the network said of datagrams comes before giving them up for lost.
@@ -320,7 +331,23 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                 Some(Poll::Pending) | None => {}
             }
         }
-        Poll::Pending
+        self.ports.poll_receive(cx, buffer).map(|(port, remote, length)| Wake::Port { port, remote, length })
+    }
+
+    fn send_packets(&mut self, buffer: &mut [u8]) {
+        let now = Instant::now();
+        while let Some(packet) = self.machine.next_packet(buffer, now) {
+            let bytes = buffer.get(..packet.length).unwrap_or(&[]);
+            for destination in [Some(packet.destination), packet.also].into_iter().flatten() {
+                self.send_from_port(packet.port, destination, bytes);
+            }
+        }
+    }
+
+    fn send_from_port(&mut self, port: PortId, destination: SocketAddr, bytes: &[u8]) {
+        if !self.ports.send(port, destination, bytes) {
+            self.machine.handle_port(port, PortNews::Unreachable { destination }, Instant::now());
+        }
     }
 
     fn do_what_is_wanted(&mut self) {
@@ -345,6 +372,17 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                 }
                 Output::Ask { question, what } => self.ask(question, what),
                 Output::Media(command) => self.tell_media(command),
+                Output::OpenPort { port, address } => {
+                    let news = match self.ports.open(port, address) {
+                        Ok(address) => PortNews::Opened { address },
+                        Err(reason) => PortNews::NotOpened { reason },
+                    };
+                    self.machine.handle_port(port, news, Instant::now());
+                }
+                Output::ClosePort { port } => self.ports.close(port),
+                Output::SendFromPort { port, destination, payload } => {
+                    self.send_from_port(port, destination, &payload)
+                }
                 Output::Event(event) => (self.on_event)(event),
                 Output::Stop => self.stopping = true,
             }
@@ -581,6 +619,9 @@ impl fmt::Debug for Stream {
         write!(f, "{} – {}", self.local_address, self.remote_address)
     }
 }
+
+/// Room for a media packet.
+const PACKET: usize = 2048;
 
 /// How long connections may take to write what waits when the machine has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -31,6 +31,8 @@ fn refused(name: &str, text: &str) -> String {
 fn the_first_start_makes_five_extensions_and_says_what_to_type() {
     let port = free_port();
     let mut program = Program::start(folder("first"), &file(port));
+    // The welcome comes by the standard output and "listening" by the other: in any order.
+    program.wait_for("Ctrl-C ends it");
     let printed = program.printed();
     let server = format!("127.0.0.1:{port}");
     assert!(printed.contains(&server), "{printed}");

@@ -3,7 +3,10 @@
 //! ```text
 //! outgoing      INVITE sent, not yet answered: forks, CANCEL         RFC 3261 §13.2, §9.1
 //! incoming      INVITE received, not yet answered                    RFC 3261 §13.3
-//! established   a dialog is up: ACK, re-INVITE, UPDATE, BYE          RFC 3261 §14, §15, RFC 3311
+//! established   answered: ACK, BYE                                   RFC 3261 §13.3.1.4, §15
+//! session       what was offered and answered in one dialog
+//! modification  re-INVITE, UPDATE                                    RFC 3261 §14, RFC 3311
+//! reliable_provisional   PRACK                                       RFC 3262
 //! aftermath     2xx that still arrive after the first                RFC 3261 §13.2.2.4, RFC 6026
 //! offer_answer  when offers and answers may travel                   RFC 6337
 //! session_timer who refreshes when                                   RFC 4028
@@ -18,20 +21,22 @@ mod incoming;
 mod modification;
 pub mod offer_answer;
 mod outgoing;
+mod reliable_provisional;
+mod session;
 pub mod session_timer;
 
 pub(crate) use established::Established;
 pub(crate) use incoming::Incoming;
-pub(crate) use modification::write_session_timer;
 pub(crate) use outgoing::{Outgoing, cancelled_here};
+pub(crate) use session::{Session, write_session_timer};
 
 use crate::{
     auth::client::ChallengeRefusal,
     command::{Body, CallOptions, Headers, Reply},
-    context::{Context, Over, Timer},
+    context::{Context, Over, Report, Timer},
     dialog::{DialogHandle, Face},
     error::Misuse,
-    event::{By, CallEnd, Event},
+    event::{By, CallEnd, Event, OfferAbort},
     handle::{AuthHandle, CallHandle, ForkHandle, OutgoingHandle, RequestHandle},
     header::HeaderName,
     io::Flow,
@@ -92,8 +97,9 @@ impl Call {
     ) {
         self.step(cx, |state, common, cx| match state {
             State::Outgoing(it) => it.on_response(common, cx, client, response, flow, refusal),
-            State::Established(it) => it.on_response(common, cx, client, response, flow, refusal),
-            other => other,
+            State::Incoming(it) => it.on_response(common, cx, client, response, flow),
+            State::Established(it) => it.on_response(common, cx, client, response, flow),
+            other @ State::Over(_) => other,
         });
     }
 
@@ -101,8 +107,9 @@ impl Call {
     pub(crate) fn on_failure(&mut self, cx: &mut Context, client: ClientId, failure: EndReason) {
         self.step(cx, |state, common, cx| match state {
             State::Outgoing(it) => it.on_failure(common, cx, client, failure),
+            State::Incoming(it) => it.on_failure(common, cx, client, failure),
             State::Established(it) => it.on_failure(common, cx, client, failure),
-            other => other,
+            other @ State::Over(_) => other,
         });
     }
 
@@ -110,21 +117,38 @@ impl Call {
     pub(crate) fn on_resent(&mut self, old: ClientId, new: ClientId) {
         match &mut self.state {
             State::Outgoing(it) => it.on_resent(old, new),
-            State::Established(it) => it.on_resent(old, new),
-            State::Incoming(_) | State::Over(_) => {}
+            State::Incoming(it) => it.session.on_resent(old, new),
+            State::Established(it) => it.session.on_resent(old, new),
+            State::Over(_) => {}
         }
     }
 
     /// A request inside the dialog, in sequence.
-    pub(crate) fn on_request(&mut self, cx: &mut Context, server: ServerId, request: &Request, flow: Flow) {
+    pub(crate) fn on_request(
+        &mut self,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+        dialog: DialogHandle,
+    ) {
         let flow_of = flow;
         self.step(cx, |state, common, cx| match (state, request.method()) {
             (State::Established(it), Method::Bye) => it.on_bye(common, cx, server, request),
             (State::Established(it), Method::Invite | Method::Update) => {
                 it.on_modify(common, cx, server, request, flow_of)
             }
-            (State::Outgoing(it), Method::Bye) => it.on_bye(common, cx, server, request),
+            (State::Established(mut it), Method::Prack) => {
+                it.session.on_late_prack(cx, server, request);
+                State::Established(it)
+            }
+            (State::Outgoing(it), Method::Bye) => it.on_bye(cx, server, request, dialog),
+            (State::Outgoing(it), Method::Update) => {
+                it.on_update(common, cx, server, request, flow_of, dialog)
+            }
             (State::Incoming(it), Method::Bye) => it.on_bye(common, cx, server, request),
+            (State::Incoming(it), Method::Update) => it.on_update(common, cx, server, request, flow_of),
+            (State::Incoming(it), Method::Prack) => it.on_prack(common, cx, server, request, flow_of),
             (state, _) => {
                 cx.refuse(
                     server,
@@ -150,7 +174,10 @@ impl Call {
     pub(crate) fn on_cancel(&mut self, cx: &mut Context, server: ServerId, reason: Option<String>) {
         self.step(cx, |state, common, cx| match state {
             State::Incoming(it) => it.on_cancel(common, cx, reason),
-            State::Established(it) => it.on_cancel(common, cx, server),
+            State::Established(mut it) => {
+                it.session.on_cancel(common, cx, server);
+                State::Established(it)
+            }
             other => other,
         });
     }
@@ -158,8 +185,15 @@ impl Call {
     /// A server transaction of this call is gone.
     pub(crate) fn on_server_ended(&mut self, cx: &mut Context, server: ServerId, reason: EndReason) {
         self.step(cx, |state, common, cx| match state {
-            State::Incoming(it) => it.on_server_ended(common, cx, reason),
-            State::Established(it) => it.on_server_ended(common, cx, server),
+            State::Incoming(it) => it.on_server_ended(common, cx, server, reason),
+            State::Outgoing(mut it) => {
+                it.on_server_ended(common, cx, server);
+                State::Outgoing(it)
+            }
+            State::Established(mut it) => {
+                it.session.on_server_ended(common, cx, server);
+                State::Established(it)
+            }
             other => other,
         });
     }
@@ -229,8 +263,8 @@ impl Call {
     pub(crate) fn dialogs(&self) -> Vec<DialogHandle> {
         match &self.state {
             State::Outgoing(it) => it.dialogs(),
-            State::Incoming(it) => it.dialog().into_iter().collect(),
-            State::Established(it) => vec![it.dialog],
+            State::Incoming(it) => vec![it.session.dialog],
+            State::Established(it) => vec![it.session.dialog],
             State::Over(_) => Vec::new(),
         }
     }
@@ -248,6 +282,17 @@ impl Common {
         if let Some(body) = body {
             cx.event(Event::OfferReceived { call: self.handle, fork, carrier, body });
         }
+    }
+
+    /// Tells the transfer that asked for this call how it is going.
+    pub(crate) fn report(&self, cx: &mut Context, status: StatusCode, reason: &str) {
+        if let Some(transfer) = self.options.reports_to {
+            cx.reports.push(Report { transfer, status, reason: reason.to_owned() });
+        }
+    }
+
+    pub(crate) fn abort(&self, cx: &mut Context, reason: OfferAbort) {
+        cx.event(Event::OfferAborted { call: self.handle, reason });
     }
 
     pub(crate) fn answer(

@@ -1,23 +1,22 @@
-//! Changes of an established session: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311), both ways.
+//! Changes of a session: re-INVITE (RFC 3261 §14), UPDATE (RFC 3311) and PRACK with an offer (RFC 3262 §5), both ways.
 //!
 //! When both sides want a change at once, each refuses the other's with 491 and tries again after a while that differs
 //! between them (§14.1). A change that fails leaves the session as it was (RFC 6141 is the application's to use: it
 //! answers 2xx when it cannot go back). Refreshes of RFC 4028 take the same road without troubling the application.
 
 use super::{
-    Common, State,
+    Common,
     aftermath::Aftermath,
-    established::{Established, Late, read_session_timer},
     offer_answer::{Carrier, Conflict, Meaning, Side},
+    session::{Late, Session, read_session_timer, write_session_timer},
     session_timer::{self, Answered},
 };
 use crate::{
-    auth::client::ChallengeRefusal,
     command::{Body, Headers, Reply},
     context::{Client, Context, Owner, Served, description, request_body, request_headers},
     error::Misuse,
     event::{CallEnd, Event, OfferAbort},
-    header::HeaderName,
+    header::{HeaderName, RetryAfter},
     io::Flow,
     message::{Method, Request, Response, StatusCode},
     transaction::{ClientId, EndReason, ServerId},
@@ -46,12 +45,18 @@ enum Progress {
     Waiting(Instant),
 }
 
-/// The peer's re-INVITE or UPDATE.
+/// The peer's re-INVITE, UPDATE or PRACK with an offer.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(super) server: ServerId,
     pub(super) request: Request,
-    has_offer: bool,
+}
+
+/// A 2xx to the peer's re-INVITE, which is to be repeated until its ACK comes.
+pub(crate) struct Unacknowledged {
+    pub(super) server: ServerId,
+    pub(super) request: Request,
+    pub(super) response: Response,
 }
 
 impl Modification {
@@ -62,8 +67,16 @@ impl Modification {
         }
     }
 
-    fn is(&self, client: ClientId) -> bool {
+    pub(super) fn is(&self, client: ClientId) -> bool {
         matches!(&self.progress, Progress::Sent { client: own, .. } if *own == client)
+    }
+
+    pub(super) fn on_resent(&mut self, old: ClientId, new: ClientId) {
+        if let Progress::Sent { client, .. } = &mut self.progress
+            && *client == old
+        {
+            *client = new;
+        }
     }
 
     /// The call ends before its answer: nobody waits for it any more.
@@ -74,9 +87,16 @@ impl Modification {
     }
 }
 
-impl Established {
-    // -- ours
+impl Received {
+    /// The call ends before it was answered (RFC 3261 §15.1.2).
+    pub(super) fn refuse_at_the_end(self, cx: &mut Context) {
+        cx.answer_plainly(self.server, &self.request, StatusCode::REQUEST_TERMINATED);
+        cx.servers.remove(&self.server);
+    }
+}
 
+/// Ours.
+impl Session {
     /// Sends a re-INVITE or UPDATE.
     pub(crate) fn modify(
         &mut self,
@@ -86,7 +106,7 @@ impl Established {
         body: Option<Body>,
         headers: Headers,
     ) -> Result<(), Misuse> {
-        if self.ours.is_some() || self.is_unacknowledged() && method == Method::Invite {
+        if self.ours.is_some() {
             return Err(Misuse::OfferAnswer(Conflict::OwnInvite));
         }
         self.send_modification(common, cx, method, body, headers, false, 0)
@@ -137,17 +157,15 @@ impl Established {
         let dialog = cx.dialogs.get_mut(self.dialog).ok_or(Misuse::UnknownHandle)?;
         let target = dialog.target()?;
         let builder = dialog.request(method.clone())?;
-        let mut builder =
-            cx.capabilities(builder).header_if(HeaderName::UserAgent, cx.config.software.as_ref());
+        let builder = cx.capabilities(builder, common.options.offers_reliable());
+        let mut builder = builder.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
         if let Some(policy) = &common.options.session_timer {
-            builder = write_session_timer(
-                builder,
-                &session_timer::request(policy, self.largest_minimum, self.session.as_ref()),
-            );
+            let requested = session_timer::request(policy, self.largest_minimum, self.timer.as_ref());
+            builder = write_session_timer(builder, &requested);
         }
         let request = request_body(request_headers(builder, headers), body).finish()?;
         let options = common.face.send_options(true);
-        let owner = Owner::Modify(common.handle);
+        let owner = Owner::Session(common.handle);
         let client = cx.send(owner, request.clone(), target, options, common.auth, Some(self.dialog))?;
         Ok((client, request))
     }
@@ -157,18 +175,19 @@ impl Established {
         if self.ours.is_some() {
             return;
         }
+        if let Some(timer) = &mut self.timer {
+            // Until the answer tells otherwise: a refresh that fails is not repeated at once.
+            timer.postpone(cx.now);
+        }
         let by_update = cx.dialogs.get(self.dialog).is_some_and(|dialog| dialog.peer_allows.update);
         let (method, body) =
             if by_update { (Method::Update, None) } else { (Method::Invite, self.local.clone()) };
         let _ = self.send_modification(common, cx, method, body, Headers::new(), true, 0);
     }
 
-    pub(super) fn is_refreshing(&self) -> bool {
-        self.ours.is_some()
-    }
-
     pub(super) fn retry_modification(&mut self, common: &Common, cx: &mut Context) {
-        let Some(ours) = self.ours.take_if(|ours| ours.retry_at().is_some_and(|at| at <= cx.now)) else {
+        let now = cx.now;
+        let Some(ours) = self.ours.take_if(|ours| ours.retry_at().is_some_and(|at| at <= now)) else {
             return;
         };
         let Modification { method, body, headers, is_refresh, attempts, .. } = ours;
@@ -190,33 +209,36 @@ impl Established {
                 self.ours = Some(Modification { method, body, headers, is_refresh, attempts, progress });
             }
             Err(_) if is_refresh => {}
-            Err(_) => cx.event(Event::OfferAborted { call: common.handle, reason: OfferAbort::Glare }),
+            Err(_) => common.abort(cx, OfferAbort::Glare),
         }
     }
 
-    pub(super) fn on_response(
-        mut self: Box<Self>,
+    /// A response to ours. `Err`: the call has to end.
+    pub(super) fn on_modification_response(
+        &mut self,
         common: &mut Common,
         cx: &mut Context,
         client: ClientId,
         response: &Response,
         flow: Flow,
-        refusal: Option<ChallengeRefusal>,
-    ) -> State {
-        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return State::Established(self) };
+    ) -> Result<(), CallEnd> {
+        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return Ok(()) };
         let status = response.status();
         if status.is_provisional() {
             self.ours = Some(ours);
-            return State::Established(self);
+            if status != StatusCode::TRYING {
+                self.on_provisional(common, cx, response, true);
+            }
+            return Ok(());
         }
         if status.is_success() {
-            return self.on_modified(common, cx, ours, client, response, flow);
+            self.on_modified(common, cx, &ours, client, response, flow);
+            return Ok(());
         }
         self.roll_back(&ours.method);
         match status {
             StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT => {
-                let end = CallEnd::DialogLost { method: ours.method, status: Some(status) };
-                return self.hung_up(common, cx, end);
+                return Err(CallEnd::DialogLost { method: ours.method, status: Some(status) });
             }
             StatusCode::SESSION_INTERVAL_TOO_SMALL => {
                 let asked = read_session_timer(response).minimum;
@@ -231,26 +253,21 @@ impl Established {
                 let at = retry_after(response).and_then(|delay| cx.now.checked_add(delay)).unwrap_or(cx.now);
                 self.wait_and_retry(common, cx, ours, at, response);
             }
-            _ => {
-                let _ = refusal;
-                if !ours.is_refresh {
-                    let reason = OfferAbort::Refused { response: Box::new(response.clone()) };
-                    cx.event(Event::OfferAborted { call: common.handle, reason });
-                }
-            }
+            _ if ours.is_refresh => {}
+            _ => common.abort(cx, OfferAbort::Refused { response: Box::new(response.clone()) }),
         }
-        State::Established(self)
+        Ok(())
     }
 
     fn on_modified(
-        mut self: Box<Self>,
+        &mut self,
         common: &mut Common,
         cx: &mut Context,
-        ours: Modification,
+        ours: &Modification,
         client: ClientId,
         response: &Response,
         flow: Flow,
-    ) -> State {
+    ) {
         if let Some(dialog) = cx.dialogs.get_mut(self.dialog) {
             let _ = dialog.heard(response, flow);
         }
@@ -261,11 +278,9 @@ impl Established {
         } else {
             self.offer_answer.update_final(Side::Remote, true, body.is_some())
         };
-        if let Some(offer) = &ours.body {
-            self.local = Some(offer.clone());
-        }
+        self.note_local(ours.body.as_ref());
         let carrier = if is_invite { Carrier::Success } else { Carrier::UpdateSuccess };
-        let mut aborted = None;
+        let mut missing = false;
         match meaning {
             Ok(Meaning::Answer) => {
                 self.note_remote(body.as_ref());
@@ -279,19 +294,18 @@ impl Established {
                 self.late = Some(Late { invite: client, sequence });
                 common.offer(cx, self.fork, carrier, body);
             }
-            Ok(Meaning::AnswerMissing | Meaning::OfferMissing) => aborted = Some(OfferAbort::NotAnswered),
+            Ok(Meaning::AnswerMissing | Meaning::OfferMissing) => missing = true,
             Ok(_) | Err(_) => {}
         }
         if is_invite && let Progress::Sent { request, .. } = &ours.progress {
             self.acknowledge_reinvite(common, cx, client, request, response);
         }
         self.conclude_session_timer(common, cx, response);
-        if let Some(reason) = aborted {
-            cx.event(Event::OfferAborted { call: common.handle, reason });
+        if missing {
+            common.abort(cx, OfferAbort::NotAnswered);
         } else if !ours.is_refresh {
             cx.event(Event::Modified { call: common.handle, response: response.clone() });
         }
-        State::Established(self)
     }
 
     /// ACK now, or when the application has answered; and again for each repeated 2xx.
@@ -328,7 +342,7 @@ impl Established {
                 } else {
                     OfferAbort::Refused { response: Box::new(response.clone()) }
                 };
-                cx.event(Event::OfferAborted { call: common.handle, reason });
+                common.abort(cx, reason);
             }
             return;
         }
@@ -336,30 +350,23 @@ impl Established {
         self.ours = Some(Modification { attempts, progress: Progress::Waiting(at), ..ours });
     }
 
-    pub(super) fn on_failure(
-        mut self: Box<Self>,
-        common: &mut Common,
+    /// Ours stayed without response. `Err`: the call has to end.
+    pub(super) fn on_modification_failure(
+        &mut self,
+        common: &Common,
         cx: &mut Context,
         client: ClientId,
         failure: EndReason,
-    ) -> State {
-        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return State::Established(self) };
+    ) -> Result<(), CallEnd> {
+        let Some(ours) = self.ours.take_if(|ours| ours.is(client)) else { return Ok(()) };
         self.roll_back(&ours.method);
         if failure == EndReason::TimedOut {
-            return self.hung_up(common, cx, CallEnd::DialogLost { method: ours.method, status: None });
+            return Err(CallEnd::DialogLost { method: ours.method, status: None });
         }
         if !ours.is_refresh {
-            cx.event(Event::OfferAborted { call: common.handle, reason: OfferAbort::Failed(failure) });
+            common.abort(cx, OfferAbort::Failed(failure));
         }
-        State::Established(self)
-    }
-
-    pub(super) fn on_resent(&mut self, old: ClientId, new: ClientId) {
-        if let Some(Modification { progress: Progress::Sent { client, .. }, .. }) = &mut self.ours
-            && *client == old
-        {
-            *client = new;
-        }
+        Ok(())
     }
 
     fn roll_back(&mut self, method: &Method) {
@@ -374,24 +381,27 @@ impl Established {
     fn owns_call_id(&self, cx: &Context) -> bool {
         cx.dialogs.get(self.dialog).is_some_and(|dialog| dialog.is_ours)
     }
+}
 
-    // -- theirs
-
+/// Theirs.
+impl Session {
+    /// A re-INVITE or UPDATE. What is returned was answered at once and awaits its ACK.
     pub(super) fn on_modify(
-        mut self: Box<Self>,
+        &mut self,
         common: &mut Common,
         cx: &mut Context,
         server: ServerId,
         request: &Request,
         flow: Flow,
-    ) -> State {
+    ) -> Option<Unacknowledged> {
         let is_invite = *request.method() == Method::Invite;
         let body = description(request);
+        let requested = read_session_timer(request);
         if let Some(policy) = &common.options.session_timer
-            && let Answered::TooSmall(minimum) = session_timer::answer(policy, &read_session_timer(request))
+            && let Answered::TooSmall(minimum) = session_timer::answer(policy, &requested)
         {
             cx.refuse_interval(server, request, flow, minimum);
-            return State::Established(self);
+            return None;
         }
         let step = if is_invite {
             self.offer_answer.invite(Side::Remote, body.is_some())
@@ -400,25 +410,25 @@ impl Established {
         };
         if let Err(conflict) = step {
             cx.refuse_conflict(server, request, flow, conflict);
-            return State::Established(self);
+            return None;
         }
         if let Some(dialog) = cx.dialogs.get_mut(self.dialog) {
             let _ = dialog.heard(request, flow);
         }
-        self.largest_minimum = self.largest_minimum.max(read_session_timer(request).minimum);
+        self.largest_minimum = self.largest_minimum.max(requested.minimum);
         let has_offer = body.is_some();
-        self.theirs = Some(Received { server, request: request.clone(), has_offer });
+        let is_same =
+            has_offer && body == self.remote && self.local.is_some() && self.offer_answer.is_established();
+        self.theirs = Some(Received { server, request: request.clone() });
         if !is_invite && !has_offer {
-            let _ = self.answer_modification(common, cx, None, &Headers::new());
-            return State::Established(self);
+            return self.answer_modification(common, cx, None, &Headers::new()).ok().flatten();
         }
-        if has_offer && body == self.remote && self.local.is_some() && self.offer_answer.is_established() {
+        if is_same {
             // The same description as before: a refresh.
             let local = self.local.clone();
-            let _ = self.answer_modification(common, cx, local, &Headers::new());
-            return State::Established(self);
+            return self.answer_modification(common, cx, local, &Headers::new()).ok().flatten();
         }
-        cx.servers.insert(server, Served::Modify(common.handle));
+        cx.servers.insert(server, Served::Session(common.handle));
         cx.event(Event::ModifyReceived { call: common.handle, message: request.clone() });
         if has_offer {
             self.note_remote(body.as_ref());
@@ -427,24 +437,62 @@ impl Established {
         } else {
             cx.event(Event::OfferRequested { call: common.handle });
         }
-        State::Established(self)
+        None
     }
 
-    /// The application's answer to whatever offer is open: in the 2xx to the peer's request, or in the ACK.
+    /// A PRACK that acknowledges what we sent: answered at once, unless it holds an offer.
+    pub(super) fn on_prack(
+        &mut self,
+        common: &mut Common,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+    ) {
+        let body = description(request);
+        match self.offer_answer.prack(Side::Remote, body.is_some()) {
+            Ok(Meaning::Offer) => {
+                self.note_remote(body.as_ref());
+                self.theirs = Some(Received { server, request: request.clone() });
+                cx.servers.insert(server, Served::Session(common.handle));
+                common.offer(cx, self.fork, Carrier::Prack, body);
+                return;
+            }
+            Ok(Meaning::Answer) => {
+                self.note_remote(body.as_ref());
+                common.answer(cx, self.fork, Carrier::Prack, body, false);
+            }
+            Ok(Meaning::AnswerMissing) => common.abort(cx, OfferAbort::NotAnswered),
+            Ok(_) | Err(_) => {}
+        }
+        cx.answer_plainly(server, request, StatusCode::OK);
+        let _ = self.offer_answer.prack_final(Side::Local, true, false);
+    }
+
+    /// The application's answer to whatever offer is open: in the 2xx to the peer's request, in the ACK or PRACK.
     pub(crate) fn answer_offer(
         &mut self,
         common: &Common,
         cx: &mut Context,
         body: Option<Body>,
         headers: &Headers,
-    ) -> Result<(), Misuse> {
+    ) -> Result<Option<Unacknowledged>, Misuse> {
         if self.late.is_some() {
             self.offer_answer.ack(Side::Local, body.is_some()).map_err(Misuse::OfferAnswer)?;
-            self.local = body.clone().or_else(|| self.local.take());
+            self.note_local(body.as_ref());
             self.acknowledge_late(common, cx, body.as_ref());
-            return Ok(());
+            return Ok(None);
+        }
+        if self.holds_prack() {
+            let Some(body) = body else { return Err(Misuse::OfferAnswer(Conflict::AnswerDue)) };
+            self.acknowledge_held(common, cx, &body);
+            return Ok(None);
         }
         self.answer_modification(common, cx, body, headers)
+    }
+
+    /// Whether an answer or offer of the application is due.
+    pub(super) fn owes(&self) -> bool {
+        self.late.is_some() || self.holds_prack() || self.theirs.is_some()
     }
 
     fn answer_modification(
@@ -453,21 +501,24 @@ impl Established {
         cx: &mut Context,
         body: Option<Body>,
         headers: &Headers,
-    ) -> Result<(), Misuse> {
+    ) -> Result<Option<Unacknowledged>, Misuse> {
         let Some(theirs) = self.theirs.take() else { return Err(Misuse::WrongState) };
         let mut offer_answer = self.offer_answer.clone();
-        let is_invite = *theirs.request.method() == Method::Invite;
-        let step = if is_invite {
-            offer_answer.success(Side::Local, body.is_some())
-        } else {
-            offer_answer.update_final(Side::Local, true, body.is_some())
+        let method = theirs.request.method().clone();
+        let step = match method {
+            Method::Invite => offer_answer.success(Side::Local, body.is_some()),
+            Method::Prack => offer_answer.prack_final(Side::Local, true, body.is_some()),
+            _ => offer_answer.update_final(Side::Local, true, body.is_some()),
         };
         if let Err(conflict) = step {
             self.theirs = Some(theirs);
             return Err(Misuse::OfferAnswer(conflict));
         }
         let reply = Reply { headers: headers.clone(), body: body.clone(), ..Reply::new(StatusCode::OK) };
-        let (reply, session) = Self::with_session_timer(common, cx, &theirs.request, reply);
+        let (reply, timer) = match method {
+            Method::Prack => (reply, self.timer),
+            _ => Self::with_session_timer(common, cx, &theirs.request, reply),
+        };
         let response = match self.respond_modification(common, cx, &theirs, &reply) {
             Ok(response) => response,
             Err(misuse) => {
@@ -476,16 +527,14 @@ impl Established {
             }
         };
         self.offer_answer = offer_answer;
-        self.session = session;
-        if let Some(body) = body {
-            self.local = Some(body);
+        self.timer = timer;
+        self.note_local(body.as_ref());
+        let Received { server, request } = theirs;
+        if method == Method::Invite {
+            return Ok(Some(Unacknowledged { server, request, response }));
         }
-        if is_invite {
-            self.await_ack(cx, theirs.server, &theirs.request, response, false);
-        } else {
-            cx.servers.remove(&theirs.server);
-        }
-        Ok(())
+        cx.servers.remove(&server);
+        Ok(None)
     }
 
     /// The application refuses the peer's change.
@@ -505,32 +554,29 @@ impl Established {
         }
         cx.servers.remove(&theirs.server);
         self.undo_theirs(&theirs);
-        cx.event(Event::OfferAborted { call: common.handle, reason: OfferAbort::RefusedHere(reply.status) });
+        common.abort(cx, OfferAbort::RefusedHere(reply.status));
         Ok(())
     }
 
-    pub(super) fn on_cancel(
-        mut self: Box<Self>,
-        common: &mut Common,
-        cx: &mut Context,
-        server: ServerId,
-    ) -> State {
-        let Some(theirs) = self.theirs.take_if(|theirs| theirs.server == server) else {
-            return State::Established(self);
-        };
+    pub(super) fn on_cancel(&mut self, common: &mut Common, cx: &mut Context, server: ServerId) {
+        let Some(theirs) = self.theirs.take_if(|theirs| theirs.server == server) else { return };
         cx.answer_plainly(server, &theirs.request, StatusCode::REQUEST_TERMINATED);
         cx.servers.remove(&server);
         self.undo_theirs(&theirs);
-        cx.event(Event::OfferAborted { call: common.handle, reason: OfferAbort::Withdrawn });
-        State::Established(self)
+        common.abort(cx, OfferAbort::Withdrawn);
+    }
+
+    pub(super) fn on_server_ended(&mut self, common: &Common, cx: &mut Context, server: ServerId) {
+        let Some(theirs) = self.theirs.take_if(|theirs| theirs.server == server) else { return };
+        self.undo_theirs(&theirs);
+        common.abort(cx, OfferAbort::NotAnswered);
     }
 
     fn undo_theirs(&mut self, theirs: &Received) {
-        let _ = theirs.has_offer;
-        if *theirs.request.method() == Method::Invite {
-            self.offer_answer.invite_failed();
-        } else {
-            let _ = self.offer_answer.update_final(Side::Local, false, false);
+        match theirs.request.method() {
+            Method::Invite => drop(self.offer_answer.invite_failed()),
+            Method::Prack => drop(self.offer_answer.prack_final(Side::Local, false, false)),
+            _ => drop(self.offer_answer.update_final(Side::Local, false, false)),
         }
     }
 
@@ -541,10 +587,11 @@ impl Established {
         theirs: &Received,
         reply: &Reply,
     ) -> Result<Response, Misuse> {
-        let contact = cx.dialogs.get(self.dialog).map(|dialog| common.face.contact_on(&dialog.flow));
         let mut builder = cx.response(&theirs.request, reply, None)?;
-        if reply.status.is_success() {
-            builder = cx.capabilities(builder.header_if(HeaderName::Contact, contact));
+        if reply.status.is_success() && *theirs.request.method() != Method::Prack {
+            let contact = cx.dialogs.get(self.dialog).map(|dialog| common.face.contact_on(&dialog.flow));
+            builder = builder.header_if(HeaderName::Contact, contact);
+            builder = cx.capabilities(builder, common.options.offers_reliable());
         }
         let response = builder.finish()?;
         cx.transactions.respond(theirs.server, &response, cx.now)?;
@@ -561,21 +608,6 @@ fn glare_delay(cx: &mut Context, owns_call_id: bool) -> Instant {
 
 /// `Retry-After`, when it is short enough to wait for.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.get(HeaderName::RetryAfter)?;
-    let seconds: u64 = value.split([';', '(', ' ']).next()?.trim().parse().ok()?;
-    (seconds <= 10).then(|| Duration::from_secs(seconds))
-}
-
-/// Writes `Session-Expires` and `Min-SE` of a request.
-pub(crate) fn write_session_timer(
-    builder: crate::message::RequestBuilder,
-    requested: &session_timer::Requested,
-) -> crate::message::RequestBuilder {
-    let value = requested.interval.map(|interval| match requested.refresher {
-        Some(refresher) => format!("{};refresher={}", interval.as_secs(), refresher.as_str()),
-        None => interval.as_secs().to_string(),
-    });
-    builder
-        .header_if(HeaderName::SessionExpires, value)
-        .header_if(HeaderName::MinSe, requested.minimum.map(|minimum| minimum.as_secs()))
+    let value = response.typed::<RetryAfter<'_>>().ok()??;
+    (value.seconds <= 10).then(|| Duration::from_secs(u64::from(value.seconds)))
 }

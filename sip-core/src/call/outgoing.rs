@@ -1,29 +1,34 @@
 //! An INVITE of ours that is not yet answered: RFC 3261 §13.2, §9.1; forks by §12.1 and §13.2.2.
 //!
-//! Each telephone that rings has a dialog and an offer/answer state of its own. The first 2xx wins; what comes after
-//! is [`aftermath`](super::aftermath)'s. A 2xx that crosses our CANCEL is acknowledged and hung up.
+//! Each telephone that rings has a dialog and a session of its own. The first 2xx wins; what comes after is
+//! [`aftermath`](super::aftermath)'s. A 2xx that crosses our CANCEL is acknowledged and hung up.
 
 use super::{
     Common, State,
     aftermath::{Aftermath, hang_up_unwanted},
     established::Established,
-    offer_answer::{Carrier, Meaning, OfferAnswer, Side},
-    reason_of,
+    modification::Modification,
+    offer_answer::{Carrier, OfferAnswer},
+    reliable_provisional::Taken,
+    session::{Session, read_session_timer},
+    session_timer,
 };
 use crate::{
     auth::client::ChallengeRefusal,
-    command::Headers,
-    context::{Client, Context, Owner, description},
+    command::{Body, Headers},
+    context::{Client, Context, Owner},
     dialog::{Dialog, DialogHandle, Usage, Way},
-    event::{By, CallEnd, Event},
+    error::Misuse,
+    event::{By, CallEnd, Event, Refusal},
     handle::ForkHandle,
-    header::Name,
+    header::{CSeq, HeaderName, Name},
     io::Flow,
     limits::Limit,
-    message::{Request, Response, StatusCode},
+    message::{Method, Request, Response, StatusCode},
     transaction::{ClientId, EndReason, ServerId},
+    transport::Target,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// See the file's head.
 #[derive(Debug)]
@@ -31,24 +36,19 @@ pub(crate) struct Outgoing {
     pub(crate) invite: ClientId,
     /// The INVITE as first sent: dialogs are made from its From and Call-ID.
     pub(crate) request: Request,
+    pub(crate) target: Target,
     /// Whether the first hop is the peer himself, as far as we know.
     pub(crate) way: Way,
     pub(crate) offer_answer: OfferAnswer,
-    pub(crate) forks: Vec<Fork>,
+    /// The telephones that ring.
+    pub(crate) forks: Vec<Session>,
+    pub(crate) next_fork: u16,
     /// CANCEL was asked for: this will be the end.
     pub(crate) cancelled: Option<CallEnd>,
     pub(crate) give_up_at: Option<Instant>,
-    pub(crate) offer: Option<crate::command::Body>,
-}
-
-/// A telephone that rings.
-#[derive(Debug)]
-pub(crate) struct Fork {
-    handle: ForkHandle,
-    dialog: DialogHandle,
-    offer_answer: OfferAnswer,
-    /// An answer was seen in an unreliable provisional response.
-    previewed: bool,
+    pub(crate) offer: Option<Body>,
+    /// The largest Min-SE of a 422 (RFC 4028 §7.3).
+    pub(crate) largest_minimum: Option<Duration>,
 }
 
 impl Outgoing {
@@ -62,7 +62,7 @@ impl Outgoing {
         refusal: Option<ChallengeRefusal>,
     ) -> State {
         if client != self.invite {
-            return State::Outgoing(self);
+            return self.on_fork_response(common, cx, client, response, flow);
         }
         let status = response.status();
         if status == StatusCode::TRYING {
@@ -77,22 +77,49 @@ impl Outgoing {
         }
     }
 
+    /// A response to a PRACK or UPDATE on an early dialog.
+    fn on_fork_response(
+        mut self: Box<Self>,
+        common: &mut Common,
+        cx: &mut Context,
+        client: ClientId,
+        response: &Response,
+        flow: Flow,
+    ) -> State {
+        let Some(fork) = self.forks.iter_mut().find(|fork| fork.owns(client)) else {
+            return State::Outgoing(self);
+        };
+        if fork.reliable.owns(client) {
+            fork.on_prack_response(common, cx, client, response);
+        } else {
+            // That the fork is lost is the INVITE's to say: its other forks may still be answered.
+            let _ = fork.on_modification_response(common, cx, client, response, flow);
+        }
+        State::Outgoing(self)
+    }
+
     fn on_provisional(&mut self, common: &mut Common, cx: &mut Context, response: &Response, flow: Flow) {
         let Some(at) = self.fork_of(common, cx, response, flow) else { return };
+        let silent = self.cancelled.is_some();
         let Some(fork) = self.forks.get_mut(at) else { return };
         if let Some(dialog) = cx.dialogs.get_mut(fork.dialog) {
             // A 18x without Contact leaves the target as it was.
             let _ = dialog.heard(response, flow);
         }
-        if self.cancelled.is_some() {
-            return;
+        if fork.on_provisional(common, cx, response, silent) == Taken::News && !silent {
+            common.report(cx, response.status(), response.reason());
+            cx.event(Event::CallProgress {
+                call: common.handle,
+                fork: fork.fork,
+                response: response.clone(),
+            });
         }
-        let body = description(response);
-        if fork.offer_answer.provisional(Side::Remote, body.is_some()) == Meaning::Preview {
-            fork.previewed = true;
-            common.answer(cx, fork.handle, Carrier::Provisional, body, true);
+        if response.status() == StatusCode::EARLY_DIALOG_TERMINATED {
+            // RFC 6228: this telephone rings no more; the others do.
+            let mut fork = self.forks.remove(at);
+            fork.forget(cx);
+            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
         }
-        cx.event(Event::CallProgress { call: common.handle, fork: fork.handle, response: response.clone() });
     }
 
     fn on_success(
@@ -104,32 +131,13 @@ impl Outgoing {
     ) -> State {
         let mut aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
         if let Some(end) = self.cancelled.take() {
-            self.release_forks(common, cx, None);
-            let ack = hang_up_unwanted(
-                cx,
-                &self.request,
-                response,
-                flow,
-                self.way,
-                &common.face,
-                common.auth.take(),
-            );
-            aftermath.remember(tag_of(response), ack);
-            self.hand_over(cx, aftermath);
-            return State::over(end);
+            return self.unusable(common, cx, response, flow, aftermath, end);
         }
         let Some(at) = self.fork_of(common, cx, response, flow) else {
-            return self.unusable(
-                common,
-                cx,
-                response,
-                flow,
-                aftermath,
-                CallEnd::NoSession { carrier: Carrier::Success },
-            );
+            let end = CallEnd::NoSession { carrier: Carrier::Success };
+            return self.unusable(common, cx, response, flow, aftermath, end);
         };
         let fork = self.forks.remove(at);
-        self.release_forks(common, cx, Some(fork.dialog));
         let confirmed = match cx.dialogs.get_mut(fork.dialog) {
             Some(dialog) => {
                 let confirmed = dialog.confirm_by(response, flow);
@@ -139,13 +147,13 @@ impl Outgoing {
             None => Ok(()),
         };
         if let Err(error) = confirmed {
-            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+            self.forks.push(fork);
             return self.unusable(common, cx, response, flow, aftermath, CallEnd::Malformed(error));
         }
-        let mut established =
-            Established::as_caller(common, fork.dialog, fork.handle, fork.offer_answer, self.offer.take());
-        let next =
-            established.on_first_success(common, cx, response, fork.previewed, &mut aftermath, self.invite);
+        self.release_forks(common, cx);
+        common.report(cx, response.status(), response.reason());
+        let mut established = Established::as_caller(fork);
+        let next = established.on_first_success(common, cx, response, &mut aftermath, self.invite);
         self.hand_over(cx, aftermath);
         match next {
             Ok(()) => State::Established(Box::new(established)),
@@ -153,7 +161,7 @@ impl Outgoing {
         }
     }
 
-    /// A 2xx that makes no dialog we can use.
+    /// A 2xx that nobody wants, or that makes no dialog we can use.
     fn unusable(
         mut self: Box<Self>,
         common: &mut Common,
@@ -163,7 +171,7 @@ impl Outgoing {
         mut aftermath: Aftermath,
         end: CallEnd,
     ) -> State {
-        self.release_forks(common, cx, None);
+        self.release_forks(common, cx);
         let ack =
             hang_up_unwanted(cx, &self.request, response, flow, self.way, &common.face, common.auth.take());
         aftermath.remember(tag_of(response), ack);
@@ -178,13 +186,47 @@ impl Outgoing {
         response: &Response,
         refusal: Option<ChallengeRefusal>,
     ) -> State {
-        self.release_forks(common, cx, None);
+        let too_small =
+            response.status() == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.cancelled.is_none();
+        if too_small && self.ask_for_longer(common, cx, response).is_some() {
+            return State::Outgoing(self);
+        }
+        self.release_forks(common, cx);
+        common.report(cx, response.status(), response.reason());
         let response = Box::new(response.clone());
         State::over(match (self.cancelled.take(), refusal) {
             (Some(end), _) => end,
             (None, Some(reason)) => CallEnd::NotAuthenticated { reason, response },
             (None, None) => CallEnd::Refused { response },
         })
+    }
+
+    /// 422 (RFC 4028 §7.3): the same INVITE with the interval the peer or a proxy asks for.
+    fn ask_for_longer(&mut self, common: &Common, cx: &mut Context, response: &Response) -> Option<()> {
+        let policy = common.options.session_timer.as_ref()?;
+        let asked = read_session_timer(response).minimum?;
+        if self.largest_minimum.is_some_and(|known| asked <= known) {
+            return None;
+        }
+        self.largest_minimum = Some(asked);
+        let wanted = session_timer::request(policy, self.largest_minimum, None);
+        let sequence = response.cseq().ok()?.sequence.checked_add(1)?;
+        let mut edit = self
+            .request
+            .edit()
+            .set(HeaderName::CSeq, CSeq { sequence, method: Method::Invite })
+            .remove(HeaderName::SessionExpires)
+            .remove(HeaderName::MinSe);
+        if let Some(interval) = wanted.interval {
+            edit = edit.append(HeaderName::SessionExpires, interval.as_secs());
+        }
+        let request = edit.append(HeaderName::MinSe, asked.as_secs()).finish().ok()?;
+        let owner = Owner::Invite(common.handle);
+        let options = common.face.send_options(true);
+        self.invite =
+            cx.send(owner, request.clone(), self.target.clone(), options, common.auth, None).ok()?;
+        self.request = request;
+        Some(())
     }
 
     pub(crate) fn on_failure(
@@ -194,36 +236,81 @@ impl Outgoing {
         client: ClientId,
         failure: EndReason,
     ) -> State {
-        if client != self.invite {
-            return State::Outgoing(self);
+        if client == self.invite {
+            self.release_forks(common, cx);
+            common.report(cx, StatusCode::SERVICE_UNAVAILABLE, "Unreachable");
+            return State::over(self.cancelled.take().unwrap_or(CallEnd::Unreachable(failure)));
         }
-        self.release_forks(common, cx, None);
-        State::over(self.cancelled.take().unwrap_or(CallEnd::Unreachable(failure)))
+        if let Some(fork) = self.forks.iter_mut().find(|fork| fork.owns(client)) {
+            if fork.reliable.owns(client) {
+                fork.on_prack_failure(client);
+            } else {
+                let _ = fork.on_modification_failure(common, cx, client, failure);
+            }
+        }
+        State::Outgoing(self)
     }
 
     pub(crate) fn on_resent(&mut self, old: ClientId, new: ClientId) {
         if self.invite == old {
             self.invite = new;
         }
+        for fork in &mut self.forks {
+            fork.on_resent(old, new);
+        }
     }
 
-    /// The peer hangs up before he has answered (§15 allows it on early dialogs): that fork is gone; our INVITE will
-    /// be answered by the 487 that he owes.
+    /// The peer hangs up before he has answered (§15 allows it on early dialogs): that telephone is gone; our INVITE
+    /// will be answered by the 487 that he owes, or by another one.
     pub(crate) fn on_bye(
         self: Box<Self>,
-        _common: &mut Common,
         cx: &mut Context,
         server: ServerId,
         request: &Request,
+        _dialog: DialogHandle,
     ) -> State {
         cx.answer_plainly(server, request, StatusCode::OK);
-        let _ = reason_of(request);
         State::Outgoing(self)
+    }
+
+    /// The peer changes an early session.
+    pub(crate) fn on_update(
+        mut self: Box<Self>,
+        common: &mut Common,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+        dialog: DialogHandle,
+    ) -> State {
+        match self.forks.iter_mut().find(|fork| fork.dialog == dialog) {
+            Some(fork) => drop(fork.on_modify(common, cx, server, request, flow)),
+            None => {
+                let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+                cx.refuse(server, request, flow, status, Refusal::NoSuchDialog);
+            }
+        }
+        State::Outgoing(self)
+    }
+
+    pub(crate) fn on_server_ended(&mut self, common: &Common, cx: &mut Context, server: ServerId) {
+        for fork in &mut self.forks {
+            fork.on_server_ended(common, cx, server);
+        }
+    }
+
+    /// The fork that the application means: the one named, else the one that owes something, else the only one.
+    pub(crate) fn fork_mut(&mut self, wanted: Option<ForkHandle>) -> Result<&mut Session, Misuse> {
+        let at = match wanted {
+            Some(wanted) => self.forks.iter().position(|fork| fork.fork == wanted),
+            None => self.forks.iter().position(Session::owes).or((self.forks.len() == 1).then_some(0)),
+        };
+        at.and_then(|at| self.forks.get_mut(at)).ok_or(Misuse::WrongState)
     }
 
     pub(crate) fn cancel(
         mut self: Box<Self>,
-        common: &mut Common,
+        _common: &mut Common,
         cx: &mut Context,
         headers: &Headers,
         end: CallEnd,
@@ -236,12 +323,14 @@ impl Outgoing {
             // §9.1: with no final response 64·T1 after the CANCEL, the transaction is given up. It may have had to
             // wait for a provisional response first, so twice that.
             self.give_up_at = cx.now.checked_add(cx.config.transactions.timers.t1.saturating_mul(128));
-            let _ = common;
         }
         State::Outgoing(self)
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, common: &mut Common, cx: &mut Context) -> State {
+        for fork in &mut self.forks {
+            fork.retry_modification(common, cx);
+        }
         if self.give_up_at.is_none_or(|at| at > cx.now) {
             return State::Outgoing(self);
         }
@@ -249,7 +338,7 @@ impl Outgoing {
         match self.cancelled.take() {
             None => self.cancel(common, cx, &Headers::new(), CallEnd::NotAnswered),
             Some(end) => {
-                self.release_forks(common, cx, None);
+                self.release_forks(common, cx);
                 let aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
                 self.hand_over(cx, aftermath);
                 State::over(end)
@@ -258,7 +347,9 @@ impl Outgoing {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.give_up_at
+        let retries =
+            self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(Modification::retry_at));
+        retries.chain(self.give_up_at).min()
     }
 
     pub(crate) fn dialogs(&self) -> Vec<DialogHandle> {
@@ -288,16 +379,18 @@ impl Outgoing {
         let mut dialog = Dialog::of_client(&self.request, response, flow, self.way).ok()?;
         dialog.way = way(self.way, dialog.has_routes());
         let dialog = cx.dialogs.insert(dialog, Usage::Call(common.handle))?;
-        let handle = ForkHandle(u16::try_from(self.forks.len()).unwrap_or(u16::MAX));
-        self.forks.push(Fork { handle, dialog, offer_answer: self.offer_answer.clone(), previewed: false });
+        let mut session = Session::new(dialog, ForkHandle(self.next_fork), self.offer_answer.clone());
+        session.note_local(self.offer.as_ref());
+        session.largest_minimum = self.largest_minimum;
+        self.next_fork = self.next_fork.saturating_add(1);
+        self.forks.push(session);
         self.forks.len().checked_sub(1)
     }
 
-    fn release_forks(&mut self, common: &Common, cx: &mut Context, keep: Option<DialogHandle>) {
-        for fork in self.forks.drain(..) {
-            if Some(fork.dialog) != keep {
-                cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
-            }
+    fn release_forks(&mut self, common: &Common, cx: &mut Context) {
+        for mut fork in self.forks.drain(..) {
+            fork.forget(cx);
+            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
         }
     }
 
@@ -320,8 +413,5 @@ fn tag_of(response: &Response) -> &str {
 
 /// The end a CANCEL of ours brings.
 pub(crate) fn cancelled_here(headers: &Headers) -> CallEnd {
-    CallEnd::Cancelled {
-        by: By::Local,
-        reason: headers.get(crate::header::HeaderName::Reason).map(str::to_owned),
-    }
+    CallEnd::Cancelled { by: By::Local, reason: headers.get(HeaderName::Reason).map(str::to_owned) }
 }

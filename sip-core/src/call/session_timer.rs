@@ -7,6 +7,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::offer_answer::Side;
+use crate::header::Refresher;
 use std::time::{Duration, Instant};
 
 /// The shortest interval RFC 4028 §4 knows, and what an absent `Min-SE` means.
@@ -36,38 +37,12 @@ impl SessionTimerPolicy {
     }
 }
 
-/// The `refresher` parameter: a role in the request that carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresher {
-    /// Who sent the request.
-    Uac,
-    /// Who answered it.
-    Uas,
-}
-
-impl Refresher {
-    /// The value of the parameter.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Uac => "uac",
-            Self::Uas => "uas",
-        }
-    }
-
-    /// Reads the value of the parameter.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Uac, Self::Uas].into_iter().find(|role| role.as_str().eq_ignore_ascii_case(text))
-    }
-
-    /// Whose job this is, when the request came from `requester`.
-    #[must_use]
-    pub const fn side(self, requester: Side) -> Side {
-        match self {
-            Self::Uac => requester,
-            Self::Uas => requester.opposite(),
-        }
+/// Whose job a refresh is, when the request that settled it came from `requester`.
+#[must_use]
+pub const fn side(refresher: Refresher, requester: Side) -> Side {
+    match refresher {
+        Refresher::Uac => requester,
+        Refresher::Uas => requester.opposite(),
     }
 }
 
@@ -165,7 +140,7 @@ pub fn conclude(
         // The server knows no timers: the refreshes serve only us, so we send them.
         None => (requested.interval?, Refresher::Uac),
     };
-    Some(SessionTimer::started(interval, refresher.side(Side::Local), now))
+    Some(SessionTimer::started(interval, side(refresher, Side::Local), now))
 }
 
 /// A session timer in force.
@@ -176,6 +151,8 @@ pub struct SessionTimer {
     /// Who refreshes.
     pub refresher: Side,
     started_at: Instant,
+    /// When to refresh, later than at first after a refresh that failed.
+    refresh_at: Instant,
 }
 
 impl SessionTimer {
@@ -183,17 +160,24 @@ impl SessionTimer {
     /// [`SHORTEST_INTERVAL`]: no refresh storms.
     #[must_use]
     pub fn started(interval: Duration, refresher: Side, now: Instant) -> Self {
-        Self { interval: interval.max(SHORTEST_INTERVAL), refresher, started_at: now }
+        let interval = interval.max(SHORTEST_INTERVAL);
+        let refresh_at = now.checked_add(half(interval)).unwrap_or(now);
+        Self { interval, refresher, started_at: now, refresh_at }
+    }
+
+    /// A refresh failed: the next attempt is made half-way to the end, and not at once.
+    pub fn postpone(&mut self, now: Instant) {
+        let left = half(self.expires_at().saturating_duration_since(now)).max(Duration::from_secs(5));
+        self.refresh_at = now.checked_add(left).unwrap_or_else(|| self.expires_at());
     }
 
     /// When to act: refresh when it is our job, else end the session with BYE.
     #[must_use]
     pub fn due_at(&self) -> Instant {
-        let after = match self.refresher {
-            Side::Local => half(self.interval),
-            Side::Remote => self.interval.saturating_sub(margin(self.interval)),
-        };
-        self.started_at.checked_add(after).unwrap_or(self.started_at)
+        match self.refresher {
+            Side::Local => self.refresh_at.min(self.expires_at()),
+            Side::Remote => self.expires_at(),
+        }
     }
 
     /// When the session ends although it is our job to refresh: the refresh stayed without answer.
@@ -292,6 +276,16 @@ mod tests {
         assert_eq!(timer.due_at(), now + seconds(200 - 32));
         let next = request(&SessionTimerPolicy::default(), Some(seconds(400)), Some(&timer));
         assert_eq!(next, asks(true, Some(400), Some(Refresher::Uas), Some(400)));
+    }
+
+    #[test]
+    fn a_failed_refresh_is_not_repeated_at_once() {
+        let now = Instant::now();
+        let mut timer = SessionTimer::started(seconds(232), Side::Local, now);
+        timer.postpone(now + seconds(116));
+        assert_eq!(timer.due_at(), now + seconds(116 + 42));
+        timer.postpone(now + seconds(199));
+        assert_eq!(timer.due_at(), timer.expires_at(), "never beyond the end");
     }
 
     #[test]

@@ -3,16 +3,16 @@
 use super::{Endpoint, requests::face, sending::Head};
 use crate::{
     call::{
-        Call, Common, Outgoing, State, cancelled_here,
+        Call, Common, Outgoing, Session, State, cancelled_here,
         offer_answer::{OfferAnswer, Side},
         session_timer, write_session_timer,
     },
-    command::{Body, Headers, InDialogRouting, PlaceCall, Reply},
+    command::{Body, Headers, InDialogRouting, PlaceCall, ReliableProvisional, Reply},
     context::{Context, Owner, request_body, request_headers},
     dialog::Way,
     error::Misuse,
     event::CallEnd,
-    handle::CallHandle,
+    handle::{CallHandle, ForkHandle},
     header::HeaderName,
     io::Flow,
     limits::Limit,
@@ -63,6 +63,7 @@ impl Endpoint {
         let give_up_at = place.options.ring_timeout.and_then(|after| cx.now.checked_add(after));
         let mut offer_answer = OfferAnswer::new();
         let _ = offer_answer.invite(Side::Local, place.body.is_some());
+        let target = place.target.clone();
         let send = face.send_options(true);
         let mut sent: Result<(), Misuse> = Ok(());
         let handle = self.calls.insert_with(|handle| {
@@ -71,12 +72,15 @@ impl Endpoint {
                 Ok(invite) => State::Outgoing(Box::new(Outgoing {
                     invite,
                     request,
+                    target,
                     way,
                     offer_answer,
                     forks: Vec::new(),
+                    next_fork: 0,
                     cancelled: None,
                     give_up_at,
                     offer: place.body,
+                    largest_minimum: None,
                 })),
                 Err(misuse) => {
                     sent = Err(misuse);
@@ -109,10 +113,30 @@ impl Endpoint {
     /// # Errors
     /// [`Misuse::UnknownHandle`], [`Misuse::WrongState`] when it is no unanswered call from the peer, [`Misuse::Status`].
     pub fn ring(&mut self, call: CallHandle, reply: &Reply, now: Instant) -> Result<(), Misuse> {
+        self.ring_with(call, reply, false, now)
+    }
+
+    /// The same, repeated until the peer acknowledges it by PRACK (RFC 3262). A body in it counts: it is the answer, or
+    /// the offer when the INVITE had none.
+    ///
+    /// # Errors
+    /// As [`Endpoint::ring`]; [`Misuse::NotSupported`] when the peer does not know the extension,
+    /// [`Misuse::OfferAnswer`] when a body is due.
+    pub fn ring_reliably(&mut self, call: CallHandle, reply: &Reply, now: Instant) -> Result<(), Misuse> {
+        self.ring_with(call, reply, true, now)
+    }
+
+    fn ring_with(
+        &mut self,
+        call: CallHandle,
+        reply: &Reply,
+        reliably: bool,
+        now: Instant,
+    ) -> Result<(), Misuse> {
         self.enter(now);
         self.with_call(call, |call, cx| {
             call.try_step(cx, |state, common, cx| match state {
-                State::Incoming(it) => it.ring(common, cx, reply),
+                State::Incoming(it) => it.ring(common, cx, reply, reliably),
                 other => (other, Err(Misuse::WrongState)),
             })
         })
@@ -201,10 +225,20 @@ impl Endpoint {
         headers: Headers,
         now: Instant,
     ) -> Result<(), Misuse> {
-        self.modify(call, Method::Invite, body, headers, now)
+        self.enter(now);
+        self.with_call(call, |call, cx| {
+            call.try_step(cx, |state, common, cx| match state {
+                State::Established(mut it) => {
+                    let result = it.modify(common, cx, Method::Invite, body, headers);
+                    (State::Established(it), result)
+                }
+                other => (other, Err(Misuse::WrongState)),
+            })
+        })
     }
 
-    /// The same by UPDATE (RFC 3311), which the peer has to answer at once.
+    /// The same by UPDATE (RFC 3311), which the peer has to answer at once; also before the call is answered, once
+    /// its first offer is (then of the only early dialog; see [`Endpoint::update_fork`]).
     ///
     /// # Errors
     /// As [`Endpoint::reinvite`].
@@ -215,31 +249,40 @@ impl Endpoint {
         headers: Headers,
         now: Instant,
     ) -> Result<(), Misuse> {
-        self.modify(call, Method::Update, body, headers, now)
+        self.update_session(call, None, body, headers, now)
     }
 
-    fn modify(
+    /// [`Endpoint::update`] of one early dialog of a call that rings several telephones.
+    ///
+    /// # Errors
+    /// As [`Endpoint::reinvite`].
+    pub fn update_fork(
         &mut self,
         call: CallHandle,
-        method: Method,
+        fork: ForkHandle,
+        body: Option<Body>,
+        headers: Headers,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.update_session(call, Some(fork), body, headers, now)
+    }
+
+    fn update_session(
+        &mut self,
+        call: CallHandle,
+        fork: Option<ForkHandle>,
         body: Option<Body>,
         headers: Headers,
         now: Instant,
     ) -> Result<(), Misuse> {
         self.enter(now);
-        self.with_call(call, |call, cx| {
-            call.try_step(cx, |state, common, cx| match state {
-                State::Established(mut it) => {
-                    let result = it.modify(common, cx, method, body, headers);
-                    (State::Established(it), result)
-                }
-                other => (other, Err(Misuse::WrongState)),
-            })
+        self.with_session(call, fork, |session, common, cx| {
+            session.modify(common, cx, Method::Update, body, headers)
         })
     }
 
-    /// Answers the open offer of an answered call, in whatever message the answer is due: 2xx to re-INVITE or UPDATE,
-    /// ACK. Gives the offer that is due when the peer's re-INVITE had none.
+    /// Answers the open offer of a call, in whatever message the answer is due: 2xx to re-INVITE, UPDATE or PRACK,
+    /// ACK, PRACK. Gives the offer that is due when the peer's re-INVITE had none.
     ///
     /// # Errors
     /// [`Misuse::UnknownHandle`], [`Misuse::WrongState`] when nothing is open, [`Misuse::OfferAnswer`] when the body
@@ -251,6 +294,21 @@ impl Endpoint {
         headers: &Headers,
         now: Instant,
     ) -> Result<(), Misuse> {
+        self.answer_offer_of(call, None, body, headers, now)
+    }
+
+    /// [`Endpoint::answer_offer`] in one early dialog of a call that rings several telephones.
+    ///
+    /// # Errors
+    /// As [`Endpoint::answer_offer`].
+    pub fn answer_offer_of(
+        &mut self,
+        call: CallHandle,
+        fork: Option<ForkHandle>,
+        body: Option<Body>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<(), Misuse> {
         self.enter(now);
         self.with_call(call, |call, cx| {
             call.try_step(cx, |state, common, cx| match state {
@@ -258,7 +316,16 @@ impl Endpoint {
                     let result = it.answer_offer(common, cx, body, headers);
                     (State::Established(it), result)
                 }
-                other => (other, Err(Misuse::WrongState)),
+                State::Outgoing(mut it) => {
+                    let answer = |session: &mut Session| session.answer_offer(common, cx, body, headers);
+                    let result = it.fork_mut(fork).and_then(answer).map(drop);
+                    (State::Outgoing(it), result)
+                }
+                State::Incoming(mut it) => {
+                    let result = it.session.answer_offer(common, cx, body, headers).map(drop);
+                    (State::Incoming(it), result)
+                }
+                other @ State::Over(_) => (other, Err(Misuse::WrongState)),
             })
         })
     }
@@ -269,13 +336,31 @@ impl Endpoint {
     /// [`Misuse::UnknownHandle`], [`Misuse::WrongState`] when nothing can be refused, [`Misuse::Status`].
     pub fn refuse_offer(&mut self, call: CallHandle, reply: &Reply, now: Instant) -> Result<(), Misuse> {
         self.enter(now);
+        self.with_session(call, None, |session, common, cx| session.refuse_offer(common, cx, reply))
+    }
+
+    /// Acts on the session of a call: the answered one, the callee's, or that of one telephone that rings.
+    fn with_session(
+        &mut self,
+        call: CallHandle,
+        fork: Option<ForkHandle>,
+        act: impl FnOnce(&mut Session, &Common, &mut Context) -> Result<(), Misuse>,
+    ) -> Result<(), Misuse> {
         self.with_call(call, |call, cx| {
             call.try_step(cx, |state, common, cx| match state {
                 State::Established(mut it) => {
-                    let result = it.refuse_offer(common, cx, reply);
+                    let result = act(&mut it.session, common, cx);
                     (State::Established(it), result)
                 }
-                other => (other, Err(Misuse::WrongState)),
+                State::Incoming(mut it) => {
+                    let result = act(&mut it.session, common, cx);
+                    (State::Incoming(it), result)
+                }
+                State::Outgoing(mut it) => {
+                    let result = it.fork_mut(fork).and_then(|session| act(session, common, cx));
+                    (State::Outgoing(it), result)
+                }
+                other @ State::Over(_) => (other, Err(Misuse::WrongState)),
             })
         })
     }
@@ -343,7 +428,10 @@ fn write_invite(cx: &mut Context, place: &PlaceCall) -> Result<(Request, String)
         call_id: place.call_id.as_deref(),
     };
     let (builder, call_id) = head.write(cx);
-    let mut builder = cx.capabilities(builder);
+    let mut builder = cx.capabilities(builder, place.options.offers_reliable());
+    if place.options.reliable_provisional == ReliableProvisional::Required {
+        builder = builder.header(HeaderName::Require, "100rel");
+    }
     if let Some(policy) = &place.options.session_timer {
         builder = write_session_timer(builder, &session_timer::request(policy, None, None));
     }

@@ -53,10 +53,12 @@ impl EndpointConfig {
                 Method::Bye,
                 Method::Options,
                 Method::Update,
+                Method::Prack,
                 Method::Info,
                 Method::Message,
                 Method::Refer,
                 Method::Notify,
+                Method::Subscribe,
                 Method::Register,
             ],
             supported: Vec::new(),
@@ -78,8 +80,10 @@ pub struct EndpointLimits {
     pub dialogs: usize,
     /// Requests that await the application.
     pub requests: usize,
-    /// Early dialogs of one call.
+    /// Early dialogs of one call, or notifiers of one subscription.
     pub forks_per_call: usize,
+    /// Subscriptions of either role; about 1 KiB each.
+    pub subscriptions: usize,
     /// Addresses of record with bindings.
     pub addresses_of_record: usize,
     /// Peers whose view of our address is remembered.
@@ -93,6 +97,7 @@ impl Default for EndpointLimits {
             dialogs: 50_000,
             requests: 10_000,
             forks_per_call: 16,
+            subscriptions: 20_000,
             addresses_of_record: 100_000,
             sightings: 1024,
         }
@@ -100,16 +105,16 @@ impl Default for EndpointLimits {
 }
 
 /// Option tags the endpoint itself speaks.
-const OWN_TAGS: &[&str] = &["timer"];
+const OWN_TAGS: &[&str] = &["timer", "100rel", "replaces", "norefersub", "tdialog"];
 
 impl EndpointConfig {
     pub(crate) fn allow_text(&self) -> String {
         self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn supported_text(&self) -> Option<String> {
-        let tags: Vec<&str> = self.tags().collect();
-        (!tags.is_empty()).then(|| tags.join(", "))
+    pub(crate) fn supported_text(&self, reliable: bool) -> String {
+        let tags: Vec<&str> = self.tags().filter(|tag| reliable || *tag != "100rel").collect();
+        tags.join(", ")
     }
 
     pub(crate) fn supports(&self, tag: &str) -> bool {

@@ -3,13 +3,13 @@
 use super::{Endpoint, registering};
 use crate::{
     auth::server::{AuthenticationFailure, Authenticator, ChallengePolicy, Examined},
-    call::{Call, Common, Incoming, State, offer_answer::OfferAnswer},
+    call::{Call, Common, Incoming, Session, State, offer_answer::OfferAnswer},
     command::{CallOptions, InDialogRouting, LocalIdentity, Reply},
     context::{Context, Query, Served, Timer},
     dialog::{Dialog, Face, Usage, Way},
     error::Misuse,
     event::{Event, Refusal, RequestEnd},
-    handle::{CallHandle, RequestHandle},
+    handle::{CallHandle, ForkHandle, RequestHandle},
     header::HeaderName,
     io::{Flow, Lookup, Provided},
     limits::Limit,
@@ -257,14 +257,10 @@ impl Endpoint {
         let dialogs = &mut cx.dialogs;
         let handle = self.calls.insert_with(|handle| {
             let dialog = dialog.take().and_then(|dialog| dialogs.insert(dialog, Usage::Call(handle)));
-            let incoming = dialog.map(|dialog| Incoming {
-                server,
-                request: message,
-                dialog,
-                offer_answer: OfferAnswer::new(),
-                provisional: None,
-                give_up_at: [give_up_at, expires_at].into_iter().flatten().min(),
-                previewed: None,
+            let give_up_at = [give_up_at, expires_at].into_iter().flatten().min();
+            let incoming = dialog.map(|dialog| {
+                let session = Session::new(dialog, ForkHandle(0), OfferAnswer::new());
+                Incoming::new(server, message, session, give_up_at)
             });
             let state = match incoming {
                 Some(incoming) => State::Incoming(Box::new(incoming)),
@@ -289,10 +285,7 @@ impl Endpoint {
         let cx = &mut self.cx;
         if let Some(call) = self.calls.get_mut(handle) {
             call.step(cx, |state, common, cx| match state {
-                State::Incoming(mut incoming) => {
-                    incoming.first_events(common, cx);
-                    State::Incoming(incoming)
-                }
+                State::Incoming(incoming) => incoming.begin(common, cx),
                 other => other,
             });
         }
@@ -308,7 +301,7 @@ impl Endpoint {
         if reply.status.is_success() {
             builder = builder.header_if(HeaderName::AuthenticationInfo, pending.authentication_info.as_ref());
             if *pending.message.method() == Method::Options {
-                builder = cx.capabilities(builder);
+                builder = cx.capabilities(builder, true);
             }
         }
         if reply.status == StatusCode::METHOD_NOT_ALLOWED && reply.headers.get(HeaderName::Allow).is_none() {
@@ -386,7 +379,7 @@ pub(crate) fn face(local: &LocalIdentity) -> Face {
     }
 }
 
-fn way_of_server(options: &CallOptions, request: &Request) -> Way {
+pub(crate) fn way_of_server(options: &CallOptions, request: &Request) -> Way {
     match options.in_dialog {
         InDialogRouting::Contact => Way::Target,
         InDialogRouting::Flow => Way::Flow,

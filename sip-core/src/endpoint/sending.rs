@@ -112,7 +112,7 @@ impl Endpoint {
         let cx = &mut self.cx;
         let held = self.calls.get_mut(call).ok_or(Misuse::UnknownHandle)?;
         let State::Established(established) = &held.state else { return Err(Misuse::WrongState) };
-        let handle = established.dialog;
+        let handle = established.session.dialog;
         let dialog = cx.dialogs.get_mut(handle).ok_or(Misuse::WrongState)?;
         let target = dialog.target()?;
         let builder =

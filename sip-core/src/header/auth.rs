@@ -113,7 +113,7 @@ fn scan_params<'a>(scanner: &mut Scanner<'a>) -> Result<AuthParams<'a>, ParseErr
             }
             Err(error) => lenient_param(scanner, error)?,
         };
-        if list.len() >= scanner.limits().params {
+        if list.len() >= usize::from(scanner.limits().params) {
             return Err(scanner.error(Problem::Limit(Limit::Params)));
         }
         list.push(pair);

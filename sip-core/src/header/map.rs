@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::{HeaderName, HeaderValue, Name, Scanner};
 use crate::{
     error::{Attitude, Forgiven, ParseError, Problem},
-    limits::{Limit, MessageLimits},
+    limits::{Limit, ValueLimits},
 };
 
 /// Where one header is: offsets into the message.
@@ -42,7 +42,7 @@ pub struct Fields {
     /// Where the body starts; what is before is the head, its empty line included.
     pub(crate) body_start: usize,
     pub(crate) attitude: Attitude,
-    pub(crate) limits: MessageLimits,
+    pub(crate) limits: ValueLimits,
     pub(crate) forgiven: Vec<Forgiven>,
 }
 
@@ -242,7 +242,7 @@ impl<'s, T: HeaderValue<'s>> Iterator for List<'s, T> {
                 match outcome {
                     Ok(Some(value)) => {
                         self.count = self.count.saturating_add(1);
-                        if self.count > self.fields.limits.values {
+                        if self.count > usize::from(self.fields.limits.values) {
                             let error = scanner.error(Problem::Limit(Limit::Values));
                             self.stop();
                             return Some(Err(error));

@@ -191,7 +191,7 @@ impl HeaderName {
             // An index of 255 marks an empty slot; the table is never full, so the walk ends.
             let index = *SLOTS.get(slot)?;
             let candidate = *Self::ALL.get(usize::from(index))?;
-            if candidate.as_str().as_bytes().eq_ignore_ascii_case(name) {
+            if is_same(candidate.as_str().as_bytes(), name) {
                 return Some(candidate);
             }
             slot = (slot.wrapping_add(1)) & (SLOT_COUNT - 1);
@@ -253,6 +253,13 @@ impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether a token is the known name, without regard to case. Known names are of letters and hyphens; setting the bit
+/// that tells lower case maps no other character of a token onto one of those.
+#[inline]
+fn is_same(known: &[u8], name: &[u8]) -> bool {
+    known.len() == name.len() && known.iter().zip(name).fold(0, |odd, (a, b)| odd | ((a ^ b) & !0x20)) == 0
 }
 
 const SLOT_COUNT: usize = 512;

@@ -46,7 +46,7 @@ impl<'a> Params<'a> {
         let mut count = 0_usize;
         while scanner.eat_separator(b';') {
             count = count.saturating_add(1);
-            if count > scanner.limits().params {
+            if count > usize::from(scanner.limits().params) {
                 return Err(scanner.error(Problem::Limit(Limit::Params)));
             }
             scan_param(scanner)?;
@@ -111,21 +111,26 @@ fn scan_param(scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
     if name.is_empty() {
         scanner.forgive(start, Liberty::EmptyParameter, "a parameter name")?;
     }
-    if !scanner.eat_separator(b'=') {
+    if !scanner.eat(b'=') && !scanner.eat_separator(b'=') {
         return Ok(());
     }
+    scanner.skip_space();
     if scanner.peek() == Some(b'"') {
         scanner.quoted()?;
         return Ok(());
     }
     let start = scanner.position();
-    if scanner.run(class::TOKEN).is_empty() && scanner.peek() != Some(b'[') && scanner.peek() != Some(b':') {
+    let token = scanner.run(class::TOKEN);
+    let next = scanner.peek();
+    if token.is_empty() && next != Some(b'[') && next != Some(b':') {
         scanner.forgive(start, Liberty::EmptyValue, "a parameter value")?;
     }
-    if is_end(scanner.peek()) {
-        return Ok(());
-    }
-    // A host may be an IPv6 reference, and `received` one without brackets (RFC 5118 §4.5).
+    if is_end(next) { Ok(()) } else { scan_odd_value(scanner) }
+}
+
+/// A host may be an IPv6 reference, and `received` one without brackets (RFC 5118 §4.5).
+#[cold]
+fn scan_odd_value(scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
     let length = scanner.rest().bytes().position(|byte| is_end(Some(byte))).unwrap_or(scanner.rest().len());
     let more = scanner.rest().get(..length).unwrap_or_default();
     let at = scanner.position();
@@ -153,13 +158,37 @@ impl<'a> Iterator for ParamIter<'a> {
 
     fn next(&mut self) -> Option<Param<'a>> {
         loop {
-            let rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
-            if rest.is_empty() {
-                self.rest = rest;
-                return None;
+            let bytes = self.rest.as_bytes();
+            let start = bytes.iter().position(|byte| *byte != b';' && !class::is(*byte, class::SPACE))?;
+            let name_end = start.saturating_add(class::span(bytes.get(start..)?, class::TOKEN));
+            let name = self.rest.get(start..name_end)?;
+            // The usual `name`, `name=value` and `name="value"` without white space; the rest is for the long way.
+            match bytes.get(name_end..)? {
+                [] | [b';', ..] if !name.is_empty() => {
+                    self.rest = self.rest.get(name_end..)?;
+                    return Some(Param { name, value: None });
+                }
+                [b'=', after @ ..]
+                    if !name.is_empty() && !after.first().is_some_and(|b| class::is(*b, class::SPACE)) =>
+                {
+                    let length = if after.first() == Some(&b'"') {
+                        quoted_length(after).unwrap_or(after.len())
+                    } else {
+                        memchr::memchr(b';', after).unwrap_or(after.len())
+                    };
+                    let value_start = name_end.saturating_add(1);
+                    let value_end = value_start.saturating_add(length);
+                    let last = length.checked_sub(1).and_then(|last| after.get(last));
+                    let is_plain = !last.is_some_and(|b| class::is(*b, class::SPACE));
+                    if is_plain && matches!(bytes.get(value_end), None | Some(b';')) {
+                        let value = self.rest.get(value_start..value_end);
+                        self.rest = self.rest.get(value_end..)?;
+                        return Some(Param { name, value });
+                    }
+                }
+                _ => {}
             }
-            let rest = rest.strip_prefix(';').unwrap_or(rest);
-            let (item, after) = split_item(rest);
+            let (item, after) = split_item(self.rest.get(start..)?);
             self.rest = after;
             let (name, value) = match item.split_once('=') {
                 Some((name, value)) => (trim(name), Some(trim(value))),

@@ -8,7 +8,7 @@
 use super::HeaderName;
 use crate::{
     error::{Attitude, Forgiven, Liberty, ParseError, Problem},
-    limits::{Limit, MessageLimits},
+    limits::{Limit, MessageLimits, ValueLimits},
     message::class,
 };
 
@@ -20,7 +20,7 @@ pub struct Scanner<'a> {
     base: usize,
     header: Option<HeaderName>,
     attitude: Attitude,
-    limits: MessageLimits,
+    limits: ValueLimits,
     forgiven: Vec<Forgiven>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Scanner<'a> {
     /// A cursor at the start of `text`.
     #[must_use]
     pub fn new(text: &'a str, attitude: Attitude) -> Self {
-        Self::at(text, 0, None, attitude, MessageLimits::default())
+        Self::at(text, 0, None, attitude, MessageLimits::default().for_values())
     }
 
     /// A cursor over a value that starts `base` bytes into the message, so that errors tell the right offset.
@@ -37,7 +37,7 @@ impl<'a> Scanner<'a> {
         base: usize,
         header: Option<HeaderName>,
         attitude: Attitude,
-        limits: MessageLimits,
+        limits: ValueLimits,
     ) -> Self {
         Self { text, position: 0, base, header, attitude, limits, forgiven: Vec::new() }
     }
@@ -54,8 +54,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// The bounds in force.
-    pub(crate) fn limits(&self) -> &MessageLimits {
-        &self.limits
+    pub(crate) const fn limits(&self) -> ValueLimits {
+        self.limits
     }
 
     /// Bytes read so far.
@@ -275,7 +275,7 @@ impl<'a> Scanner<'a> {
                     continue;
                 }
             }
-            if depth > self.limits.nesting {
+            if depth > usize::from(self.limits.nesting) {
                 return Err(self.error(Problem::Limit(Limit::Nesting)));
             }
             self.advance(1);

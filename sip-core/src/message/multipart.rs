@@ -94,7 +94,7 @@ fn collect(fields: &Fields, depth: usize, parts: &mut Vec<Part>) -> Result<(), P
         push(parts, Part { fields: fields.clone() }, fields)?;
         return Ok(());
     };
-    if depth >= fields.limits.nesting {
+    if depth >= usize::from(fields.limits.nesting) {
         return Err(ParseError::new(fields.body_start, Problem::Limit(Limit::Nesting)));
     }
     let boundary =
@@ -125,7 +125,7 @@ fn collect(fields: &Fields, depth: usize, parts: &mut Vec<Part>) -> Result<(), P
 }
 
 fn push(parts: &mut Vec<Part>, part: Part, fields: &Fields) -> Result<(), ParseError> {
-    if parts.len() >= fields.limits.parts {
+    if parts.len() >= usize::from(fields.limits.parts) {
         return Err(ParseError::new(fields.body_start, Problem::Limit(Limit::Parts)));
     }
     parts.push(part);
@@ -212,7 +212,7 @@ impl SipFragment {
         if is_start_line && status.is_none() && !is_request_line {
             return Err(ParseError::new(0, Problem::Expected("a start line or a header")));
         }
-        let fields = parse::part(rest, options.attitude, options.limits)?;
+        let fields = parse::part(rest, options.attitude, options.limits.for_values())?;
         Ok(Self { status, start_line, fields })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Fields, HeaderName, Scanner,
         map::{Entry, Index, OTHER},
     },
-    limits::{Limit, MessageLimits},
+    limits::{Limit, MessageLimits, ValueLimits},
 };
 
 /// How to read a message.
@@ -39,10 +39,13 @@ pub(super) fn parse(bytes: Bytes, options: &ParseOptions) -> Result<Message, Par
     match Scanned::new(&bytes, options) {
         Ok(scanned) => Ok(scanned.into_message(bytes)),
         Err(ParseError { problem: Problem::NotUtf8, .. }) if options.attitude == Attitude::Lenient => {
-            let (bytes, offset) = from_latin1(&bytes);
-            let mut scanned = Scanned::new(&bytes, options)?;
+            let (text, offset) = from_latin1(&bytes);
+            let mut scanned = Scanned::new(&text, options).map_err(|mut error| {
+                error.offset = latin1_offset(&bytes, error.offset);
+                error
+            })?;
             scanned.forgiven.push(Forgiven { offset, header: None, liberty: Liberty::Latin1 });
-            Ok(scanned.into_message(bytes))
+            Ok(scanned.into_message(text))
         }
         Err(error) => Err(error),
     }
@@ -56,6 +59,16 @@ fn from_latin1(bytes: &[u8]) -> (Bytes, usize) {
     let mut out: Vec<u8> = head.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
     out.extend_from_slice(body);
     (Bytes::from(out), offset)
+}
+
+/// Where an offset into the UTF-8 text is in the Latin-1 bytes it was made from.
+fn latin1_offset(bytes: &[u8], offset: usize) -> usize {
+    let mut in_text = 0_usize;
+    let before = bytes.iter().take_while(|byte| {
+        in_text = in_text.saturating_add(if byte.is_ascii() { 1 } else { 2 });
+        in_text <= offset
+    });
+    before.count()
 }
 
 /// What the pass over a message found: offsets and no copy of the bytes yet, so that what is refused costs little and
@@ -95,15 +108,15 @@ impl Scanned {
             position: 0,
             forgiven: Vec::new(),
             head_limit: limits.head_bytes.min(usize::from(u16::MAX)),
+            line_break_bytes: 0,
         };
         let start_line = reader.start_line()?;
         let headers_start = narrow(reader.position);
         let mut index = Index::new();
         let content_length = reader.headers(&mut index, &limits)?;
         let body_start = reader.position;
-        let has_bare_feeds = reader.forgiven.iter().any(|note| note.liberty == Liberty::BareLineFeed);
         if let Some((offset, problem)) =
-            check_text(bytes.get(..body_start).unwrap_or_default(), has_bare_feeds)
+            check_text(bytes.get(..body_start).unwrap_or_default(), reader.line_break_bytes)
         {
             return Err(ParseError::new(offset, problem));
         }
@@ -112,7 +125,8 @@ impl Scanned {
         if let StartLine::Request { uri, .. } = &start_line {
             let text = bytes.get(usize::from(uri.0)..usize::from(uri.1)).unwrap_or_default();
             let text = std::str::from_utf8(text).unwrap_or_default();
-            let mut scanner = Scanner::at(text, usize::from(uri.0), None, options.attitude, limits);
+            let mut scanner =
+                Scanner::at(text, usize::from(uri.0), None, options.attitude, limits.for_values());
             Uri::scan(&mut scanner, text.len())?;
             forgiven.append(&mut scanner.take_forgiven());
         }
@@ -140,7 +154,7 @@ impl Scanned {
             headers_start: self.headers_start,
             body_start: self.body_start,
             attitude: self.options.attitude,
-            limits: self.options.limits,
+            limits: self.options.limits.for_values(),
             forgiven: self.forgiven,
         };
         match self.start_line {
@@ -165,7 +179,7 @@ impl Scanned {
             usize::from(entry.value_start),
             Some(name),
             self.options.attitude,
-            self.options.limits,
+            self.options.limits.for_values(),
         ))
     }
 
@@ -214,6 +228,8 @@ struct Reader<'a> {
     position: usize,
     forgiven: Vec<Forgiven>,
     head_limit: usize,
+    /// Carriage returns and line feeds that end lines.
+    line_break_bytes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -234,28 +250,45 @@ impl<'a> Reader<'a> {
     fn line(&mut self) -> Result<(usize, &'a [u8]), ParseError> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let Some(length) = memchr::memchr(b'\n', rest) else {
-            let end = self.bytes.len();
-            return Err(if end > self.head_limit {
-                ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes))
-            } else {
-                ParseError::new(end, Problem::Expected("a line break"))
-            });
-        };
-        self.position = start.saturating_add(length).saturating_add(1);
+        let Some(length) = memchr::memchr2(b'\r', b'\n', rest) else { return Err(self.no_line_break()) };
+        let line = rest.get(..length).unwrap_or_default();
+        let broken_at = start.saturating_add(length);
+        if let Some([b'\r', b'\n', ..]) = rest.get(length..) {
+            self.position = broken_at.saturating_add(2);
+            self.line_break_bytes = self.line_break_bytes.wrapping_add(2);
+        } else {
+            self.odd_line_break(broken_at)?;
+        }
         if self.position > self.head_limit {
             return Err(ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes)));
         }
-        match rest.get(..length) {
-            Some([line @ .., b'\r']) => Ok((start, line)),
-            line => {
-                self.forgive(
-                    start.saturating_add(length),
-                    Liberty::BareLineFeed,
-                    "a carriage return before the line feed",
-                )?;
-                Ok((start, line.unwrap_or_default()))
+        Ok((start, line))
+    }
+
+    #[cold]
+    fn no_line_break(&self) -> ParseError {
+        let end = self.bytes.len();
+        if end > self.head_limit {
+            ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes))
+        } else {
+            ParseError::new(end, Problem::Expected("a line break"))
+        }
+    }
+
+    /// A line feed alone is forgiven; a carriage return alone would end a line for some and not for others.
+    #[cold]
+    fn odd_line_break(&mut self, at: usize) -> Result<(), ParseError> {
+        match self.bytes.get(at) {
+            Some(b'\n') => {
+                self.forgive(at, Liberty::BareLineFeed, "a carriage return before the line feed")?;
+                self.position = at.saturating_add(1);
+                self.line_break_bytes = self.line_break_bytes.wrapping_add(1);
+                Ok(())
             }
+            _ if at.saturating_add(1) == self.bytes.len() => {
+                Err(ParseError::new(self.bytes.len(), Problem::Expected("a line feed")))
+            }
+            _ => Err(ParseError::new(at, Problem::ControlCharacter)),
         }
     }
 
@@ -395,11 +428,13 @@ impl<'a> Reader<'a> {
             match self.bytes.get(start..) {
                 Some([b'\r', b'\n', ..]) => {
                     self.position = start.saturating_add(2);
+                    self.line_break_bytes = self.line_break_bytes.wrapping_add(2);
                     return Ok(content_length);
                 }
                 Some([b'\n', ..]) => {
                     self.forgive(start, Liberty::BareLineFeed, "a carriage return before the line feed")?;
                     self.position = start.saturating_add(1);
+                    self.line_break_bytes = self.line_break_bytes.wrapping_add(1);
                     return Ok(content_length);
                 }
                 None | Some([]) => {
@@ -433,37 +468,53 @@ impl<'a> Reader<'a> {
     /// One header with its folds; `None` for a line that is none and was forgiven.
     #[inline]
     fn header_line(&mut self) -> Result<Option<Entry>, ParseError> {
-        let (start, mut line) = self.line()?;
-        let name_length = class::span(line, class::TOKEN);
-        let name = line.get(..name_length).unwrap_or_default();
-        let mut colon = name_length;
-        while matches!(line.get(colon), Some(b' ' | b'\t')) {
-            colon = colon.saturating_add(1);
-        }
-        let is_header = name_length > 0 && line.get(colon) == Some(&b':');
+        let (start, line) = self.line()?;
+        let colon = memchr::memchr(b':', line).unwrap_or(usize::MAX);
         // A line that starts with white space belongs to the one before it.
-        while matches!(self.bytes.get(self.position), Some(b' ' | b'\t')) {
-            let (more_start, more) = self.line()?;
-            let end = more_start.saturating_add(more.len());
-            line = self.bytes.get(start..end).unwrap_or_default();
-        }
+        let line = match self.bytes.get(self.position) {
+            Some(b' ' | b'\t') => self.folded(start)?,
+            _ => line,
+        };
+        let name = trim_end(line.get(..colon).unwrap_or_default());
+        let known = HeaderName::from_bytes(name);
+        // A known name is a token. Another is looked at: what is none must not be taken for a header.
+        let is_header = colon < line.len()
+            && (known.is_some() || (!name.is_empty() && class::span(name, class::TOKEN) == name.len()));
         if !is_header {
-            let what = if name_length == 0 { "a header name" } else { "a colon after the header name" };
-            self.forgive(start.saturating_add(colon), Liberty::JunkLine, what)?;
-            return Ok(None);
+            return self.junk(start, line);
         }
-        let value_offset = colon.saturating_add(1);
-        let value = line.get(value_offset..).unwrap_or_default();
-        let leading = class::span(value, class::SPACE);
-        let value_start = value_offset.saturating_add(leading);
+        let mut value_start = colon.saturating_add(1);
+        while line.get(value_start).is_some_and(|byte| class::is(*byte, class::SPACE)) {
+            value_start = value_start.saturating_add(1);
+        }
         let value_end = trim_end(line).len().max(value_start);
         Ok(Some(Entry {
-            id: HeaderName::from_bytes(name).map_or(OTHER, |name| name as u8),
+            id: known.map_or(OTHER, |name| name as u8),
             start: narrow(start),
-            name_length: narrow(name_length),
+            name_length: narrow(name.len()),
             value_start: narrow(start.saturating_add(value_start)),
             value_end: narrow(start.saturating_add(value_end)),
         }))
+    }
+
+    /// A line that is no header: the lenient attitude leaves it out.
+    #[cold]
+    fn junk(&mut self, start: usize, line: &[u8]) -> Result<Option<Entry>, ParseError> {
+        let name_length = class::span(line, class::TOKEN);
+        let what = if name_length == 0 { "a header name" } else { "a colon after the header name" };
+        self.forgive(start.saturating_add(name_length), Liberty::JunkLine, what)?;
+        Ok(None)
+    }
+
+    /// The line that starts at `start` with those that continue it.
+    #[cold]
+    fn folded(&mut self, start: usize) -> Result<&'a [u8], ParseError> {
+        let mut end = self.position;
+        while matches!(self.bytes.get(self.position), Some(b' ' | b'\t')) {
+            let (more_start, more) = self.line()?;
+            end = more_start.saturating_add(more.len());
+        }
+        Ok(self.bytes.get(start..end).unwrap_or_default())
     }
 
     /// The number and where it stands. A number that does not fit is as large as can be, never small.
@@ -528,38 +579,22 @@ fn trim_end(line: &[u8]) -> &[u8] {
     line
 }
 
-/// The first byte that does not belong into a head: a control character that is not escaped, a carriage return that
-/// ends no line, or what is not UTF-8.
-fn check_text(head: &[u8], has_bare_feeds: bool) -> Option<(usize, Problem)> {
-    // One branch-free pass that the compiler turns into vector code; nearly every message ends here.
-    let mut odd = 0_u8;
-    let mut high = 0_u8;
-    let mut returns = 0_usize;
-    let mut feeds = 0_usize;
-    for chunk in head.chunks(128) {
-        let mut chunk_returns = 0_u8;
-        let mut chunk_feeds = 0_u8;
-        for &byte in chunk {
-            odd |= u8::from(byte < 0x20)
-                & u8::from(byte != b'\t')
-                & u8::from(byte != b'\r')
-                & u8::from(byte != b'\n');
-            odd |= u8::from(byte == 0x7f);
-            high |= byte;
-            chunk_returns = chunk_returns.wrapping_add(u8::from(byte == b'\r'));
-            chunk_feeds = chunk_feeds.wrapping_add(u8::from(byte == b'\n'));
-        }
-        returns = returns.wrapping_add(usize::from(chunk_returns));
-        feeds = feeds.wrapping_add(usize::from(chunk_feeds));
+/// The first byte that does not belong into a head: a control character that is not escaped, or what is not UTF-8.
+/// The reader has seen to carriage returns and line feeds, and counted them.
+fn check_text(head: &[u8], line_break_bytes: usize) -> Option<(usize, Problem)> {
+    // Bytes that are not visible ASCII or a space. One compare a byte in vector code; in nearly every message they are
+    // the line breaks and nothing else.
+    let mut unusual = 0_usize;
+    for chunk in head.chunks(240) {
+        let in_chunk =
+            chunk.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(byte.wrapping_sub(0x20) > 0x5e)));
+        unusual = unusual.wrapping_add(usize::from(in_chunk));
     }
-    if high >= 0x80
-        && let Err(error) = std::str::from_utf8(head)
-    {
-        return Some((error.valid_up_to(), Problem::NotUtf8));
-    }
-    if odd == 0 && returns == feeds && !has_bare_feeds {
-        // A return stands before each feed, as the reader saw, and there are no others.
+    if unusual == line_break_bytes {
         return None;
+    }
+    if let Err(error) = std::str::from_utf8(head) {
+        return Some((error.valid_up_to(), Problem::NotUtf8));
     }
     find_control_character(head).map(|at| (at, Problem::ControlCharacter))
 }
@@ -567,15 +602,8 @@ fn check_text(head: &[u8], has_bare_feeds: bool) -> Option<(usize, Problem)> {
 /// The first control character that is neither part of a line break nor behind a backslash.
 fn find_control_character(head: &[u8]) -> Option<usize> {
     let mut before = 0_u8;
-    let mut bytes = head.iter().enumerate().peekable();
-    while let Some((at, &byte)) = bytes.next() {
-        let next = bytes.peek().map(|(_, next)| **next);
-        let bad = match byte {
-            b'\t' | b'\n' => false,
-            b'\r' => next != Some(b'\n'),
-            _ => byte.is_ascii_control() && before != b'\\',
-        };
-        if bad {
+    for (at, &byte) in head.iter().enumerate() {
+        if byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n') && before != b'\\' {
             return Some(at);
         }
         before = byte;
@@ -591,9 +619,16 @@ fn narrow(offset: usize) -> u16 {
 
 /// Headers and content without a start line: a part of a body, or a fragment. Neither headers nor the empty line need be
 /// there.
-pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: MessageLimits) -> Result<Fields, ParseError> {
-    let head_limit = limits.head_bytes.min(usize::from(u16::MAX));
-    let mut reader = Reader { bytes: &bytes, attitude, position: 0, forgiven: Vec::new(), head_limit };
+pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: ValueLimits) -> Result<Fields, ParseError> {
+    let head_limit = usize::from(u16::MAX);
+    let mut reader = Reader {
+        bytes: &bytes,
+        attitude,
+        position: 0,
+        forgiven: Vec::new(),
+        head_limit,
+        line_break_bytes: 0,
+    };
     let mut index = Index::new();
     loop {
         let start = reader.position;
@@ -614,7 +649,7 @@ pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: MessageLimits) -> R
             let closed = [&bytes, &b"\r\n"[..]].concat();
             return part(Bytes::from(closed), attitude, limits);
         }
-        if index.len() >= limits.headers {
+        if index.len() >= usize::from(limits.headers) {
             return Err(ParseError::new(start, Problem::Limit(Limit::Headers)));
         }
         if let Some(entry) = reader.header_line()? {
@@ -623,7 +658,9 @@ pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: MessageLimits) -> R
     }
     let body_start = reader.position;
     let forgiven = reader.forgiven;
-    if let Some((offset, problem)) = check_text(bytes.get(..body_start).unwrap_or_default(), true) {
+    if let Some((offset, problem)) =
+        check_text(bytes.get(..body_start).unwrap_or_default(), reader.line_break_bytes)
+    {
         return Err(ParseError::new(offset, problem));
     }
     Ok(Fields { bytes, index, headers_start: 0, body_start, attitude, limits, forgiven })
@@ -638,6 +675,7 @@ pub(crate) fn stream_body_length(head: &[u8], options: &ParseOptions) -> Result<
         position: 0,
         forgiven: Vec::new(),
         head_limit: options.limits.head_bytes.min(usize::from(u16::MAX)),
+        line_break_bytes: 0,
     };
     reader.line()?;
     let mut index = Index::new();
@@ -668,6 +706,7 @@ pub(crate) fn salvage(bytes: &[u8], limits: &MessageLimits) -> Option<Salvaged> 
         position: line_end.saturating_add(1),
         forgiven: Vec::new(),
         head_limit: usize::from(u16::MAX),
+        line_break_bytes: 0,
     };
     let mut salvaged = Salvaged { lines: Vec::new() };
     // An error in a later line, or the lack of an empty one, does not matter here.

@@ -286,7 +286,7 @@ impl Visit<'_, '_, '_> {
 
     fn count(&self, count: &mut usize) -> Result<(), ParseError> {
         *count = count.saturating_add(1);
-        if *count > self.scanner.limits().values {
+        if *count > usize::from(self.scanner.limits().values) {
             return Err(self.scanner.error(Problem::Limit(Limit::Values)));
         }
         Ok(())

@@ -19,6 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use worker::{Post, Work};
 
+pub(super) use worker::{bind as bind_media, failure as open_failure};
+
 #[cfg(target_os = "linux")]
 type SystemPoller = epoll::Epoll;
 #[cfg(not(target_os = "linux"))]

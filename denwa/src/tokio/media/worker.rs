@@ -324,7 +324,8 @@ impl<P: Poller> Worker<P> {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+/// Binds a UDP socket for media.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -334,7 +335,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn failure(address: SocketAddr, error: &io::Error) -> OpenFailure {
+/// Why a socket could not be opened.
+pub(crate) fn failure(address: SocketAddr, error: &io::Error) -> OpenFailure {
     match error.kind() {
         io::ErrorKind::AddrInUse => OpenFailure::PortTaken(address),
         io::ErrorKind::AddrNotAvailable => OpenFailure::NoSuchAddress(address),

@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
-                Some(Section { path: self.key(key), table, span: value.span(), asked: Vec::new() })
+                Some(Self { path: self.key(key), table, span: value.span(), asked: Vec::new() })
             }
             other => {
                 self.wrong_kind(
@@ -71,7 +71,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::new();
         for (index, item) in list.iter().enumerate() {
             match item.get_ref() {
-                DeValue::Table(table) => sections.push(Section {
+                DeValue::Table(table) => sections.push(Self {
                     path: format!("{}[{index}]", self.key(key)),
                     table,
                     span: item.span(),
@@ -147,6 +147,18 @@ impl<'a> Section<'a> {
             Ok(number) if bounds.contains(&number) => Some(number),
             _ => {
                 problems.add(&value.span(), self.key(key), format!("is {integer}, expected {expected}"));
+                None
+            }
+        }
+    }
+
+    /// True or false, if the key is there and is one of them.
+    pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.wrong_kind(key, value.span(), "true or false", other, problems);
                 None
             }
         }

@@ -3,7 +3,7 @@
 //! An INVITE from a neighbour's address needs no password; any other is challenged, and whoever cannot answer is refused.
 //! A REGISTER is always challenged. OPTIONS is answered, for telephones and neighbours ask with it whether we live.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use denwa::evidence::Evidence;
@@ -29,7 +29,7 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE,
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    waiting: HashMap<RequestHandle, Waiting>,
+    waiting: BTreeMap<RequestHandle, Waiting>,
 }
 
 #[derive(Debug)]
@@ -76,6 +76,22 @@ impl Admission {
             }
         }
         None
+    }
+
+    /// Where a request that waits came from.
+    pub(super) fn flow_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { flow, .. } => Some(*flow),
+            Waiting::Route(invitation) => Some(invitation.flow),
+        }
+    }
+
+    /// The same, when it is an INVITE that waits for a password.
+    pub(super) fn invite_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { message, flow } if *message.method() == Method::Invite => Some(*flow),
+            _ => None,
+        }
     }
 
     /// The password of a request was right.
@@ -202,7 +218,8 @@ impl Admission {
         let reaches = desk.setup.plan.find(&invitation.dialled, &desk.directory);
         match Call::begin(desk, invitation, reaches.clone()) {
             Ok(call) => Some(call),
-            Err((invitation, end)) => {
+            Err(refused) => {
+                let (invitation, end) = *refused;
                 refuse(desk, &invitation, &reaches, &end);
                 None
             }

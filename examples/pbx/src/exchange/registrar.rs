@@ -3,13 +3,14 @@
 //! The endpoint holds the bindings and computes what a REGISTER makes of them; here they become rows of the store and come
 //! back from it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use denwa_sip_core::endpoint::{Binding, Instance, RequestHandle};
 use denwa_sip_core::io::{Flow, Input as SipInput, Protocol, Provided, QueryId};
 use denwa_sip_core::message::UriBuf;
 
+use super::defence::Defence;
 use super::desk::Desk;
 use super::invitation::whence;
 use super::{Event, Output};
@@ -21,13 +22,13 @@ use crate::store::thread::StoreRequest;
 pub(super) struct Registrar {
     storing: HashMap<u64, QueryId>,
     next: u64,
-    told: HashMap<String, Vec<Box<str>>>,
+    told: BTreeMap<String, Vec<Box<str>>>,
 }
 
 impl Registrar {
     /// Gives the endpoint the registrations of the store. What cannot be read any more is left out.
-    pub(super) fn restore(&mut self, desk: &mut Desk, stored: &[StoredBinding]) {
-        let mut by_number: HashMap<&str, Vec<Binding>> = HashMap::new();
+    pub(super) fn restore(&mut self, desk: &mut Desk, defence: &mut Defence, stored: &[StoredBinding]) {
+        let mut by_number: BTreeMap<&str, Vec<Binding>> = BTreeMap::new();
         for row in stored {
             if desk.directory.get(&row.number).is_some()
                 && let Some(binding) = binding_of(row, desk)
@@ -38,6 +39,7 @@ impl Registrar {
         for (number, bindings) in by_number {
             let told = bindings.iter().map(|binding| binding.contact.as_str().into()).collect();
             self.told.insert(number.to_owned(), told);
+            defence.registered(number, &bindings, desk.now);
             desk.endpoint.load_bindings(number, bindings, desk.now);
         }
     }

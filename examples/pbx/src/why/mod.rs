@@ -22,7 +22,7 @@ pub enum End {
     UnknownNumber,
     /// No telephone of the extension is registered.
     NotRegistered,
-    /// A trunk may not call out by another trunk.
+    /// The trunk may not have its calls passed on.
     TransitNotAllowed {
         /// The trunk the call came from.
         from: String,
@@ -200,9 +200,9 @@ impl End {
             ),
             Self::TransitNotAllowed { from, to } => (
                 format!(
-                    "The trunk {from} asked for a number that leaves by the trunk {to}, which trunks may not."
+                    "The trunk {from} asked for a number that leaves by the trunk {to}, which it may not."
                 ),
-                "Only extensions may call out by a trunk.",
+                "`transit = true` for that trunk in the file lets it pass calls on.",
             ),
             Self::TrunkHasNoAddress { trunk } => (
                 format!("The host name of the trunk {trunk} has no address at present."),

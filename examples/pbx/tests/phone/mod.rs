@@ -1,7 +1,6 @@
 //! A telephone of a few lines for tests over the loopback: it writes and reads SIP as text and RTP as bytes, with nothing of
 //! ours but the digest, so that it does not share our mistakes. And a program under test, started and stopped by its id.
-#![allow(unreachable_pub)]
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
 use std::fs;
@@ -370,6 +369,17 @@ impl Phone {
         self.wire.send(&format!("{head}branch={branch};{rest}"));
     }
 
+    /// The final response to a call, whatever requests come before it.
+    pub fn final_of(&mut self, dialog: &Dialog) -> Message {
+        loop {
+            let response = self.final_response("INVITE");
+            if response.header("Call-ID") == dialog.call_id {
+                self.ack_failure(dialog, &response);
+                return response;
+            }
+        }
+    }
+
     pub fn cancel(&mut self, dialog: &Dialog) {
         let Dialog { call_id, local, remote, target, cseq, via, .. } = dialog;
         let text = format!(
@@ -613,7 +623,9 @@ impl Program {
     pub fn start(folder: PathBuf, file: &str) -> Self {
         fs::write(folder.join("pbx.toml"), file).unwrap();
         let mut program = Self::spawn(folder, &["--config", "pbx.toml"]);
+        // The welcome comes by one stream and the log by the other, in any order.
         program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
         program
     }
 

@@ -8,6 +8,7 @@ use crate::stun::framing::Framer;
 use crate::stun::{AttributeKind, Class, Message, Method, Writer, is_stun};
 use crate::turn::channel_data::{self, ChannelData};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -27,6 +28,28 @@ pub enum Action<'a> {
     NotMine,
     /// It was meant for this client and is of no use.
     Dropped(&'static str),
+}
+
+/// An [`Action`] that tells where in the datagram the payload lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    Relayed { peer: SocketAddr, range: Range<usize> },
+    Consumed,
+    NotMine,
+    Dropped(&'static str),
+}
+
+impl Found {
+    fn within(self, datagram: &mut [u8]) -> Action<'_> {
+        match self {
+            Self::Relayed { peer, range } => {
+                Action::Relayed { peer, payload: datagram.get_mut(range).unwrap_or_default() }
+            }
+            Self::Consumed => Action::Consumed,
+            Self::NotMine => Action::NotMine,
+            Self::Dropped(reason) => Action::Dropped(reason),
+        }
+    }
 }
 
 /// Why data cannot be sent.
@@ -102,14 +125,24 @@ impl Client {
     pub fn receive<'a>(
         &mut self,
         datagram: &'a mut [u8],
-        (local, remote): (SocketAddr, SocketAddr),
+        path: (SocketAddr, SocketAddr),
         now: Instant,
     ) -> Action<'a> {
+        self.look_at(datagram, path, now).within(datagram)
+    }
+
+    /// The same, telling places instead of slices.
+    pub(crate) fn look_at(
+        &mut self,
+        datagram: &[u8],
+        (local, remote): (SocketAddr, SocketAddr),
+        now: Instant,
+    ) -> Found {
         if self.config.server.protocol.is_opened() || local != self.local || remote != self.server {
-            return Action::NotMine;
+            return Found::NotMine;
         }
         if matches!(self.state, State::Idle | State::Ended) {
-            return Action::NotMine;
+            return Found::NotMine;
         }
         let now = self.see(now);
         self.receive_message(datagram, None, now)
@@ -135,11 +168,12 @@ impl Client {
             return each(Action::NotMine);
         }
         if self.config.server.protocol == Protocol::Dtls {
-            return each(self.receive_message(data, Some(stream), now));
+            return each(self.receive_message(data, Some(stream), now).within(data));
         }
         let mut framer =
             std::mem::replace(&mut self.framer, Framer::new(crate::stun::framing::Framing::Native, 0));
-        let outcome = framer.receive(data, |message| each(self.receive_message(message, Some(stream), now)));
+        let outcome = framer
+            .receive(data, |message| each(self.receive_message(message, Some(stream), now).within(message)));
         self.framer = framer;
         if outcome.is_err() && self.stream == Some(stream) {
             self.end(EndReason::StreamFailed);
@@ -182,48 +216,42 @@ impl Client {
         }
     }
 
-    fn receive_message<'a>(
-        &mut self,
-        datagram: &'a mut [u8],
-        via: Option<StreamId>,
-        now: Instant,
-    ) -> Action<'a> {
+    fn receive_message(&mut self, datagram: &[u8], via: Option<StreamId>, now: Instant) -> Found {
         if ChannelData::is_channel_data(datagram) {
             let Some(ChannelData { channel, data }) = ChannelData::parse(datagram) else {
-                return Action::Dropped("ChannelData cut short");
+                return Found::Dropped("ChannelData cut short");
             };
             let length = data.len();
             let Some(peer) = self.peers.peer(channel) else {
-                return Action::Dropped("ChannelData of an unknown channel");
+                return Found::Dropped("ChannelData of an unknown channel");
             };
             let end = channel_data::HEADER_BYTES.saturating_add(length);
-            let payload = datagram.get_mut(channel_data::HEADER_BYTES..end).unwrap_or_default();
-            return Action::Relayed { peer, payload };
+            return Found::Relayed { peer, range: channel_data::HEADER_BYTES..end };
         }
         if !is_stun(datagram) {
-            return Action::NotMine;
+            return Found::NotMine;
         }
         let Ok(message) = Message::parse(datagram) else {
-            return Action::Dropped("malformed STUN");
+            return Found::Dropped("malformed STUN");
         };
         if message.class() == Class::Indication
             && message.method() == Method::DATA
             && let Some(range) = message.range(AttributeKind::DATA)
         {
             let Ok(Some(XorPeerAddress(peer))) = message.get() else {
-                return Action::Dropped("Data indication without a peer");
+                return Found::Dropped("Data indication without a peer");
             };
             if !self.peers.knows(peer.ip()) {
-                return Action::Dropped("Data indication of a peer without permission");
+                return Found::Dropped("Data indication of a peer without permission");
             }
-            return Action::Relayed { peer, payload: datagram.get_mut(range).unwrap_or_default() };
+            return Found::Relayed { peer, range };
         }
         // Responses may belong to others who speak to the same server from the same socket (a STUN client).
         let mine = message.class() == Class::Indication || self.transactions.get(message.id()).is_some();
         if !mine {
-            return Action::NotMine;
+            return Found::NotMine;
         }
         self.handle_message(&message, via, now);
-        Action::Consumed
+        Found::Consumed
     }
 }

@@ -13,6 +13,7 @@ mod requests;
 mod responses;
 
 pub use config::{ClientConfig, ClientLimits, ServerAddress};
+pub(crate) use data::Found;
 pub use data::{Action, SendError, Sending};
 
 use crate::io::{Input, Output, Protocol, Seed, StreamId, Transmit};
@@ -225,6 +226,12 @@ impl Client {
             outputs: VecDeque::new(),
             config,
         }
+    }
+
+    /// The same, with streams numbered from `first` on: several clients within one machine.
+    pub(crate) const fn numbering_streams_from(mut self, first: u64) -> Self {
+        self.next_stream = first;
+        self
     }
 
     // ---- the five verbs ----

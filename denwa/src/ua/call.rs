@@ -1,0 +1,248 @@
+//! One call: its signalling handle, its media session, the ports it uses, its evidence.
+
+use super::{AccountId, CallId, Event, UserAgent};
+use crate::driver::{Output, PortId, PortNews, PortPacket};
+use crate::evidence::{Evidence, Fact, Side};
+use crate::media::{self, Input as MediaInput, MediaSession, Path};
+use crate::port_set::PortPair;
+use bytes::Bytes;
+use denwa_sdp::Hold;
+use denwa_sip_core::endpoint::CallHandle;
+use denwa_sip_core::message::Request;
+use denwa_sip_core::transaction::EndReason;
+use denwa_sip_core::{HeaderName, message::UriBuf};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Which of a call's two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Component {
+    Rtp,
+    Rtcp,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// The way to the peer is asked for.
+    Locating,
+    /// Its ports are being opened.
+    OpeningPorts,
+    /// INVITE was sent, or came.
+    Calling,
+    /// We have answered; the peer has not confirmed.
+    Answering,
+    Up,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) account: Option<AccountId>,
+    pub(super) handle: Option<CallHandle>,
+    pub(super) is_outgoing: bool,
+    pub(super) stage: Stage,
+    /// Whom a call from here is for.
+    pub(super) callee: Option<UriBuf>,
+    /// The peer's signalling address, when known.
+    pub(super) peer: Option<SocketAddr>,
+    /// The address packets to the peer leave by.
+    pub(super) route: Option<IpAddr>,
+    /// The offer of an INVITE that came in; `None` when ours is wanted.
+    pub(super) offer: Option<Bytes>,
+    pub(super) media: Option<MediaSession>,
+    pub(super) ports: Option<Ports>,
+    pub(super) port_attempts: u8,
+    pub(super) evidence: Evidence,
+    /// When the next sound is due.
+    beat: Option<Instant>,
+    pub(super) ended_here: bool,
+    /// Who holds, by the last agreement.
+    pub(super) hold: Hold,
+    /// Why the call ends for want of a session.
+    pub(super) nothing_in_common: Option<String>,
+}
+
+/// The two ports of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) rtp: PortId,
+    pub(super) rtcp: PortId,
+    pub(super) rtp_at: Option<SocketAddr>,
+    pub(super) rtcp_at: Option<SocketAddr>,
+    pub(super) pair: Option<PortPair>,
+}
+
+impl Call {
+    pub(super) fn new(id: CallId, account: Option<AccountId>, is_outgoing: bool, now: Instant) -> Self {
+        Self {
+            account,
+            handle: None,
+            is_outgoing,
+            stage: Stage::Locating,
+            callee: None,
+            peer: None,
+            route: None,
+            offer: None,
+            media: None,
+            ports: None,
+            port_attempts: 0,
+            evidence: Evidence::new(id.to_string(), Evidence::DEFAULT_LIMIT, now),
+            beat: None,
+            ended_here: false,
+            hold: Hold::None,
+            nothing_in_common: None,
+        }
+    }
+
+    /// The address its ports are opened on.
+    pub(super) fn local_host(&self) -> IpAddr {
+        let any: IpAddr = match self.peer {
+            Some(SocketAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        self.route.unwrap_or(any)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.stage == Stage::Up
+    }
+
+    pub(super) fn note(&mut self, fact: Fact, now: Instant) {
+        self.evidence.add(Some(Side::FIRST), fact, now);
+    }
+
+    pub(super) fn go_up(&mut self, now: Instant) {
+        self.stage = Stage::Up;
+        self.start_sound(now);
+    }
+
+    /// Sound is beaten out from now on, the first at once.
+    pub(super) fn start_sound(&mut self, now: Instant) {
+        self.beat.get_or_insert(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let media = self.media.as_ref().and_then(MediaSession::poll_timeout);
+        media.into_iter().chain(self.beat).min()
+    }
+
+    pub(super) fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
+        let port = self.ports.as_ref()?.rtp;
+        let out = self.media.as_mut()?.next_packet(buffer, now)?;
+        Some(PortPacket { port, destination: out.destination, also: out.also, length: out.length })
+    }
+}
+
+/// Sounds that are made up for at most when the driver wakes late; more are skipped.
+const LATE_SOUNDS: u32 = 10;
+
+impl UserAgent {
+    /// Time has come for this call: reports, and sound to be played.
+    pub(super) fn beat(&mut self, id: CallId, now: Instant) {
+        let frame = self.config.sound_frame.max(Duration::from_millis(5));
+        let samples = frame.as_millis() as usize * self.config.sample_rate_hz as usize / 1000;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if let Some(media) = &mut call.media {
+            media.handle_timeout(now);
+            let mut played = 0;
+            while let Some(due) = call.beat.filter(|due| *due <= now) {
+                played += 1;
+                // A driver that slept for long goes on from now.
+                call.beat = Some(if played < LATE_SOUNDS { due + frame } else { now + frame });
+                let mut sound = vec![0; samples];
+                media.hear(&mut sound, due);
+                self.outputs.push_back(Output::Event(Event::Sound { call: id, samples: sound }));
+            }
+        }
+        self.drain_media(id, now);
+    }
+
+    pub(super) fn on_port(
+        &mut self,
+        id: CallId,
+        component: Component,
+        port: PortId,
+        news: PortNews<'_>,
+        now: Instant,
+    ) {
+        match news {
+            PortNews::Opened { address } => self.on_port_open(id, component, address, now),
+            PortNews::NotOpened { reason } => self.on_port_taken(id, port, &reason, now),
+            PortNews::Datagram { remote, payload } => {
+                if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
+                    media.receive(payload, Path::from(remote), now);
+                    self.drain_media(id, now);
+                }
+            }
+            PortNews::Unreachable { destination } => {
+                if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
+                    media.handle_input(MediaInput::Unreachable { destination }, now);
+                    self.drain_media(id, now);
+                }
+            }
+        }
+    }
+
+    /// Hands on what the call's media want done.
+    pub(super) fn drain_media(&mut self, id: CallId, now: Instant) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(ports) = call.ports else { return };
+        while let Some(output) = call.media.as_mut().and_then(MediaSession::poll_output) {
+            match output {
+                media::Output::Transmit { source, destination, payload } => {
+                    let port = if ports.rtcp_at == Some(source) { ports.rtcp } else { ports.rtp };
+                    self.outputs.push_back(Output::SendFromPort { port, destination, payload });
+                }
+                media::Output::Event(event) => {
+                    if let Some(fact) = Fact::of_media(&event) {
+                        call.note(fact, now);
+                    }
+                    self.outputs.push_back(Output::Event(Event::Media { call: id, event }));
+                }
+            }
+        }
+    }
+}
+
+/// The key in the body of an INFO request: `application/dtmf-relay` says `Signal=5`, `application/dtmf` just `5`.
+pub fn digit_of_info(message: &Request) -> Option<char> {
+    let kind = message.get(HeaderName::ContentType)?.to_ascii_lowercase();
+    let text = str::from_utf8(message.body()).ok()?;
+    let signal = if kind.starts_with("application/dtmf-relay") {
+        text.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("signal").then_some(value.trim())
+        })?
+    } else if kind.starts_with("application/dtmf") {
+        text.trim()
+    } else {
+        return None;
+    };
+    // Some write the event's code for `*` and `#`.
+    match signal {
+        "10" => Some('*'),
+        "11" => Some('#'),
+        _ => signal
+            .chars()
+            .next()
+            .map(|key| key.to_ascii_uppercase())
+            .filter(|key| "0123456789*#ABCD".contains(*key)),
+    }
+}
+
+/// How long a key in an INFO request is taken to have been pressed.
+pub(super) const INFO_DIGIT: Duration = Duration::from_millis(100);
+
+/// Why a request got no final response, for people.
+pub(super) fn words(reason: EndReason) -> String {
+    match reason {
+        EndReason::TimedOut => "no reply of any kind".to_owned(),
+        EndReason::Unreachable => {
+            "the network says that it is not reached, or nobody listens there".to_owned()
+        }
+        EndReason::StreamFailed => "no connection could be made".to_owned(),
+        EndReason::Unresolved(why) => format!("its name has no address ({why:?})"),
+        EndReason::NoRoute => "there is no address here to reach it from".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,137 @@
+//! What a user agent is told: who it is, what it can do, how long it waits.
+
+use crate::address::AddressPolicy;
+use crate::media::PlayOut;
+use crate::port_set::PortSet;
+use denwa_sdp::{Capability, Codec};
+use denwa_sip_core::config::Listener;
+use denwa_sip_core::{Protocol, message::UriBuf};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How a user agent behaves towards everybody.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UserAgentConfig {
+    /// The sockets that are listened on.
+    pub listeners: Vec<Listener>,
+    /// What its media can do: codecs, telephone events, encryption.
+    pub capability: Capability,
+    /// Where its media ports come from; `None` lets the system choose.
+    pub media_ports: Option<PortSet>,
+    /// Which address a peer is told.
+    pub addresses: AddressPolicy,
+    /// Samples a second of the sound that goes in and out. Default 8000.
+    pub sample_rate_hz: u32,
+    /// How much sound a [`super::Event::Sound`] holds. Default 20 ms.
+    pub sound_frame: Duration,
+    /// How long arriving sound waits for what is late.
+    pub play_out: PlayOut,
+    /// Whose calls ring here.
+    pub callers: Callers,
+    /// Calls at a time; more are answered with 486. Default 8.
+    pub calls_limit: usize,
+    /// The peer's media are missed after this long, while they should come. Default 30 s.
+    pub silence_after: Duration,
+    /// How long a call rings before it is given up. Default 3 minutes.
+    pub ring_timeout: Duration,
+    /// `User-Agent`; `None` keeps it to ourselves.
+    pub software: Option<String>,
+    /// What the wall clock shows, as time since 1970, at the moment the user agent is made: for RTCP.
+    pub since_1970: Duration,
+}
+
+impl UserAgentConfig {
+    /// A telephone that listens there, speaks PCMA and PCMU, and takes calls from everybody.
+    pub fn new(listeners: Vec<Listener>) -> Self {
+        Self {
+            listeners,
+            capability: Capability::telephone([Codec::pcma(), Codec::pcmu()]),
+            media_ports: None,
+            addresses: AddressPolicy::default(),
+            sample_rate_hz: 8000,
+            sound_frame: Duration::from_millis(20),
+            play_out: PlayOut::Adaptive,
+            callers: Callers::Anyone,
+            calls_limit: 8,
+            silence_after: Duration::from_secs(30),
+            ring_timeout: Duration::from_secs(180),
+            software: Some(concat!("Denwa/", env!("CARGO_PKG_VERSION")).to_owned()),
+            since_1970: Duration::ZERO,
+        }
+    }
+}
+
+/// Whose calls ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Callers {
+    /// Everybody's.
+    #[default]
+    Anyone,
+    /// Those that come from where an account is registered or served: whoever else finds the port makes no bell ring.
+    Servers,
+}
+
+/// An account with a server, or just a name of our own.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Account {
+    /// The user part of its address.
+    pub user: String,
+    /// The domain of its address.
+    pub domain: String,
+    /// Display name.
+    pub display_name: Option<String>,
+    /// The name that the password belongs to, when it is not `user`.
+    pub login: Option<String>,
+    /// The password; without one, challenges are not answered.
+    pub password: Option<String>,
+    /// Where everything is sent, whatever its address says; `None` finds it by the address (RFC 3263).
+    pub server: Option<Server>,
+    /// How long a registration is asked for. Default 300 s.
+    pub expires: Duration,
+}
+
+impl Account {
+    /// An account without password and server.
+    pub fn new(user: impl Into<String>, domain: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            domain: domain.into(),
+            display_name: None,
+            login: None,
+            password: None,
+            server: None,
+            expires: Duration::from_secs(300),
+        }
+    }
+
+    /// The same with a password.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The same with a server.
+    #[must_use]
+    pub fn with_server(mut self, protocol: Protocol, address: SocketAddr) -> Self {
+        self.server = Some(Server { protocol, address });
+        self
+    }
+
+    /// Its address.
+    pub(crate) fn uri(&self) -> UriBuf {
+        UriBuf::sip(&self.user, &self.domain).build()
+    }
+}
+
+/// A server that is known by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Over which transport.
+    pub protocol: Protocol,
+    /// Where.
+    pub address: SocketAddr,
+}

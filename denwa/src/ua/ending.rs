@@ -1,0 +1,111 @@
+//! How calls end, in the program's words, and what is given back then.
+
+use super::call::{Call, words};
+use super::{CallId, Ending, Event, UserAgent};
+use crate::evidence::{EndCause, Fact, MessageHead, Party as Who};
+use crate::media::MediaSession;
+use denwa_sip_core::auth::client::ChallengeRefusal;
+use denwa_sip_core::endpoint::{By, CallEnd};
+use denwa_sip_core::message::Response;
+use denwa_sip_core::{HeaderName, Protocol, StatusCode};
+use std::time::Instant;
+
+impl UserAgent {
+    // ---- the end
+
+    pub(super) fn ending(&mut self, id: CallId, reason: CallEnd, now: Instant) -> Ending {
+        let account = self.calls.get(&id).and_then(|call| call.account);
+        let account =
+            account.and_then(|account| self.accounts.get(&account)).map(|state| state.account.user.clone());
+        let Some(call) = self.calls.get_mut(&id) else { return Ending::ShutDown };
+        if let Some(sentence) = call.nothing_in_common.take() {
+            return Ending::NothingInCommon(sentence);
+        }
+        match reason {
+            CallEnd::HungUp { by: By::Local, .. } => Ending::HungUpHere,
+            CallEnd::HungUp { by: By::Remote, .. } => Ending::HungUpThere,
+            CallEnd::Cancelled { by: By::Local, .. } if call.ended_here => Ending::CancelledHere,
+            CallEnd::Cancelled { by: By::Local, .. } | CallEnd::NotAnswered => Ending::NotAnswered,
+            CallEnd::Cancelled { by: By::Remote, .. } => Ending::CancelledThere,
+            CallEnd::Refused { response } => refused(call, &response, now),
+            CallEnd::RefusedHere(status) => Ending::RefusedHere(status),
+            CallEnd::Unreachable(reason) => {
+                if let Some(peer) = call.peer {
+                    let waited = now.saturating_duration_since(call.evidence.began());
+                    call.note(Fact::of_end(reason, "INVITE", peer, Protocol::Udp, waited), now);
+                }
+                Ending::Unreachable(words(reason))
+            }
+            CallEnd::NotAuthenticated { response, reason } => {
+                call.note(Fact::Received(MessageHead::of_response(&response, None)), now);
+                if reason == ChallengeRefusal::AlreadyRefused {
+                    let account = account.unwrap_or_default();
+                    call.note(Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }, now);
+                }
+                Ending::NotAuthenticated
+            }
+            CallEnd::NotAcknowledged => Ending::Lost("the answer was never confirmed (no ACK)".to_owned()),
+            CallEnd::SessionExpired => Ending::Lost("the session timer ran out".to_owned()),
+            CallEnd::DialogLost { method, status } => Ending::Lost(match status {
+                Some(status) => {
+                    format!("the other side knows nothing of the call any more ({method}: {})", status.code())
+                }
+                None => format!("{method} got no reply"),
+            }),
+            CallEnd::ShutDown => Ending::ShutDown,
+            other => Ending::Lost(format!("{other:?}")),
+        }
+    }
+
+    /// The call is over: its media say good-bye, its ports are closed, the program is told.
+    pub(super) fn end(&mut self, id: CallId, reason: Ending, now: Instant) {
+        if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
+            media.leave(now);
+        }
+        self.drain_media(id, now);
+        self.close_ports(id);
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        let report = call.media.as_ref().map(MediaSession::report).unwrap_or_default();
+        if call.media.is_some() {
+            call.note(Fact::of_report(&report), now);
+        }
+        let (by, cause) = end_cause(&reason);
+        call.note(Fact::Ended { by, cause }, now);
+        self.tell(Event::Ended { call: id, reason, report, evidence: Box::new(call.evidence) });
+    }
+}
+
+fn refused(call: &mut Call, response: &Response, now: Instant) -> Ending {
+    call.note(Fact::Received(MessageHead::of_response(response, None)), now);
+    let warning = response.get(HeaderName::Warning);
+    if response.status() == StatusCode::NOT_ACCEPTABLE_HERE
+        && let Some(media) = &mut call.media
+        && let Ok(mismatch) = media.refused(Some(response.body()).filter(|body| !body.is_empty()), warning)
+    {
+        call.note(Fact::of_mismatch(&mismatch, Who::Here), now);
+    }
+    let mut words = response.reason().to_owned();
+    if let Some(warning) = warning {
+        words.push_str(", ");
+        words.push_str(warning);
+    }
+    Ending::Refused { status: response.status(), words }
+}
+
+fn end_cause(reason: &Ending) -> (Who, EndCause) {
+    match reason {
+        Ending::HungUpHere => (Who::Here, EndCause::HungUp),
+        Ending::HungUpThere => (Who::Peer, EndCause::HungUp),
+        Ending::CancelledHere => (Who::Here, EndCause::Cancelled),
+        Ending::CancelledThere => (Who::Peer, EndCause::Cancelled),
+        Ending::Refused { status, .. } => (Who::Peer, EndCause::Refused(status.code())),
+        Ending::RefusedHere(status) => (Who::Here, EndCause::Refused(status.code())),
+        Ending::NotAnswered => (Who::Here, EndCause::NoAnswer),
+        Ending::NothingInCommon(_) => (Who::Here, EndCause::Refused(488)),
+        Ending::NotAuthenticated => (Who::Peer, EndCause::Refused(401)),
+        Ending::Unreachable(_) => (Who::Here, EndCause::Unanswered),
+        Ending::NoPort(_) => (Who::Here, EndCause::Refused(500)),
+        Ending::Lost(_) => (Who::Here, EndCause::TransportFailed),
+        Ending::ShutDown => (Who::Here, EndCause::ShutDown),
+    }
+}

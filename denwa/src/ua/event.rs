@@ -1,0 +1,226 @@
+//! What a user agent tells its program.
+
+use crate::evidence::Evidence;
+use crate::media::{self, StreamReport};
+use denwa_sip_core::StatusCode;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Names an account. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub(crate) u32);
+
+/// Names a call. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub(crate) u64);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {}", self.0)
+    }
+}
+
+/// A fact.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The account is registered.
+    Registered {
+        /// Which.
+        account: AccountId,
+        /// For how long; it is renewed before.
+        expires_in: Duration,
+    },
+    /// An attempt to register failed.
+    RegistrationFailed {
+        /// Which.
+        account: AccountId,
+        /// Why, in one sentence.
+        why: String,
+        /// When the next attempt is made; `None` when none is.
+        retry_in: Option<Duration>,
+    },
+    /// The account is not registered any more, as asked for.
+    Unregistered {
+        /// Which.
+        account: AccountId,
+    },
+    /// Somebody calls: ring, and then answer or refuse.
+    Incoming {
+        /// The call.
+        call: CallId,
+        /// Who: the address in From.
+        from: String,
+        /// The name in From.
+        name: Option<String>,
+        /// Whom: the address in the request line.
+        to: String,
+    },
+    /// It rings there, or something is heard from there before the answer.
+    Ringing {
+        /// The call.
+        call: CallId,
+        /// The provisional status, 101–199.
+        status: StatusCode,
+    },
+    /// The call is up: sound flows.
+    Answered {
+        /// The call.
+        call: CallId,
+    },
+    /// Sound to be played: 20 ms, one after the other, while the call is up. It beats the time: whoever says something has to
+    /// say as much at each.
+    Sound {
+        /// The call.
+        call: CallId,
+        /// The samples.
+        samples: Vec<i16>,
+    },
+    /// Something happened to the call's media.
+    Media {
+        /// The call.
+        call: CallId,
+        /// What.
+        event: media::Event,
+    },
+    /// Our hold, resumption or other change was refused by the peer; all is as before.
+    ChangeRefused {
+        /// The call.
+        call: CallId,
+        /// Why, in one sentence.
+        why: String,
+    },
+    /// The call is over; always its last event.
+    Ended {
+        /// The call.
+        call: CallId,
+        /// How.
+        reason: Ending,
+        /// The figures of its media.
+        report: StreamReport,
+        /// Everything that is known of it.
+        evidence: Box<Evidence>,
+    },
+    /// A text message came (RFC 3428).
+    Message {
+        /// Who: the address in From.
+        from: String,
+        /// What.
+        text: String,
+    },
+    /// A peer sees us under another address than it was told.
+    SeenAs {
+        /// The peer.
+        peer: SocketAddr,
+        /// Our address, as it sees it.
+        address: SocketAddr,
+    },
+    /// Everything has ended after [`super::UserAgent::shut_down`].
+    ShutDown,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// We hung up.
+    HungUpHere,
+    /// The peer hung up.
+    HungUpThere,
+    /// We gave up before an answer.
+    CancelledHere,
+    /// The caller gave up before our answer.
+    CancelledThere,
+    /// The peer refused.
+    Refused {
+        /// With this status.
+        status: StatusCode,
+        /// In these words: reason phrase, and the text of a Warning.
+        words: String,
+    },
+    /// We refused.
+    RefusedHere(StatusCode),
+    /// Nobody answered in time.
+    NotAnswered,
+    /// The descriptions do not meet; the sentence names both lists.
+    NothingInCommon(String),
+    /// The password was not taken.
+    NotAuthenticated,
+    /// The peer could not be reached, in one sentence.
+    Unreachable(String),
+    /// No port could be opened for the media.
+    NoPort(String),
+    /// The connection was lost during the call, in one sentence.
+    Lost(String),
+    /// The user agent was shut down.
+    ShutDown,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HungUpHere => f.write_str("hung up here"),
+            Self::HungUpThere => f.write_str("the other side hung up"),
+            Self::CancelledHere => f.write_str("given up before an answer"),
+            Self::CancelledThere => f.write_str("the caller gave up"),
+            Self::Refused { status, words } => write!(f, "refused: {} {words}", status.code()),
+            Self::RefusedHere(status) => write!(f, "refused here with {}", status.code()),
+            Self::NotAnswered => f.write_str("nobody answered"),
+            Self::NothingInCommon(sentence) => write!(f, "the descriptions do not meet: {sentence}"),
+            Self::NotAuthenticated => f.write_str("the password was not taken"),
+            Self::Unreachable(why) => write!(f, "not reached: {why}"),
+            Self::NoPort(why) => write!(f, "no port for the media: {why}"),
+            Self::Lost(why) => write!(f, "lost: {why}"),
+            Self::ShutDown => f.write_str("shut down"),
+        }
+    }
+}
+
+/// A request of the program that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// There is no such account.
+    UnknownAccount,
+    /// There is no such call, or no longer.
+    UnknownCall,
+    /// Not in this state of the call.
+    NotNow,
+    /// The address cannot be read, with the reason.
+    BadAddress(String),
+    /// As many calls as the configuration allows.
+    TooManyCalls,
+    /// The media say no.
+    Media(media::Misuse),
+    /// The signalling says no, in its words.
+    Signalling(String),
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownAccount => f.write_str("there is no such account"),
+            Self::UnknownCall => f.write_str("there is no such call"),
+            Self::NotNow => f.write_str("the call is not in a state for that"),
+            Self::BadAddress(why) => write!(f, "not an address that can be called: {why}"),
+            Self::TooManyCalls => f.write_str("as many calls as allowed are under way"),
+            Self::Media(misuse) => misuse.fmt(f),
+            Self::Signalling(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+impl From<media::Misuse> for Misuse {
+    fn from(misuse: media::Misuse) -> Self {
+        Self::Media(misuse)
+    }
+}
+
+impl From<denwa_sip_core::Misuse> for Misuse {
+    fn from(misuse: denwa_sip_core::Misuse) -> Self {
+        Self::Signalling(misuse.to_string())
+    }
+}

@@ -1,0 +1,173 @@
+//! What the endpoint tells of calls, and what follows from it.
+
+use super::call::Stage;
+use super::placing::refusal_of;
+use super::{AccountId, CallId, Event, UserAgent};
+use crate::evidence::{Fact, MessageHead, Party as Who};
+use crate::media::Refusal;
+use bytes::Bytes;
+use denwa_sip_core::StatusCode;
+use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
+use denwa_sip_core::io::Flow;
+use denwa_sip_core::message::{Request, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+impl UserAgent {
+    // ---- what the endpoint tells
+
+    pub(super) fn on_invite(&mut self, request: RequestHandle, message: &Request, flow: Flow, now: Instant) {
+        let id = self.new_call(self.account_for(message), false, now);
+        let options = self.options();
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.stage = Stage::Calling;
+            call.peer = Some(flow.remote);
+            call.route = Some(flow.local.ip()).filter(|local| !local.is_unspecified());
+            call.note(Fact::Received(MessageHead::of_request(message, Some(&flow))), now);
+        }
+        // A peer that calls us by an address sees us there.
+        let called: Option<IpAddr> = message.uri().ok().and_then(|uri| uri.host_str().parse().ok());
+        if let Some(called) = called.filter(|called| *called != flow.local.ip()) {
+            self.sightings.entry(flow.remote.ip()).or_insert(SocketAddr::new(called, flow.local.port()));
+        }
+        let local = self.local_identity(id);
+        match self.endpoint.accept_call(request, &local, options, now) {
+            Ok(handle) => {
+                self.by_handle.insert(handle, id);
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.handle = Some(handle);
+                }
+            }
+            Err(_) => {
+                self.calls.remove(&id);
+                return;
+            }
+        }
+        if let Some(handle) = self.calls.get(&id).and_then(|call| call.handle) {
+            let _ = self.endpoint.ring(handle, &Reply::new(StatusCode::RINGING), now);
+        }
+        let from = message.from().ok();
+        self.tell(Event::Incoming {
+            call: id,
+            from: from.as_ref().map(|from| from.uri.to_string()).unwrap_or_default(),
+            name: from
+                .and_then(|from| from.display_name.map(|name| name.to_string()))
+                .filter(|name| !name.is_empty()),
+            to: message.uri_text().to_owned(),
+        });
+    }
+
+    /// The account a call is for: the one it names.
+    fn account_for(&self, message: &Request) -> Option<AccountId> {
+        let uri = message.uri().ok()?;
+        let user = uri.user();
+        self.accounts.iter().find(|(_, state)| Some(state.account.user.as_str()) == user).map(|(id, _)| *id)
+    }
+
+    pub(super) fn on_call_event(&mut self, event: SipEvent, now: Instant) {
+        match event {
+            SipEvent::CallProgress { call, response, .. } => {
+                let Some(id) = self.noted(call, &response, now) else { return };
+                self.tell(Event::Ringing { call: id, status: response.status() });
+            }
+            SipEvent::CallAnswered { call, response, .. } => {
+                let Some(id) = self.noted(call, &response, now) else { return };
+                self.go_up(id, now);
+            }
+            SipEvent::CallConfirmed { call } => {
+                if let Some(id) = self.by_handle.get(&call).copied() {
+                    self.go_up(id, now);
+                }
+            }
+            SipEvent::OfferReceived { call, body, .. } => self.on_offer(call, body.bytes, now),
+            SipEvent::AnswerReceived { call, body, preview, .. } => {
+                self.on_answer_received(call, &body.bytes, preview, now)
+            }
+            SipEvent::OfferRequested { call } => self.on_offer_requested(call, now),
+            SipEvent::OfferAborted { call, reason } => {
+                let Some(id) = self.by_handle.get(&call).copied() else { return };
+                if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
+                    media.rollback();
+                }
+                self.tell(Event::ChangeRefused { call: id, why: format!("{reason:?}") });
+            }
+            SipEvent::CallEnded { call, reason } => {
+                if let Some(id) = self.by_handle.remove(&call) {
+                    let ending = self.ending(id, reason, now);
+                    self.end(id, ending, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn noted(&mut self, handle: CallHandle, response: &Response, now: Instant) -> Option<CallId> {
+        let id = self.by_handle.get(&handle).copied()?;
+        let flow = self.endpoint.call(handle).and_then(|call| call.flow);
+        let call = self.calls.get_mut(&id)?;
+        call.note(Fact::Received(MessageHead::of_response(response, flow.as_ref())), now);
+        if let (Some(flow), Some(media)) = (flow, &mut call.media) {
+            media.know_host(flow.remote.ip());
+        }
+        Some(id)
+    }
+
+    fn go_up(&mut self, id: CallId, now: Instant) {
+        if let Some(call) = self.calls.get_mut(&id).filter(|call| call.stage != Stage::Up) {
+            call.go_up(now);
+            self.tell(Event::Answered { call: id });
+        }
+    }
+
+    fn on_offer(&mut self, handle: CallHandle, offer: Bytes, now: Instant) {
+        let Some(id) = self.by_handle.get(&handle).copied() else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(media) = &mut call.media else {
+            call.offer = Some(offer);
+            return;
+        };
+        match media.answer(&offer, now) {
+            Ok(answer) => {
+                self.note_agreement(id, now);
+                let _ = self.endpoint.answer_offer(handle, Some(Body::sdp(answer)), &Self::no_headers(), now);
+            }
+            Err(error) => {
+                let _ = self.endpoint.refuse_offer(handle, &refusal_of(&error), now);
+            }
+        }
+        self.drain_media(id, now);
+    }
+
+    fn on_offer_requested(&mut self, handle: CallHandle, now: Instant) {
+        let Some(id) = self.by_handle.get(&handle).copied() else { return };
+        // Before the answer there are no ports yet: the offer goes into the 200.
+        let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) else { return };
+        if let Ok(offer) = media.offer() {
+            let _ = self.endpoint.answer_offer(handle, Some(Body::sdp(offer)), &Self::no_headers(), now);
+        }
+    }
+
+    fn on_answer_received(&mut self, handle: CallHandle, answer: &Bytes, preview: bool, now: Instant) {
+        let Some(id) = self.by_handle.get(&handle).copied() else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(media) = &mut call.media else { return };
+        let accepted =
+            if preview { media.preview_answer(answer, now) } else { media.accept_answer(answer, now) };
+        match accepted {
+            Ok(()) => {
+                call.start_sound(now);
+                self.note_agreement(id, now);
+            }
+            // A preview that cannot be used is no harm: the answer proper follows.
+            Err(_) if preview => {}
+            Err(refusal) => {
+                if let Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) = &refusal {
+                    call.note(Fact::of_mismatch(mismatch, Who::Here), now);
+                }
+                call.nothing_in_common = Some(refusal.to_string());
+                let _ = self.endpoint.hang_up(handle, &Self::no_headers(), now);
+            }
+        }
+        self.drain_media(id, now);
+    }
+}

@@ -1,0 +1,182 @@
+//! Accounts: registering them, keeping that up, and what they answer challenges with.
+
+use super::{Account, AccountId, Event, Misuse, UserAgent};
+use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
+use denwa_sip_core::auth::secret::Secret;
+use denwa_sip_core::endpoint::{
+    Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
+};
+use denwa_sip_core::message::UriBuf;
+use denwa_sip_core::transport::Target;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// An account and where its registration stands.
+#[derive(Debug)]
+pub(super) struct AccountState {
+    pub(super) account: Account,
+    registration: Option<RegistrationHandle>,
+    is_registered: bool,
+}
+
+impl AccountState {
+    /// Whether its server is at this address.
+    pub(super) fn is_served_by(&self, address: IpAddr) -> bool {
+        match self.account.server {
+            Some(server) => server.address.ip().to_canonical() == address.to_canonical(),
+            None => self.account.domain.parse::<IpAddr>().is_ok_and(|domain| domain == address),
+        }
+    }
+
+    pub(super) fn party(&self) -> Party {
+        let uri = self.account.uri();
+        match &self.account.display_name {
+            Some(name) => Party::named(name, uri),
+            None => Party::new(uri),
+        }
+    }
+
+    pub(super) fn credentials(&self) -> Vec<Credentials> {
+        let account = &self.account;
+        account
+            .password
+            .iter()
+            .map(|password| Credentials {
+                // Its own server names its realm as it likes.
+                realm: None,
+                username: account.login.clone().unwrap_or_else(|| account.user.clone()),
+                secret: Secret::password(password),
+            })
+            .collect()
+    }
+
+    /// Where requests of this account go: to its server, or where the address leads.
+    pub(super) fn target(&self, uri: &UriBuf) -> Target {
+        match self.account.server {
+            Some(server) => Target::address(server.protocol, server.address),
+            None => Target::Uri(uri.clone()),
+        }
+    }
+}
+
+impl UserAgent {
+    /// Adds an account; nothing is sent yet.
+    pub fn add_account(&mut self, account: Account) -> AccountId {
+        let id = AccountId(self.next_account);
+        self.next_account = self.next_account.wrapping_add(1);
+        self.accounts.insert(id, AccountState { account, registration: None, is_registered: false });
+        id
+    }
+
+    /// Registers the account, and keeps it registered until told otherwise.
+    ///
+    /// # Errors
+    /// When there is no such account, it is registered already, or its address cannot be written.
+    pub fn register(&mut self, account: AccountId, now: Instant) -> Result<(), Misuse> {
+        let now = self.advance(now);
+        let state = self.accounts.get_mut(&account).ok_or(Misuse::UnknownAccount)?;
+        if state.registration.is_some() {
+            return Err(Misuse::NotNow);
+        }
+        let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
+            .map_err(|error| Misuse::BadAddress(error.to_string()))?;
+        let register = Register {
+            address_of_record: state.party(),
+            target: state.target(&registrar),
+            registrar,
+            routes: Vec::new(),
+            local: LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() },
+            headers: Headers::new(),
+            credentials: state.credentials(),
+            expires: state.account.expires,
+        };
+        state.registration = Some(self.endpoint.register(register, now)?);
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Withdraws the registration.
+    ///
+    /// # Errors
+    /// When there is no such account or it is not registered.
+    pub fn unregister(&mut self, account: AccountId, now: Instant) -> Result<(), Misuse> {
+        let now = self.advance(now);
+        let state = self.accounts.get(&account).ok_or(Misuse::UnknownAccount)?;
+        let registration = state.registration.ok_or(Misuse::NotNow)?;
+        self.endpoint.unregister(registration, now)?;
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Whether the account is registered now.
+    pub fn is_registered(&self, account: AccountId) -> bool {
+        self.accounts.get(&account).is_some_and(|state| state.is_registered)
+    }
+
+    pub(super) fn on_registered(&mut self, registration: RegistrationHandle, expires_in: Duration) {
+        let Some(account) = self.account_of(registration) else { return };
+        if let Some(state) = self.accounts.get_mut(&account) {
+            state.is_registered = true;
+        }
+        self.tell(Event::Registered { account, expires_in });
+    }
+
+    pub(super) fn on_registration_failed(
+        &mut self,
+        registration: RegistrationHandle,
+        reason: &RegistrationFailure,
+        retry_in: Option<Duration>,
+    ) {
+        let Some(account) = self.account_of(registration) else { return };
+        let why = sentence(reason);
+        if let Some(state) = self.accounts.get_mut(&account) {
+            state.is_registered = false;
+        }
+        self.tell(Event::RegistrationFailed { account, why, retry_in });
+    }
+
+    pub(super) fn on_registration_ended(
+        &mut self,
+        registration: RegistrationHandle,
+        reason: Option<&RegistrationFailure>,
+    ) {
+        let Some(account) = self.account_of(registration) else { return };
+        if let Some(state) = self.accounts.get_mut(&account) {
+            state.registration = None;
+            state.is_registered = false;
+        }
+        match reason {
+            Some(reason) => {
+                self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in: None })
+            }
+            None => self.tell(Event::Unregistered { account }),
+        }
+    }
+
+    fn account_of(&self, registration: RegistrationHandle) -> Option<AccountId> {
+        self.accounts.iter().find(|(_, state)| state.registration == Some(registration)).map(|(id, _)| *id)
+    }
+}
+
+/// Why a registration failed, for people.
+fn sentence(reason: &RegistrationFailure) -> String {
+    match reason {
+        RegistrationFailure::Refused(response) => {
+            format!("the server refused with {} {}", response.status().code(), response.reason())
+        }
+        RegistrationFailure::Unreachable(reason) => {
+            format!("the server was not reached: {}", super::call::words(*reason))
+        }
+        RegistrationFailure::NotAuthenticated(ChallengeRefusal::AlreadyRefused) => {
+            "the server refused the password".to_owned()
+        }
+        RegistrationFailure::NotAuthenticated(ChallengeRefusal::NoCredentials) => {
+            "the server wants a password".to_owned()
+        }
+        RegistrationFailure::NotAuthenticated(reason) => {
+            format!("the server's challenge was not answered: {reason:?}")
+        }
+        RegistrationFailure::NotBound => "the server did not take the address".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
