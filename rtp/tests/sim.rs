@@ -67,7 +67,13 @@ impl Talker {
 
     fn speak(&mut self, now: Instant) {
         let mut buffer = [0; 256];
-        let frame = Frame { feed: 0, timestamp: self.timestamp, payload_type: 0, marker: false, payload: &[0xff; 160] };
+        let frame = Frame {
+            feed: 0,
+            timestamp: self.timestamp,
+            payload_type: 0,
+            marker: false,
+            payload: &[0xff; 160],
+        };
         self.timestamp += 160;
         if let Ok(out) = self.session.send(frame, &mut buffer, now) {
             let payload = buffer[..out.length].to_vec();
@@ -153,9 +159,10 @@ fn datagram(payload: Vec<u8>) -> Stimulus {
 
 #[test]
 fn a_session_keeps_the_ten_laws() {
-    let report = b"\x81\xc9\x00\x07\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x05\
+    let report =
+        b"\x81\xc9\x00\x07\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x05\
                    \x00\x00\x00\x00\x00\x00\x00\x00\x81\xca\x00\x03\x00\x00\x00\x07\x01\x03abc\x00\x00\x00"
-        .to_vec();
+            .to_vec();
     let goodbye = b"\x80\xc9\x00\x01\x00\x00\x00\x07\x81\xcb\x00\x02\x00\x00\x00\x07\x03bye".to_vec();
     let mut subject = Subject::new(|seed, now| Talker::new(HERE, Some(PEER), false, seed, now));
     for step in 0..40u16 {
@@ -211,11 +218,13 @@ fn lab(link: Link) -> Lab {
     network.bind(phone, sim::Protocol::Udp, at("192.168.1.50:7078")).unwrap();
     let host = network.add_host("pbx", internet, &[at(HERE).ip()]).unwrap();
     let seed = network.seed();
-    let pbx = network.add_machine(host, Talker::new(HERE, Some("192.168.1.50:7078"), true, seed, now)).unwrap();
+    let pbx =
+        network.add_machine(host, Talker::new(HERE, Some("192.168.1.50:7078"), true, seed, now)).unwrap();
     network.bind(pbx, sim::Protocol::Udp, at(HERE)).unwrap();
     let host = network.add_host("thief", internet, &["203.0.113.66".parse().unwrap()]).unwrap();
     let seed = network.seed();
-    let thief = network.add_machine(host, Talker::new("203.0.113.66:6666", Some(HERE), false, seed, now)).unwrap();
+    let thief =
+        network.add_machine(host, Talker::new("203.0.113.66:6666", Some(HERE), false, seed, now)).unwrap();
     network.bind(thief, sim::Protocol::Udp, at("203.0.113.66:6666")).unwrap();
     Lab { network, pbx, phone, thief }
 }
@@ -228,28 +237,34 @@ fn a_phone_behind_a_symmetric_nat_is_heard_and_hears() {
     let (pbx, phone) = (lab.pbx, lab.phone);
     assert!(heard(&mut lab, pbx) > 490, "{}", heard(&mut lab, pbx));
     assert!(heard(&mut lab, phone) > 480, "{}", heard(&mut lab, phone));
-    lab.network.with(pbx, |talker, _| {
-        let evidence = talker.session.latch_evidence();
-        assert_eq!(evidence.signalled, Some(at("192.168.1.50:7078")));
-        assert_eq!(evidence.learned.len(), 1);
-        assert_eq!(evidence.destination.unwrap().ip(), at("198.51.100.7:1").ip());
-    }).unwrap();
+    lab.network
+        .with(pbx, |talker, _| {
+            let evidence = talker.session.latch_evidence();
+            assert_eq!(evidence.signalled, Some(at("192.168.1.50:7078")));
+            assert_eq!(evidence.learned.len(), 1);
+            assert_eq!(evidence.destination.unwrap().ip(), at("198.51.100.7:1").ip());
+        })
+        .unwrap();
 }
 
 #[test]
 fn rtpbleed_on_the_network_steals_nothing() {
     let mut lab = lab(Link::default());
     lab.network.run_for(secs(2));
-    lab.network.with(lab.thief, |talker, now| {
-        talker.speaks = true;
-        talker.next_frame = now;
-    }).unwrap();
+    lab.network
+        .with(lab.thief, |talker, now| {
+            talker.speaks = true;
+            talker.next_frame = now;
+        })
+        .unwrap();
     lab.network.run_for(secs(60));
     assert_eq!(lab.network.with(lab.thief, |talker, _| talker.heard), Some(0));
-    lab.network.with(lab.pbx, |talker, _| {
-        assert!(talker.session.counters().refused > 2900);
-        assert_eq!(talker.session.latch_evidence().learned.len(), 1);
-    }).unwrap();
+    lab.network
+        .with(lab.pbx, |talker, _| {
+            assert!(talker.session.counters().refused > 2900);
+            assert_eq!(talker.session.latch_evidence().learned.len(), 1);
+        })
+        .unwrap();
 }
 
 #[test]
@@ -257,17 +272,22 @@ fn reports_over_a_bad_link_say_what_it_did() {
     let mut lab = lab(Link::with_latency(Duration::from_millis(40)).lossy(0.05));
     lab.network.run_for(secs(120));
     let sent = lab.network.with(lab.phone, |talker, _| talker.session.sender().packets()).unwrap();
-    lab.network.with(lab.pbx, |talker, now| {
-        let source = talker.session.active_source().unwrap();
-        let loss = source.lost() as f64 / source.expected() as f64;
-        assert!((0.03..0.07).contains(&loss), "{loss}");
-        assert!(source.expected() > sent - 20);
-        let quality = talker.session.quality(None, now);
-        let round_trip = quality.round_trip.unwrap();
-        assert!((Duration::from_millis(75)..Duration::from_millis(110)).contains(&round_trip), "{round_trip:?}");
-        assert!(quality.received.mos.unwrap() < 4.2);
-        assert!((0.0..0.15).contains(&quality.sent.loss));
-    }).unwrap();
+    lab.network
+        .with(lab.pbx, |talker, now| {
+            let source = talker.session.active_source().unwrap();
+            let loss = source.lost() as f64 / source.expected() as f64;
+            assert!((0.03..0.07).contains(&loss), "{loss}");
+            assert!(source.expected() > sent - 20);
+            let quality = talker.session.quality(None, now);
+            let round_trip = quality.round_trip.unwrap();
+            assert!(
+                (Duration::from_millis(75)..Duration::from_millis(110)).contains(&round_trip),
+                "{round_trip:?}"
+            );
+            assert!(quality.received.mos.unwrap() < 4.2);
+            assert!((0.0..0.15).contains(&quality.sent.loss));
+        })
+        .unwrap();
 }
 
 #[test]

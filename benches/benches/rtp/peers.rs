@@ -14,7 +14,8 @@ pub(crate) fn measure() {
         Some(program) => {
             for suite in SUITES {
                 let key: String = key_material(suite).iter().map(|octet| format!("{octet:02x}")).collect();
-                let output = Command::new(&program).args([suite.sdes_name(), &key, "bench"]).output().unwrap();
+                let output =
+                    Command::new(&program).args([suite.sdes_name(), &key, "bench"]).output().unwrap();
                 let text = String::from_utf8_lossy(&output.stdout);
                 let mut numbers = text.split_whitespace().filter_map(|number| number.parse::<f64>().ok());
                 let pair = (numbers.next().unwrap(), numbers.next().unwrap());
@@ -31,8 +32,11 @@ fn libsrtp2() -> Option<PathBuf> {
     let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libsrtp2-peer");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../rtp/tests/libsrtp2/peer.c");
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
-    let made =
-        Command::new(compiler).args(["-std=c11", "-O2", "-o"]).arg(&program).args([source, "-lsrtp2"]).output();
+    let made = Command::new(compiler)
+        .args(["-std=c11", "-O2", "-o"])
+        .arg(&program)
+        .args([source, "-lsrtp2"])
+        .output();
     made.is_ok_and(|output| output.status.success()).then_some(program)
 }
 
@@ -55,7 +59,9 @@ mod webrtc {
             let material = key_material(suite);
             let (key, salt) = material.split_at(suite.key_length());
             let context = || Context::new(key, salt, profile, None, None).unwrap();
-            let plain = |stream: &mut Stream| -> Vec<Vec<u8>> { (0..BATCH).map(|_| stream.advance().to_vec()).collect() };
+            let plain = |stream: &mut Stream| -> Vec<Vec<u8>> {
+                (0..BATCH).map(|_| stream.advance().to_vec()).collect()
+            };
             let (mut out, mut stream) = (context(), Stream::new());
             let protect = best_of_batches(
                 || plain(&mut stream),
@@ -65,7 +71,12 @@ mod webrtc {
             );
             let (mut out, mut inbound, mut stream) = (context(), context(), Stream::new());
             let unprotect = best_of_batches(
-                || plain(&mut stream).iter().map(|packet| out.encrypt_rtp(packet).unwrap().to_vec()).collect(),
+                || {
+                    plain(&mut stream)
+                        .iter()
+                        .map(|packet| out.encrypt_rtp(packet).unwrap().to_vec())
+                        .collect()
+                },
                 |packet| {
                     black_box(inbound.decrypt_rtp(packet).unwrap());
                 },

@@ -1,6 +1,6 @@
 //! From frames to samples: a play-out that can be asked for any number of samples at any time.
 //!
-//! The decoder is the caller's; this crate knows no codec. The delay is moved by scaling time ([`super::stretch`]): a
+//! The decoder is the caller's; this crate knows no codec. The delay is moved by scaling time (`stretch`): a
 //! little when it is a little off, fast after an outage of the network. Gaps are concealed by the decoder and blended
 //! into what follows. In fixed mode nothing is scaled, concealed or blended.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
