@@ -314,10 +314,9 @@ impl Agent {
             match self.plans.remove(&(at, number)) {
                 Some(Plan::Respond(id, request, status)) => self.respond(id, &request, status, now),
                 Some(Plan::Repeat(id, response, interval)) => {
-                    if self.layer.respond(id, &response, now).is_ok() {
-                        let next = (interval * 2).min(Duration::from_secs(4));
-                        self.plan(now + next, Plan::Repeat(id, response, next));
-                    }
+                    let next = (interval * 2).min(Duration::from_secs(4));
+                    let stands = self.layer.respond(id, &response, now).is_ok();
+                    stands.then(|| self.plan(now + next, Plan::Repeat(id, response, next)));
                 }
                 Some(Plan::Cancel(id)) => drop(self.layer.cancel(id, &[], now)),
                 None => {}
@@ -402,8 +401,7 @@ impl Machine for Agent {
                 Input::StreamClosed { stream }
             }
             denwa_sim::Input::Routed { token, route, .. } => {
-                let route =
-                    route.map(|route| RouteInfo { local: route.local, interface: route.interface.into() });
+                let route = route.map(|route| RouteInfo { local: route.local, interface: route.interface });
                 Input::Routed { id: QueryId(token), route }
             }
             denwa_sim::Input::Resolved { .. } | denwa_sim::Input::Provided { .. } => return,
