@@ -1163,7 +1163,7 @@ fn a_family_that_does_not_work_costs_a_quarter_of_a_second() {
             remote,
             peer_identity: None,
         });
-        a.pass(ms(5000));
+        a.pass(ms(1000));
         assert!(a.sent.is_empty());
         a.events.clear();
         a.settles();

@@ -169,7 +169,7 @@ impl Transactions {
     }
 
     fn on_client_resolved(&mut self, id: Id, outcome: Result<Vec<Hop>, ResolveFailure>) {
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(client) = self.clients.get(id) else { return };
         let mut hops = match outcome {
             Ok(hops) => hops,
             Err(failure) => return self.end_client(id, EndReason::Unresolved(failure)),
@@ -190,13 +190,15 @@ impl Transactions {
             hops = hops.into_iter().flat_map(tcp_first).collect();
         }
         hops.truncate(self.config.limits.hops.saturating_mul(2).max(1));
-        self.overload_order(id, &mut hops);
+        self.overload_order(&mut hops);
         if hops.is_empty() {
             return self.end_client(id, EndReason::NoRoute);
         }
         let first = hops.remove(0);
-        client.hops = hops;
-        client.hop = Some(first.clone());
+        if let Some(client) = self.clients.get_mut(id) {
+            client.hops = hops;
+            client.hop = Some(first.clone());
+        }
         self.try_hop(id, &first);
     }
 
@@ -233,10 +235,10 @@ impl Transactions {
         self.outbox.event(TransactionEvent::Located { id, outcome: Ok(located) });
     }
 
-    fn overload_order(&self, id: Id, hops: &mut [Hop]) {
+    fn overload_order(&self, hops: &mut [Hop]) {
         // The order within one server's ways, TCP before UDP, is not a choice between servers.
         let is_one_server = hops.iter().all(|hop| Some(hop.remote) == hops.first().map(|first| first.remote));
-        if self.clients.get(id).is_some() && !is_one_server {
+        if !is_one_server {
             self.quiet_ones_last(hops);
         }
     }
