@@ -66,11 +66,13 @@ impl Concealer {
     }
 
     /// Samples of the past that are looked at.
+    #[cfg(feature = "g711")]
     pub(crate) fn history_samples(&self) -> usize {
         self.history.len()
     }
 
     /// What was heard until now, for callers that keep it themselves: as many samples as are looked at.
+    #[cfg(feature = "g711")]
     pub(crate) fn set_history(&mut self, fill: impl FnOnce(&mut [i16])) {
         fill(&mut self.history);
     }

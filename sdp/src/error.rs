@@ -169,7 +169,7 @@ pub enum LeniencyKind {
     OriginNotNumeric,
     /// `t=` without its second number.
     MissingStopTime,
-    /// A `b=`, `r=`, `z=` or `t=` line that cannot be read; it is kept and ignored.
+    /// An `o=`, `b=` or `t=` line that cannot be read; it is kept and ignored.
     Unreadable,
     /// A medium without a format.
     NoFormat,

@@ -155,6 +155,7 @@ impl Peer {
         }
     }
 
+    #[allow(clippy::collapsible_match)] // a guard that sends would hide what it does
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Incoming { request, message, .. } => self.on_incoming(request, message.method()),

@@ -3,15 +3,15 @@
 use crate::profile::Kind;
 
 use super::Negotiator;
-use super::agreed::{ActiveMedium, Agreed, AgreedMedium, Role};
-use super::bundle;
-use super::capability::Ice;
+use super::agreed::{ActiveMedium, Agreed, AgreedEncryption, AgreedMedium, Role};
+use super::capability::{Encryption, Ice};
 use super::encryption;
 use super::local::LocalMedium;
 use super::matching::accepted;
 use super::mismatch::{MediumMismatch, Mismatch, Refuser, Rule};
 use super::remote::{RemoteDescription, RemoteMedium};
-use super::settle::Settlement;
+use super::settle::{self, Settlement};
+use super::slot::Slot;
 
 impl Negotiator {
     /// What is agreed by `answer` to the offer of `media`.
@@ -20,11 +20,9 @@ impl Negotiator {
         media: &[LocalMedium],
         answer: &RemoteDescription,
     ) -> Result<Agreed, Mismatch> {
-        let mut answer = answer.clone();
-        bundle::share_tagged_transport(&mut answer);
         let mut agreed: Vec<AgreedMedium> = Vec::new();
         for (place, local) in media.iter().enumerate() {
-            let outcome = self.read_medium(place, media, &answer, &agreed);
+            let outcome = self.read_medium(place, media, answer, &agreed);
             agreed.push(match outcome {
                 Ok(active) => AgreedMedium::Active(Box::new(active)),
                 Err(None) => AgreedMedium::Removed,
@@ -34,6 +32,10 @@ impl Negotiator {
                 }
             });
         }
+        settle::ride_on_bundle(&mut agreed, |place, rule| {
+            let remote = answer.media.get(place);
+            media.get(place).map(|local| offered_mismatch(place, local, remote, rule))
+        });
         name_alternatives(self, &mut agreed);
         let agreed = Agreed { role: Role::Offerer, media: agreed };
         let any_offered = media.iter().any(LocalMedium::is_live);
@@ -74,33 +76,17 @@ impl Negotiator {
             return Err(Some(Rule::AlternativeTaken));
         }
         let tagged = tagged_slot(place, local, remote, answer)?;
-        let mut known = local.clone();
-        if let Some(AgreedMedium::Active(on)) = tagged.and_then(|slot| earlier.get(slot)) {
-            known.address = Some(on.local);
-            known.ice = known.ice.or_else(|| self.slots.get(on.slot)?.transport.as_ref()?.ice.clone());
-        }
-        if self.capability.ice == Ice::Required {
-            if remote.ice.is_none() {
-                return Err(Some(Rule::IceRequired));
-            }
-            if remote.ice_mismatch {
-                return Err(Some(Rule::IceMismatch));
-            }
-        }
-        if remote.rtp.is_none() && remote.ice.is_none() && !remote.held_by_address {
-            return Err(Some(Rule::NoAddress));
-        }
         let rtp = local.profile.is_rtp();
         let common = if rtp { accepted(&local.formats, &remote.formats).map_err(Some)? } else { Vec::new() };
-        let policy = self.capability.encryption.policy;
-        let weak = self.capability.encryption.sdes.as_ref().is_some_and(|sdes| sdes.accept_weak);
         let mut slot = self.slots.get(place).cloned().ok_or(Some(Rule::NoTransport))?;
-        let offered = match tagged.and_then(|slot| offered.get(slot)) {
-            Some(tagged) if local.encryption.is_none() => &tagged.encryption,
-            _ => &local.encryption,
+        let mut known = local.clone();
+        let encryption = match tagged.and_then(|slot| offered.get(slot)) {
+            Some(on) => {
+                known.address = on.address;
+                AgreedEncryption::None
+            }
+            None => self.read_transport(local, remote, &mut slot).map_err(Some)?,
         };
-        let policy = if rtp { policy } else { super::capability::Encryption::None };
-        let encryption = encryption::accept(policy, offered, remote, weak, &mut slot).map_err(Some)?;
         let settlement = Settlement {
             role: Role::Offerer,
             local: &known,
@@ -118,6 +104,30 @@ impl Negotiator {
         }
         Ok(active)
     }
+
+    /// The encryption of a medium with a transport of its own, if that can be used.
+    fn read_transport(
+        &self,
+        local: &LocalMedium,
+        remote: &RemoteMedium,
+        slot: &mut Slot,
+    ) -> Result<AgreedEncryption, Rule> {
+        if self.capability.ice == Ice::Required {
+            if remote.ice.is_none() {
+                return Err(Rule::IceRequired);
+            }
+            if remote.ice_mismatch {
+                return Err(Rule::IceMismatch);
+            }
+        }
+        if remote.rtp.is_none() && remote.ice.is_none() && !remote.held_by_address {
+            return Err(Rule::NoAddress);
+        }
+        let policy =
+            if local.profile.is_rtp() { self.capability.encryption.policy } else { Encryption::None };
+        let weak = self.capability.encryption.sdes.as_ref().is_some_and(|sdes| sdes.accept_weak);
+        encryption::accept(policy, &local.encryption, remote, weak, slot)
+    }
 }
 
 /// The slot whose transport an answered medium rides on; `None` when it has one of its own.
@@ -127,7 +137,7 @@ fn tagged_slot(
     remote: &RemoteMedium,
     answer: &RemoteDescription,
 ) -> Result<Option<usize>, Option<Rule>> {
-    let mid = local.mid.as_ref().or(remote.mid.as_ref());
+    let mid = remote.mid.as_ref().or(local.mid.as_ref());
     let group = answer.bundles.iter().find(|group| mid.is_some_and(|mid| group.contains(mid)));
     let Some(group) = group else {
         // It has no transport but the one it was to share.
@@ -137,7 +147,7 @@ fn tagged_slot(
         let medium = answer.media.iter().find(|medium| medium.mid.as_ref() == Some(mid))?;
         (medium.port != 0).then_some(medium.slot)
     });
-    Ok(tagged.filter(|slot| *slot < place))
+    Ok(tagged.filter(|slot| *slot != place))
 }
 
 fn offered_mismatch(

@@ -15,8 +15,7 @@ use super::matching::{Common, Selection, select};
 use super::mismatch::{MediumMismatch, Mismatch, Refuser, Rule};
 use super::offer::{codec_key, names};
 use super::remote::{RemoteDescription, RemoteMedium};
-use super::settle::Settlement;
-use super::slot::Slot;
+use super::settle::{self, Settlement};
 
 /// An accepted medium before its transport is known.
 struct Draft {
@@ -39,13 +38,11 @@ impl Negotiator {
         &mut self,
         offer: &RemoteDescription,
     ) -> Result<(Vec<LocalMedium>, Agreed, Vec<String>), Mismatch> {
-        let mut offer = offer.clone();
-        bundle::share_tagged_transport(&mut offer);
-        self.align_slots(&offer);
+        self.align_slots(offer);
         let mut verdicts: Vec<Verdict> = offer.media.iter().map(|medium| self.judge(medium)).collect();
-        self.choose_among_alternatives(&offer, &mut verdicts);
-        let bundle = self.give_transports(&offer, &mut verdicts);
-        let result = self.conclude(&offer, verdicts, &bundle);
+        self.choose_among_alternatives(offer, &mut verdicts);
+        let bundle = self.give_transports(offer, &mut verdicts);
+        let result = self.conclude(offer, verdicts, &bundle);
         let any_offered = offer.media.iter().any(RemoteMedium::is_live);
         let (media, agreed) = result;
         if any_offered && agreed.active().next().is_none() {
@@ -57,15 +54,14 @@ impl Negotiator {
     /// One slot for each medium of the offer. A place that has another kind than before starts anew.
     fn align_slots(&mut self, offer: &RemoteDescription) {
         for medium in &offer.media {
+            let mut new = self.new_slot(medium.kind.clone(), crate::Direction::SendRecv);
             match self.slots.get_mut(medium.slot) {
                 Some(slot) if slot.kind == medium.kind => {}
                 Some(slot) => {
-                    let transport = slot.transport.take();
-                    let hold = slot.hold;
-                    *slot = Slot::new(medium.kind.clone(), crate::Direction::SendRecv);
-                    (slot.transport, slot.hold) = (transport, hold);
+                    new.transport = slot.transport.take();
+                    *slot = new;
                 }
-                None => self.slots.push(Slot::new(medium.kind.clone(), crate::Direction::SendRecv)),
+                None => self.slots.push(new),
             }
             if let Some(slot) = self.slots.get_mut(medium.slot) {
                 slot.mid.clone_from(&medium.mid);
@@ -81,12 +77,23 @@ impl Negotiator {
             return Verdict::Absent;
         }
         // A place that takes more than one capability of its kind takes the first that fits.
-        let candidates: Vec<MediaCapability> =
-            self.capability.media.iter().filter(|medium| medium.kind == remote.kind).cloned().collect();
+        let candidates: Vec<(usize, MediaCapability)> = self
+            .capability
+            .media
+            .iter()
+            .cloned()
+            .enumerate()
+            .filter(|(_, medium)| medium.kind == remote.kind)
+            .collect();
         let mut rule = Rule::KindUnsupported;
-        for capability in candidates {
+        for (place, capability) in candidates {
             match self.draft(&capability, remote) {
-                Ok(draft) => return Verdict::Accepted(Box::new(draft)),
+                Ok(draft) => {
+                    if let Some(slot) = self.slots.get_mut(remote.slot) {
+                        slot.capability = Some(place);
+                    }
+                    return Verdict::Accepted(Box::new(draft));
+                }
                 // The rule that says most: another profile says least.
                 Err(failed) if matches!(rule, Rule::KindUnsupported | Rule::Profile { .. }) => rule = failed,
                 Err(_) => {}
@@ -115,7 +122,7 @@ impl Negotiator {
             .slots
             .get(remote.slot)
             .cloned()
-            .unwrap_or_else(|| Slot::new(remote.kind.clone(), crate::Direction::SendRecv));
+            .unwrap_or_else(|| self.new_slot(remote.kind.clone(), crate::Direction::SendRecv));
         let decided = encryption::decide(&self.capability.encryption, remote, &mut slot, &mut self.random)?;
         local.encryption = decided.local;
         local.direction = slot.wish().and(capability.direction).answer_to(remote.direction);
@@ -185,7 +192,7 @@ impl Negotiator {
             }
             kinds.push(&medium.kind);
             let streams = self.capability.media.iter().filter(|own| own.kind == medium.kind);
-            let most = streams.map(|own| own.streams).max().unwrap_or(0);
+            let most = streams.map(|own| own.streams).sum();
             let mut accepted: Vec<&RemoteMedium> = offer
                 .media
                 .iter()
@@ -213,18 +220,22 @@ impl Negotiator {
         let group = bundle::accepted_group(self.capability.bundle, offer, |slot| {
             matches!(verdicts.get(slot), Some(Verdict::Accepted(_)))
         });
-        for remote in &offer.media {
+        // The group first, in its own order: the first of it that gets a transport carries the others.
+        let place = |remote: &&RemoteMedium| {
+            group.iter().position(|mid| remote.mid.as_ref() == Some(mid)).unwrap_or(group.len())
+        };
+        let mut order: Vec<&RemoteMedium> = offer.media.iter().collect();
+        order.sort_by_key(place);
+        for remote in order {
             let Some(Verdict::Accepted(draft)) = verdicts.get_mut(remote.slot) else { continue };
             let member = remote.mid.as_ref().is_some_and(|mid| group.contains(mid));
             let given = match bundle.tagged.as_ref().filter(|_| member) {
                 Some((_, tagged)) => {
                     draft.local.address = tagged.address;
-                    draft.local.rtcp_port = tagged.rtcp_port;
                     draft.local.bundled = true;
-                    draft.local.ice = None;
                     Ok(())
                 }
-                None if remote.bundle_only => Err(Rule::BundleRejected),
+                None if remote.bundle_only && !member => Err(Rule::BundleRejected),
                 None => self.give_transport(remote, &mut draft.local),
             };
             match given {
@@ -316,6 +327,10 @@ impl Negotiator {
             media.push(medium);
             agreed.push(result);
         }
+        // Whoever carries the others was accepted first: nothing is refused here.
+        settle::ride_on_bundle(&mut agreed, |place, rule| {
+            offer.media.get(place).map(|remote| self.mismatch(remote, rule))
+        });
         (media, Agreed { role: Role::Answerer, media: agreed })
     }
 
@@ -327,11 +342,6 @@ impl Negotiator {
     ) -> Result<(LocalMedium, ActiveMedium), Option<Rule>> {
         let Draft { local, common, encryption } = draft;
         let tagged = bundle.tagged.as_ref().map(|(slot, _)| *slot).filter(|_| local.bundled);
-        // What a bundled medium knows of ICE it knows from the one it rides on.
-        let mut known = local.clone();
-        if let Some((_, tagged)) = bundle.tagged.as_ref().filter(|_| local.bundled) {
-            known.ice.clone_from(&tagged.ice);
-        }
         if let Some(slot) = self.slots.get_mut(remote.slot) {
             slot.wanted = true;
             for format in &local.formats {
@@ -340,9 +350,9 @@ impl Negotiator {
             slot.extensions = local.extensions.iter().map(|(id, _, uri)| (*id, uri.clone())).collect();
         }
         let slot = self.slots.get(remote.slot).ok_or(Some(Rule::NoTransport))?;
-        let active = Settlement {
+        let settlement = Settlement {
             role: Role::Answerer,
-            local: &known,
+            local: &local,
             remote,
             common: &common,
             encryption,
@@ -351,7 +361,8 @@ impl Negotiator {
             bundled_on: tagged.unwrap_or(remote.slot),
             local_is_lite: self.capability.ice == Ice::Lite,
         };
-        Ok((local, active.settle().map_err(Some)?))
+        let active = settlement.settle().map_err(Some)?;
+        Ok((local, active))
     }
 
     /// The value of a refusal of `remote`.
@@ -370,7 +381,8 @@ impl Negotiator {
 /// A refused medium: port 0, and the formats of the offer (RFC 3264 §6).
 pub(super) fn refusal(remote: &RemoteMedium) -> LocalMedium {
     let mut medium = LocalMedium::new(remote.kind.clone(), remote.profile.clone());
-    medium.format_names.clone_from(&remote.format_names);
+    let words = remote.format_names.iter().filter(|format| crate::fields::is_token(format));
+    medium.format_names = words.cloned().collect();
     medium.mid.clone_from(&remote.mid);
     medium
 }
@@ -379,9 +391,9 @@ fn answer_fax(fax: &FaxCapability, remote: &RemoteMedium, local: &mut LocalMediu
     if remote.profile != Profile::Udptl {
         return Err(Rule::Profile { offered: remote.profile.clone() });
     }
-    if !remote.format_names.iter().any(|format| format.eq_ignore_ascii_case("t38")) {
-        return Err(Rule::NoCommonCodec);
-    }
+    // Some write it in capitals, and may know it in no other way.
+    let format = remote.format_names.iter().find(|format| format.eq_ignore_ascii_case("t38"));
+    let format = format.ok_or(Rule::NoCommonCodec)?;
     let theirs = &remote.fax;
     if let Some(method) = &theirs.rate_management
         && !method.eq_ignore_ascii_case("transferredTCF")
@@ -398,7 +410,7 @@ fn answer_fax(fax: &FaxCapability, remote: &RemoteMedium, local: &mut LocalMediu
         return Err(Rule::Fax { what });
     }
     let correction = if has(asked) { asked } else { FaxErrorCorrection::None };
-    local.format_names = vec!["t38".into()];
+    local.format_names = vec![format.clone()];
     local.fax = fax.attributes();
     for attribute in &mut local.fax {
         match attribute {

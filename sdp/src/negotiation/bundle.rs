@@ -52,7 +52,11 @@ fn inherit(medium: &mut RemoteMedium, tagged: &RemoteMedium) {
         medium.rtcp.clone_from(&tagged.rtcp);
         (medium.ipv6, medium.multicast) = (tagged.ipv6, tagged.multicast);
         medium.held_by_address = tagged.held_by_address;
+    }
+    if medium.bundle_only || medium.port == tagged.port {
+        // It shares the port already, and need not say so again.
         medium.rtcp_mux |= tagged.rtcp_mux;
+        medium.rtcp_mux_only |= tagged.rtcp_mux_only;
     }
     if medium.ice.is_none() {
         medium.ice.clone_from(&tagged.ice);

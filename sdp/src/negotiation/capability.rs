@@ -14,7 +14,7 @@ use crate::profile::{Kind, Profile};
 /// Everything one side can do, and how it likes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// The media, in the order an offer has them. Several of one kind are alternatives: the first that fits is taken.
+    /// The media, in the order an offer has them. Of several of one kind an answer takes the first that fits.
     pub media: Vec<MediaCapability>,
     /// Encryption.
     pub encryption: EncryptionCapability,
@@ -95,6 +95,8 @@ pub struct MediaCapability {
     pub codecs: Vec<Codec>,
     /// The telephone events understood; they are offered at each clock rate the codecs have (RFC 4733 §2.1).
     pub telephone_events: Option<EventSet>,
+    /// The payload types to offer them with, by clock rate. Where nothing is said, 101 at 8000 Hz, else a free one.
+    pub event_payload_types: Vec<(u32, u8)>,
     /// How much sound a packet should hold. `None`: what the peer asks for, else 20 ms.
     pub packet_time: Option<Duration>,
     /// How much sound a packet may hold.
@@ -131,6 +133,7 @@ impl MediaCapability {
             kind,
             codecs: codecs.into_iter().collect(),
             telephone_events: None,
+            event_payload_types: Vec::new(),
             packet_time: None,
             max_packet_time: None,
             streams: 1,

@@ -79,6 +79,10 @@ pub struct Negotiator {
     /// Everything after `o=` of the description that was sent last, and the whole of it.
     last: Option<(String, Bytes)>,
     slots: Vec<Slot>,
+    /// How this side holds: media to come are held too.
+    hold: Option<(HoldStyle, Direction)>,
+    /// The next `mid` of our own: none is used twice, whatever becomes of the medium (RFC 8829 §5.2.2).
+    next_mid: u32,
     agreed: Option<Agreed>,
     remote: Option<RemoteDescription>,
     exchange: Exchange,
@@ -115,6 +119,8 @@ impl Negotiator {
             host: None,
             last: None,
             slots: Vec::new(),
+            hold: None,
+            next_mid: 0,
             agreed: None,
             remote: None,
             exchange: Exchange::None,
@@ -141,6 +147,8 @@ impl Negotiator {
             host: self.host,
             last: self.last.clone(),
             slots: self.slots.clone(),
+            hold: self.hold,
+            next_mid: self.next_mid,
             agreed: self.agreed.clone(),
             remote: self.remote.clone(),
             exchange: match &self.exchange {
@@ -321,7 +329,7 @@ impl Negotiator {
             match self.slots.get_mut(medium.slot) {
                 Some(_) => self.close_slot(medium.slot),
                 None => {
-                    let mut slot = Slot::new(medium.kind.clone(), Direction::SendRecv);
+                    let mut slot = self.new_slot(medium.kind.clone(), Direction::SendRecv);
                     slot.wanted = false;
                     slot.last = Some((medium.profile.clone(), medium.format_names.clone()));
                     self.slots.push(slot);
@@ -349,13 +357,15 @@ impl Negotiator {
     /// Holds every medium, from the next description on: `direction` is `SendOnly` (music may be played) or
     /// `Inactive`.
     pub fn hold(&mut self, style: HoldStyle, direction: Direction) {
+        self.hold = Some((style, direction.and(Direction::SendOnly)));
         for slot in &mut self.slots {
-            slot.hold = Some((style, direction.and(Direction::SendOnly)));
+            slot.hold = self.hold;
         }
     }
 
     /// Ends the hold, from the next description on.
     pub fn resume(&mut self) {
+        self.hold = None;
         for slot in &mut self.slots {
             slot.hold = None;
         }
@@ -363,7 +373,7 @@ impl Negotiator {
 
     /// Whether this side holds.
     pub fn is_holding(&self) -> bool {
-        self.slots.iter().any(|slot| slot.hold.is_some())
+        self.hold.is_some()
     }
 
     /// What this side wants of one medium, from the next description on.
@@ -389,21 +399,27 @@ impl Negotiator {
         self.pool.push(transport);
     }
 
-    /// Adds a medium to the next offer, in the place of one that is gone, or after the last (RFC 3264 §8.1). Says which
-    /// place.
+    /// Adds a medium to the next offer, in the place of one of its kind that is gone, or after the last (RFC 3264
+    /// §8.1). It has the first capability of its kind that is not used up. Says which place.
     ///
     /// # Errors
     /// The capability has no medium of this kind.
     pub fn add_medium(&mut self, transport: Transport) -> Result<usize, Misuse> {
         let kind = transport.kind.clone();
-        let direction = self.capability.of_kind(&kind).ok_or(Misuse::NoSuchKind)?.direction;
         if self.slots.is_empty() {
             self.open_first_slots()?;
         }
-        let mut slot = Slot::new(kind, direction);
+        let of_kind = || self.capability.media.iter().enumerate().filter(|(_, medium)| medium.kind == kind);
+        let used = |place: usize| {
+            self.slots.iter().filter(|slot| slot.wanted && slot.capability == Some(place)).count()
+        };
+        let free = of_kind().find(|(place, medium)| used(*place) < medium.streams);
+        let (place, medium) = free.or_else(|| of_kind().next()).ok_or(Misuse::NoSuchKind)?;
+        let mut slot = self.new_slot(kind.clone(), medium.direction);
+        slot.capability = Some(place);
         slot.transport = Some(transport);
-        let free = self.slots.iter().position(|slot| !slot.wanted);
-        match free.and_then(|place| Some((place, self.slots.get_mut(place)?))) {
+        let gone = self.slots.iter().position(|slot| !slot.wanted && slot.kind == kind);
+        match gone.and_then(|place| Some((place, self.slots.get_mut(place)?))) {
             Some((place, old)) => {
                 *old = slot;
                 Ok(place)
@@ -422,10 +438,10 @@ impl Negotiator {
     pub fn change_medium(&mut self, slot: usize, kind: Kind) -> Result<(), Misuse> {
         let direction = self.capability.of_kind(&kind).ok_or(Misuse::NoSuchKind)?.direction;
         let transport = self.take_transport(&kind);
+        let mut new = self.new_slot(kind, direction);
         let place = self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?;
-        let transport = transport.or_else(|| place.transport.take());
-        *place = Slot::new(kind, direction);
-        place.transport = transport;
+        new.transport = transport.or_else(|| place.transport.take());
+        *place = new;
         Ok(())
     }
 
@@ -508,16 +524,25 @@ impl Negotiator {
         }
     }
 
-    /// The capability for a kind: the one whose transport fits what is in use.
-    fn capability_for(&self, kind: &Kind, profile: Option<&Profile>) -> Option<&MediaCapability> {
-        let mut own = self.capability.media.iter().filter(|medium| medium.kind == *kind);
-        let first = own.clone().next();
-        let fits = |medium: &&MediaCapability| match profile {
-            Some(Profile::Udptl) => medium.fax.is_some(),
-            Some(profile) if profile.is_rtp() => medium.fax.is_none() && medium.other.is_none(),
-            _ => true,
+    fn new_slot(&self, kind: Kind, direction: Direction) -> Slot {
+        let mut slot = Slot::new(kind, direction);
+        slot.hold = self.hold;
+        slot
+    }
+
+    /// The capability of a slot: the one it was opened with, else the first of its kind whose transport fits what is
+    /// in use.
+    fn capability_for(&self, slot: &Slot, profile: Option<&Profile>) -> Option<&MediaCapability> {
+        let fits = |medium: &&MediaCapability| {
+            medium.kind == slot.kind
+                && match profile {
+                    Some(Profile::Udptl) => medium.fax.is_some(),
+                    Some(profile) if profile.is_rtp() => medium.fax.is_none() && medium.other.is_none(),
+                    _ => true,
+                }
         };
-        own.find(fits).or(first)
+        let own = slot.capability.and_then(|place| self.capability.media.get(place));
+        own.filter(fits).or_else(|| self.capability.media.iter().find(fits))
     }
 
     fn bundle_of(&self, media: &[LocalMedium]) -> Vec<String> {

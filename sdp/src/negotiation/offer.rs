@@ -1,6 +1,6 @@
 //! Making an offer: first, later, or late (RFC 3264 §5, §8).
 
-use crate::profile::{Kind, Profile};
+use crate::profile::Profile;
 
 use super::Negotiator;
 use super::agreed::{ActiveMedium, AgreedEncryption};
@@ -27,24 +27,28 @@ impl Negotiator {
             slot.last = Some((medium.profile.clone(), names(&medium)));
             media.push(medium);
         }
+        for place in 0..media.len() {
+            let tagged = self.agreed_active(place).map(|before| before.bundled_on).filter(|on| *on != place);
+            let address = tagged.and_then(|on| media.get(on)?.address);
+            if let Some(medium) = media.get_mut(place).filter(|medium| medium.bundled && !medium.bundle_only)
+            {
+                (medium.address, medium.bundle_only) = (address, address.is_none());
+            }
+        }
         self.slots = slots;
         self.offer_bundle(&mut media);
         Ok(media)
     }
 
     pub(super) fn open_first_slots(&mut self) -> Result<(), Misuse> {
-        let wanted: Vec<(Kind, crate::Direction, bool, usize)> = self
-            .capability
-            .media
-            .iter()
-            .map(|medium| (medium.kind.clone(), medium.direction, medium.other.is_none(), medium.offered))
-            .collect();
         let two = self.capability.encryption.policy == Encryption::Offered
             && self.capability.encryption.best_effort == BestEffort::TwoMedia
             && encryption::exchange(&self.capability.encryption).is_some();
-        for (kind, direction, is_rtp, count) in wanted {
-            for _ in 0..count {
-                let mut slot = Slot::new(kind.clone(), direction);
+        for (place, medium) in self.capability.media.clone().into_iter().enumerate() {
+            let (kind, is_rtp) = (medium.kind, medium.fax.is_none() && medium.other.is_none());
+            for _ in 0..medium.offered {
+                let mut slot = self.new_slot(kind.clone(), medium.direction);
+                slot.capability = Some(place);
                 slot.transport = self.take_transport(&kind);
                 let shares = self.capability.bundle && !self.slots.is_empty();
                 if slot.transport.is_none() && !shares {
@@ -52,7 +56,7 @@ impl Negotiator {
                 }
                 let mut plain = slot.clone();
                 self.slots.push(slot);
-                if two && is_rtp && kind != Kind::Image {
+                if two && is_rtp {
                     plain.is_plain_alternative = true;
                     self.slots.push(plain);
                 }
@@ -68,7 +72,7 @@ impl Negotiator {
         before: Option<&ActiveMedium>,
         earlier: &[LocalMedium],
     ) -> LocalMedium {
-        let capability = self.capability_for(&slot.kind, before.map(|before| &before.profile)).cloned();
+        let capability = self.capability_for(slot, before.map(|before| &before.profile)).cloned();
         let Some(capability) = capability.filter(|_| slot.wanted) else { return gone(slot) };
         let (profile, exchange) = self.offered_profile(&capability, slot, before);
         let mut medium = LocalMedium::new(slot.kind.clone(), profile);
@@ -86,9 +90,8 @@ impl Negotiator {
         } else {
             // Media that share a transport share the numbers (RFC 9143 §9.1).
             let shared = if self.capability.bundle { earlier } else { &[] };
-            let formats = shared.iter().flat_map(|medium| &medium.formats);
-            let taken: Vec<u8> = formats.map(|format| format.payload_type).collect();
-            medium.formats = self.offered_formats(&capability, slot, before, taken);
+            let formats: Vec<&LocalFormat> = shared.iter().flat_map(|medium| &medium.formats).collect();
+            medium.formats = self.offered_formats(&capability, slot, before, &formats);
             medium.feedback = capability.feedback_kinds.iter().map(|what| (None, what.clone())).collect();
             medium.extensions = offered_extensions(&capability, slot, earlier);
             medium.rtcp_mux = self.capability.rtcp_mux != RtcpMux::Off || self.capability.bundle;
@@ -109,9 +112,8 @@ impl Negotiator {
     fn place(&self, place: usize, slot: &Slot, medium: &mut LocalMedium, before: Option<&ActiveMedium>) {
         // The family that is in use is kept: a name or another one would move the media.
         let family = before.map(|before| before.local.is_ipv6());
-        let tagged = before.map(|before| before.bundled_on).filter(|on| *on != place);
-        if let Some(tagged) = tagged.and_then(|on| self.agreed_active(on)) {
-            medium.address = Some(tagged.local);
+        if before.is_some_and(|before| before.bundled_on != place) {
+            // Where the medium it rides on is now, is known when all are there.
             medium.bundled = true;
             return;
         }
@@ -169,7 +171,7 @@ impl Negotiator {
         capability: &MediaCapability,
         slot: &mut Slot,
         before: Option<&ActiveMedium>,
-        mut taken: Vec<u8>,
+        shared: &[&LocalFormat],
     ) -> Vec<LocalFormat> {
         let mut codecs: Vec<&Codec> = capability.codecs.iter().collect();
         if self.capability.keep_codec
@@ -177,9 +179,21 @@ impl Negotiator {
         {
             codecs.sort_by_key(|codec| !codec.is_same(&used.name, used.clock_rate, used.channels));
         }
+        let mut taken: Vec<u8> = shared.iter().map(|format| format.payload_type).collect();
+        // One codec may have one number in all of them, if something else tells whose packet it is (§9.2).
+        let told_apart = capability.extensions.iter().any(|uri| uri == MID_EXTENSION);
         let mut formats: Vec<LocalFormat> = Vec::new();
         let mut add = |codec: Codec, wanted: Option<u8>, formats: &mut Vec<LocalFormat>| {
-            if let Some(payload_type) = slot.payload_type(&codec_key(&codec), wanted, &taken) {
+            let key = codec_key(&codec);
+            let same = shared.iter().find(|format| told_apart && codec_key(&format.codec) == key);
+            let number = match same {
+                Some(same) => {
+                    slot.remember(same.payload_type, &key);
+                    Some(same.payload_type)
+                }
+                None => slot.payload_type(&key, wanted, &taken),
+            };
+            if let Some(payload_type) = number {
                 taken.push(payload_type);
                 let parameters = codec.parameters.clone();
                 formats.push(LocalFormat { payload_type, codec, parameters });
@@ -199,8 +213,10 @@ impl Negotiator {
                 rates.push(8_000);
             }
             for rate in rates {
+                let said = capability.event_payload_types.iter().find(|(clock_rate, _)| *clock_rate == rate);
                 // 101 is what everybody uses, and some know nothing else.
-                let wanted = (rate == 8_000).then_some(101);
+                let usual = (rate == 8_000).then_some(101);
+                let wanted = said.map(|(_, number)| *number & 0x7f).or(usual);
                 add(telephone_event(rate, events), wanted, &mut formats);
             }
         }
@@ -213,14 +229,23 @@ impl Negotiator {
             return;
         }
         for (place, medium) in media.iter_mut().enumerate() {
-            let Some(slot) = self.slots.get_mut(place) else { continue };
-            if medium.is_live() && slot.mid.is_none() {
-                slot.mid = Some(place.to_string());
+            if medium.is_live() && medium.mid.is_none() {
+                let known: Vec<&String> = self.slots.iter().filter_map(|slot| slot.mid.as_ref()).collect();
+                let free = (self.next_mid..).map(|number| (number, number.to_string()));
+                if let Some((number, mid)) = free.into_iter().find(|(_, mid)| !known.contains(&mid)) {
+                    self.next_mid = number.saturating_add(1);
+                    medium.mid = Some(mid);
+                }
             }
-            medium.mid = slot.mid.clone();
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.mid.clone_from(&medium.mid);
+            }
         }
     }
 }
+
+/// The header extension that says which medium a packet belongs to (RFC 9143 §15).
+const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 /// What a codec is known by in a slot's memory.
 pub(super) fn codec_key(codec: &Codec) -> String {

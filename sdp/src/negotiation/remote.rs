@@ -15,6 +15,7 @@ use crate::media::Media;
 use crate::profile::{Kind, Profile};
 use crate::session::Description;
 
+use super::bundle;
 use super::capability::{TELEPHONE_EVENT, display_name};
 
 /// A description of the peer.
@@ -253,14 +254,16 @@ impl RemoteDescription {
         let mut ignored = Vec::new();
         ignored.extend(description.attributes().filter_map(|line| line.typed().err()));
         let media = description.media().map(|medium| RemoteMedium::read(&medium, &mut ignored)).collect();
-        Self {
+        let mut all = Self {
             origin,
             session_name: description.session_name().unwrap_or("").to_owned(),
             media,
             bundles,
             leniencies: description.leniencies().to_vec(),
             ignored,
-        }
+        };
+        bundle::share_tagged_transport(&mut all);
+        all
     }
 }
 

@@ -6,12 +6,12 @@ use crate::attribute::parameters::{EventSet, ilbc_mode};
 use crate::direction::Direction;
 
 use super::agreed::{
-    ActiveMedium, AgreedCodec, AgreedEncryption, AgreedEvents, AgreedFax, AgreedIce, Hold, Role,
+    ActiveMedium, AgreedCodec, AgreedEncryption, AgreedEvents, AgreedFax, AgreedIce, AgreedMedium, Hold, Role,
 };
 use super::capability::FaxErrorCorrection;
 use super::local::LocalMedium;
 use super::matching::Common;
-use super::mismatch::Rule;
+use super::mismatch::{MediumMismatch, Rule};
 use super::remote::{RemoteFax, RemoteMedium};
 use super::slot::Slot;
 
@@ -37,7 +37,8 @@ impl Settlement<'_> {
         let address = local.address.ok_or(Rule::NoTransport)?;
         let ice = self.ice();
         let rtcp_mux = local.rtcp_mux && remote.rtcp_mux;
-        let may_send = remote.rtp.is_some() || ice.is_some();
+        let bundled = self.bundled_on != remote.slot;
+        let may_send = bundled || remote.rtp.is_some() || ice.is_some();
         let direction = local.direction.and(remote.direction.reversed());
         let direction =
             Direction::new(direction.sends() && may_send, direction.receives() && !local.zero_address);
@@ -170,6 +171,43 @@ impl Settlement<'_> {
                 now.role != old.role || now.fingerprints != old.fingerprints || now.tls_id != old.tls_id;
         }
         now
+    }
+}
+
+/// Media that share a transport have the address, the keys and the ICE of the one that carries them (RFC 9143 §9).
+pub(super) fn ride_on_bundle(
+    agreed: &mut [AgreedMedium],
+    mismatch: impl Fn(usize, Rule) -> Option<MediumMismatch>,
+) {
+    for place in 0..agreed.len() {
+        let Some(on) = agreed.get(place).and_then(AgreedMedium::active).map(|medium| medium.bundled_on)
+        else {
+            continue;
+        };
+        if on == place {
+            continue;
+        }
+        let carrier = agreed.get(on).and_then(AgreedMedium::active).cloned();
+        match (agreed.get_mut(place), carrier) {
+            (Some(AgreedMedium::Active(medium)), Some(carrier)) => medium.ride_on(carrier),
+            (Some(medium), None) => {
+                if let Some(mismatch) = mismatch(place, Rule::BundleRejected) {
+                    *medium = AgreedMedium::Rejected(mismatch);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ActiveMedium {
+    fn ride_on(&mut self, carrier: Self) {
+        let may_send = carrier.remote_rtp.is_some() || carrier.ice.is_some();
+        self.direction = Direction::new(self.direction.sends() && may_send, self.direction.receives());
+        self.local = carrier.local;
+        (self.remote_rtp, self.remote_rtcp) = (carrier.remote_rtp, carrier.remote_rtcp);
+        self.rtcp_mux |= carrier.rtcp_mux;
+        (self.encryption, self.ice) = (carrier.encryption, carrier.ice);
     }
 }
 

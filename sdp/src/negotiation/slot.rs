@@ -23,6 +23,8 @@ pub enum HoldStyle {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
+    /// Which capability it has, by its place in the list.
+    pub(crate) capability: Option<usize>,
     /// Whether the medium is wanted: false once it was removed or refused.
     pub(crate) wanted: bool,
     pub(crate) transport: Option<Transport>,
@@ -46,6 +48,7 @@ impl Slot {
     pub(crate) fn new(kind: Kind, direction: Direction) -> Self {
         Self {
             kind,
+            capability: None,
             wanted: true,
             transport: None,
             direction,

@@ -1,5 +1,7 @@
 //! What the torture tests ask of each message.
 
+#![allow(dead_code)]
+
 use bytes::Bytes;
 use denwa_sip_core::{
     Attitude, HeaderName, Message, Protocol,
