@@ -77,11 +77,11 @@ impl Stamp {
     /// Every request has two addresses and ports written into it; the formatting machinery would be a tenth of the work.
     fn number(&mut self, number: u16) {
         let mut started = false;
-        for divisor in [10_000_u16, 1000, 100, 10, 1] {
-            let digit = number.checked_div(divisor).unwrap_or(0).checked_rem(10).unwrap_or(0);
+        for divisor in [10_000, 1000, 100, 10, 1] {
+            let digit = u8::try_from(number.checked_div(divisor).unwrap_or(0) % 10).unwrap_or(0);
             started |= digit > 0 || divisor == 1;
             if started {
-                self.0.push(b'0'.wrapping_add(u8::try_from(digit).unwrap_or(0)));
+                self.0.push(b'0'.wrapping_add(digit));
             }
         }
     }

@@ -306,7 +306,6 @@ impl Agent {
         let _ = self.layer.send_ack(ack, Target::address(protocol, to), SendOptions::default(), now);
     }
 
-    #[allow(clippy::collapsible_match)] // a guard that sends would hide what it does
     fn run_plans(&mut self, now: Instant) {
         while let Some(((at, number), _)) = self.plans.first_key_value().map(|(key, plan)| (*key, plan)) {
             if at > now {
