@@ -7,9 +7,9 @@
 //! other side is trusted; media is somebody else's.
 
 use crate::{
+    call::offer_answer::Carrier,
     command::{Body, Headers, Reply},
     event::{CallEnd, Event, OfferAbort},
-    call::offer_answer::Carrier,
     header::{Fields, HeaderName},
     message::{Method, Request, Response, StatusCode},
 };
@@ -42,8 +42,14 @@ const DESCRIPTIVE: &[&str] = &[
 ];
 
 /// Pass to those who are trusted: who calls, and by which ways the call came.
-const IDENTIFYING: &[&str] =
-    &["Diversion", "History-Info", "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "Referred-By"];
+const IDENTIFYING: &[&str] = &[
+    "Diversion",
+    "History-Info",
+    "P-Asserted-Identity",
+    "P-Charging-Vector",
+    "P-Early-Media",
+    "Referred-By",
+];
 
 /// Never pass, whatever rules say: they belong to one leg, or would let the other side into it.
 const OF_THE_LEG: &[&str] = &[
@@ -78,7 +84,8 @@ impl HeaderRules {
     /// Whether a header passes.
     #[must_use]
     pub fn passes(&self, name: &str) -> bool {
-        let full = HeaderName::parse(name).map_or(name, HeaderName::as_str);
+        let known = HeaderName::parse(name);
+        let full = known.map_or(name, |known| known.as_str());
         let is_in = |list: &[&str]| list.iter().any(|own| own.eq_ignore_ascii_case(full));
         let listed = |list: &[String]| list.iter().any(|own| own.eq_ignore_ascii_case(full));
         if is_in(OF_THE_LEG) || listed(&self.stop) {
@@ -221,7 +228,9 @@ fn request(message: &Request, rules: &HeaderRules) -> Across {
 /// they are between us and the callee.
 fn ended(end: &CallEnd, is_caller: bool, rules: &HeaderRules) -> Across {
     let mut headers = Headers::new();
-    let mut because = |reason: &str| drop(headers.push(HeaderName::Reason.as_str(), reason));
+    let mut because = |reason: &str| {
+        let _ = headers.push(HeaderName::Reason.as_str(), reason);
+    };
     match end {
         CallEnd::Refused { response } if !is_caller => {
             let code = response.status().code();
@@ -233,9 +242,15 @@ fn ended(end: &CallEnd, is_caller: bool, rules: &HeaderRules) -> Across {
                 _ => reply(response, rules),
             });
         }
-        CallEnd::NotAuthenticated { .. } => return Across::Refuse(Reply::new(StatusCode::SERVER_INTERNAL_ERROR)),
-        CallEnd::Unreachable(_) if !is_caller => return Across::Refuse(Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE)),
-        CallEnd::NotAnswered if !is_caller => return Across::Refuse(Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE)),
+        CallEnd::NotAuthenticated { .. } => {
+            return Across::Refuse(Reply::new(StatusCode::SERVER_INTERNAL_ERROR));
+        }
+        CallEnd::Unreachable(_) if !is_caller => {
+            return Across::Refuse(Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE));
+        }
+        CallEnd::NotAnswered if !is_caller => {
+            return Across::Refuse(Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE));
+        }
         CallEnd::HungUp { reason: Some(reason), .. } | CallEnd::Cancelled { reason: Some(reason), .. } => {
             because(reason);
         }

@@ -364,9 +364,10 @@ impl Context {
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
     pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
-        builder
-            .header(HeaderName::Allow, &self.capabilities.allow)
-            .header(HeaderName::Supported, if reliable { &self.capabilities.all } else { &self.capabilities.unreliable })
+        builder.header(HeaderName::Allow, &self.capabilities.allow).header(
+            HeaderName::Supported,
+            if reliable { &self.capabilities.all } else { &self.capabilities.unreliable },
+        )
     }
 }
 

@@ -27,12 +27,17 @@ fn every_printed_token_is_judged_as_it_should_be() {
             Ok(token) => token,
             Err(error) => {
                 // `iat` is text in this one (erratum 5985).
-                assert_eq!((id.starts_with("rfc8225-7.1"), error), (true, PassportError::Claims("iat")), "{id}");
+                assert_eq!(
+                    (id.starts_with("rfc8225-7.1"), error),
+                    (true, PassportError::Claims("iat")),
+                    "{id}"
+                );
                 seen += 1;
                 continue;
             }
         };
-        let signers: Vec<&str> = entry["verifies_with"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        let signers: Vec<&str> =
+            entry["verifies_with"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
         assert_eq!(token.verify(&old).is_ok(), signers.contains(&"rfc8225-A.2"), "{id}");
         assert_eq!(token.verify(&new).is_ok(), signers.contains(&"rfc8946-A"), "{id}");
         seen += 1;
@@ -92,10 +97,19 @@ fn an_exchange_signs_and_its_neighbour_believes() {
     let verified = judge(from, to, NOW + 60, Some(&value)).unwrap();
     assert_eq!((verified.caller, verified.url.as_str()), (Identity::Number("0390200".to_owned()), URL));
     assert_eq!(judge(from, to, NOW, None), Err(IdentityError::Missing));
-    assert_eq!(judge(from, to, NOW + 61, Some(&value)), Err(IdentityError::Stale { by: Duration::from_secs(61) }));
-    assert_eq!(judge(from, to, NOW - 61, Some(&value)), Err(IdentityError::Stale { by: Duration::from_secs(61) }));
+    assert_eq!(
+        judge(from, to, NOW + 61, Some(&value)),
+        Err(IdentityError::Stale { by: Duration::from_secs(61) })
+    );
+    assert_eq!(
+        judge(from, to, NOW - 61, Some(&value)),
+        Err(IdentityError::Stale { by: Duration::from_secs(61) })
+    );
     assert_eq!(judge("sip:666@p.example", to, NOW, Some(&value)), Err(IdentityError::Mismatch("caller")));
-    assert_eq!(judge(from, "sip:1@r.example", NOW, Some(&value)), Err(IdentityError::Mismatch("called number")));
+    assert_eq!(
+        judge(from, "sip:1@r.example", NOW, Some(&value)),
+        Err(IdentityError::Mismatch("called number"))
+    );
     let elsewhere = value.replace(URL, "https://evil.example/key");
     assert_eq!(judge(from, to, NOW, Some(&elsewhere)), Err(IdentityError::BadInfo));
     // One character of the statement changed.
@@ -113,8 +127,12 @@ fn a_key_nobody_trusts_is_not_fetched_and_not_believed() {
     let (signer, _) = signer();
     let uri = UriBuf::parse("sip:1@a").unwrap();
     let value = identity::sign(&signer, &uri.as_uri(), &uri.as_uri(), NOW).unwrap();
-    let judged =
-        identity::verify(&invite("sip:1@a", "sip:1@a", Some(&value)), &TrustStore::new(), NOW, Duration::from_secs(60));
+    let judged = identity::verify(
+        &invite("sip:1@a", "sip:1@a", Some(&value)),
+        &TrustStore::new(),
+        NOW,
+        Duration::from_secs(60),
+    );
     assert_eq!(judged, Err(IdentityError::UnknownKey(URL.to_owned())));
     assert_eq!(judged.unwrap_err().status().code(), 437);
 }
@@ -146,9 +164,15 @@ fn the_compact_form_is_rebuilt_from_the_request() {
 #[test]
 fn ghsa_mrq5_an_identity_without_parameters() {
     let (_, store) = signer();
-    for value in ["", "a", "a.b.c", "..", "...", ";", "a;info", "a;info=<", "..;info=<x>", "..!;info=<x>;alg=RS256"] {
-        let judged =
-            identity::verify(&invite("sip:1@a", "sip:2@b", Some(value)), &store, NOW, Duration::from_secs(60));
+    for value in
+        ["", "a", "a.b.c", "..", "...", ";", "a;info", "a;info=<", "..;info=<x>", "..!;info=<x>;alg=RS256"]
+    {
+        let judged = identity::verify(
+            &invite("sip:1@a", "sip:2@b", Some(value)),
+            &store,
+            NOW,
+            Duration::from_secs(60),
+        );
         assert!(judged.is_err(), "{value}");
     }
 }

@@ -8,7 +8,10 @@ use denwa_sip_core::{
     header::HeaderName,
     io::{Input, Output, Protocol, RouteInfo, Seed},
     message::{Message, Method, StatusCode, UriBuf},
-    proxy::{Branch, BranchEnd, ForwardHandle, ForwardOptions, Order, Proxy, ProxyConfig, ProxyCounts, ProxyEvent, ProxyRefusal, TargetSet, Unfit},
+    proxy::{
+        Branch, BranchEnd, ForwardHandle, ForwardOptions, Order, Proxy, ProxyConfig, ProxyCounts, ProxyEvent,
+        ProxyRefusal, TargetSet, Unfit,
+    },
     transport::Target,
 };
 use std::{
@@ -34,8 +37,14 @@ const CLIENT: u8 = 2;
 impl Stage {
     fn new() -> Self {
         let now = Instant::now();
-        let config = ProxyConfig::new(TransactionConfig::new(vec![Listener::new(Protocol::Udp, address(PROXY))]));
-        Self { proxy: Proxy::new(config, Seed([9; 32]), now), now, sent: VecDeque::new(), events: VecDeque::new() }
+        let config =
+            ProxyConfig::new(TransactionConfig::new(vec![Listener::new(Protocol::Udp, address(PROXY))]));
+        Self {
+            proxy: Proxy::new(config, Seed([9; 32]), now),
+            now,
+            sent: VecDeque::new(),
+            events: VecDeque::new(),
+        }
     }
 
     fn drain(&mut self) {
@@ -57,7 +66,8 @@ impl Stage {
     fn receive(&mut self, from: u8, text: &str) {
         let text = text.trim_start().lines().map(|line| format!("{}\r\n", line.trim())).collect::<String>();
         let text = format!("{text}Content-Length: 0\r\n\r\n");
-        let input = Input::Datagram { local: address(PROXY), remote: address(from), payload: text.as_bytes() };
+        let input =
+            Input::Datagram { local: address(PROXY), remote: address(from), payload: text.as_bytes() };
         self.proxy.handle_input(input, self.now);
         self.drain();
     }
@@ -75,7 +85,8 @@ impl Stage {
     /// The next request the proxy sends to somebody; what it repeats is passed over.
     fn request_to(&mut self, to: u8, method: &Method) -> Request {
         let at = self.sent.iter().position(|(destination, message)| {
-            *destination == address(to) && message.as_request().is_some_and(|request| request.method() == method)
+            *destination == address(to)
+                && message.as_request().is_some_and(|request| request.method() == method)
         });
         let at = at.unwrap_or_else(|| panic!("no {method} to {to}; there is {:?}", self.summary()));
         self.sent.remove(at).unwrap().1.as_request().unwrap().clone()
@@ -102,9 +113,9 @@ impl Stage {
 
     fn asked(&mut self) -> (ForwardHandle, Request) {
         loop {
-            match self.events.pop_front().expect("a request to be forwarded") {
-                ProxyEvent::Request { request, message, .. } => return (request, message),
-                _ => {}
+            let event = self.events.pop_front().expect("a request to be forwarded");
+            if let ProxyEvent::Request { request, message, .. } = event {
+                return (request, message);
             }
         }
     }
@@ -118,7 +129,8 @@ impl Stage {
     }
 
     fn answer(&mut self, from: u8, request: &Request, status: &str, more: &str) {
-        let header = |name: &str| request.get_all(name).map(|value| format!("{name}: {value}\n")).collect::<String>();
+        let header =
+            |name: &str| request.get_all(name).map(|value| format!("{name}: {value}\n")).collect::<String>();
         let text = format!(
             "SIP/2.0 {status}\n{}{}To: {};tag=t{from}\n{}{}{more}",
             header("Via"),
@@ -132,9 +144,9 @@ impl Stage {
 
     fn done(&mut self) -> Option<StatusCode> {
         loop {
-            match self.events.pop_front().expect("the end of a request") {
-                ProxyEvent::Done { status, .. } => return status,
-                _ => {}
+            let event = self.events.pop_front().expect("the end of a request");
+            if let ProxyEvent::Done { status, .. } = event {
+                return status;
             }
         }
     }
@@ -184,8 +196,8 @@ fn section_16_6_what_changes_on_the_way_and_back() {
     // A repeated 2xx passes too.
     stage.answer(3, &forwarded, "200 OK", "Contact: <sip:bob@192.0.2.3>");
     stage.response(200);
-    assert_eq!(stage.done().map(StatusCode::code), Some(200));
     stage.assert_nothing_left();
+    assert_eq!(stage.done().map(StatusCode::code), Some(200));
 }
 
 #[test]
@@ -331,9 +343,9 @@ fn a_silent_branch_counts_as_408() {
 
 fn refused(stage: &mut Stage) -> Unfit {
     loop {
-        match stage.events.pop_front().expect("a refusal") {
-            ProxyEvent::Refused { rule: ProxyRefusal::Unfit(unfit), .. } => return unfit,
-            _ => {}
+        let event = stage.events.pop_front().expect("a refusal");
+        if let ProxyEvent::Refused { rule: ProxyRefusal::Unfit(unfit), .. } = event {
+            return unfit;
         }
     }
 }
@@ -365,7 +377,10 @@ fn rfc_5393_a_loop_is_refused_and_a_spiral_is_not() {
         .map(|header| format!("{}: {}\n", header.name_text, header.value))
         .collect();
     let again = |line: &str| {
-        format!("INVITE {line} SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.3:5060;branch=z9hG4bKother{}\n{headers}", line.len())
+        format!(
+            "INVITE {line} SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.3:5060;branch=z9hG4bKother{}\n{headers}",
+            line.len()
+        )
     };
     // The neighbour sends it back as it first came: the same way again, for ever.
     stage.receive(3, &again("sip:bob@example.com"));
@@ -391,12 +406,14 @@ fn rfc_5393_breadth_is_shared_among_branches() {
 #[test]
 fn section_16_4_our_own_route_is_taken_off_and_a_strict_router_undone() {
     let mut stage = Stage::new();
-    let loose = invite("Route: <sip:192.0.2.1:5060;lr>, <sip:192.0.2.7;lr>").replace("sip:bob@example.com SIP", "sip:bob@192.0.2.3 SIP");
+    let loose = invite("Route: <sip:192.0.2.1:5060;lr>, <sip:192.0.2.7;lr>")
+        .replace("sip:bob@example.com SIP", "sip:bob@192.0.2.3 SIP");
     stage.receive(CLIENT, &loose);
     let (_, message) = stage.asked();
     assert_eq!(message.get_all("Route").collect::<Vec<_>>(), ["<sip:192.0.2.7;lr>"]);
     let mut stage = Stage::new();
-    let strict = invite("Route: <sip:192.0.2.7;lr>, <sip:bob@192.0.2.3>").replace("sip:bob@example.com SIP", "sip:192.0.2.1:5060;lr SIP");
+    let strict = invite("Route: <sip:192.0.2.7;lr>, <sip:bob@192.0.2.3>")
+        .replace("sip:bob@example.com SIP", "sip:192.0.2.1:5060;lr SIP");
     stage.receive(CLIENT, &strict);
     let (_, message) = stage.asked();
     assert_eq!(message.uri_text(), "sip:bob@192.0.2.3");
@@ -436,7 +453,9 @@ fn section_16_11_an_ack_passes_without_state() {
 #[test]
 fn a_register_gets_a_path_and_a_bindings_path_becomes_its_route() {
     let mut stage = Stage::new();
-    let register = invite("Max-Forwards: 70").replace("INVITE sip:bob@", "REGISTER sip:").replace("1 INVITE", "1 REGISTER");
+    let register = invite("Max-Forwards: 70")
+        .replace("INVITE sip:bob@", "REGISTER sip:")
+        .replace("1 INVITE", "1 REGISTER");
     stage.receive(CLIENT, &register);
     stage.forward(&[3], Order::Parallel, &ForwardOptions { path: true, ..ForwardOptions::default() });
     assert_eq!(stage.request_to(3, &Method::Register).get("Path"), Some("<sip:192.0.2.1:5060;lr>"));
@@ -447,7 +466,10 @@ fn a_register_gets_a_path_and_a_bindings_path_becomes_its_route() {
     stage.proxy.forward(handle, TargetSet::one(branch), &ForwardOptions::default(), stage.now).unwrap();
     stage.drain();
     let forwarded = stage.request_to(4, &Method::Invite);
-    assert_eq!((forwarded.uri_text(), forwarded.get("Route")), ("sip:bob@10.0.0.9", Some("<sip:192.0.2.4:5060;lr>")));
+    assert_eq!(
+        (forwarded.uri_text(), forwarded.get("Route")),
+        ("sip:bob@10.0.0.9", Some("<sip:192.0.2.4:5060;lr>"))
+    );
 }
 
 #[test]

@@ -202,8 +202,10 @@ fn date(request: &Request) -> Option<u64> {
     let mut clock = words.next()?.split(':');
     let mut number = || clock.next()?.parse::<i64>().ok();
     let (hour, minute, second) = (number()?, number()?, number()?);
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = i64::try_from(MONTHS.iter().position(|own| own.eq_ignore_ascii_case(name))?).ok()?.checked_add(1)?;
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month =
+        i64::try_from(MONTHS.iter().position(|own| own.eq_ignore_ascii_case(name))?).ok()?.checked_add(1)?;
     if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) {
         return None;
     }

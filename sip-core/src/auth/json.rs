@@ -203,7 +203,8 @@ impl Reader<'_> {
                         'b' => '\u{8}',
                         'f' => '\u{c}',
                         'u' => {
-                            let digits: String = characters.by_ref().take(4).map(|(_, digit)| digit).collect();
+                            let digits: String =
+                                characters.by_ref().take(4).map(|(_, digit)| digit).collect();
                             char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?
                         }
                         _ => return None,
@@ -246,15 +247,31 @@ mod tests {
 
     #[test]
     fn keys_are_written_in_order_and_without_space() {
-        let text = " { \"orig\" : {\"tn\":\"1\"}, \"dest\":{\"uri\":[\"sip:a\\u0040b\"]},\"iat\":1471375418 } ";
+        let text =
+            " { \"orig\" : {\"tn\":\"1\"}, \"dest\":{\"uri\":[\"sip:a\\u0040b\"]},\"iat\":1471375418 } ";
         let value = Json::parse(text).unwrap();
-        assert_eq!(value.to_string(), "{\"dest\":{\"uri\":[\"sip:a@b\"]},\"iat\":1471375418,\"orig\":{\"tn\":\"1\"}}");
+        assert_eq!(
+            value.to_string(),
+            "{\"dest\":{\"uri\":[\"sip:a@b\"]},\"iat\":1471375418,\"orig\":{\"tn\":\"1\"}}"
+        );
         assert_eq!(value.get("iat").unwrap().seconds(), Some(1_471_375_418));
     }
 
     #[test]
     fn what_is_refused() {
-        for text in ["", "{", "{\"a\":1,\"a\":2}", "[1,]", "{\"a\" 1}", "\"a", "nul", "{}x", "01x", "\"\\x\"", "\"\n\""] {
+        for text in [
+            "",
+            "{",
+            "{\"a\":1,\"a\":2}",
+            "[1,]",
+            "{\"a\" 1}",
+            "\"a",
+            "nul",
+            "{}x",
+            "01x",
+            "\"\\x\"",
+            "\"\n\"",
+        ] {
             assert_eq!(Json::parse(text), None, "{text}");
         }
         assert_eq!(Json::parse(&"[".repeat(100)), None);

@@ -10,7 +10,10 @@ use super::json::Json;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+        UnparsedPublicKey,
+    },
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -32,7 +35,11 @@ impl Identity {
             Some(number) => Self::Number(number),
             None => {
                 let user = uri.user().map(|user| format!("{user}@")).unwrap_or_default();
-                Self::Uri(format!("{}:{user}{}", uri.scheme_str().to_ascii_lowercase(), uri.host_str().to_ascii_lowercase()))
+                Self::Uri(format!(
+                    "{}:{user}{}",
+                    uri.scheme_str().to_ascii_lowercase(),
+                    uri.host_str().to_ascii_lowercase()
+                ))
             }
         }
     }
@@ -85,7 +92,8 @@ impl Claims {
 
     fn payload(&self) -> Json {
         let list = |wanted: fn(&Identity) -> Option<&String>| {
-            let values: Vec<Json> = self.dest.iter().filter_map(wanted).map(|it| Json::Text(it.clone())).collect();
+            let values: Vec<Json> =
+                self.dest.iter().filter_map(wanted).map(|it| Json::Text(it.clone())).collect();
             (!values.is_empty()).then_some(Json::List(values))
         };
         let numbers = list(|it| match it {
@@ -270,8 +278,8 @@ impl PublicKey {
         let der = der_of(pem).ok_or(PassportError::Key)?;
         // SubjectPublicKeyInfo of P-256 always ends in this, then the point.
         const ALGORITHM: &[u8] = &[
-            0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-            0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+            0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+            0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
         ];
         let at = memchr::memmem::find(&der, ALGORITHM).ok_or(PassportError::Key)?;
         let from = at.saturating_add(ALGORITHM.len());

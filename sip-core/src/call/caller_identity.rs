@@ -173,7 +173,8 @@ pub fn history(request: &Request, target: &UriBuf, status: Option<StatusCode>, k
     let parent = match last {
         Some(index) => index,
         None => {
-            let reason = status.map(|status| format!("?Reason=SIP%3Bcause%3D{}", status.code())).unwrap_or_default();
+            let reason =
+                status.map(|status| format!("?Reason=SIP%3Bcause%3D{}", status.code())).unwrap_or_default();
             entries.push(format!("<{}{reason}>;index=1", request.uri_text()));
             "1".to_owned()
         }

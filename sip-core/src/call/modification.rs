@@ -136,7 +136,8 @@ impl Session {
         match self.write_modification(common, cx, &method, body.as_ref(), &headers) {
             Ok((client, request)) => {
                 let progress = Progress::Sent { client, request: Box::new(request) };
-                self.ours = Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
+                self.ours =
+                    Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
                 Ok(())
             }
             Err(misuse) => {
@@ -206,7 +207,8 @@ impl Session {
             Err(Misuse::OfferAnswer(_)) if attempts < cx.config.modification_attempts => {
                 let progress = Progress::Waiting(glare_delay(cx, true));
                 let attempts = attempts.saturating_add(1);
-                self.ours = Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
+                self.ours =
+                    Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
             }
             Err(_) if is_refresh => {}
             Err(_) => common.abort(cx, OfferAbort::Glare),
@@ -243,15 +245,15 @@ impl Session {
             StatusCode::SESSION_INTERVAL_TOO_SMALL => {
                 let asked = read_session_timer(response).minimum;
                 self.largest_minimum = self.largest_minimum.max(asked);
-                self.wait_and_retry(common, cx, ours, cx.now, response);
+                self.wait_and_retry(common, cx, *ours, cx.now, response);
             }
             StatusCode::REQUEST_PENDING => {
                 let at = glare_delay(cx, self.owns_call_id(cx));
-                self.wait_and_retry(common, cx, ours, at, response);
+                self.wait_and_retry(common, cx, *ours, at, response);
             }
             StatusCode::SERVER_INTERNAL_ERROR if retry_after(response).is_some() => {
                 let at = retry_after(response).and_then(|delay| cx.now.checked_add(delay)).unwrap_or(cx.now);
-                self.wait_and_retry(common, cx, ours, at, response);
+                self.wait_and_retry(common, cx, *ours, at, response);
             }
             _ if ours.is_refresh => {}
             _ => common.abort(cx, OfferAbort::Refused { response: Box::new(response.clone()) }),
@@ -331,7 +333,7 @@ impl Session {
         &mut self,
         common: &Common,
         cx: &mut Context,
-        ours: Box<Modification>,
+        ours: Modification,
         at: Instant,
         response: &Response,
     ) {
@@ -347,7 +349,7 @@ impl Session {
             return;
         }
         let attempts = ours.attempts.saturating_add(1);
-        self.ours = Some(Box::new(Modification { attempts, progress: Progress::Waiting(at), ..*ours }));
+        self.ours = Some(Box::new(Modification { attempts, progress: Progress::Waiting(at), ..ours }));
     }
 
     /// Ours stayed without response. `Err`: the call has to end.

@@ -10,7 +10,6 @@ use crate::{
     handle::RequestHandle,
     header::{self, HeaderName, HeaderValue as _, NameAddr},
     io::{Flow, Lookup, Provided, StreamId},
-    transport::Target,
     limits::Limit,
     message::{Method, Request, StatusCode},
     registrar::{
@@ -19,6 +18,7 @@ use crate::{
             self, Binding, Change, ContactUpdate, Contacts, Instance, Registration, RegistrationRefusal,
         },
     },
+    transport::Target,
 };
 use std::{sync::Arc, time::Instant};
 

@@ -133,13 +133,9 @@ impl Context {
     }
 
     fn take_best(&mut self, response: Response) {
-        let better = self
-            .best
-            .as_ref()
-            .is_none_or(|best| Self::rank(response.status()) < Self::rank(best.status()));
-        for (name, status) in
-            [(HeaderName::WwwAuthenticate, 401), (HeaderName::ProxyAuthenticate, 407)]
-        {
+        let better =
+            self.best.as_ref().is_none_or(|best| Self::rank(response.status()) < Self::rank(best.status()));
+        for (name, status) in [(HeaderName::WwwAuthenticate, 401), (HeaderName::ProxyAuthenticate, 407)] {
             if response.status().code() == status {
                 self.challenges.extend(response.get_all(name).map(|value| (name, value.to_owned())));
             }
@@ -175,7 +171,12 @@ impl Proxy {
         self.try_to_end(handle);
     }
 
-    fn answer_for(&mut self, server: ServerId, request: &Request, reply: &Reply) -> Result<(), crate::error::Misuse> {
+    fn answer_for(
+        &mut self,
+        server: ServerId,
+        request: &Request,
+        reply: &Reply,
+    ) -> Result<(), crate::error::Misuse> {
         let response = self.write_reply(request, reply)?;
         self.transactions.respond(server, &response, self.now)
     }
@@ -197,8 +198,13 @@ impl Proxy {
             return self.send_branch(handle, at, breadth, &outgoing, target);
         }
         let incoming = self.own_address(&context.flow);
-        let planned =
-            forward::to_branch(&context.request, &leg.branch, &context.options, breadth, (&incoming, &incoming));
+        let planned = forward::to_branch(
+            &context.request,
+            &leg.branch,
+            &context.options,
+            breadth,
+            (&incoming, &incoming),
+        );
         let next = match (planned, &leg.branch.target) {
             (_, Some(Target::Uri(uri))) => uri.clone(),
             (Ok((_, next)), _) => next,
@@ -248,8 +254,13 @@ impl Proxy {
         let Some(context) = self.contexts.get(handle) else { return };
         let Some(leg) = context.legs.get(at) else { return };
         let incoming = self.own_address(&context.flow);
-        let planned =
-            forward::to_branch(&context.request, &leg.branch, &context.options, breadth, (&incoming, outgoing));
+        let planned = forward::to_branch(
+            &context.request,
+            &leg.branch,
+            &context.options,
+            breadth,
+            (&incoming, outgoing),
+        );
         let mark = loop_mark(&context.request, self.loop_key);
         let options = SendOptions { branch_suffix: Some(mark), ..SendOptions::default() };
         let is_invite = *context.request.method() == Method::Invite;
@@ -284,6 +295,8 @@ impl Proxy {
         let ringing = self.now.checked_add(self.config.ringing);
         let Some(context) = self.contexts.get_mut(handle) else { return };
         let status = response.status();
+        let is_invite = *context.request.method() == Method::Invite;
+        let first = context.answered.is_none();
         let Some((at, leg)) = context.leg_of(client) else { return };
         if status == StatusCode::TRYING {
             return;
@@ -294,15 +307,13 @@ impl Proxy {
                 *heard = true;
                 *give_up_at = give_up_at.and(ringing);
             }
-            if context.answered.is_none() {
+            if first {
                 self.pass(handle, response);
             }
             return self.arm(handle);
         }
         if status.is_success() {
             // Every 2xx to an INVITE passes, also repeated ones and those of other branches.
-            let is_invite = *context.request.method() == Method::Invite;
-            let first = context.answered.is_none();
             if !is_invite {
                 leg.state = LegState::Ended;
             } else if let LegState::Sent { give_up_at, .. } = &mut leg.state {
@@ -312,7 +323,11 @@ impl Proxy {
                 self.pass(handle, response);
             }
             if first {
-                self.event(ProxyEvent::BranchEnded { request: handle, branch: at, end: BranchEnd::Answered(status) });
+                self.event(ProxyEvent::BranchEnded {
+                    request: handle,
+                    branch: at,
+                    end: BranchEnd::Answered(status),
+                });
                 self.decide(handle, Some(status));
             }
             return self.try_to_end(handle);
@@ -356,7 +371,9 @@ impl Proxy {
     }
 
     fn end_branch(&mut self, handle: ForwardHandle, at: usize, end: BranchEnd) {
-        let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) else { return };
+        let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) else {
+            return;
+        };
         if let LegState::Sent { client, .. } = leg.state {
             self.clients.remove(&client);
         }

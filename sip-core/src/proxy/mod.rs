@@ -33,7 +33,9 @@ use crate::{
     limits::Limit,
     message::{Method, Request, Response, StatusCode, Uri},
     random::{Random, hex},
-    transaction::{ClientId, EndReason, LocateId, RejectRule, SendOptions, ServerId, TransactionEvent, Transactions},
+    transaction::{
+        ClientId, EndReason, LocateId, RejectRule, SendOptions, ServerId, TransactionEvent, Transactions,
+    },
     transport::Target,
 };
 use fork::Context;
@@ -295,8 +297,9 @@ impl Proxy {
         if context.is_forwarding() && reply.status.is_final() {
             return Err(Misuse::WrongState);
         }
-        let response = self.write_reply(&context.request, reply)?;
-        self.transactions.respond(context.server, &response, self.now)?;
+        let (server, request_itself) = (context.server, context.request.clone());
+        let response = self.write_reply(&request_itself, reply)?;
+        self.transactions.respond(server, &response, self.now)?;
         if reply.status.is_final() {
             self.finish(request, Some(reply.status));
         }
@@ -313,7 +316,8 @@ impl Proxy {
                 && (uri.port().unwrap_or(5060) == port.unwrap_or(5060))
         };
         let listeners = self.config.transactions.listeners.iter();
-        let told = listeners.clone().filter_map(|listener| listener.advertised.as_ref()).chain(&self.config.names);
+        let told =
+            listeners.clone().filter_map(|listener| listener.advertised.as_ref()).chain(&self.config.names);
         told.clone().any(|name| fits(&name.host, name.port))
             || listeners.clone().any(|it| fits(&it.local.ip().to_string(), Some(it.local.port())))
     }
@@ -403,7 +407,9 @@ impl Proxy {
                     self.on_located(handle, branch, breadth, outcome.map_err(EndReason::Unresolved));
                 }
             }
-            TransactionEvent::Refused { origin, error, answered } => self.on_malformed(origin.flow, error, answered),
+            TransactionEvent::Refused { origin, error, answered } => {
+                self.on_malformed(origin.flow, error, answered)
+            }
             TransactionEvent::Rejected { origin, request, answered, rule } => {
                 let rule = ProxyRefusal::Other(match rule {
                     RejectRule::Merged => Refusal::Merged,
@@ -488,7 +494,10 @@ impl Proxy {
             .and_then(|message| forward::plainly(&message))
             .filter(|(_, next)| !self.is_ours(&next.as_uri()));
         let sent = forwarded.map(|(message, next)| {
-            let options = SendOptions { branch_suffix: Some(preprocess::loop_mark(request, self.loop_key)), ..SendOptions::default() };
+            let options = SendOptions {
+                branch_suffix: Some(preprocess::loop_mark(request, self.loop_key)),
+                ..SendOptions::default()
+            };
             self.transactions.send_ack(message, Target::Uri(next), options, self.now)
         });
         if !matches!(sent, Some(Ok(()))) {

@@ -79,7 +79,9 @@ pub(super) fn validate(request: &Request, config: &ProxyConfig, loop_key: u64) -
 pub(super) fn loop_mark(request: &Request, key: u64) -> String {
     let mut hasher = foldhash::quality::FixedState::with_seed(key).build_hasher();
     request.uri_text().hash(&mut hasher);
-    for name in [HeaderName::CallId, HeaderName::CSeq, HeaderName::From, HeaderName::ProxyRequire, HeaderName::Route] {
+    for name in
+        [HeaderName::CallId, HeaderName::CSeq, HeaderName::From, HeaderName::ProxyRequire, HeaderName::Route]
+    {
         for value in request.get_all(name) {
             value.hash(&mut hasher);
         }
@@ -90,7 +92,10 @@ pub(super) fn loop_mark(request: &Request, key: u64) -> String {
 }
 
 /// §16.4: undoes what a strict router did, and takes our own values off the top of Route.
-pub(super) fn take_off_route(request: &Request, is_ours: impl Fn(&Uri<'_>) -> bool) -> Result<Request, Unfit> {
+pub(super) fn take_off_route(
+    request: &Request,
+    is_ours: impl Fn(&Uri<'_>) -> bool,
+) -> Result<Request, Unfit> {
     let unreadable = |_| Unfit::Unreadable("Route");
     let mut message = request.clone();
     let line = message.uri().map_err(|_| Unfit::Unreadable("the request line"))?;
@@ -112,7 +117,8 @@ pub(super) fn take_off_route(request: &Request, is_ours: impl Fn(&Uri<'_>) -> bo
         if !top.is_some_and(|top| is_ours(&top.uri)) {
             break;
         }
-        message = message.edit().pop_first(HeaderName::Route).finish().map_err(|_| Unfit::Unreadable("Route"))?;
+        message =
+            message.edit().pop_first(HeaderName::Route).finish().map_err(|_| Unfit::Unreadable("Route"))?;
     }
     Ok(message)
 }
