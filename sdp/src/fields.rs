@@ -29,10 +29,10 @@ impl<'a> Fields<'a> {
         self.rest.trim_ascii_start()
     }
 
-    /// The next field, up to a space; spaces before it are skipped. `None` at the end.
+    /// The next field, up to a space or tab; those before it are skipped. `None` at the end.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<&'a str> {
-        self.next_until(|byte| byte == b' ')
+        self.next_until(|byte| byte == b' ' || byte == b'\t')
     }
 
     /// The next field, up to a byte for which `stop` holds (the byte is consumed too).

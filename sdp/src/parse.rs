@@ -209,6 +209,10 @@ impl<'t> Scanner<'t> {
     fn identify(&mut self, from: usize, to: usize) -> Result<(), ParseError> {
         let name = |index: &MediaIndex| self.text.get(index.mid.0 as usize..index.mid.1 as usize);
         let mid = self.text.get(from..to).map(str::trim_ascii_end).unwrap_or("");
+        if !is_token(mid) {
+            // It names nothing; a strict reader refuses it with the other attributes.
+            return Ok(());
+        }
         if self.media.iter().any(|medium| medium.has_mid() && name(medium) == Some(mid)) {
             return Err(self.fault(from, ErrorKind::Duplicate, "an identification tag no other medium has"));
         }
@@ -243,8 +247,14 @@ impl<'t> Scanner<'t> {
         if no_format {
             self.note(start, LeniencyKind::NoFormat)?;
         }
-        if self.options.strict && has_stray_space(value) {
-            self.note(start, LeniencyKind::StraySpace)?;
+        if self.options.strict {
+            if has_stray_space(value) {
+                self.note(start, LeniencyKind::StraySpace)?;
+            }
+            if let Some(format) = fields.rest().split_ascii_whitespace().find(|format| !is_token(format)) {
+                let at = value_at.saturating_add(fields.offset_of(format));
+                return Err(self.fault(at, ErrorKind::Unexpected, "a format"));
+            }
         }
         Ok(())
     }
@@ -450,8 +460,18 @@ fn read_medium(fields: &mut Fields<'_>, value_at: usize, limits: &Limits) -> Res
         let from = value_at.saturating_add(fields.offset_of(field));
         (offset(from), offset(from.saturating_add(field.len())))
     };
-    let kind = fields.expect("a kind of media")?;
-    let kind = span(fields, kind);
+    // An answer repeats kind and profile: what cannot stand in a line of ours is not taken from a line of theirs.
+    let token = |fields: &Fields<'_>, field: &str, separator: char, expected: &'static str| {
+        let all = field.split(separator).all(is_token);
+        if all {
+            Ok(span(fields, field))
+        } else {
+            Err(fields.error_in(field, ErrorKind::Unexpected, expected))
+        }
+    };
+    const KIND: &str = "a kind of media";
+    let kind = fields.expect(KIND)?;
+    let kind = token(fields, kind, '\n', KIND)?;
     let port_field = fields.expect(PORT)?;
     let (port, count) = match port_field.split_once('/') {
         None => (port_field, 1),
@@ -465,8 +485,9 @@ fn read_medium(fields: &mut Fields<'_>, value_at: usize, limits: &Limits) -> Res
         }
     };
     let port = number(port, 65_535).map_err(|kind| fields.error_in(port_field, kind, PORT))?;
-    let profile = fields.expect("a transport profile")?;
-    let profile = span(fields, profile);
+    const PROFILE: &str = "a transport profile";
+    let profile = fields.expect(PROFILE)?;
+    let profile = token(fields, profile, '/', PROFILE)?;
     let formats = fields.rest().trim_ascii_end();
     if formats.split_ascii_whitespace().count() > limits.formats {
         return Err(fields.error_in(formats, ErrorKind::TooManyFormats, "fewer formats"));

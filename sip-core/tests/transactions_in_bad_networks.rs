@@ -80,7 +80,8 @@ fn play(seed: u64) -> (Network, [Node<Agent>; 2]) {
         network.with(nodes[from], move |agent, now| agent.send(method, to, protocol, cancel, now));
         network.run_for(Duration::from_millis(dice.below(3000)));
     }
-    network.run_for(Duration::from_secs(400));
+    // An INVITE whose final response never got through rings until its own limit of half an hour.
+    network.run_for(Duration::from_secs(2400));
     (network, [nodes[0], nodes[1]])
 }
 

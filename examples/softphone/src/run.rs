@@ -5,6 +5,7 @@ use crate::phone::{Errand, Event, Interrupt, Outcome, Phone, Talk, Task};
 use crate::wav;
 use denwa::Seed;
 use denwa::address::{AddressPolicy, Network};
+use denwa::media::PlayOut;
 use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, entropy};
 use denwa::ua::{Account, UserAgent, UserAgentConfig};
 use denwa_sdp::{Capability, Codec, Encryption, EncryptionCapability};
@@ -14,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Does what the command line asks.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -56,6 +57,8 @@ pub fn telephone(
         config.capability = capability;
         config.media_ports = ports;
         config.addresses = policy;
+        // A recorder is in no hurry, and what it heard should stand in the file as it was said.
+        config.play_out = PlayOut::Fixed(Duration::from_millis(80));
         config.since_1970 = since_1970;
         config.software = Some(concat!("Denwa softphone/", env!("CARGO_PKG_VERSION")).to_owned());
         Recorder { phone: Phone::new(UserAgent::new(config, Seed(seed), now), task, now), recording }

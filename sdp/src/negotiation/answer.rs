@@ -381,7 +381,8 @@ impl Negotiator {
 /// A refused medium: port 0, and the formats of the offer (RFC 3264 §6).
 pub(super) fn refusal(remote: &RemoteMedium) -> LocalMedium {
     let mut medium = LocalMedium::new(remote.kind.clone(), remote.profile.clone());
-    medium.format_names.clone_from(&remote.format_names);
+    let words = remote.format_names.iter().filter(|format| crate::fields::is_token(format));
+    medium.format_names = words.cloned().collect();
     medium.mid.clone_from(&remote.mid);
     medium
 }
@@ -390,9 +391,9 @@ fn answer_fax(fax: &FaxCapability, remote: &RemoteMedium, local: &mut LocalMediu
     if remote.profile != Profile::Udptl {
         return Err(Rule::Profile { offered: remote.profile.clone() });
     }
-    if !remote.format_names.iter().any(|format| format.eq_ignore_ascii_case("t38")) {
-        return Err(Rule::NoCommonCodec);
-    }
+    // Some write it in capitals, and may know it in no other way.
+    let format = remote.format_names.iter().find(|format| format.eq_ignore_ascii_case("t38"));
+    let format = format.ok_or(Rule::NoCommonCodec)?;
     let theirs = &remote.fax;
     if let Some(method) = &theirs.rate_management
         && !method.eq_ignore_ascii_case("transferredTCF")
@@ -409,7 +410,7 @@ fn answer_fax(fax: &FaxCapability, remote: &RemoteMedium, local: &mut LocalMediu
         return Err(Rule::Fax { what });
     }
     let correction = if has(asked) { asked } else { FaxErrorCorrection::None };
-    local.format_names = vec!["t38".into()];
+    local.format_names = vec![format.clone()];
     local.fax = fax.attributes();
     for attribute in &mut local.fax {
         match attribute {

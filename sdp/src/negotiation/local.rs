@@ -104,7 +104,10 @@ impl LocalMedium {
             names.extend(self.formats.iter().map(|format| format.codec.display_name()));
         }
         let others = self.format_names.iter();
-        names.extend(others.map(|name| if name == "t38" { "T.38".to_owned() } else { name.clone() }));
+        names.extend(
+            others
+                .map(|name| if name.eq_ignore_ascii_case("t38") { "T.38".to_owned() } else { name.clone() }),
+        );
         names
     }
 }

@@ -39,10 +39,13 @@ pub(super) fn parse(bytes: Bytes, options: &ParseOptions) -> Result<Message, Par
     match Scanned::new(&bytes, options) {
         Ok(scanned) => Ok(scanned.into_message(bytes)),
         Err(ParseError { problem: Problem::NotUtf8, .. }) if options.attitude == Attitude::Lenient => {
-            let (bytes, offset) = from_latin1(&bytes);
-            let mut scanned = Scanned::new(&bytes, options)?;
+            let (text, offset) = from_latin1(&bytes);
+            let mut scanned = Scanned::new(&text, options).map_err(|mut error| {
+                error.offset = latin1_offset(&bytes, error.offset);
+                error
+            })?;
             scanned.forgiven.push(Forgiven { offset, header: None, liberty: Liberty::Latin1 });
-            Ok(scanned.into_message(bytes))
+            Ok(scanned.into_message(text))
         }
         Err(error) => Err(error),
     }
@@ -56,6 +59,16 @@ fn from_latin1(bytes: &[u8]) -> (Bytes, usize) {
     let mut out: Vec<u8> = head.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
     out.extend_from_slice(body);
     (Bytes::from(out), offset)
+}
+
+/// Where an offset into the UTF-8 text is in the Latin-1 bytes it was made from.
+fn latin1_offset(bytes: &[u8], offset: usize) -> usize {
+    let mut in_text = 0_usize;
+    let before = bytes.iter().take_while(|byte| {
+        in_text = in_text.saturating_add(if byte.is_ascii() { 1 } else { 2 });
+        in_text <= offset
+    });
+    before.count()
 }
 
 /// What the pass over a message found: offsets and no copy of the bytes yet, so that what is refused costs little and

@@ -8,6 +8,7 @@ pub(crate) mod flow;
 pub(crate) mod framer;
 pub(crate) mod response_route;
 pub(crate) mod stream;
+pub mod websocket;
 
 pub use flow::{Flow, Hop, ReplyPath, Target};
 

@@ -403,8 +403,7 @@ impl Machine for Agent {
                 Input::StreamClosed { stream }
             }
             denwa_sim::Input::Routed { token, route, .. } => {
-                let route =
-                    route.map(|route| RouteInfo { local: route.local, interface: route.interface });
+                let route = route.map(|route| RouteInfo { local: route.local, interface: route.interface });
                 Input::Routed { id: QueryId(token), route }
             }
             denwa_sim::Input::Resolved { .. } | denwa_sim::Input::Provided { .. } => return,

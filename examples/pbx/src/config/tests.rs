@@ -227,6 +227,18 @@ fn digests_are_those_that_telephones_know() {
 }
 
 #[test]
+fn the_guard_spares_the_local_networks_unless_told() {
+    let local = "[network]\nlocal = [\"10.0.0.0/8\"]\n";
+    let exempt = |text: &str| {
+        Config::parse(text).unwrap().guard.exempt.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(exempt(local), ["10.0.0.0/8"]);
+    assert_eq!(exempt(&format!("{local}[guard]\nexempt = []\n")), Vec::<String>::new());
+    assert_eq!(Config::parse("[guard]\nban_seconds = 7\n").unwrap().guard.ban, Duration::from_secs(7));
+    assert!(problems("[guard]\nbans = 7\n").contains("expected one of `exempt`, `offences`, `ban_seconds`"));
+}
+
+#[test]
 fn ports_are_ranges_that_do_not_overlap_and_hold_a_call() {
     let text = |ports: &str| format!("[media]\nports = {ports}\n");
     assert_eq!(

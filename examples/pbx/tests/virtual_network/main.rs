@@ -4,6 +4,7 @@
 mod lawful;
 mod node;
 mod plane;
+mod stranger;
 mod stun;
 mod telephone;
 
@@ -19,6 +20,7 @@ use pbx::config::{Config, Listen};
 use pbx::exchange::ExchangeConfig;
 use pbx::policy::directory::Directory;
 use pbx::store::{Outcome, StoredBinding};
+use stranger::Stranger;
 use telephone::{Habits, Telephone};
 
 type Name<M> = denwa_sim::Node<M>;
@@ -157,7 +159,9 @@ fn a_lossy_run_with_a_fixed_seed_gives_the_same_trace_every_time() {
 
 #[test]
 fn whatever_is_lost_no_call_is_left_over() {
-    for seed in 0..40 {
+    // .ci/nightly sets many more.
+    let seeds = std::env::var("DENWA_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
+    for seed in 0..seeds {
         let lost = [0.05, 0.2, 0.4, 0.5][usize::try_from(seed % 4).unwrap()];
         let mut trio = Trio::new(seed, Link::bad(lost));
         trio.network.run_for(seconds(600));
@@ -427,4 +431,51 @@ fn shutting_down_hangs_up_and_stops() {
     for telephone in [trio.alice(), trio.bob()] {
         assert!(telephone.told.contains(&"call over: HungUp".to_owned()), "{:?}", telephone.told);
     }
+}
+
+/// A stranger on the same host as a registered telephone: the same address, another port.
+fn stranger_beside_alice(make: fn(u32) -> String, times: u32) -> (Trio, Name<Stranger>) {
+    let habits = Habits { dials: None, ..caller() };
+    let mut trio = Trio::with(20, Link::default(), habits, callee());
+    trio.network.run_for(seconds(2));
+    let host = trio.network.host_of(trio.alice).unwrap();
+    let now = trio.network.now();
+    let own: SocketAddr = "192.0.2.2:7000".parse().unwrap();
+    let stranger = Stranger::new(own, sip("192.0.2.1"), times, Duration::from_millis(200), make, now);
+    let stranger = trio.network.add_machine(host, stranger).unwrap();
+    (trio, stranger)
+}
+
+/// Registered Alice still calls, whatever was done beside her.
+fn alice_still_calls(trio: &mut Trio) {
+    trio.network.with(trio.alice, |alice: &mut Telephone, now| alice.dial("1002", now));
+    trio.network.run_for(seconds(10));
+    assert!(trio.alice().told.contains(&"is answered".to_owned()), "{:?}", trio.alice().told);
+}
+
+#[test]
+fn a_scanner_by_its_own_name_is_banned_at_once_and_the_telephone_beside_it_is_not() {
+    let (mut trio, stranger) = stranger_beside_alice(
+        |number| stranger::request("OPTIONS", number, "User-Agent: friendly-scanner\r\n"),
+        50,
+    );
+    trio.network.run_for(seconds(15));
+    assert_eq!(trio.network.machine(stranger).unwrap().replies, 1, "the first was answered, then nothing");
+    let events: Vec<String> = trio.exchange().events.iter().map(ToString::to_string).collect();
+    let banned = "192.0.2.2 is banned for 300 s (a scanner by its own name; ban 1 in a row)";
+    assert!(events.iter().any(|event| event == banned), "{events:?}");
+    alice_still_calls(&mut trio);
+}
+
+#[test]
+fn calls_without_a_password_are_challenged_a_few_times_only() {
+    let (mut trio, stranger) = stranger_beside_alice(|number| stranger::request("INVITE", number, ""), 100);
+    trio.network.run_for(seconds(60));
+    let replies = trio.network.machine(stranger).unwrap().replies;
+    // Each challenge is repeated until it is acknowledged, which a stranger like this never does.
+    assert!(replies < 150, "{replies}");
+    let challenged = trio.exchange().exchange.counts();
+    assert_eq!(challenged.calls, 0);
+    assert!(trio.exchange().events.iter().any(|event| matches!(event, pbx::exchange::Event::Banned { .. })));
+    alice_still_calls(&mut trio);
 }

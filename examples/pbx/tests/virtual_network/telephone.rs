@@ -137,7 +137,7 @@ impl Telephone {
         self.tell(format!("is told {address}"));
     }
 
-    fn dial(&mut self, number: &str, now: Instant) {
+    pub(crate) fn dial(&mut self, number: &str, now: Instant) {
         self.begin_media(now);
         let offer = self.negotiator.offer().expect("a first offer");
         let mut place = PlaceCall::new(
@@ -149,6 +149,7 @@ impl Telephone {
         place.credentials = self.credentials();
         place.body = Some(Body::sdp(offer));
         self.call = self.endpoint.place_call(place, now).ok();
+        self.settle(now);
     }
 
     fn begin_media(&mut self, now: Instant) {
