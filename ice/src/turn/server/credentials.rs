@@ -109,7 +109,7 @@ impl CredentialSource {
             Self::Users(users) => {
                 let found = match claim {
                     Claim::Name(name) => users.0.get_key_value(name),
-                    Claim::Hash(hash) => users.0.iter().find(|(name, _)| userhash(name, realm) == *hash),
+                    Claim::Hash(hash) => names.get(hash).and_then(|name| users.0.get_key_value(name)),
                 };
                 found.map_or(Answer::Unknown, |(name, password)| Answer::Key {
                     user: name.clone(),
