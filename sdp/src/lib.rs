@@ -27,7 +27,7 @@ pub use negotiation::{
     AgreedMedium, AgreedSdes, AnswerCodecs, AnswerError, BestEffort, Capability, Codec, DtlsCapability,
     DtlsRole, Encryption, EncryptionCapability, FaxCapability, FaxErrorCorrection, Format, Hold, HoldStyle,
     Ice, KeyExchange, LocalFingerprint, LocalIce, MediaCapability, MediumMismatch, Mismatch, Misuse,
-    NegotiationError, Negotiator, OfferError, OtherCapability, ParameterRule, Preference, Refuser,
+    NegotiationError, Negotiator, OfferError, OtherCapability, ParameterRule, Parties, Preference, Refuser,
     RemoteAddress, RemoteDescription, RemoteFax, RemoteFingerprint, RemoteIce, RemoteMedium, RemoteOrigin,
     Role, RtcpMux, Rule, SdesCapability, Seed, SrtpKey, State, Transport,
 };

@@ -474,17 +474,18 @@ fn read_medium(fields: &mut Fields<'_>, value_at: usize, limits: &Limits) -> Res
     let kind = token(fields, kind, '\n', KIND)?;
     let port_field = fields.expect(PORT)?;
     let (port, count) = match port_field.split_once('/') {
-        None => (port_field, 1),
-        Some((port, count)) => {
-            const COUNT: &str = "a number of ports, 1 or more";
-            match number(count, 65_535) {
-                Ok(0) => return Err(fields.error_in(count, ErrorKind::OutOfRange, COUNT)),
-                Ok(number) => (port, number),
-                Err(kind) => return Err(fields.error_in(count, kind, COUNT)),
-            }
-        }
+        None => (port_field, None),
+        Some((port, count)) => (port, Some(count)),
     };
     let port = number(port, 65_535).map_err(|kind| fields.error_in(port_field, kind, PORT))?;
+    let count = match count.map(|count| (count, number(count, 65_535))) {
+        None => 1,
+        Some((_, Ok(count @ 1..))) => count,
+        Some((field, result)) => {
+            let kind = result.err().unwrap_or(ErrorKind::OutOfRange);
+            return Err(fields.error_in(field, kind, "a number of ports, 1 or more"));
+        }
+    };
     const PROFILE: &str = "a transport profile";
     let profile = fields.expect(PROFILE)?;
     let profile = token(fields, profile, '/', PROFILE)?;

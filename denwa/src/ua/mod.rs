@@ -151,6 +151,10 @@ impl UserAgent {
             SipEvent::DialogRequest { call, request, message } => {
                 self.on_dialog_request(call, request, &message, now)
             }
+            // This user agent does not follow transfers: the peer is told at once.
+            SipEvent::TransferRequested { request, .. } => {
+                let _ = self.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), now);
+            }
             SipEvent::ShutDown => self.tell(Event::ShutDown),
             other => self.on_call_event(other, now),
         }

@@ -510,6 +510,10 @@ impl Gateway {
             SipEvent::DialogRequest { call, request, message } => {
                 self.on_dialog_request(call, request, &message, now)
             }
+            // Transfers end at the gateway: neither side may send the other's callers elsewhere.
+            SipEvent::TransferRequested { request, .. } => {
+                let _ = self.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), now);
+            }
             SipEvent::CallEnded { call, reason } => self.on_ended(call, reason, now),
             _ => {}
         }

@@ -380,6 +380,20 @@ fn digits_by_info_pass_through() {
 }
 
 #[test]
+fn a_transfer_is_refused_at_once_and_the_call_goes_on() {
+    let exchange = Exchange::new("transfer");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.answered(&mut calling);
+    alice.request(&mut calling, "REFER", "Refer-To: <sip:1003@127.0.0.1>\r\n", "");
+    assert_eq!(alice.final_response("REFER").status(), 501);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+}
+
+#[test]
 fn an_invite_without_offer_gets_ours() {
     let exchange = Exchange::new("late");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));

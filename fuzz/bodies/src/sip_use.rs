@@ -160,9 +160,9 @@ impl Peer {
         match event {
             Event::Incoming { request, message, .. } => self.on_incoming(request, message.method()),
             Event::TransferRequested { request, .. } => {
-                if self.machine.accept_transfer(request, &LocalIdentity::default(), self.now).is_err() {
-                    let _ = self.machine.respond(request, &Reply::new(StatusCode::DECLINE), self.now);
-                }
+                let accepted = self.machine.accept_transfer(request, &LocalIdentity::default(), self.now);
+                let reply = Reply::new(StatusCode::DECLINE);
+                let _ = accepted.or_else(|_| self.machine.respond(request, &reply, self.now).map(|()| None));
             }
             Event::Authenticated { request, .. } | Event::DialogRequest { request, .. } => {
                 let _ = self.machine.respond(request, &Reply::new(StatusCode::OK), self.now);

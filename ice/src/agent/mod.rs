@@ -40,7 +40,7 @@ use bytes::Bytes;
 use checker::Tag;
 use connections::Connections;
 use gathering::{Relay, Task};
-use state::{Base, Local, Remote, RemoteCredentials, Socket, Stream};
+use state::{Base, Local, RemoteCredentials, Socket, Stream};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -8,7 +8,7 @@ use super::capability::{Encryption, Ice};
 use super::encryption;
 use super::local::LocalMedium;
 use super::matching::accepted;
-use super::mismatch::{MediumMismatch, Mismatch, Refuser, Rule};
+use super::mismatch::{MediumMismatch, Mismatch, Parties, Refuser, Rule};
 use super::remote::{RemoteDescription, RemoteMedium};
 use super::settle::{self, Settlement};
 use super::slot::Slot;
@@ -156,6 +156,10 @@ fn offered_mismatch(
     remote: Option<&RemoteMedium>,
     rule: Rule,
 ) -> MediumMismatch {
+    let parties = match rule {
+        Rule::RejectedByPeer => Parties::RefusedByPeer,
+        _ => Parties::AnswerRefused,
+    };
     // The formats of a refused medium say nothing (RFC 3264 §6).
     let answered = remote.filter(|remote| remote.port != 0);
     MediumMismatch {
@@ -164,6 +168,7 @@ fn offered_mismatch(
         offered: local.names(),
         supported: answered.map(RemoteMedium::names).unwrap_or_default(),
         rule,
+        parties,
     }
 }
 
@@ -210,7 +215,14 @@ pub(super) fn refused(
             (_, Some(text)) => Rule::WithWarning { text: text.to_owned() },
             _ => Rule::RejectedByPeer,
         };
-        all.push(MediumMismatch { slot: place, kind: Kind::clone(&local.kind), offered, supported, rule });
+        all.push(MediumMismatch {
+            slot: place,
+            kind: Kind::clone(&local.kind),
+            offered,
+            supported,
+            rule,
+            parties: Parties::RefusedByPeer,
+        });
     }
     Mismatch::new(Refuser::Remote, all)
 }

@@ -12,7 +12,7 @@ use super::capability::{
 use super::encryption;
 use super::local::LocalMedium;
 use super::matching::{Common, Selection, select};
-use super::mismatch::{MediumMismatch, Mismatch, Refuser, Rule};
+use super::mismatch::{MediumMismatch, Mismatch, Parties, Refuser, Rule};
 use super::offer::{codec_key, names};
 use super::remote::{RemoteDescription, RemoteMedium};
 use super::settle::{self, Settlement};
@@ -374,6 +374,7 @@ impl Negotiator {
             offered: remote.names(),
             supported: own.flat_map(MediaCapability::names).collect(),
             rule,
+            parties: Parties::OfferRefused,
         }
     }
 }

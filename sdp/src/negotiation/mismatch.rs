@@ -39,6 +39,19 @@ pub struct MediumMismatch {
     pub supported: Vec<String>,
     /// The rule that failed.
     pub rule: Rule,
+    /// Who offered, and who refused.
+    pub parties: Parties,
+}
+
+/// Who offered, and who refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parties {
+    /// The peer offered, and this side refused.
+    OfferRefused,
+    /// This side offered, and refuses what the peer made of it.
+    AnswerRefused,
+    /// This side offered, and the peer refused.
+    RefusedByPeer,
 }
 
 /// The rules a medium can fail.
@@ -132,7 +145,7 @@ pub enum Rule {
         /// The kind in the answer.
         answered: Kind,
     },
-    /// The offer has one, and nothing can flow: the answer is not usable for either way.
+    /// The peer refused it and warned.
     WithWarning {
         /// The warning the peer sent with its refusal.
         text: String,
@@ -216,7 +229,7 @@ impl fmt::Display for Mismatch {
         let Some(main) = self.main() else {
             return f.write_str("nothing was offered that could be accepted");
         };
-        main.write(f, self.by)?;
+        main.fmt(f)?;
         let mut named = vec![(&main.kind, &main.rule)];
         for other in &self.media {
             let known = named.contains(&(&other.kind, &other.rule));
@@ -224,89 +237,102 @@ impl fmt::Display for Mismatch {
                 continue;
             }
             named.push((&other.kind, &other.rule));
-            f.write_str("; ")?;
-            other.write(f, self.by)?;
+            write!(f, "; {other}")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for MediumMismatch {
-    /// One sentence as the one who refused says it, without a full stop.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, Refuser::Local)
+/// The two parties in a sentence.
+struct Names {
+    offerer: &'static str,
+    answerer: &'static str,
+    /// Who refused.
+    refuser: &'static str,
+    /// Whose words were refused.
+    refused: &'static str,
+    /// What those words were: `offers` or `answers with`.
+    says: &'static str,
+}
+
+impl Parties {
+    fn names(self) -> Names {
+        const US: &str = "this side";
+        const THEM: &str = "the other side";
+        let (offerer, answerer) = if self == Self::OfferRefused { (THEM, US) } else { (US, THEM) };
+        let (refuser, refused) = if self == Self::RefusedByPeer { (THEM, US) } else { (US, THEM) };
+        let says = if self == Self::AnswerRefused { "answers with" } else { "offers" };
+        Names { offerer, answerer, refuser, refused, says }
     }
 }
 
-impl MediumMismatch {
-    fn write(&self, f: &mut fmt::Formatter<'_>, by: Refuser) -> fmt::Result {
+impl fmt::Display for MediumMismatch {
+    /// One sentence, without a full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = &self.kind;
-        let (offerer, refuser) = match by {
-            Refuser::Local => ("the other side", "this side"),
-            Refuser::Remote => ("this side", "the other side"),
-        };
+        let Names { offerer, answerer, refuser, refused, says } = self.parties.names();
         match &self.rule {
             Rule::NoCommonCodec => {
                 let (offered, supported) = (List(&self.offered), List(&self.supported));
                 if self.supported.is_empty() {
                     return write!(f, "no common {kind} codec: {offerer} offers {offered}");
                 }
-                write!(f, "no common {kind} codec: {offerer} offers {offered}, {refuser} has {supported}")
+                write!(f, "no common {kind} codec: {offerer} offers {offered}, {answerer} has {supported}")
             }
             Rule::IncompatibleParameters { codec, offered, supported } => write!(
                 f,
-                "{kind} codec {codec} with parameters that do not fit: {offerer} offers {}, {refuser} has {}",
+                "{kind} codec {codec} with parameters that do not fit: {offerer} offers {}, {answerer} has {}",
                 Parameters(offered),
                 Parameters(supported)
             ),
             Rule::EncryptionRequired => {
-                write!(f, "{refuser} requires encrypted {kind}, and {offerer} offers only unencrypted {kind}")
+                write!(f, "{refuser} requires encrypted {kind}, and {refused} {says} only unencrypted {kind}")
             }
             Rule::EncryptionUnsupported => {
-                write!(f, "{offerer} requires encrypted {kind}, and {refuser} does not encrypt")
+                write!(f, "{refused} requires encrypted {kind}, and {refuser} does not encrypt")
             }
             Rule::KeyExchange { offered, supported } => write!(
                 f,
-                "{offerer} encrypts {kind} with keys by {offered}, {refuser} with keys by {supported}"
+                "{offerer} encrypts {kind} with keys by {offered}, {answerer} with keys by {supported}"
             ),
             Rule::NoCommonSuite { offered, supported } => write!(
                 f,
-                "no common encryption for {kind}: {offerer} offers {}, {refuser} has {}",
+                "no common encryption for {kind}: {offerer} offers {}, {answerer} has {}",
                 List(offered),
                 List(supported)
             ),
             Rule::KeyMissing => {
-                write!(f, "{offerer} announces encrypted {kind} and gives no key that can be used")
+                write!(f, "{refused} announces encrypted {kind} and gives no key that can be used")
             }
             Rule::FingerprintMissing => {
-                write!(f, "{offerer} announces {kind} encrypted by DTLS and gives no certificate fingerprint")
+                write!(f, "{refused} announces {kind} encrypted by DTLS and gives no certificate fingerprint")
             }
             Rule::Setup { said } => {
-                write!(f, "the DTLS role for {kind} cannot be settled: {offerer} says setup:{said}")
+                write!(f, "the DTLS role for {kind} cannot be settled: {refused} says setup:{said}")
             }
             Rule::Profile { offered } => {
-                write!(f, "{refuser} does not know the transport {offered} that {offerer} offers for {kind}")
+                write!(f, "{refuser} does not know the transport {offered} that {refused} {says} for {kind}")
             }
             Rule::Family { ipv6 } => {
-                let (offered, missing) = if *ipv6 { ("IPv6", "IPv6") } else { ("IPv4", "IPv4") };
-                write!(f, "{offerer} offers {kind} over {offered}, and {refuser} has no {missing} address")
+                let family = if *ipv6 { "IPv6" } else { "IPv4" };
+                write!(f, "{refused} {says} {kind} over {family}, and {refuser} has no {family} address")
             }
             Rule::Multicast => {
-                write!(f, "{offerer} offers {kind} by multicast, and {refuser} has unicast only")
+                write!(f, "{refused} {says} {kind} by multicast, and {refuser} has unicast only")
             }
-            Rule::NoAddress => write!(f, "{offerer} gives no address for {kind}"),
+            Rule::NoAddress => write!(f, "{refused} gives no address for {kind}"),
             Rule::IceRequired => {
-                write!(f, "{refuser} requires ICE for {kind}, and {offerer} does not offer it")
+                write!(f, "{refuser} requires ICE for {kind}, and {refused} does not offer it")
             }
             Rule::IceMismatch => write!(
                 f,
                 "the address for {kind} is not among the ICE candidates: something on the way rewrote it"
             ),
             Rule::RtcpMux { offered: true } => {
-                write!(f, "{offerer} insists on RTCP on the port of {kind}, and {refuser} uses another port")
+                write!(f, "{refused} insists on RTCP on the port of {kind}, and {refuser} uses another port")
             }
             Rule::RtcpMux { offered: false } => {
-                write!(f, "{refuser} insists on RTCP on the port of {kind}, and {offerer} does not offer it")
+                write!(f, "{refuser} insists on RTCP on the port of {kind}, and {refused} does not offer it")
             }
             Rule::KindUnsupported => write!(f, "{refuser} does not take {kind}"),
             Rule::TooMany => write!(f, "{refuser} takes no further {kind}"),
@@ -317,15 +343,15 @@ impl MediumMismatch {
             Rule::RejectedByPeer => {
                 write!(
                     f,
-                    "{refuser} refused {kind} without a reason: {offerer} offered {}",
+                    "{answerer} refused {kind} without a reason: {offerer} offered {}",
                     List(&self.offered)
                 )
             }
             Rule::Declined => write!(f, "{refuser} declined {kind}"),
-            Rule::MissingInAnswer => write!(f, "{refuser} left {kind} out of its answer"),
-            Rule::KindChanged { answered } => write!(f, "{refuser} answered {kind} with {answered}"),
+            Rule::MissingInAnswer => write!(f, "{answerer} left {kind} out of its answer"),
+            Rule::KindChanged { answered } => write!(f, "{answerer} answered {kind} with {answered}"),
             Rule::WithWarning { text } => {
-                write!(f, "{refuser} refused {kind}: {text} ({offerer} offered {})", List(&self.offered))
+                write!(f, "{answerer} refused {kind}: {text} ({offerer} offered {})", List(&self.offered))
             }
         }
     }

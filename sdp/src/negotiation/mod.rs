@@ -41,7 +41,7 @@ pub use capability::{
     ParameterRule, Preference, RtcpMux, SdesCapability,
 };
 pub use mismatch::{
-    AnswerError, MediumMismatch, Mismatch, Misuse, NegotiationError, OfferError, Refuser, Rule,
+    AnswerError, MediumMismatch, Mismatch, Misuse, NegotiationError, OfferError, Parties, Refuser, Rule,
 };
 pub use remote::{
     Format, RemoteAddress, RemoteDescription, RemoteFax, RemoteFingerprint, RemoteIce, RemoteMedium,

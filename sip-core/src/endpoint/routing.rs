@@ -14,7 +14,7 @@ use crate::{
     limits::Limit,
     message::{Method, Request, Response, StatusCode},
     subscription::Subscription,
-    transaction::{ClientId, EndReason, RejectRule, ServerId, TransactionEvent},
+    transaction::{ClientId, EndReason, RejectRule, ServerId, StreamEnd, TransactionEvent},
 };
 use std::sync::Arc;
 
@@ -87,6 +87,10 @@ impl Endpoint {
             TransactionEvent::StreamClosed { flow, reason } => {
                 self.cx.event(Event::FlowClosed { flow, reason });
             }
+            TransactionEvent::FlowFailed { flow } => {
+                self.cx.event(Event::FlowClosed { flow, reason: StreamEnd::NoAnswer });
+            }
+            TransactionEvent::SeenAs { flow, address } => self.cx.event(Event::SeenAs { flow, address }),
         }
     }
 

@@ -9,6 +9,7 @@ mod client;
 mod client_invite;
 mod client_non_invite;
 mod event;
+mod keep_alive;
 mod key;
 mod machine;
 mod reach;
@@ -63,6 +64,8 @@ pub struct Transactions {
     resolutions: HashMap<Id, reach::Waiting, FixedState>,
     routes: reach::Routes,
     next_locate: u64,
+    keep_alives: Slots<keep_alive::KeepAlive>,
+    keep_alive_index: HashMap<Flow, Id, FixedState>,
     deadlines: Deadlines<DeadlineKey>,
     query_deadline: Option<DeadlineId>,
     outbox: Outbox<TransactionEvent>,
@@ -102,6 +105,8 @@ impl Transactions {
             resolutions: HashMap::with_hasher(random.hasher()),
             routes: reach::Routes::new(&mut random),
             next_locate: 0,
+            keep_alives: Slots::new(),
+            keep_alive_index: HashMap::with_hasher(random.hasher()),
             deadlines: Deadlines::new(),
             query_deadline: None,
             outbox: Outbox::new(),
@@ -142,6 +147,7 @@ impl Transactions {
                 DeadlineKey::Server(id, timer) => self.on_server_timer(id, timer),
                 DeadlineKey::Stream(id) => self.on_stream_deadline(id),
                 DeadlineKey::Queries => self.on_query_deadline(),
+                DeadlineKey::KeepAlive(id) => self.on_keep_alive_deadline(id),
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::{
         ReplyPath,
         framer::Frame,
         response_route::{reply_path, stamp},
+        stun,
     },
 };
 
@@ -30,7 +31,13 @@ impl Transactions {
         if payload.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return;
         }
-        self.on_bytes(payload, Flow { protocol: Protocol::Udp, local, remote, stream: None });
+        let flow = Flow { protocol: Protocol::Udp, local, remote, stream: None };
+        if payload.first().is_some_and(|first| *first < 0x40 && !first.is_ascii_graphic())
+            && let Some(message) = stun::read(payload)
+        {
+            return self.on_stun(flow, message);
+        }
+        self.on_bytes(payload, flow);
     }
 
     pub(super) fn on_stream_data(&mut self, id: StreamId, payload: &[u8]) {
@@ -39,6 +46,7 @@ impl Transactions {
             return;
         };
         let flow = stream.flow(id);
+        self.stream_lives(&flow);
         if flow.protocol.is_websocket() {
             // One frame, one message (RFC 7118 §5); a frame of line breaks is a keep-alive.
             if payload.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -49,12 +57,19 @@ impl Transactions {
             }
             return self.on_bytes(payload, flow);
         }
+        let Some(stream) = self.streams.get_mut(id) else { return };
         stream.framer.push(payload);
         // Handling one message may close the stream, so it is looked up anew for each.
         while let Some(frame) = self.next_frame(id) {
             match frame {
                 Frame::Message(bytes) => self.on_bytes(&bytes, flow),
                 Frame::Ping => self.send_on_stream(id, Bytes::from_static(b"\r\n")),
+                // An answer to our own keep-alive, not the first half of a question.
+                Frame::Pong if self.keep_alive_index.contains_key(&flow) => {
+                    if let Some(stream) = self.streams.get_mut(id) {
+                        stream.framer.was_answer();
+                    }
+                }
                 Frame::Pong => {}
                 Frame::Broken(error, head) => {
                     self.refuse(&head, flow, error);

@@ -76,16 +76,13 @@ impl Stamp {
 
     /// Every request has two addresses and ports written into it; the formatting machinery would be a tenth of the work.
     fn number(&mut self, number: u16) {
-        let mut divisor = 10_000;
         let mut started = false;
-        while divisor > 0 {
-            let digit = u8::try_from(number.checked_div(divisor).unwrap_or(0).checked_rem(10).unwrap_or(0))
-                .unwrap_or(0);
+        for divisor in [10_000, 1000, 100, 10, 1] {
+            let digit = u8::try_from(number.checked_div(divisor).unwrap_or(0) % 10).unwrap_or(0);
             started |= digit > 0 || divisor == 1;
             if started {
                 self.0.push(b'0'.wrapping_add(digit));
             }
-            divisor /= 10;
         }
     }
 

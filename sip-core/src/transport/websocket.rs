@@ -316,6 +316,7 @@ pub fn close_payload(code: u16) -> [u8; 2] {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

@@ -306,7 +306,6 @@ impl Agent {
         let _ = self.layer.send_ack(ack, Target::address(protocol, to), SendOptions::default(), now);
     }
 
-    #[allow(clippy::collapsible_match)] // a guard that sends would hide what it does
     fn run_plans(&mut self, now: Instant) {
         while let Some(((at, number), _)) = self.plans.first_key_value().map(|(key, plan)| (*key, plan)) {
             if at > now {
@@ -315,10 +314,9 @@ impl Agent {
             match self.plans.remove(&(at, number)) {
                 Some(Plan::Respond(id, request, status)) => self.respond(id, &request, status, now),
                 Some(Plan::Repeat(id, response, interval)) => {
-                    if self.layer.respond(id, &response, now).is_ok() {
-                        let next = (interval * 2).min(Duration::from_secs(4));
-                        self.plan(now + next, Plan::Repeat(id, response, next));
-                    }
+                    let next = (interval * 2).min(Duration::from_secs(4));
+                    let stands = self.layer.respond(id, &response, now).is_ok();
+                    stands.then(|| self.plan(now + next, Plan::Repeat(id, response, next)));
                 }
                 Some(Plan::Cancel(id)) => drop(self.layer.cancel(id, &[], now)),
                 None => {}

@@ -141,6 +141,7 @@ pub(crate) fn invalid(bytes: &Bytes, status: u16) {
 }
 
 /// An invalid response: dropped.
+#[allow(dead_code, reason = "RFC 5118 has no such message")]
 pub(crate) fn dropped(bytes: &Bytes) {
     strictly(bytes).unwrap_err();
     for attitude in [Attitude::Strict, Attitude::Lenient] {

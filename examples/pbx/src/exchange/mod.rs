@@ -547,6 +547,10 @@ impl Exchange {
             Sip::LimitReached { limit } => {
                 desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
             }
+            // Transfers are not made yet: the telephone is told at once and keeps both its calls.
+            Sip::TransferRequested { request, .. } => {
+                let _ = desk.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), desk.now);
+            }
             Sip::ShutDown => self.stop(),
             event => {
                 if let Some(handle) = call_handle(&event)

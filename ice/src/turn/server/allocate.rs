@@ -119,7 +119,7 @@ impl Server {
         Ok(())
     }
 
-    fn lifetime(&self, message: &Message<'_>) -> Result<Duration, No> {
+    pub(super) fn lifetime(&self, message: &Message<'_>) -> Result<Duration, No> {
         let asked = message.get::<Lifetime>().map_err(|_| ErrorCode::BAD_REQUEST)?;
         let asked = asked.map_or(self.config.default_lifetime, |lifetime| lifetime.0);
         // Never less than what everybody gets (RFC 8656 section 7.2), unless it is nothing at all.

@@ -28,7 +28,7 @@ pub use data::{Action, HEADROOM};
 pub use io::{AllocationEnd, Refusal, ServerEvent, ServerInput, ServerLimit, ServerOutput};
 pub use policy::{PRIVATE, PeerPolicy, Prefix};
 
-use crate::io::{Protocol, QuestionId, Seed, StreamId, Transmit};
+use crate::io::{QuestionId, Seed, StreamId, Transmit};
 use crate::random::{Generator, TableHasher};
 use crate::stun::IntegrityKey;
 use crate::stun::framing::{Framer, Framing};

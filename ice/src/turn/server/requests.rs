@@ -1,25 +1,22 @@
 //! The requests a server does for its users: Allocate, Refresh, CreatePermission, ChannelBind (RFC 8656 sections 7 to 12).
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::allocation::{Allocation, PeerRefusal};
+use super::allocation::PeerRefusal;
 use super::authentication::{Authenticated, Verdict};
-use super::ports::Wanted;
 use super::{
-    AllocationEnd, AllocationId, ClientPath, RESERVATION_LIFETIME, Refusal, Reservation, Server, ServerEvent,
-    ServerLimit, ServerOutput, Signer, quota_address,
+    AllocationEnd, ClientPath, Refusal, Server, ServerEvent, Signer,
 };
 use crate::io::Protocol;
 use crate::stun::attribute::{
-    AdditionalAddressFamily, AddressErrorCode, AlternateServer, ChannelNumber, EvenPort, Family, Lifetime,
-    Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, ReservationToken, Software,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    ChannelNumber, Family, Lifetime,
+    Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, Software, XorPeerAddress,
 };
 use crate::stun::error_code::ErrorCode;
 use crate::stun::{AttributeKind, Class, Message, Method, TransactionId, Writer};
 use crate::turn::OLD_CHANNELS;
 use bytes::Bytes;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Room for any answer.
 const ANSWER_BYTES: usize = 1500;
