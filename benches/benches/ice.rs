@@ -20,7 +20,8 @@ use denwa_ice::stun::attribute::{IceControlled, Priority, Software, Username};
 use denwa_ice::stun::{Class, IntegrityKey, Message, Method, TransactionId, Writer};
 use denwa_ice::turn::client::{ClientConfig, ServerAddress};
 use denwa_ice::turn::server::{
-    Action, CredentialSource, HEADROOM, PeerPolicy, Prefix, RelayRange, ServerConfig, ServerInput, ServerOutput, Users,
+    Action, CredentialSource, HEADROOM, PeerPolicy, Prefix, RelayRange, ServerConfig, ServerInput,
+    ServerOutput, Users,
 };
 use denwa_ice::turn::{Client, Server};
 use denwa_ice::{Input, Output, Seed};
@@ -149,7 +150,8 @@ fn rust_peers(rounds: usize, check: &[u8]) -> Vec<(&'static str, (f64, f64))> {
 fn stun_types_peer(rounds: usize, check: &[u8]) -> (f64, f64) {
     use stun_types::attribute::{AttributeType, Fingerprint, RawAttribute, Username};
     use stun_types::message::{
-        BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWriteMutSlice, ShortTermCredentials,
+        BINDING, IntegrityAlgorithm, Message, MessageIntegrityCredentials, MessageWriteMutSlice,
+        ShortTermCredentials,
     };
     use stun_types::prelude::*;
     let credentials = MessageIntegrityCredentials::ShortTerm(ShortTermCredentials::new(PASSWORD.to_owned()));
@@ -168,7 +170,9 @@ fn stun_types_peer(rounds: usize, check: &[u8]) -> (f64, f64) {
         let mut message = Message::builder_request(BINDING, MessageWriteMutSlice::new(&mut buffer));
         message.add_attribute(&Username::new(USER).unwrap()).unwrap();
         message.add_attribute(&RawAttribute::new(AttributeType::new(0x24), &PRIORITY.to_be_bytes())).unwrap();
-        message.add_attribute(&RawAttribute::new(AttributeType::new(0x8029), &TIE_BREAKER.to_be_bytes())).unwrap();
+        message
+            .add_attribute(&RawAttribute::new(AttributeType::new(0x8029), &TIE_BREAKER.to_be_bytes()))
+            .unwrap();
         message.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1).unwrap();
         message.add_fingerprint().unwrap();
         message.finish()
@@ -200,17 +204,24 @@ fn server_config(address: SocketAddr) -> ServerConfig {
     let users = CredentialSource::Users(Users::from_iter([("kit", "pw-kit")]));
     let relay = RelayRange { local: address.ip(), external: address.ip(), ports: vec![26_000..=26_999] };
     let mut config = ServerConfig::new("lab.test", users, vec![relay]);
-    config.peers = PeerPolicy { allowed: vec![Prefix::new([127, 0, 0, 0].into(), 8)], ..PeerPolicy::default() };
+    config.peers =
+        PeerPolicy { allowed: vec![Prefix::new([127, 0, 0, 0].into(), 8)], ..PeerPolicy::default() };
     config
 }
 
 /// What the machine itself costs: allocated and bound by a real client, and then data both ways.
 fn relay_in_memory(rounds: usize) {
-    let (address, local): (SocketAddr, SocketAddr) = (([127, 0, 0, 1], 3478).into(), ([127, 0, 0, 1], 5000).into());
+    let (address, local): (SocketAddr, SocketAddr) =
+        (([127, 0, 0, 1], 3478).into(), ([127, 0, 0, 1], 5000).into());
     let peer: SocketAddr = ([127, 0, 0, 1], 7000).into();
     let now = Instant::now();
     let mut server = Server::new(server_config(address), Seed([1; 32]), now, Duration::ZERO);
-    let mut client = Client::new(ClientConfig::new(ServerAddress::udp(address), "kit", "pw-kit"), local, Seed([2; 32]), now);
+    let mut client = Client::new(
+        ClientConfig::new(ServerAddress::udp(address), "kit", "pw-kit"),
+        local,
+        Seed([2; 32]),
+        now,
+    );
     client.allocate(now).unwrap();
     for step in 0..8 {
         while let Some(output) = client.poll_output() {
@@ -226,7 +237,9 @@ fn relay_in_memory(rounds: usize) {
                     let payload = payload.as_mut_slice();
                     client.handle_input(Input::Datagram { local, remote: address, payload }, now);
                 }
-                ServerOutput::OpenPort { address } => server.handle_input(ServerInput::PortOpened { address }, now),
+                ServerOutput::OpenPort { address } => {
+                    server.handle_input(ServerInput::PortOpened { address }, now)
+                }
                 _ => {}
             }
         }
@@ -258,7 +271,8 @@ fn relay_in_memory(rounds: usize) {
 fn relay_over_sockets(packets: usize) {
     let ours = OurServer::start();
     let spent = ours.times.clone();
-    let cost = relay_through(ours.address, packets, || spent.lock().unwrap().iter().map(|task| ticks(task)).sum());
+    let cost =
+        relay_through(ours.address, packets, || spent.lock().unwrap().iter().map(|task| ticks(task)).sum());
     println!("relaying over sockets, denwa-ice: {}", told(cost));
     match Coturn::start() {
         Some(coturn) => {
@@ -277,7 +291,10 @@ fn relay_over_sockets(packets: usize) {
 fn told((packets, ticks, elapsed): (usize, u64, Duration)) -> String {
     let micros = ticks as f64 * 10_000.0 / packets as f64;
     let rate = packets as f64 / elapsed.as_secs_f64();
-    format!("{packets} packets, {rate:.0} a second, {micros:.1} µs of processor each ({:.0} a second and core)", 1e6 / micros)
+    format!(
+        "{packets} packets, {rate:.0} a second, {micros:.1} µs of processor each ({:.0} a second and core)",
+        1e6 / micros
+    )
 }
 
 /// Hundredths of a second of processor time that a thread or process has used.
@@ -323,7 +340,10 @@ fn relay_through(server: SocketAddr, packets: usize, spent: impl Fn() -> u64) ->
             }
         }
         let (length, from) = socket.recv_from(&mut buffer).expect("the server answers");
-        client.handle_input(Input::Datagram { local, remote: from, payload: &mut buffer[..length] }, Instant::now());
+        client.handle_input(
+            Input::Datagram { local, remote: from, payload: &mut buffer[..length] },
+            Instant::now(),
+        );
     }
     let relayed = client.relayed()[0];
     let window = 32;
@@ -449,9 +469,40 @@ impl Coturn {
         fs::create_dir_all(&folder).ok()?;
         let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
         let child = Command::new("turnserver")
-            .args(["-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string(), "--no-tls", "--no-dtls", "--no-cli"])
-            .args(["--min-port", "27000", "--max-port", "27999", "--allow-loopback-peers", "-a", "-u", "kit:pw-kit"])
-            .args(["-r", "lab.test", "-m", "1", "--log-file", "stdout", "--userdb", &file("db"), "--pidfile", &file("pid")])
+            .args([
+                "-n",
+                "-L",
+                "127.0.0.1",
+                "-E",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "--no-tls",
+                "--no-dtls",
+                "--no-cli",
+            ])
+            .args([
+                "--min-port",
+                "27000",
+                "--max-port",
+                "27999",
+                "--allow-loopback-peers",
+                "-a",
+                "-u",
+                "kit:pw-kit",
+            ])
+            .args([
+                "-r",
+                "lab.test",
+                "-m",
+                "1",
+                "--log-file",
+                "stdout",
+                "--userdb",
+                &file("db"),
+                "--pidfile",
+                &file("pid"),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -468,6 +519,7 @@ impl Drop for Coturn {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(env::temp_dir().join(format!("denwa-bench-coturn-{}", std::process::id())));
+        let _ =
+            fs::remove_dir_all(env::temp_dir().join(format!("denwa-bench-coturn-{}", std::process::id())));
     }
 }

@@ -9,8 +9,8 @@ use denwa_ice::stun::attribute::{Lifetime, RequestedTransport, XorPeerAddress};
 use denwa_ice::stun::{AttributeKind, Class, ErrorCode, Message, Method, TransactionId, Writer};
 use denwa_ice::turn::client::{ClientConfig, ClientEvent, EndReason, RequestFailure, ServerAddress};
 use denwa_ice::turn::server::{
-    AllocationEnd, Claim, CredentialSource, PeerPolicy, Refusal, RelayRange, Secret, ServerConfig, ServerEvent,
-    Users, time_limited_password,
+    AllocationEnd, Claim, CredentialSource, PeerPolicy, Refusal, RelayRange, Secret, ServerConfig,
+    ServerEvent, Users, time_limited_password,
 };
 use denwa_sim::laws::{Bounds, Subject};
 use denwa_sim::{self as sim, Link, Network, Node, Stimulus};
@@ -380,7 +380,8 @@ fn a_client_follows_redirections_but_not_in_circles() {
 #[test]
 fn a_client_ends_up_at_the_server_that_it_was_sent_to() {
     let other = at("198.51.100.9:3478");
-    let mut lab = lab(ServerConfig { alternate: Some(other), ..server_config() }, client_config(Protocol::Udp));
+    let mut lab =
+        lab(ServerConfig { alternate: Some(other), ..server_config() }, client_config(Protocol::Udp));
     let host = lab.network.host_of(lab.server).unwrap();
     lab.network.add_address(host, 0, other.ip()).unwrap();
     let relay = RelayRange { local: other.ip(), external: other.ip(), ports: vec![51_000..=51_009] };

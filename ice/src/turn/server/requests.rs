@@ -3,13 +3,11 @@
 
 use super::allocation::PeerRefusal;
 use super::authentication::{Authenticated, Verdict};
-use super::{
-    AllocationEnd, ClientPath, Refusal, Server, ServerEvent, Signer,
-};
+use super::{AllocationEnd, ClientPath, Refusal, Server, ServerEvent, Signer};
 use crate::io::Protocol;
 use crate::stun::attribute::{
-    ChannelNumber, Family, Lifetime,
-    Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, Software, XorPeerAddress,
+    ChannelNumber, Family, Lifetime, Nonce, PasswordAlgorithms, Realm, RequestedAddressFamily, Software,
+    XorPeerAddress,
 };
 use crate::stun::error_code::ErrorCode;
 use crate::stun::{AttributeKind, Class, Message, Method, TransactionId, Writer};
