@@ -101,6 +101,7 @@ fn gateway() -> Negotiator {
 }
 
 fn answer(criterion: &mut Criterion) {
+    #[allow(clippy::type_complexity)] // a table of three columns, read where it stands
     let cases: [(&str, &[u8], fn() -> Negotiator); 2] =
         [("phone", PHONE, phone), ("browser", BROWSER, gateway)];
     for (name, bytes, side) in cases {

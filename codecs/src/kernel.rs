@@ -21,6 +21,7 @@ pub(crate) struct Sums {
 pub(crate) struct LawKernel {
     pub(crate) encode: fn(&[i16], &mut [u8]),
     pub(crate) decode: fn(&[u8], &mut [i16]),
+    #[cfg_attr(not(feature = "std"), allow(dead_code))] // there is no `level` without it
     pub(crate) decode_level: fn(&[u8], &mut [i16]) -> Sums,
     /// To the other law, in place.
     pub(crate) transcode: fn(&mut [u8]),

@@ -124,3 +124,74 @@ fn half_a_pair_is_an_error() {
         Err(DecodeError::OutputTooSmall { needed: 4, got: 3 })
     );
 }
+
+/// A frame's codes; `None` is lost.
+type Frame = Option<Vec<u8>>;
+
+/// Appendix IV's stream: 10 ms frames, a word for each bit, lost ones with another word in front.
+fn appendix_iv() -> Option<(Vec<Frame>, Vec<i16>)> {
+    let folder = shared::folder("codec-vectors/g722-appIV")?;
+    let words = shared::samples(&folder.join("test10.bst"));
+    let mut frames = Vec::new();
+    let mut rest = &words[..];
+    while let [first, bits, after @ ..] = rest {
+        let (frame, after) = after.split_at(*bits as usize);
+        // All codes' third bits first, and so on, in the order of what may be cut off.
+        let bytes = (0..80).map(|code| {
+            let planes = [2, 3, 4, 5, 6, 7, 1, 0].into_iter().enumerate();
+            planes.map(|(plane, bit)| u8::from(frame[plane * 80 + code] == 0x81) << bit).sum::<u8>()
+        });
+        frames.push((*first == 0x6b21).then(|| bytes.collect()));
+        rest = after;
+    }
+    Some((frames, shared::samples(&folder.join("test10.out"))))
+}
+
+/// Signal to noise against the reference over the samples that `which` chooses, in dB.
+fn likeness_db(ours: &[i16], reference: &[i16], which: impl Fn(usize) -> bool) -> f64 {
+    let (mut signal, mut noise) = (0.0, 1e-9);
+    for (index, (ours, reference)) in ours.iter().zip(reference).enumerate() {
+        if which(index) {
+            signal += f64::from(*reference).powi(2);
+            noise += (f64::from(*ours) - f64::from(*reference)).powi(2);
+        }
+    }
+    10.0 * (signal / noise).log10()
+}
+
+#[test]
+fn appendix_iv_stream_is_concealed_much_as_the_reference_does() {
+    let Some((frames, reference)) = appendix_iv() else { return };
+    let lost = frames.iter().filter(|frame| frame.is_none()).count();
+    let run = |conceal: bool| {
+        let mut decoder = g722::Decoder::new(Mode::Kbit64);
+        let mut samples = vec![0; reference.len()];
+        for (frame, out) in frames.iter().zip(samples.chunks_mut(160)) {
+            match frame {
+                Some(payload) => _ = decoder.decode(payload, out).unwrap(),
+                None if conceal => _ = decoder.conceal(out),
+                None => _ = g722::Decoder::new(Mode::Kbit64).decode(&[0xfa; 80], out).unwrap(),
+            }
+        }
+        samples
+    };
+    let (ours, zeros) = (run(true), run(false));
+    let first_lost = frames.iter().position(Option::is_none).unwrap() * 160;
+    assert_eq!(
+        shared::first_difference(&ours[..first_lost], &reference[..first_lost]),
+        None,
+        "before the first loss"
+    );
+    let in_loss = |index: usize| frames.get(index / 160).is_some_and(Option::is_none);
+    let all = |_| true;
+    println!(
+        "{lost} of {} frames lost; against the reference: {:.1} dB in all, {:.1} dB where lost; zeros: {:.1} and {:.1} dB",
+        frames.len(),
+        likeness_db(&ours, &reference, all),
+        likeness_db(&ours, &reference, in_loss),
+        likeness_db(&zeros, &reference, all),
+        likeness_db(&zeros, &reference, in_loss),
+    );
+    assert!(likeness_db(&ours, &reference, in_loss) > likeness_db(&zeros, &reference, in_loss) + 1.0);
+    assert!(likeness_db(&ours, &reference, all) > likeness_db(&zeros, &reference, all) + 1.5);
+}

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use denwa_sip_core::io::{
     Input, Lookup, Output as SipOutput, Protocol, QueryId, Question, RouteInfo, StreamId, Transmit,
 };
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -189,24 +190,93 @@ pub enum Answer {
     Addresses(Vec<IpAddr>),
 }
 
-impl<E> Output<E> {
-    /// An output of an endpoint as one of a machine around it: its events and its questions to the store become events of the
-    /// machine.
-    pub fn from_endpoint<T>(
-        output: SipOutput<T>,
-        event: impl FnOnce(T) -> E,
-        lookup: impl FnOnce(QueryId, Lookup) -> E,
-    ) -> Self {
-        match output {
-            SipOutput::Transmit(transmit) => Self::Transmit(transmit),
-            SipOutput::OpenStream { stream, protocol, local, remote, server_name } => {
-                Self::OpenStream { stream, protocol, local, remote, server_name }
+impl Output<Infallible> {
+    /// What holds no event is an output of every kind of event.
+    pub fn widen<E>(self) -> Output<E> {
+        match self {
+            Self::Event(never) => match never {},
+            Self::Transmit(transmit) => Output::Transmit(transmit),
+            Self::OpenStream { stream, protocol, local, remote, server_name } => {
+                Output::OpenStream { stream, protocol, local, remote, server_name }
             }
-            SipOutput::CloseStream { stream } => Self::CloseStream { stream },
-            SipOutput::Resolve { id, question } => Self::Resolve { id, question },
-            SipOutput::Route { id, destination } => Self::Route { id, destination },
-            SipOutput::Lookup { id, lookup: what } => Self::Event(lookup(id, what)),
-            SipOutput::Event(fact) => Self::Event(event(fact)),
+            Self::CloseStream { stream } => Output::CloseStream { stream },
+            Self::Resolve { id, question } => Output::Resolve { id, question },
+            Self::Route { id, destination } => Output::Route { id, destination },
+            Self::Ask { question, what } => Output::Ask { question, what },
+            Self::Media(command) => Output::Media(command),
+            Self::OpenPort { port, address } => Output::OpenPort { port, address },
+            Self::ClosePort { port } => Output::ClosePort { port },
+            Self::SendFromPort { port, destination, payload } => {
+                Output::SendFromPort { port, destination, payload }
+            }
+            Self::Stop => Output::Stop,
         }
+    }
+}
+
+impl<E> Output<E> {
+    /// The same with the event turned into another.
+    pub fn map_event<F>(self, turn: impl FnOnce(E) -> F) -> Output<F> {
+        match self.into_event() {
+            Ok(event) => Output::Event(turn(event)),
+            Err(rest) => rest.widen(),
+        }
+    }
+
+    /// The event, for a machine that wraps another and reacts to its events.
+    ///
+    /// # Errors
+    /// Gives back what is no event; [`Output::widen`] makes it an output with any event.
+    pub fn into_event(self) -> Result<E, Output<Infallible>> {
+        Err(match self {
+            Self::Event(event) => return Ok(event),
+            Self::Transmit(transmit) => Output::Transmit(transmit),
+            Self::OpenStream { stream, protocol, local, remote, server_name } => {
+                Output::OpenStream { stream, protocol, local, remote, server_name }
+            }
+            Self::CloseStream { stream } => Output::CloseStream { stream },
+            Self::Resolve { id, question } => Output::Resolve { id, question },
+            Self::Route { id, destination } => Output::Route { id, destination },
+            Self::Ask { question, what } => Output::Ask { question, what },
+            Self::Media(command) => Output::Media(command),
+            Self::OpenPort { port, address } => Output::OpenPort { port, address },
+            Self::ClosePort { port } => Output::ClosePort { port },
+            Self::SendFromPort { port, destination, payload } => {
+                Output::SendFromPort { port, destination, payload }
+            }
+            Self::Stop => Output::Stop,
+        })
+    }
+}
+
+/// An output of an endpoint, sorted for a machine around it.
+#[derive(Debug)]
+pub enum FromEndpoint<T> {
+    /// A fact for the machine.
+    Event(T),
+    /// A question to the store; answered by `Provided`.
+    Lookup {
+        /// Names the question in the answer.
+        id: QueryId,
+        /// What is asked.
+        lookup: Lookup,
+    },
+    /// For the driver.
+    Driver(Output<Infallible>),
+}
+
+impl<T> From<SipOutput<T>> for FromEndpoint<T> {
+    fn from(output: SipOutput<T>) -> Self {
+        Self::Driver(match output {
+            SipOutput::Event(event) => return Self::Event(event),
+            SipOutput::Lookup { id, lookup } => return Self::Lookup { id, lookup },
+            SipOutput::Transmit(transmit) => Output::Transmit(transmit),
+            SipOutput::OpenStream { stream, protocol, local, remote, server_name } => {
+                Output::OpenStream { stream, protocol, local, remote, server_name }
+            }
+            SipOutput::CloseStream { stream } => Output::CloseStream { stream },
+            SipOutput::Resolve { id, question } => Output::Resolve { id, question },
+            SipOutput::Route { id, destination } => Output::Route { id, destination },
+        })
     }
 }

@@ -9,6 +9,19 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 #[derive(Clone)]
 pub struct Seed(pub [u8; 32]);
 
+impl Seed {
+    /// A seed of its own for the `number`th child machine: unguessable without this one.
+    #[must_use]
+    pub fn derive(&self, number: u64) -> Self {
+        let mut generator = ChaCha20Rng::from_seed(self.0);
+        // Streams of one key never meet.
+        generator.set_stream(number);
+        let mut bytes = [0; 32];
+        generator.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed(..)")

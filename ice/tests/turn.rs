@@ -519,7 +519,7 @@ fn a_stream_that_sends_nonsense_or_nothing_is_closed() {
     assert_eq!(lab.network.machine(lab.server).unwrap().server.holdings(), 2);
     lab.network.with(lab.peer, |peer, _| {
         let source = Some(peer.streams[0].0);
-        let payload = "REGISTER sip:x SIP/2.0\r\n".into();
+        let payload = vec![0xFF; 20].into();
         let protocol = sim::Protocol::Tcp;
         peer.outputs.push_back(sim::Output::Transmit(sim::Transmit {
             source,

@@ -156,6 +156,11 @@ impl Peer {
         status
     }
 
+    /// Sends SIGUSR1, by which a program may be asked how it is.
+    pub fn ask(&self) {
+        self.signal(Signal::USR1);
+    }
+
     /// Ends it without a chance to say good-bye.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

@@ -182,9 +182,13 @@ impl Host {
 
     /// The way to `destination`: longest prefix, then the route that was added last.
     pub(crate) fn way(&self, destination: IpAddr) -> Option<Way> {
+        let speaks = |interface: &Interface, entry: &RouteEntry| {
+            let family = |address: &IpAddr| address.is_ipv4() == destination.is_ipv4();
+            interface.connected && (entry.source.is_some() || interface.addresses.iter().any(family))
+        };
         let usable = |entry: &&RouteEntry| {
             entry.prefix.contains(destination)
-                && self.interfaces.get(entry.interface).is_some_and(|interface| interface.connected)
+                && self.interfaces.get(entry.interface).is_some_and(|interface| speaks(interface, entry))
         };
         let entry = self.routes.iter().filter(usable).max_by_key(|entry| entry.prefix.length())?;
         let interface = self.interfaces.get(entry.interface)?;

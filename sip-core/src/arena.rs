@@ -83,18 +83,30 @@ impl<H: Handle, T> Arena<H, T> {
 
     /// Puts a thing in. `None` when 2³² slots are in use, which memory ends long before.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(H) -> T) -> Option<H> {
-        if let Some(at) = self.free.pop() {
-            let slot = self.slots.get_mut(usize::try_from(at).ok()?)?;
-            let handle = H::new(at, slot.generation);
-            slot.thing = Some(make(handle));
-            self.held = self.held.saturating_add(1);
-            return Some(handle);
-        }
-        let at = u32::try_from(self.slots.len()).ok()?;
-        let handle = H::new(at, NonZeroU32::MIN);
-        self.slots.push(Slot { generation: NonZeroU32::MIN, thing: Some(make(handle)) });
+        self.try_insert_with(|handle| Some(make(handle)))
+    }
+
+    /// The same for a thing that may fail to be made; then nothing is put in.
+    pub(crate) fn try_insert_with(&mut self, make: impl FnOnce(H) -> Option<T>) -> Option<H> {
+        let handle = self.reserve()?;
+        let Some(thing) = make(handle) else {
+            self.free.push(handle.slot());
+            return None;
+        };
+        let slot = self.slots.get_mut(usize::try_from(handle.slot()).ok()?)?;
+        slot.thing = Some(thing);
         self.held = self.held.saturating_add(1);
         Some(handle)
+    }
+
+    fn reserve(&mut self) -> Option<H> {
+        if let Some(at) = self.free.pop() {
+            let slot = self.slots.get(usize::try_from(at).ok()?)?;
+            return Some(H::new(at, slot.generation));
+        }
+        let at = u32::try_from(self.slots.len()).ok()?;
+        self.slots.push(Slot { generation: NonZeroU32::MIN, thing: None });
+        Some(H::new(at, NonZeroU32::MIN))
     }
 
     pub(crate) fn get(&self, handle: H) -> Option<&T> {

@@ -5,6 +5,7 @@ use crate::{
     call::session_timer::SessionTimerPolicy,
     config::SentBy,
     error::Misuse,
+    handle::{CallHandle, SubscriptionHandle},
     header::{HeaderName, Quoted},
     io::Flow,
     message::{Method, Response, StatusCode, UriBuf},
@@ -220,6 +221,10 @@ pub struct CallOptions {
     pub ring_timeout: Option<Duration>,
     /// `Max-Forwards` of the INVITE; a B2BUA hands on what came, less one.
     pub max_forwards: u8,
+    /// The call that this one replaces (RFC 3891): it is ended when this one is answered.
+    pub replaces: Option<CallHandle>,
+    /// The transfer that asked for this call: how it goes is reported there.
+    pub reports_to: Option<SubscriptionHandle>,
 }
 
 impl CallOptions {
@@ -236,6 +241,8 @@ impl Default for CallOptions {
             in_dialog: InDialogRouting::default(),
             ring_timeout: Some(Duration::from_secs(180)),
             max_forwards: 70,
+            replaces: None,
+            reports_to: None,
         }
     }
 }
@@ -356,6 +363,110 @@ pub struct Register {
     pub credentials: Vec<Credentials>,
     /// How long to ask for.
     pub expires: Duration,
+}
+
+/// A subscription to be made.
+#[derive(Clone, Debug)]
+pub struct Subscribe {
+    /// `Event`: the package, perhaps with `;id=…`.
+    pub event: String,
+    /// From.
+    pub from: Party,
+    /// To: the watched.
+    pub to: Party,
+    /// The request line.
+    pub request_uri: UriBuf,
+    /// Whom the SUBSCRIBE is sent to.
+    pub target: Target,
+    /// `Route` values, topmost first.
+    pub routes: Vec<String>,
+    /// Who we are to this peer.
+    pub local: LocalIdentity,
+    /// `Accept`: the types of body that are understood; none written when empty.
+    pub accept: String,
+    /// Further header fields.
+    pub headers: Headers,
+    /// A body: a filter.
+    pub body: Option<Body>,
+    /// What may be answered to challenges, and whose.
+    pub credentials: Vec<Credentials>,
+    /// How long to ask for. Zero asks once (RFC 6665 §4.4.3).
+    pub expires: Duration,
+    /// Whether it is made anew when it is lost.
+    pub keep: bool,
+}
+
+impl Subscribe {
+    /// A subscription to be filled in further: for an hour, kept.
+    #[must_use]
+    pub fn new(event: impl Into<String>, from: Party, to: Party, target: Target) -> Self {
+        Self {
+            event: event.into(),
+            request_uri: to.uri.clone(),
+            from,
+            to,
+            target,
+            routes: Vec::new(),
+            local: LocalIdentity::default(),
+            accept: String::new(),
+            headers: Headers::new(),
+            body: None,
+            credentials: Vec::new(),
+            expires: Duration::from_secs(3600),
+            keep: true,
+        }
+    }
+}
+
+/// How a SUBSCRIBE is accepted.
+#[derive(Clone, Debug)]
+pub struct AcceptSubscription {
+    /// Who we are to this peer.
+    pub local: LocalIdentity,
+    /// The longest time granted, and what is granted to who does not say.
+    pub longest: Duration,
+    /// Shorter wishes are refused with 423; zero, which asks once, is not.
+    pub shortest: Duration,
+    /// `true`: not decided upon yet.
+    pub pending: bool,
+    /// The state of what is watched: the body of the NOTIFY that follows at once.
+    pub body: Option<Body>,
+}
+
+impl Default for AcceptSubscription {
+    /// An hour at most, active, no body.
+    fn default() -> Self {
+        Self {
+            local: LocalIdentity::default(),
+            longest: Duration::from_secs(3600),
+            shortest: Duration::from_secs(60),
+            pending: false,
+            body: None,
+        }
+    }
+}
+
+/// A transfer to be asked for (RFC 3515).
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// Whom the peer is to call.
+    pub refer_to: UriBuf,
+    /// Which call of ours with the third party the new one is to replace: an attended transfer (RFC 5589 §7).
+    pub replaces: Option<CallHandle>,
+    /// `Referred-By` (RFC 3892).
+    pub referred_by: Option<Party>,
+    /// `Refer-Sub: false`: no reports wanted, if the peer knows RFC 4488.
+    pub without_reports: bool,
+    /// Further header fields.
+    pub headers: Headers,
+}
+
+impl Transfer {
+    /// A blind transfer.
+    #[must_use]
+    pub const fn to(refer_to: UriBuf) -> Self {
+        Self { refer_to, replaces: None, referred_by: None, without_reports: false, headers: Headers::new() }
+    }
 }
 
 /// Where a registered telephone is called: a binding made into the parts of [`PlaceCall`].

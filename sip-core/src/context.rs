@@ -12,7 +12,7 @@ use crate::{
     endpoint::EndpointConfig,
     error::Misuse,
     event::Event,
-    handle::{AuthHandle, CallHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
+    handle::{AuthHandle, CallHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
     header::{CSeq, HeaderName},
     io::{Lookup, Output, QueryId},
     limits::Limit,
@@ -39,6 +39,8 @@ pub(crate) enum Owner {
     Outgoing(OutgoingHandle),
     /// A REGISTER.
     Registration(RegistrationHandle),
+    /// A SUBSCRIBE, NOTIFY or REFER.
+    Subscription(SubscriptionHandle),
     /// A BYE whose call has ended already.
     Farewell,
     /// An INVITE that was answered: further 2xx are acknowledged.
@@ -82,11 +84,20 @@ pub(crate) enum Served {
     Session(CallHandle),
 }
 
+/// How a call that a transfer asked for is going.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) transfer: SubscriptionHandle,
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+}
+
 /// What has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     Call(CallHandle),
     Registration(RegistrationHandle),
+    Subscription(SubscriptionHandle),
 }
 
 /// What a question to the application was for.
@@ -104,6 +115,7 @@ pub(crate) enum Timer {
     Call(CallHandle),
     Request(RequestHandle),
     Registration(RegistrationHandle),
+    Subscription(SubscriptionHandle),
     Bindings(crate::registrar::RecordHandle),
 }
 
@@ -123,6 +135,10 @@ pub(crate) struct Context {
     pub(crate) outbox: VecDeque<Output<Event>>,
     pub(crate) random: Random,
     pub(crate) next_query: u64,
+    /// Reports of calls that transfers asked for, to be sent.
+    pub(crate) reports: Vec<Report>,
+    /// Calls that others replace, and by which (RFC 3891).
+    pub(crate) replaced: Vec<(CallHandle, CallHandle)>,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
     pub(crate) is_shutting_down: bool,

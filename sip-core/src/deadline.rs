@@ -18,7 +18,8 @@ pub(crate) struct DeadlineId {
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     queues: Vec<Queue>,
-    nodes: Vec<Node<K>>,
+    /// In blocks, so that growing moves nothing.
+    nodes: Vec<Vec<Node<K>>>,
     free: u32,
     armed: usize,
 }
@@ -41,6 +42,8 @@ struct Node<K> {
 }
 
 const NONE: u32 = u32::MAX;
+/// Nodes of a block: a power of two.
+const BLOCK: usize = 256;
 
 impl<K: Copy> Deadlines<K> {
     pub(crate) const fn new() -> Self {
@@ -58,12 +61,12 @@ impl<K: Copy> Deadlines<K> {
         let at = now.checked_add(duration).unwrap_or(now);
         let queue = self.queue_for(duration);
         let index = self.take_node(at, key, queue);
-        let generation = self.nodes.get(index as usize).map_or(0, |node| node.generation);
+        let generation = self.node(index).map_or(0, |node| node.generation);
         let tail = self.queues.get(usize::from(queue)).map_or(NONE, |queue| queue.tail);
-        if let Some(node) = self.nodes.get_mut(index as usize) {
+        if let Some(node) = self.node_mut(index) {
             node.before = tail;
         }
-        match self.nodes.get_mut(tail as usize) {
+        match self.node_mut(tail) {
             Some(last) => last.after = index,
             None => {
                 if let Some(queue) = self.queues.get_mut(usize::from(queue)) {
@@ -80,10 +83,8 @@ impl<K: Copy> Deadlines<K> {
 
     /// Cancels a deadline, if it is still armed.
     pub(crate) fn cancel(&mut self, id: DeadlineId) {
-        let is_armed = self
-            .nodes
-            .get(id.index as usize)
-            .is_some_and(|node| node.generation == id.generation && node.key.is_some());
+        let is_armed =
+            self.node(id.index).is_some_and(|node| node.generation == id.generation && node.key.is_some());
         if is_armed {
             self.unlink(id.index);
         }
@@ -91,7 +92,7 @@ impl<K: Copy> Deadlines<K> {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.queues.iter().filter_map(|queue| self.nodes.get(queue.head as usize)).map(|node| node.at).min()
+        self.queues.iter().filter_map(|queue| self.node(queue.head)).map(|node| node.at).min()
     }
 
     /// Takes the earliest deadline, if it is not later than `now`.
@@ -99,12 +100,20 @@ impl<K: Copy> Deadlines<K> {
         let (at, index) = self
             .queues
             .iter()
-            .filter_map(|queue| self.nodes.get(queue.head as usize).map(|node| (node.at, queue.head)))
+            .filter_map(|queue| self.node(queue.head).map(|node| (node.at, queue.head)))
             .min_by_key(|(at, _)| *at)?;
         if at > now {
             return None;
         }
         self.unlink(index)
+    }
+
+    fn node(&self, index: u32) -> Option<&Node<K>> {
+        self.nodes.get(index as usize / BLOCK)?.get(index as usize % BLOCK)
+    }
+
+    fn node_mut(&mut self, index: u32) -> Option<&mut Node<K>> {
+        self.nodes.get_mut(index as usize / BLOCK)?.get_mut(index as usize % BLOCK)
     }
 
     fn queue_for(&mut self, duration: Duration) -> u16 {
@@ -118,27 +127,33 @@ impl<K: Copy> Deadlines<K> {
 
     fn take_node(&mut self, at: Instant, key: K, queue: u16) -> u32 {
         let index = self.free;
-        if let Some(node) = self.nodes.get_mut(index as usize) {
-            self.free = node.after;
+        if let Some(node) = self.node_mut(index) {
+            let next_free = node.after;
             *node =
                 Node { at, key: Some(key), generation: node.generation, before: NONE, after: NONE, queue };
+            self.free = next_free;
             return index;
         }
-        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        self.nodes.push(Node { at, key: Some(key), generation: 0, before: NONE, after: NONE, queue });
+        if self.nodes.last().is_none_or(|block| block.len() >= BLOCK) {
+            self.nodes.push(Vec::with_capacity(BLOCK));
+        }
+        let before = self.nodes.len().saturating_sub(1).saturating_mul(BLOCK);
+        let Some(block) = self.nodes.last_mut() else { return NONE };
+        let index = u32::try_from(before.saturating_add(block.len())).unwrap_or(NONE);
+        block.push(Node { at, key: Some(key), generation: 0, before: NONE, after: NONE, queue });
         index
     }
 
     fn unlink(&mut self, index: u32) -> Option<K> {
         let free = self.free;
-        let node = self.nodes.get_mut(index as usize)?;
+        let node = self.node_mut(index)?;
         let key = node.key.take();
         let (before, after, queue) = (node.before, node.after, node.queue);
         node.generation = node.generation.wrapping_add(1);
         node.after = free;
         self.free = index;
         self.armed = self.armed.saturating_sub(1);
-        match self.nodes.get_mut(before as usize) {
+        match self.node_mut(before) {
             Some(node) => node.after = after,
             None => {
                 if let Some(queue) = self.queues.get_mut(usize::from(queue)) {
@@ -146,7 +161,7 @@ impl<K: Copy> Deadlines<K> {
                 }
             }
         }
-        match self.nodes.get_mut(after as usize) {
+        match self.node_mut(after) {
             Some(node) => node.before = before,
             None => {
                 if let Some(queue) = self.queues.get_mut(usize::from(queue)) {

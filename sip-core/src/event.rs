@@ -8,11 +8,12 @@ use crate::{
     call::offer_answer::{Carrier, Conflict},
     command::Body,
     error::ParseError,
-    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
     io::{Flow, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode, UriBuf},
     registrar::binding::{Binding, RegistrationRefusal},
+    subscription::{SubscriptionEnd, SubscriptionState},
     transaction::{EndReason, StreamEnd},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -232,6 +233,84 @@ pub enum Event {
         reason: Option<RegistrationFailure>,
     },
 
+    // -- subscriptions
+    /// The notifier took our SUBSCRIBE; its NOTIFY follows.
+    Subscribed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+        /// The 2xx.
+        response: Response,
+    },
+    /// A NOTIFY came, and was answered.
+    Notified {
+        /// The subscription, or the transfer that REFER began.
+        subscription: SubscriptionHandle,
+        /// Which notifier of those a SUBSCRIBE was forked to.
+        fork: ForkHandle,
+        /// What it says of the subscription.
+        state: SubscriptionState,
+        /// The NOTIFY, whose body is the package's.
+        message: Request,
+    },
+    /// A subscription that is kept was lost, and will be made anew.
+    SubscriptionLost {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+        /// When.
+        retry_in: Duration,
+    },
+    /// The subscriber refreshed a subscription to us.
+    SubscriptionRefreshed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// For how long.
+        expires_in: Duration,
+    },
+    /// A subscription of either role is over. Always its last event.
+    SubscriptionEnded {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// Why.
+        reason: SubscriptionEnd,
+    },
+
+    // -- transfers
+    /// The peer asks us to call somebody else (RFC 3515): `accept_transfer`, or `respond` with a refusal.
+    TransferRequested {
+        /// The call it came in; `None` outside of calls.
+        call: Option<CallHandle>,
+        /// To be accepted or answered.
+        request: RequestHandle,
+        /// Whom to call.
+        refer_to: UriBuf,
+        /// The call that the new one is to replace, as the value of `Replaces` (RFC 3891).
+        replaces: Option<String>,
+        /// Who asks (RFC 3892).
+        referred_by: Option<String>,
+        /// The request.
+        message: Request,
+    },
+    /// The peer took our REFER.
+    TransferAccepted {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The 2xx.
+        response: Response,
+    },
+    /// The peer tells how the call we asked him for is going.
+    TransferProgress {
+        /// The transfer.
+        transfer: SubscriptionHandle,
+        /// The status that call has got to.
+        status: StatusCode,
+        /// Its reason phrase.
+        reason: String,
+    },
+
     // -- evidence
     /// The endpoint refused or dropped something by itself.
     Refused {
@@ -291,6 +370,8 @@ pub enum RequestEnd {
     },
     /// Its credentials were wrong.
     NotAuthenticated(AuthenticationFailure),
+    /// It became this subscription.
+    BecameSubscription(SubscriptionHandle),
     /// The registrar took it.
     Registered,
     /// The registrar refused it.

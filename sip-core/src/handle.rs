@@ -21,6 +21,11 @@ handle! {
     pub RegistrationHandle
 }
 handle! {
+    /// A subscription of either role, or what a REFER made, to
+    /// [`SubscriptionEnded`](crate::event::Event::SubscriptionEnded).
+    pub SubscriptionHandle
+}
+handle! {
     /// Credentials and what challenges taught, held by a call or registration.
     pub(crate) AuthHandle
 }

@@ -17,9 +17,11 @@ impl fmt::Debug for Id {
 }
 
 /// Things by handle. A slot whose generations are used up is never taken again.
+///
+/// Slots come in blocks: growing moves nothing and leaves no room for as many again.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    blocks: Vec<Vec<Slot<T>>>,
     free: Vec<u32>,
     used: usize,
 }
@@ -30,55 +32,74 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// Slots of a block: a power of two.
+const BLOCK: usize = 128;
+
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), used: 0 }
+        Self { blocks: Vec::new(), free: Vec::new(), used: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.used
     }
 
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+        let index = index as usize;
+        self.blocks.get(index / BLOCK)?.get(index % BLOCK)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.blocks.get_mut(index / BLOCK)?.get_mut(index % BLOCK)
+    }
+
     pub(crate) fn insert(&mut self, value: T) -> Id {
         self.used = self.used.saturating_add(1);
         if let Some(index) = self.free.pop()
-            && let Some(slot) = self.slots.get_mut(index as usize)
+            && let Some(slot) = self.slot_mut(index)
         {
             slot.value = Some(value);
             return Id { index, generation: slot.generation };
         }
-        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        if self.blocks.last().is_none_or(|block| block.len() >= BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        let before = self.blocks.len().saturating_sub(1).saturating_mul(BLOCK);
+        let Some(block) = self.blocks.last_mut() else { return Id { index: u32::MAX, generation: 0 } };
+        let index = u32::try_from(before.saturating_add(block.len())).unwrap_or(u32::MAX);
+        block.push(Slot { generation: 0, value: Some(value) });
         Id { index, generation: 0 }
     }
 
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
-        self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)?.value.as_ref()
+        self.slot(id.index).filter(|slot| slot.generation == id.generation)?.value.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?.value.as_mut()
+        self.slot_mut(id.index).filter(|slot| slot.generation == id.generation)?.value.as_mut()
     }
 
     /// The handle and thing in a slot, whatever its generation.
     pub(crate) fn at(&self, index: u32) -> Option<(Id, &T)> {
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.slot(index)?;
         Some((Id { index, generation: slot.generation }, slot.value.as_ref()?))
     }
 
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
+        let slot = self.slot_mut(id.index).filter(|slot| slot.generation == id.generation)?;
         let value = slot.value.take()?;
-        self.used = self.used.saturating_sub(1);
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             self.free.push(id.index);
         }
+        self.used = self.used.saturating_sub(1);
         Some(value)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = Id> {
-        self.slots.iter().enumerate().filter(|(_, slot)| slot.value.is_some()).map(|(index, slot)| Id {
+        let slots = self.blocks.iter().flatten().enumerate();
+        slots.filter(|(_, slot)| slot.value.is_some()).map(|(index, slot)| Id {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             generation: slot.generation,
         })

@@ -149,6 +149,15 @@ impl StreamId {
         Self(number & !Self::ACCEPTED)
     }
 
+    /// As a number, for tokens that name a flow.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// Whether the other side opened the connection.
     #[must_use]
     pub const fn is_accepted(self) -> bool {

@@ -28,6 +28,7 @@ pub mod message;
 pub mod registrar;
 pub mod registration;
 pub mod resolve;
+pub mod subscription;
 pub mod transaction;
 pub mod transport;
 

@@ -96,6 +96,8 @@ pub enum Limit {
     Calls,
     /// Early dialogs of one call.
     Forks,
+    /// Subscriptions.
+    Subscriptions,
     /// Requests that await the application.
     Requests,
     /// Addresses of record with bindings.
@@ -125,6 +127,7 @@ impl Limit {
             Self::Queries => "open questions",
             Self::Calls => "calls",
             Self::Forks => "early dialogs of one call",
+            Self::Subscriptions => "subscriptions",
             Self::Requests => "requests that await an answer",
             Self::AddressesOfRecord => "addresses of record",
             Self::Nonces => "remembered nonces",

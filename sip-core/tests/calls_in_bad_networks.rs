@@ -22,18 +22,20 @@ fn run_of(seed: u64, over_tcp: bool) -> Run {
     let mut network = Network::new(seed);
     let loss = whims.below(51) as f64 / 100.0;
     let segment = network.internet();
-    network.set_link(
-        segment,
-        Link {
-            latency: Duration::from_millis(whims.below(100) + 1),
-            jitter: Duration::from_millis(whims.below(60)),
-            loss: if over_tcp { Loss::None } else { Loss::Random(loss) },
-            reorder: if over_tcp { 0.0 } else { 0.1 },
-            reorder_by: Duration::from_millis(50),
-            duplicate: if over_tcp { 0.0 } else { 0.1 },
-            ..Link::default()
-        },
-    );
+    network
+        .set_link(
+            segment,
+            Link {
+                latency: Duration::from_millis(whims.below(100) + 1),
+                jitter: Duration::from_millis(whims.below(60)),
+                loss: if over_tcp { Loss::None } else { Loss::Random(loss) },
+                reorder: if over_tcp { 0.0 } else { 0.1 },
+                reorder_by: Duration::from_millis(50),
+                duplicate: if over_tcp { 0.0 } else { 0.1 },
+                ..Link::default()
+            },
+        )
+        .unwrap();
     let mut stations = Vec::new();
     let mut addresses = Vec::new();
     for (at, name) in ["alice", "bob", "carol"].into_iter().enumerate() {

@@ -981,3 +981,78 @@ fn what_was_sent_by_one_layer_is_read_strictly_by_the_other() {
     a.settles();
     b.settles();
 }
+
+// ---- keep-alive (RFC 5626)
+
+#[test]
+fn a_dead_stream_is_found_within_a_minute() {
+    let mut b = Bench::new(B);
+    let stream = accept(&mut b, 0);
+    let flow = Flow {
+        protocol: Protocol::Tcp,
+        local: b.local,
+        remote: address("192.0.2.1:40000"),
+        stream: Some(stream),
+    };
+    b.layer.keep_alive(flow, ms(45_000), b.now).unwrap();
+    for _ in 0..3 {
+        let before = b.elapsed();
+        while b.sent.is_empty() {
+            b.pass(ms(1000));
+        }
+        let waited = b.elapsed() - before;
+        assert!((36_000..=46_000).contains(&waited), "{waited}");
+        assert_eq!(&b.sent.pop_front().unwrap().payload[..], b"\r\n\r\n");
+        b.pass(ms(500));
+        b.input(Input::StreamData { stream, payload: b"\r\n" });
+    }
+    let before = b.elapsed();
+    while b.closed.is_empty() {
+        b.pass(ms(1000));
+    }
+    assert!(b.elapsed() - before <= 60_000);
+    assert!(matches!(b.event(), TransactionEvent::StreamClosed { reason: StreamEnd::NoAnswer, .. }));
+    assert_eq!(b.layer.keep_alive(flow, ms(1000), b.now), Err(Misuse::UnknownStream));
+    b.settles();
+}
+
+#[test]
+fn a_udp_flow_is_kept_by_stun_and_told_when_it_dies() {
+    let mut a = Bench::new(A);
+    let mut b = Bench::new(B);
+    let flow = Flow { protocol: Protocol::Udp, local: address(A), remote: address(B), stream: None };
+    a.layer.keep_alive(flow, ms(20_000), a.now).unwrap();
+    a.pass(ms(20_000));
+    let ask = a.sent.pop_front().unwrap();
+    assert_eq!(ask.destination, address(B));
+    b.datagram("198.51.100.7:7777", &ask.payload);
+    let answer = b.sent.pop_front().unwrap();
+    assert_eq!(answer.destination, address("198.51.100.7:7777"));
+    a.datagram(B, &answer.payload);
+    assert!(
+        matches!(a.event(), TransactionEvent::SeenAs { address: seen, .. } if seen == address("198.51.100.7:7777"))
+    );
+    a.sent.clear();
+    a.pass(ms(20_000));
+    let ask = a.sent.pop_front().unwrap();
+    b.datagram("198.51.100.7:8888", &ask.payload);
+    a.datagram(B, &b.sent.pop_front().unwrap().payload);
+    assert!(matches!(a.event(), TransactionEvent::FlowFailed { .. }), "the NAT changed its mind");
+
+    a.layer.keep_alive(flow, ms(20_000), a.now).unwrap();
+    a.sent.clear();
+    a.pass(ms(60_000));
+    assert_eq!(a.sent.len(), 6);
+    assert!(matches!(a.event(), TransactionEvent::FlowFailed { .. }));
+    a.settles();
+}
+
+#[test]
+fn a_flow_that_is_let_go_is_quiet() {
+    let mut a = Bench::new(A);
+    let flow = Flow { protocol: Protocol::Udp, local: address(A), remote: address(B), stream: None };
+    a.layer.keep_alive(flow, ms(20_000), a.now).unwrap();
+    a.layer.let_go(&flow);
+    a.settles();
+    a.no_more();
+}

@@ -115,6 +115,7 @@ impl crate::Encoder for Encoder {
 /// G.711 decoder. What is lost is concealed without delay, in whatever lengths it is lost.
 #[derive(Debug, Clone)]
 pub struct Decoder {
+    #[cfg(feature = "std")]
     law: Law,
     loops: LawKernel,
     #[cfg(feature = "std")]
@@ -130,6 +131,7 @@ impl Decoder {
     /// A decoder of `law` with loops chosen by the caller.
     pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
         Self {
+            #[cfg(feature = "std")]
             law,
             loops: law.loops(kernel),
             #[cfg(feature = "std")]
@@ -141,6 +143,7 @@ impl Decoder {
     /// worse than none.
     pub fn without_concealment(law: Law) -> Self {
         Self {
+            #[cfg(feature = "std")]
             law,
             loops: law.loops(Kernel::best()),
             #[cfg(feature = "std")]

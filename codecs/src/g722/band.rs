@@ -2,8 +2,9 @@
 
 use super::tables::POWERS;
 
-/// Taps of the predictor's zero section; two more lanes are there so that vectors come out even, and stay zero.
+/// Taps of the predictor's zero section.
 const ZEROS: usize = 6;
+/// The same, and two that make a vector even: their differences stay zero, so what their coefficients are is all one.
 const LANES: usize = 8;
 
 /// How the step of a band follows its codes.
@@ -97,11 +98,12 @@ impl Band {
         let first = (kick + product(first, 32_640)).clamp(-bound, bound);
         self.poles = [first, second];
 
-        // UPZERO
+        // UPZERO: 32,640 / 32,768 of each, rounded down, and a kick. All eight lanes, so that they make one vector.
         let size = if difference == 0 { 0 } else { 128 };
-        for (coefficient, past) in self.zeros.iter_mut().zip(&self.differences).take(ZEROS) {
-            let kick = if (difference ^ past) >= 0 { size } else { -size };
-            *coefficient = kick_saturating(product(*coefficient, 32_640), kick);
+        for (coefficient, past) in self.zeros.iter_mut().zip(&self.differences) {
+            let unlike = (difference ^ past) >> 15;
+            let leaked = *coefficient - (*coefficient >> 8) - i16::from(*coefficient & 0xff != 0);
+            *coefficient = leaked.saturating_add((size ^ unlike) - unlike);
         }
 
         // DELAYA
@@ -113,16 +115,29 @@ impl Band {
         // FILTEP
         let pole_prediction = product(first, self.reconstructed[0].saturating_mul(2))
             .saturating_add(product(second, self.reconstructed[1].saturating_mul(2)));
-        // FILTEZ: from the oldest to the newest, as saturation makes the order matter.
-        self.zero_prediction =
-            self.zeros.iter().zip(&self.differences).take(ZEROS).rev().fold(
-                0,
-                |sum: i16, (coefficient, past)| {
-                    sum.saturating_add(product(*coefficient, past.saturating_mul(2)))
-                },
-            );
+        self.zero_prediction = self.predict_from_zeros();
         // PREDIC
         self.prediction = pole_prediction.saturating_add(self.zero_prediction);
+    }
+}
+
+impl Band {
+    /// FILTEZ.
+    #[inline]
+    fn predict_from_zeros(&self) -> i16 {
+        let mut products = [0i32; LANES];
+        for ((product, coefficient), past) in products.iter_mut().zip(&self.zeros).zip(&self.differences) {
+            *product = (i32::from(*coefficient) * i32::from(past.saturating_mul(2))) >> 15;
+        }
+        let magnitudes: i32 = products.iter().map(|product| product.abs()).sum();
+        if magnitudes <= i32::from(i16::MAX) {
+            return products.iter().sum::<i32>() as i16;
+        }
+        // Where saturation can strike, the order matters: from the oldest to the newest.
+        products
+            .iter()
+            .rev()
+            .fold(0, |sum: i16, product| sum.saturating_add((*product).min(i32::from(i16::MAX)) as i16))
     }
 }
 
@@ -131,9 +146,4 @@ impl Band {
 pub(super) fn product(one: i16, other: i16) -> i16 {
     let product = (i32::from(one) * i32::from(other)) >> 15;
     product.min(i32::from(i16::MAX)) as i16
-}
-
-#[inline]
-fn kick_saturating(value: i16, kick: i16) -> i16 {
-    value.saturating_add(kick)
 }

@@ -6,14 +6,16 @@
 //! looked at.
 
 mod band;
+mod concealment;
 mod qmf;
 mod tables;
 
 use self::band::{Band, HIGH, LOW, product};
+use self::concealment::Concealment;
 use self::qmf::{FilterBank, saturate};
 use self::tables::{
-    HIGH_2_BITS, HIGH_DECISION, HIGH_STEP_CHANGE, LOW_4_BITS, LOW_5_BITS, LOW_6_BITS, LOW_CODES,
-    LOW_DECISIONS, LOW_STEP_CHANGE,
+    HIGH_2_BITS, HIGH_DECISION, HIGH_STEP_CHANGE, LAST_LOW_DECISION, LOW_4_BITS, LOW_5_BITS, LOW_6_BITS,
+    LOW_CODES, LOW_INTERVALS, LOW_STEP_CHANGE,
 };
 use crate::frame::{DecodeError, EncodeError};
 
@@ -63,11 +65,11 @@ impl BandEncoder {
     fn encode_low(&mut self, sample: i16) -> u8 {
         let difference = sample.saturating_sub(self.low.prediction);
         let magnitude = if difference < 0 { !difference } else { difference };
-        let step = i32::from(self.low.step);
-        let interval = LOW_DECISIONS
-            .iter()
-            .filter(|level| i32::from(magnitude) >= (i32::from(**level) * step) >> 12)
-            .count();
+        // A level l is reached when l * step / 4096, rounded down, is at most the magnitude; which is to say, when l is
+        // at most this quotient. The step is never below 32.
+        let reached = (((u32::from(magnitude.cast_unsigned()) + 1) << 12) - 1)
+            / u32::from(self.low.step.max(1).cast_unsigned());
+        let interval = usize::from(LOW_INTERVALS[(reached as usize).min(LAST_LOW_DECISION)]);
         let code = LOW_CODES[usize::from(difference < 0)][interval];
         let coarse = usize::from(code >> 2);
         self.low.adapt(product(self.low.step, LOW_4_BITS[coarse]), LOW_STEP_CHANGE[coarse], LOW);
@@ -172,8 +174,8 @@ impl crate::Encoder for Encoder {
             samples.chunks(2 * FilterBank::BATCH).zip(payload.chunks_mut(FilterBank::BATCH))
         {
             let bands = &mut self.bands;
-            self.filter.filter(samples, |pair, even, odd| {
-                payload[pair] = bands.encode(saturate((odd + even) >> 14), saturate((odd - even) >> 14));
+            self.filter.filter(samples, |pair, sum, difference| {
+                payload[pair] = bands.encode(saturate(sum >> 14), saturate(difference >> 14));
             });
         }
         Ok(needed)
@@ -184,18 +186,33 @@ impl crate::Encoder for Encoder {
     }
 }
 
-/// G.722 decoder.
+/// G.722 decoder. What is lost is concealed in the manner of Appendix IV.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     mode: Mode,
     bands: BandDecoder,
     filter: FilterBank,
+    concealment: Concealment,
 }
 
 impl Decoder {
     /// In the reset state.
     pub const fn new(mode: Mode) -> Self {
-        Self { mode, bands: BandDecoder::new(), filter: FilterBank::new() }
+        Self { mode, bands: BandDecoder::new(), filter: FilterBank::new(), concealment: Concealment::new() }
+    }
+
+    /// Joins samples of the bands, at most a batch of them.
+    #[inline]
+    fn join(&mut self, pairs: &[[i16; 2]], samples: &mut [i16]) {
+        let mut joined = [0; 2 * FilterBank::BATCH];
+        for ([low, high], out) in pairs.iter().zip(joined.as_chunks_mut::<2>().0) {
+            *out = [low.saturating_add(*high), low.saturating_sub(*high)];
+        }
+        self.filter.filter(&joined[..samples.len()], |pair, sum, difference| {
+            // The odd taps are half of both, the even ones half of the one less the other.
+            samples[2 * pair] = saturate((sum + difference) >> 12);
+            samples[2 * pair + 1] = saturate((sum - difference) >> 12);
+        });
     }
 }
 
@@ -217,25 +234,36 @@ impl crate::Decoder for Decoder {
         let Some(samples) = samples.get_mut(..needed) else {
             return Err(DecodeError::OutputTooSmall { needed, got });
         };
-        let mut joined = [0; 2 * FilterBank::BATCH];
+        let mut pairs = [[0; 2]; FilterBank::BATCH];
         for (payload, samples) in
             payload.chunks(FilterBank::BATCH).zip(samples.chunks_mut(2 * FilterBank::BATCH))
         {
-            for (code, pair) in payload.iter().zip(joined.as_chunks_mut::<2>().0) {
+            let pairs = &mut pairs[..payload.len()];
+            for (code, pair) in payload.iter().zip(pairs.iter_mut()) {
                 let (low, high) = self.bands.decode(*code, self.mode);
-                *pair = [low.saturating_add(high), low.saturating_sub(high)];
+                *pair = [low, high];
             }
-            self.filter.filter(&joined[..samples.len()], |pair, even, odd| {
-                samples[2 * pair] = saturate(odd >> 11);
-                samples[2 * pair + 1] = saturate(even >> 11);
-            });
+            self.concealment.received(pairs);
+            self.join(pairs, samples);
         }
         Ok(needed)
     }
 
     fn conceal(&mut self, samples: &mut [i16]) -> usize {
         let whole = samples.len() / 2 * 2;
-        samples[..whole].fill(0);
+        let mut pairs = [[0; 2]; FilterBank::BATCH];
+        for samples in samples[..whole].chunks_mut(2 * FilterBank::BATCH) {
+            let pairs = &mut pairs[..samples.len() / 2];
+            self.concealment.lost(pairs);
+            // The sender's state goes on with the true signal; ours with the best guess at it.
+            let bands = core::mem::take(&mut self.bands);
+            let mut guess = BandEncoder { low: bands.low, high: bands.high };
+            for [low, high] in pairs.iter() {
+                guess.encode(*low, *high);
+            }
+            self.bands = BandDecoder { low: guess.low, high: guess.high };
+            self.join(pairs, samples);
+        }
         whole
     }
 

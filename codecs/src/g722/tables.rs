@@ -6,11 +6,39 @@ pub(super) const QMF: [i16; 24] = [
     -11, -11, 3,
 ];
 
+/// The same with every other sign turned around: the sum over one half of the taps less that over the other.
+pub(super) const QMF_ALTERNATING: [i16; 24] = {
+    let mut taps = QMF;
+    let mut tap = 0;
+    while tap < 24 {
+        taps[tap] = -taps[tap];
+        tap += 2;
+    }
+    taps
+};
+
 /// Decision levels of the 60-level quantiser, as factors of the step in 2^-12.
-pub(super) const LOW_DECISIONS: [i16; 29] = [
+const LOW_DECISIONS: [u16; 29] = [
     35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858, 940, 1023, 1121, 1219,
     1339, 1458, 1612, 1765, 1980, 2195, 2557, 2919,
 ];
+/// The largest of them.
+pub(super) const LAST_LOW_DECISION: usize = 2919;
+
+/// How many of the levels a factor reaches: what a search through them would find.
+pub(super) static LOW_INTERVALS: [u8; LAST_LOW_DECISION + 1] = {
+    let mut intervals = [0; LAST_LOW_DECISION + 1];
+    let mut level = 0;
+    while level < 29 {
+        let mut factor = LOW_DECISIONS[level] as usize;
+        while factor <= LAST_LOW_DECISION {
+            intervals[factor] = level as u8 + 1;
+            factor += 1;
+        }
+        level += 1;
+    }
+    intervals
+};
 
 /// Codes of the intervals between them, for differences from zero on and below zero.
 pub(super) const LOW_CODES: [[u8; 30]; 2] = [

@@ -10,6 +10,7 @@ mod fact;
 mod finding;
 mod findings;
 mod observe;
+mod words;
 
 pub use fact::{
     AddressTold, Agreement, Description, Disagreement, EndCause, Fact, Header, HoldState, MediaDirection,

@@ -12,7 +12,9 @@ pub use agreed::NotUsable;
 pub use denwa_rtp::session::Path;
 pub use event::{Event, StreamReport};
 pub use parameters::{EventFormat, PayloadFormat, StreamKeys, StreamParameters};
-pub use session::{Action, Dropped, Input, MediaConfig, MediaSession, Misuse, Outgoing, Output, Refusal};
+pub use session::{
+    Action, Dropped, Input, MediaConfig, MediaSession, Misuse, Outgoing, Output, PlayOut, Refusal,
+};
 
 pub(crate) use digits::DigitFault;
 pub(crate) use stream::{Output as StreamOutput, Received, Stream, StreamConfig};

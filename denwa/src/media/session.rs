@@ -47,6 +47,8 @@ pub struct MediaConfig {
     pub latch: latch::Config,
     /// One moment on both clocks, for RTCP sender reports.
     pub wall_clock: WallClock,
+    /// How long arriving sound waits for what is late. Default: as the network needs.
+    pub play_out: PlayOut,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -73,9 +75,21 @@ impl MediaConfig {
             known_hosts: Vec::new(),
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
+            play_out: PlayOut::Adaptive,
             unsent_sound: Duration::from_millis(200),
         }
     }
+}
+
+/// How long arriving sound waits for what is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlayOut {
+    /// As short as the network allows; sound is stretched and cut a little as that changes. For people who talk.
+    #[default]
+    Adaptive,
+    /// Always so long; nothing is stretched or cut. For recorders, fax and modems.
+    Fixed(Duration),
 }
 
 /// What the network did. Datagrams go to [`MediaSession::receive`].
@@ -229,7 +243,7 @@ impl MediaSession {
             unpreviewed: None,
             random,
             stream,
-            ear: Ear::new(config.sample_rate_hz),
+            ear: Ear::new(config.sample_rate_hz, config.play_out),
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,

@@ -1,7 +1,7 @@
 //! Sound to packets and packets to sound: the codecs of one stream, its jitter buffer, and the caller's rate.
 
-use super::StreamParameters;
 use super::stream::Arrived;
+use super::{PlayOut, StreamParameters};
 use denwa_codecs::{Decoder, Encoder, registry};
 use denwa_rtp::jitter::playout::{self, Playout};
 use denwa_rtp::jitter::{Config as JitterConfig, Incoming};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Ear {
     sample_rate_hz: u32,
+    play_out: PlayOut,
     playout: Option<Playout>,
     decoders: Decoders,
 }
@@ -27,8 +28,8 @@ struct Decoders {
 }
 
 impl Ear {
-    pub(super) fn new(sample_rate_hz: u32) -> Self {
-        Self { sample_rate_hz, playout: None, decoders: Decoders::default() }
+    pub(super) fn new(sample_rate_hz: u32, play_out: PlayOut) -> Self {
+        Self { sample_rate_hz, play_out, playout: None, decoders: Decoders::default() }
     }
 
     /// Makes decoders for what was agreed; those that are there already go on.
@@ -52,7 +53,11 @@ impl Ear {
         self.decoders.last = 0;
         if self.playout.is_none() {
             let clock_rate_hz = parameters.receive.first().map_or(8000, |format| format.clock_rate_hz);
-            self.playout = Some(Playout::new(JitterConfig::voice(clock_rate_hz), self.sample_rate_hz, now));
+            let config = match self.play_out {
+                PlayOut::Adaptive => JitterConfig::voice(clock_rate_hz),
+                PlayOut::Fixed(delay) => JitterConfig::fixed(clock_rate_hz, delay),
+            };
+            self.playout = Some(Playout::new(config, self.sample_rate_hz, now));
         }
     }
 

@@ -205,7 +205,7 @@ impl UserAgent {
 }
 
 /// The key in the body of an INFO request: `application/dtmf-relay` says `Signal=5`, `application/dtmf` just `5`.
-pub(super) fn digit_of_info(message: &Request) -> Option<char> {
+pub fn digit_of_info(message: &Request) -> Option<char> {
     let kind = message.get(HeaderName::ContentType)?.to_ascii_lowercase();
     let text = str::from_utf8(message.body()).ok()?;
     let signal = if kind.starts_with("application/dtmf-relay") {

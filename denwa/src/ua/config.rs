@@ -1,6 +1,7 @@
 //! What a user agent is told: who it is, what it can do, how long it waits.
 
 use crate::address::AddressPolicy;
+use crate::media::PlayOut;
 use crate::port_set::PortSet;
 use denwa_sdp::{Capability, Codec};
 use denwa_sip_core::config::Listener;
@@ -24,6 +25,8 @@ pub struct UserAgentConfig {
     pub sample_rate_hz: u32,
     /// How much sound a [`super::Event::Sound`] holds. Default 20 ms.
     pub sound_frame: Duration,
+    /// How long arriving sound waits for what is late.
+    pub play_out: PlayOut,
     /// Whose calls ring here.
     pub callers: Callers,
     /// Calls at a time; more are answered with 486. Default 8.
@@ -48,6 +51,7 @@ impl UserAgentConfig {
             addresses: AddressPolicy::default(),
             sample_rate_hz: 8000,
             sound_frame: Duration::from_millis(20),
+            play_out: PlayOut::Adaptive,
             callers: Callers::Anyone,
             calls_limit: 8,
             silence_after: Duration::from_secs(30),

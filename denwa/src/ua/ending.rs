@@ -4,6 +4,7 @@ use super::call::{Call, words};
 use super::{CallId, Ending, Event, UserAgent};
 use crate::evidence::{EndCause, Fact, MessageHead, Party as Who};
 use crate::media::MediaSession;
+use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::endpoint::{By, CallEnd};
 use denwa_sip_core::message::Response;
 use denwa_sip_core::{HeaderName, Protocol, StatusCode};
@@ -13,6 +14,9 @@ impl UserAgent {
     // ---- the end
 
     pub(super) fn ending(&mut self, id: CallId, reason: CallEnd, now: Instant) -> Ending {
+        let account = self.calls.get(&id).and_then(|call| call.account);
+        let account =
+            account.and_then(|account| self.accounts.get(&account)).map(|state| state.account.user.clone());
         let Some(call) = self.calls.get_mut(&id) else { return Ending::ShutDown };
         if let Some(sentence) = call.nothing_in_common.take() {
             return Ending::NothingInCommon(sentence);
@@ -32,8 +36,12 @@ impl UserAgent {
                 }
                 Ending::Unreachable(words(reason))
             }
-            CallEnd::NotAuthenticated { response, .. } => {
+            CallEnd::NotAuthenticated { response, reason } => {
                 call.note(Fact::Received(MessageHead::of_response(&response, None)), now);
+                if reason == ChallengeRefusal::AlreadyRefused {
+                    let account = account.unwrap_or_default();
+                    call.note(Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }, now);
+                }
                 Ending::NotAuthenticated
             }
             CallEnd::NotAcknowledged => Ending::Lost("the answer was never confirmed (no ACK)".to_owned()),

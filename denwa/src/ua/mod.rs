@@ -1,6 +1,6 @@
 //! A user agent: accounts that register, calls with sound, held together for a program that wants to telephone.
 //!
-//! It is one machine made of an [`Endpoint`] (signalling) and a [`MediaSession`] for each call. It asks its driver for
+//! It is one machine made of an [`Endpoint`] (signalling) and a [`media::MediaSession`] for each call. It asks its driver for
 //! routes, names and UDP ports ([`crate::driver`]); the program gives commands, which are plain verbs, and fetches facts
 //! ([`Event`]). Every call collects its evidence and hands it over at its end. Sound comes as [`Event::Sound`], 20 ms at a
 //! time, and is given by [`UserAgent::say`].
@@ -16,11 +16,12 @@ mod following;
 mod placing;
 mod registering;
 
+pub use call::digit_of_info;
 pub use config::{Account, Callers, Server, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 
 use crate::bridge;
-use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews, PortPacket};
+use crate::driver::{Answer, Ask, FromEndpoint, Machine, Output, PortId, PortNews, PortPacket};
 use crate::port_set::PortPool;
 use crate::seed::Generator;
 use crate::{Seed, media};
@@ -116,33 +117,13 @@ impl UserAgent {
     /// Takes what the endpoint tells, until it has no more.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
-            match output {
-                denwa_sip_core::Output::Event(event) => self.on_event(event, now),
+            match output.into() {
+                FromEndpoint::Event(event) => self.on_event(event, now),
                 // Nobody registers here, and nobody is asked for a password.
-                denwa_sip_core::Output::Lookup { id, .. } => {
+                FromEndpoint::Lookup { id, .. } => {
                     self.endpoint.handle_input(Input::Provided { id, provided: Provided::Nothing }, now);
                 }
-                denwa_sip_core::Output::Transmit(transmit) => {
-                    self.outputs.push_back(Output::Transmit(transmit))
-                }
-                denwa_sip_core::Output::OpenStream { stream, protocol, local, remote, server_name } => {
-                    self.outputs.push_back(Output::OpenStream {
-                        stream,
-                        protocol,
-                        local,
-                        remote,
-                        server_name,
-                    });
-                }
-                denwa_sip_core::Output::CloseStream { stream } => {
-                    self.outputs.push_back(Output::CloseStream { stream });
-                }
-                denwa_sip_core::Output::Resolve { id, question } => {
-                    self.outputs.push_back(Output::Resolve { id, question });
-                }
-                denwa_sip_core::Output::Route { id, destination } => {
-                    self.outputs.push_back(Output::Route { id, destination });
-                }
+                FromEndpoint::Driver(output) => self.outputs.push_back(output.widen()),
             }
         }
     }
@@ -169,6 +150,10 @@ impl UserAgent {
             }
             SipEvent::DialogRequest { call, request, message } => {
                 self.on_dialog_request(call, request, &message, now)
+            }
+            // This user agent does not follow transfers: the peer is told at once.
+            SipEvent::TransferRequested { request, .. } => {
+                let _ = self.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), now);
             }
             SipEvent::ShutDown => self.tell(Event::ShutDown),
             other => self.on_call_event(other, now),
@@ -210,8 +195,7 @@ impl UserAgent {
     ) {
         let status = match message.method() {
             Method::Info => {
-                if let (Some(id), Some(digit)) =
-                    (self.by_handle.get(&call).copied(), call::digit_of_info(message))
+                if let (Some(id), Some(digit)) = (self.by_handle.get(&call).copied(), digit_of_info(message))
                 {
                     let event = media::Event::Digit { digit, duration: call::INFO_DIGIT };
                     self.tell(Event::Media { call: id, event });

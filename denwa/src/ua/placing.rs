@@ -209,6 +209,7 @@ impl UserAgent {
         );
         config.sample_rate_hz = self.config.sample_rate_hz;
         config.silence_after = self.config.silence_after;
+        config.play_out = self.config.play_out;
         config.known_hosts.extend(call.peer.map(|peer| peer.ip()));
         call.media = Some(MediaSession::new(config, seed, now));
     }

@@ -1,3 +1,8 @@
-//! A gateway between SIP networks.
+//! `gateway`: joins SIP networks by the file it is given.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::run::run(&gateway::run::Arguments::parse())
+}

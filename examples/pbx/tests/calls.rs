@@ -380,6 +380,20 @@ fn digits_by_info_pass_through() {
 }
 
 #[test]
+fn a_transfer_is_refused_at_once_and_the_call_goes_on() {
+    let exchange = Exchange::new("transfer");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.answered(&mut calling);
+    alice.request(&mut calling, "REFER", "Refer-To: <sip:1003@127.0.0.1>\r\n", "");
+    assert_eq!(alice.final_response("REFER").status(), 501);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+}
+
+#[test]
 fn an_invite_without_offer_gets_ours() {
     let exchange = Exchange::new("late");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
@@ -543,6 +557,82 @@ fn a_telephone_in_local_and_one_beyond_it_are_told_their_addresses() {
     near.acknowledge(&mut calling, &answer, "");
     near.hang_up(&mut calling);
     drop(program);
+}
+
+/// A command beside the running exchange.
+fn command(exchange: &Exchange, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pbx"))
+        .args(["--config", "pbx.toml"])
+        .args(arguments)
+        .current_dir(&exchange.program.folder)
+        .output()
+        .unwrap();
+    String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap()
+}
+
+#[test]
+fn the_commands_tell_who_is_there_what_was_called_and_why() {
+    let mut exchange = Exchange::new("why");
+    assert_eq!(command(&exchange, &["phones"]), "No telephone is registered.\n");
+    assert_eq!(command(&exchange, &["calls"]), "There was no call yet.\n");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let phones = command(&exchange, &["phones"]);
+    assert!(phones.starts_with(&format!("1001     udp {}", alice.address())), "{phones}");
+    let calling = alice.call("1003");
+    alice.refused(&calling);
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    alice.says_to(0x11, answer.rtp(), 8, &bob);
+    bob.says_to(0x12, called.invite.rtp(), 8, &alice);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    exchange.program.wait_for("call 2: 1001 → 1002 ended");
+    // The record is written by another thread a moment after the line.
+    let calls = loop {
+        let calls = command(&exchange, &["calls"]);
+        if calls.lines().count() == 2 {
+            break calls;
+        }
+    };
+    assert!(
+        calls.lines().nth(1).unwrap().contains("No telephone of this extension is registered."),
+        "{calls}"
+    );
+    let why = command(&exchange, &["why", "1"]);
+    assert!(
+        why.contains("It was not answered: 480 (failed).\nNo telephone of this extension is registered."),
+        "{why}"
+    );
+    let why = command(&exchange, &["why", "2"]);
+    assert!(why.contains("PCMA/PCMA.\nNothing was wrong with it."), "{why}");
+    assert!(why.contains("the first voice packet came from"), "{why}");
+    let json = command(&exchange, &["calls", "--json"]);
+    assert!(
+        json.contains("\"outcome\": \"answered\"") && json.contains("\"codec\": \"PCMA/PCMA\""),
+        "{json}"
+    );
+    assert!(command(&exchange, &["why", "77"]).starts_with("pbx: there is no call 77 in the store"));
+}
+
+#[test]
+fn a_signal_asks_how_much_is_held() {
+    let mut exchange = Exchange::new("holding");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.answered(&mut calling);
+    exchange.program.signal("USR1");
+    let line = exchange.program.wait_for("holding: ");
+    assert!(line.contains("holding: 1 calls, 2 dialogs, "), "{line}");
+    assert!(line.ends_with(" transactions, 4 media ports, 2 registrations"), "{line}");
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    exchange.program.wait_for("call 1: 1001 → 1002 ended");
+    exchange.program.signal("USR1");
+    exchange.program.wait_for("holding: 0 calls, 0 dialogs, ");
 }
 
 #[test]

@@ -81,6 +81,17 @@ fn two_hundred_calls_at_twenty_a_second_leave_nothing_behind() {
         "{} media ports are still open",
         exchange.open_media_ports()
     );
+    // Timer J and Timer L keep a transaction 32 seconds after its end (RFC 3261 §17.2): then nothing is left.
+    let nothing = "holding: 0 calls, 0 dialogs, 0 transactions, 0 media ports";
+    let mut last = String::new();
+    let empty = wait_until(Duration::from_secs(90), || {
+        exchange.peer.ask();
+        std::thread::sleep(Duration::from_millis(500));
+        let log = exchange.peer.log();
+        last = log.lines().rev().find(|line| line.contains("holding:")).unwrap_or("no report").to_owned();
+        last.contains(nothing)
+    });
+    assert!(empty, "the PBX still holds something: {last}");
     println!(
         "200 calls: retransmissions {}, resident before {before} KiB, after {} KiB",
         figure("Retransmissions(C)"),

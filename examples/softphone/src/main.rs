@@ -1,3 +1,8 @@
-//! A telephone for the command line.
+//! `softphone`: register, call and answer from the command line.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    softphone::run::run(&softphone::arguments::Arguments::parse())
+}

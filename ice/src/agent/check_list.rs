@@ -202,15 +202,15 @@ impl CheckList {
             .any(|pair| pair.component == than.component && is_open(pair))
     }
 
-    /// A pair of this component has been chosen: the others are not begun any more (RFC 8445 section 8.1.2). Gives those whose requests are not
-    /// to be repeated.
-    pub(super) fn settle(&mut self, component: u16, chosen: PairId) -> Vec<PairId> {
+    /// A pair of this component has been chosen: the others are not begun any more (RFC 8445 section 8.1.2). Unless the choice is
+    /// final a better one may still come of those that are being checked. Gives those whose requests are not to be repeated.
+    pub(super) fn settle(&mut self, component: u16, chosen: PairId, final_choice: bool) -> Vec<PairId> {
         let priority = self.get(chosen).map_or(0, |pair| pair.priority);
         let mut quiet = Vec::new();
         for pair in self.pairs.iter_mut().filter(|pair| pair.component == component && pair.id != chosen) {
             match pair.state {
                 PairState::Frozen | PairState::Waiting => pair.state = PairState::NotNeeded,
-                PairState::InProgress if pair.priority < priority => {
+                PairState::InProgress if final_choice || pair.priority < priority => {
                     pair.state = PairState::NotNeeded;
                     quiet.push(pair.id);
                 }
@@ -271,7 +271,7 @@ mod tests {
                     (_, Some(id)) => {
                         let component = list.get(id).unwrap().component;
                         list.get_mut(id).unwrap().state = PairState::Succeeded;
-                        list.settle(component, id);
+                        list.settle(component, id, number % 2 == 0);
                         let waits = |pair: &Pair| matches!(pair.state, PairState::Frozen | PairState::Waiting);
                         prop_assert!(!list.pairs().iter().any(|pair| pair.component == component && waits(pair)));
                     }

@@ -146,6 +146,11 @@ impl Agent {
             return;
         }
         let (base, destination) = (local.base, remote.address);
+        // What works is asked for steadily: only losses can keep the answer away.
+        let timing = match pair.valid {
+            true => Timing { longest_pause: timing.retransmission, ..timing },
+            false => timing,
+        };
         let reliable = local.candidate.transport.is_tcp();
         let nominates = pair.nominating && self.role == Role::Controlling;
         if pair.state != PairState::Succeeded {
@@ -153,13 +158,10 @@ impl Agent {
         }
         pair.failure = None;
         pair.requests_sent = pair.requests_sent.saturating_add(1);
-        let local_preference = self.socket_of(base).map_or(0, |socket| socket.local_preference);
-        let preference = CandidateKind::PeerReflexive.type_preference(local.candidate.transport);
-        let priority = Candidate::priority(preference, local_preference, local.candidate.component);
+        let priority = self.reflexive_priority(base);
         let transaction = self.generator.transaction_id();
         let username = format!("{}:{}", remote_credentials.fragment, self.credentials.fragment);
-        let request =
-            self.write_check(transaction, &username, Some(priority), nominates, &remote_credentials.key);
+        let request = self.write_check(transaction, &username, priority, nominates, &remote_credentials.key);
         if let Some(pair) = self.streams.get_mut(&number).and_then(|stream| stream.list.get_mut(id)) {
             pair.current = Some(transaction);
         }
@@ -179,7 +181,10 @@ impl Agent {
     fn check_timing(&self) -> Timing {
         let active: usize = self.streams.values().map(|stream| stream.list.active()).sum();
         let spread = self.config.pace.saturating_mul(u32::try_from(active).unwrap_or(u32::MAX));
-        Timing { retransmission: self.config.timing.retransmission.max(spread), ..self.config.timing }
+        let timing = self.config.check_timing;
+        let retransmission = timing.retransmission.max(spread);
+        let longest_pause = timing.longest_pause.max(retransmission);
+        Timing { retransmission, longest_pause, ..timing }
     }
 
     pub(super) fn socket_of(&self, base: Base) -> Option<&super::Socket> {
@@ -189,20 +194,26 @@ impl Agent {
         }
     }
 
-    /// A Binding request to the peer; without `priority` it only asks for consent.
+    /// The priority that a peer-reflexive candidate of this base would have (RFC 8445 section 7.1.1).
+    pub(super) fn reflexive_priority(&self, base: Base) -> u32 {
+        let Some(socket) = self.socket_of(base) else { return 1 };
+        let preference = CandidateKind::PeerReflexive.type_preference(socket.transport);
+        Candidate::priority(preference, socket.local_preference, socket.component)
+    }
+
+    /// A Binding request to the peer: a check, or a question for consent, which looks the same.
     pub(super) fn write_check(
         &self,
         id: TransactionId,
         username: &str,
-        priority: Option<u32>,
+        priority: u32,
         nominates: bool,
         key: &IntegrityKey,
     ) -> Bytes {
         let mut buffer = [0; 700];
         let mut writer = Writer::new(&mut buffer, Class::Request, Method::BINDING, id);
         writer.put(&Username(username));
-        // Consent checks are like checks, priority included, so that every peer takes them for what it knows.
-        writer.put(&Priority(priority.unwrap_or(1)));
+        writer.put(&Priority(priority));
         match self.role {
             Role::Controlling => writer.put(&IceControlling(self.tie_breaker)),
             Role::Controlled => writer.put(&IceControlled(self.tie_breaker)),

@@ -50,9 +50,14 @@ pub struct AgentConfig {
     pub policy: Policy,
     /// Pause between new transactions (Ta).
     pub pace: Duration,
-    /// When gathering requests and checks are sent again. The first pause of checks grows with their number
-    /// (RFC 8445 section 14.3).
+    /// When questions to STUN servers are sent again.
     pub timing: Timing,
+    /// When checks are sent again. Their first pause grows with their number (RFC 8445 section 14.3); pauses stop growing at two seconds,
+    /// so that paths with much loss are found.
+    pub check_timing: Timing,
+    /// How long servers are waited for before whoever has not answered is left out. `None`: until they count as silent, which takes
+    /// 40 s and does no harm when candidates are trickled; when they go with the description, a few seconds are right.
+    pub gathering_patience: Option<Duration>,
     /// How long the controlling end waits for a better pair when a direct one works.
     pub patience: Duration,
     /// How long it waits when only a relayed pair works.
@@ -98,6 +103,13 @@ impl Default for AgentConfig {
             policy: Policy::All,
             pace: Duration::from_millis(50),
             timing: Timing::default(),
+            check_timing: Timing {
+                requests: 15,
+                last_wait: 4,
+                longest_pause: Duration::from_secs(2),
+                ..Timing::default()
+            },
+            gathering_patience: None,
             patience: Duration::from_millis(200),
             relay_patience: Duration::from_millis(1000),
             give_up_after: Duration::from_millis(39_500),

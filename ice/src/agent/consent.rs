@@ -62,11 +62,6 @@ impl Agent {
     }
 
     fn check_consent_of(&mut self, number: u32, component: u16, now: Instant) {
-        let pause = if self.config.consent {
-            spread(self.config.consent_interval, &mut self.generator)
-        } else {
-            self.config.keep_alive
-        };
         let Some(active) = (self.streams.get_mut(&number))
             .and_then(|stream| stream.component_mut(component))
             .and_then(|component| component.active.as_mut())
@@ -79,6 +74,11 @@ impl Agent {
         if active.consent.next_at.is_none_or(|at| at > now) {
             return;
         }
+        let pause = if self.config.consent {
+            spread(self.config.consent_interval, &mut self.generator)
+        } else {
+            self.config.keep_alive
+        };
         active.consent.next_at = now.checked_add(pause.max(Duration::from_millis(1)));
         let (local, remote) = (active.local, active.remote);
         let (username, key) = (active.username.clone(), active.key.clone());
@@ -89,10 +89,11 @@ impl Agent {
             let payload = indication(id);
             return self.transmit_by(base, remote, &payload);
         }
-        let request = self.write_check(id, &username, None, false, &key);
+        let priority = self.reflexive_priority(base);
+        let request = self.write_check(id, &username, priority, false, &key);
         // Never sent again: the next question is a new one.
         let timing =
-            Timing { requests: 1, retransmission: self.config.consent_lifetime, ..self.config.timing };
+            Timing { requests: 1, retransmission: self.config.consent_lifetime, ..self.config.check_timing };
         let tag = Tag::Consent { stream: number, component, base, key };
         self.transactions.begin(id, tag, (request.clone(), remote), (reliable, timing), now);
         self.transmit_by(base, remote, &request);

@@ -265,8 +265,11 @@ impl fmt::Display for PairReport {
                     write!(formatter, ", round trip {} ms", round_trip.as_millis())?;
                 }
             }
+            (PairState::NotNeeded, _) if requests == 0 => {
+                write!(formatter, "not tried: another pair was chosen")?
+            }
             (PairState::NotNeeded, _) => {
-                write!(formatter, "given up for a better pair after {requests} requests")?;
+                write!(formatter, "no answer to {requests} requests when another pair was chosen")?;
             }
             (PairState::Failed, Some(PairFailure::Refused(code))) => {
                 write!(formatter, "the peer refused it: {code}")?;

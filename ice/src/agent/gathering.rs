@@ -335,10 +335,13 @@ impl Agent {
     }
 
     /// Tells the end of gathering, once for each time that there was something to gather.
-    pub(super) fn consider_gathering_finished(&mut self, number: u32) {
+    pub(super) fn consider_gathering_finished(&mut self, number: u32, now: Instant) {
         let Some(stream) = self.streams.get(&number) else { return };
         if !stream.addresses_complete || stream.gathering_told {
             return;
+        }
+        if stream.gather_until.is_some_and(|until| until <= now) {
+            self.leave_out_silent_servers(number, now);
         }
         let here = |socket: usize| {
             self.sockets.get(socket).is_some_and(|socket| socket.stream == number && !socket.gone)
@@ -353,6 +356,32 @@ impl Agent {
             stream.gathering_told = true;
         }
         self.event(AgentEvent::GatheringFinished { stream: MediaStream(number) });
+    }
+
+    /// Nobody waits any longer for servers that have not answered.
+    fn leave_out_silent_servers(&mut self, number: u32, now: Instant) {
+        let sockets: Vec<usize> = (self.sockets.iter().enumerate())
+            .filter(|(_, socket)| socket.stream == number)
+            .map(|(place, _)| place)
+            .collect();
+        let mut silent = Vec::new();
+        self.transactions.forget(|tag| match tag {
+            Tag::Gather { stream, server, .. } if *stream == number => {
+                silent.push(*server);
+                true
+            }
+            _ => false,
+        });
+        // The table has no order that a seed would repeat.
+        silent.sort();
+        silent.into_iter().for_each(|server| self.not_gathered(number, server));
+        self.tasks.retain(|task| !sockets.contains(&task.socket()));
+        for relay in 0..self.relays.len() {
+            if sockets.contains(&self.relays[relay].socket) && !self.relays[relay].settled {
+                let _ = self.relays[relay].client.release(now);
+                self.drain_relay(relay, now);
+            }
+        }
     }
 
     /// Keeps the bindings of reflexive candidates alive while it is open which pair will be used (RFC 8445 section 5.1.1.4).

@@ -259,7 +259,9 @@ impl Agent {
     /// [`AgentMisuse::UnknownStream`].
     pub fn all_addresses_added(&mut self, stream: MediaStream, now: Instant) -> Result<(), AgentMisuse> {
         let now = self.see(now);
-        self.stream_mut(stream)?.addresses_complete = true;
+        let until = self.config.gathering_patience.and_then(|patience| now.checked_add(patience));
+        let state = self.stream_mut(stream)?;
+        (state.addresses_complete, state.gather_until) = (true, until);
         self.progress(now);
         Ok(())
     }
@@ -334,6 +336,7 @@ impl Agent {
         self.take_early_checks(stream.0, now);
         self.conclude_between_lites(stream.0, now);
         self.update_state(stream.0);
+        self.arm(now);
         self.progress(now);
         Ok(())
     }
@@ -443,7 +446,7 @@ impl Agent {
         self.tick(now);
         for stream in self.stream_numbers() {
             self.consider_giving_up(stream, now);
-            self.consider_gathering_finished(stream);
+            self.consider_gathering_finished(stream, now);
         }
     }
 

@@ -83,8 +83,10 @@ impl Agent {
             return;
         }
         self.activate(number, id, now);
+        // Our own choice is final; the peer may be one that goes on nominating.
+        let final_choice = self.role == Role::Controlling;
         let Some(stream) = self.streams.get_mut(&number) else { return };
-        let quiet = stream.list.settle(component, id);
+        let quiet = stream.list.settle(component, id, final_choice);
         for pair in quiet {
             let current =
                 self.streams.get(&number).and_then(|it| it.list.get(pair)).and_then(|pair| pair.current);
@@ -203,6 +205,10 @@ impl Agent {
 
     fn set_state(&mut self, number: u32, state: StreamState) {
         let Some(stream) = self.streams.get_mut(&number) else { return };
+        if matches!(state, StreamState::Connected | StreamState::Completed) {
+            // Whatever comes later, it has worked: that is not failure.
+            stream.give_up_at = None;
+        }
         if stream.state != state {
             stream.state = state;
             self.event(AgentEvent::StateChanged { stream: MediaStream(number), state });
@@ -227,7 +233,8 @@ impl Agent {
             stream.give_up_at = None;
         } else {
             // Pairs are still being tried: look again when they are through.
-            stream.give_up_at = now.checked_add(self.config.timing.retransmission.max(self.config.pace));
+            stream.give_up_at =
+                now.checked_add(self.config.check_timing.retransmission.max(self.config.pace));
         }
     }
 
@@ -243,6 +250,7 @@ impl Agent {
             deadlines.extend(active.and_then(|active| active.consent.next_due()));
         }
         deadlines.extend(stream.give_up_at);
+        deadlines.extend(stream.gather_until.filter(|_| !stream.gathering_told));
         deadlines.into_iter()
     }
 }

@@ -93,7 +93,10 @@ impl Agent {
             // Before its description came, or after a restart that we have not heard of yet.
             let same = |early: &&mut Early| early.base == check.base && early.remote == check.remote;
             if let Some(early) = stream.early.iter_mut().find(same) {
+                // Not to forget that it was chosen when a later check only asks for consent.
+                let chosen = early.use_candidate;
                 *early = check;
+                early.use_candidate |= chosen;
             } else if stream.early.len() < limit {
                 stream.early.push(check);
             } else {

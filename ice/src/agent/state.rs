@@ -116,6 +116,8 @@ pub(super) struct Stream {
     pub(super) early: Vec<Early>,
     pub(super) give_up_at: Option<Instant>,
     pub(super) addresses_complete: bool,
+    /// When servers that have not answered are left out.
+    pub(super) gather_until: Option<Instant>,
     pub(super) gathering_told: bool,
     components: Vec<Component>,
 }
@@ -162,6 +164,7 @@ impl Stream {
             early: Vec::new(),
             give_up_at: None,
             addresses_complete: false,
+            gather_until: None,
             gathering_told: false,
             components: (0..components).map(|_| Component::default()).collect(),
         }

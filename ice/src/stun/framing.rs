@@ -115,7 +115,7 @@ impl Framer {
             }
             Framing::Native => {
                 let first = *held.first()?;
-                if (0x40..=0x4F).contains(&first) {
+                if (0x40..=0x7F).contains(&first) {
                     let [_, _, l0, l1, ..] = *held else { return None };
                     let message_end = usize::from(u16::from_be_bytes([l0, l1])).saturating_add(4);
                     let end = message_end.saturating_add(3) & !3;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn nonsense_and_too_long_messages_end_the_stream() {
-        assert_eq!(cut(Framing::Native, 100, b"REGISTER sip:", 1), Err(FramingError::Unknown));
+        assert_eq!(cut(Framing::Native, 100, b"\x16\x03\x01\x02\x00", 1), Err(FramingError::Unknown));
         let long = FramingError::TooLong { length: 1020, limit: 100 };
         assert_eq!(cut(Framing::Native, 100, &[0, 1, 3, 0xE8, 0, 0], 6), Err(long));
     }

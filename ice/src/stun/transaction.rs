@@ -20,6 +20,8 @@ pub struct Timing {
     pub requests: u32,
     /// How many first pauses to wait after the last (Rm).
     pub last_wait: u32,
+    /// No pause but the last is longer than this.
+    pub longest_pause: Duration,
     /// How long to wait on a stream (Ti).
     pub stream_wait: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for Timing {
             retransmission: Duration::from_millis(500),
             requests: 7,
             last_wait: 16,
+            longest_pause: Duration::MAX,
             stream_wait: Duration::from_millis(39_500),
         }
     }
@@ -203,7 +206,7 @@ impl<T> Transactions<T> {
             pending.pause = if pending.sent >= pending.timing.requests {
                 pending.timing.retransmission.saturating_mul(pending.timing.last_wait)
             } else {
-                pending.pause.saturating_mul(2)
+                pending.pause.saturating_mul(2).min(pending.timing.longest_pause)
             };
             // From now, not from the missed deadline: no burst after a late wake-up. A pause of nothing would stop time.
             pending.due = now + pending.pause.max(Duration::from_millis(1));

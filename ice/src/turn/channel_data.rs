@@ -14,10 +14,11 @@ pub struct ChannelData<'a> {
 }
 
 impl<'a> ChannelData<'a> {
-    /// Whether a datagram is ChannelData by its first byte (RFC 7983).
+    /// Whether a datagram between a client and its server is ChannelData, by its first byte. Since RFC 8656 only 0x40 to 0x4F are given
+    /// out; clients of RFC 5766 use numbers up to 0x7FFF.
     #[must_use]
     pub const fn is_channel_data(datagram: &[u8]) -> bool {
-        matches!(datagram.first(), Some(0x40..=0x4F))
+        matches!(datagram.first(), Some(0x40..=0x7F))
     }
 
     /// Reads a message; bytes after the data (padding) are left out. `None` when it is cut short or not ChannelData.
@@ -51,7 +52,7 @@ mod tests {
         assert_eq!(ChannelData::parse(&message), Some(ChannelData { channel: 0x4001, data: &[7, 8, 9] }));
         assert_eq!(ChannelData::header(0x4001, 3), Some([0x40, 1, 0, 3]));
         assert_eq!(ChannelData::parse(&message[..6]), None);
-        assert_eq!(ChannelData::parse(&[0x50, 1, 0, 0]), None);
+        assert_eq!(ChannelData::parse(&[0x80, 1, 0, 0]), None);
         assert_eq!(ChannelData::header(0x4000, 70_000), None);
     }
 }

@@ -16,5 +16,7 @@ pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 /// An allocation lives this long unless something else is agreed (RFC 8656 section 3.2).
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
-/// Channel numbers that may be bound (RFC 8656 section 12).
+/// Channel numbers that clients bind (RFC 8656 section 12).
 pub const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;
+/// Channel numbers that the server lets them bind: those of RFC 5766, since its clients are still about.
+pub const OLD_CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;

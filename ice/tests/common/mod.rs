@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod agents;
+pub mod drivers;
 
 use bytes::Bytes;
 use denwa_ice::turn::client::{Action as ClientAction, ClientConfig, ClientEvent};
@@ -28,6 +29,17 @@ pub fn ms(milliseconds: u64) -> Duration {
 
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// A seed that no other run has: real peers remember what they have seen.
+pub fn fresh_seed() -> [u8; 32] {
+    use std::hash::{BuildHasher, Hasher};
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_exact_mut(8) {
+        let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        chunk.copy_from_slice(&number.to_le_bytes());
+    }
+    seed
 }
 
 /// The virtual network knows streams; DTLS is one whose messages keep their boundaries.

@@ -199,6 +199,9 @@ impl Incoming {
         session.offer_answer = offer_answer;
         session.note_local(reply.body.as_ref());
         session.timer = timer;
+        if let Some(replaced) = common.options.replaces {
+            cx.replaced.push((replaced, common.handle));
+        }
         let established = Established::as_callee(cx, session, Unacknowledged { server, request, response });
         (State::Established(Box::new(established)), Ok(()))
     }

@@ -33,7 +33,7 @@ pub(crate) use session::{Session, write_session_timer};
 use crate::{
     auth::client::ChallengeRefusal,
     command::{Body, CallOptions, Headers, Reply},
-    context::{Context, Over, Timer},
+    context::{Context, Over, Report, Timer},
     dialog::{DialogHandle, Face},
     error::Misuse,
     event::{By, CallEnd, Event, OfferAbort},
@@ -281,6 +281,13 @@ impl Common {
     ) {
         if let Some(body) = body {
             cx.event(Event::OfferReceived { call: self.handle, fork, carrier, body });
+        }
+    }
+
+    /// Tells the transfer that asked for this call how it is going.
+    pub(crate) fn report(&self, cx: &mut Context, status: StatusCode, reason: &str) {
+        if let Some(transfer) = self.options.reports_to {
+            cx.reports.push(Report { transfer, status, reason: reason.to_owned() });
         }
     }
 

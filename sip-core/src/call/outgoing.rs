@@ -107,6 +107,7 @@ impl Outgoing {
             let _ = dialog.heard(response, flow);
         }
         if fork.on_provisional(common, cx, response, silent) == Taken::News && !silent {
+            common.report(cx, response.status(), response.reason());
             cx.event(Event::CallProgress {
                 call: common.handle,
                 fork: fork.fork,
@@ -150,6 +151,7 @@ impl Outgoing {
             return self.unusable(common, cx, response, flow, aftermath, CallEnd::Malformed(error));
         }
         self.release_forks(common, cx);
+        common.report(cx, response.status(), response.reason());
         let mut established = Established::as_caller(fork);
         let next = established.on_first_success(common, cx, response, &mut aftermath, self.invite);
         self.hand_over(cx, aftermath);
@@ -190,6 +192,7 @@ impl Outgoing {
             return State::Outgoing(self);
         }
         self.release_forks(common, cx);
+        common.report(cx, response.status(), response.reason());
         let response = Box::new(response.clone());
         State::over(match (self.cancelled.take(), refusal) {
             (Some(end), _) => end,
@@ -235,6 +238,7 @@ impl Outgoing {
     ) -> State {
         if client == self.invite {
             self.release_forks(common, cx);
+            common.report(cx, StatusCode::SERVICE_UNAVAILABLE, "Unreachable");
             return State::over(self.cancelled.take().unwrap_or(CallEnd::Unreachable(failure)));
         }
         if let Some(fork) = self.forks.iter_mut().find(|fork| fork.owns(client)) {

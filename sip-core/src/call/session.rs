@@ -21,6 +21,7 @@ use crate::{
     transaction::ClientId,
     transport::Target,
 };
+use bytes::Bytes;
 use std::time::Duration;
 
 /// See the file's head.
@@ -70,9 +71,10 @@ impl Session {
     }
 
     pub(super) fn note_remote(&mut self, body: Option<&Body>) {
-        if let Some(body) = body {
-            self.remote = Some(body.clone());
-        }
+        // Copied: a slice would keep the whole message in memory for as long as the call lasts.
+        self.remote = body
+            .map(|body| Body { bytes: Bytes::copy_from_slice(&body.bytes), ..body.clone() })
+            .or(self.remote.take());
     }
 
     pub(super) fn note_local(&mut self, body: Option<&Body>) {

@@ -186,6 +186,38 @@ impl Dialog {
         })
     }
 
+    /// The subscriber's side, from a NOTIFY that came before the 2xx or from another notifier (RFC 6665 §4.4.1).
+    pub(crate) fn of_notify(notify: &Request, flow: Flow, subscribe: &Request) -> Result<Self, ParseError> {
+        let from = notify.from()?;
+        let remote_target =
+            target_of(notify)?.ok_or(ParseError::new(0, Problem::Missing(HeaderName::Contact)))?;
+        let way = if notify.vias().count() == 1 && !notify.has(HeaderName::RecordRoute) {
+            Way::Flow
+        } else {
+            Way::Target
+        };
+        let mut peer_allows = PeerAllows::default();
+        peer_allows.read(notify);
+        Ok(Self {
+            id: DialogId {
+                call_id: notify.call_id()?.into(),
+                local_tag: notify.to()?.tag().unwrap_or_default().into(),
+                remote_tag: from.tag().unwrap_or_default().into(),
+            },
+            local: notify.get(HeaderName::To).unwrap_or_default().into(),
+            remote: notify.get(HeaderName::From).unwrap_or_default().into(),
+            remote_target,
+            route_set: RouteSet::of_server(values(notify, HeaderName::RecordRoute).iter().map(AsRef::as_ref)),
+            local_sequence: subscribe.cseq()?.sequence,
+            remote_sequence: Some(notify.cseq()?.sequence),
+            way,
+            flow,
+            is_confirmed: true,
+            is_ours: true,
+            peer_allows,
+        })
+    }
+
     /// What a 2xx changes in a dialog that its provisional responses made: the route set is computed again
     /// (§13.2.2.4), the target refreshed.
     pub(crate) fn confirm_by(&mut self, response: &Response, flow: Flow) -> Result<(), ParseError> {

@@ -3,7 +3,7 @@
 use super::{Dialog, DialogIdRef};
 use crate::{
     arena::{Arena, handle},
-    handle::CallHandle,
+    handle::{CallHandle, SubscriptionHandle},
 };
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -19,6 +19,8 @@ handle! {
 pub(crate) enum Usage {
     /// A call: the INVITE usage.
     Call(CallHandle),
+    /// A subscription of either role.
+    Subscription(SubscriptionHandle),
 }
 
 /// The table. Ids are chosen by peers, so the hasher is seeded.
@@ -70,6 +72,14 @@ impl Dialogs {
 
     pub(crate) fn usages(&self, handle: DialogHandle) -> &[Usage] {
         self.arena.get(handle).map_or(&[], |entry| &entry.usages)
+    }
+
+    pub(crate) fn add_usage(&mut self, handle: DialogHandle, usage: Usage) {
+        if let Some(entry) = self.arena.get_mut(handle)
+            && !entry.usages.contains(&usage)
+        {
+            entry.usages.push(usage);
+        }
     }
 
     /// One usage ends; the dialog with its last one.

@@ -58,6 +58,7 @@ impl EndpointConfig {
                 Method::Message,
                 Method::Refer,
                 Method::Notify,
+                Method::Subscribe,
                 Method::Register,
             ],
             supported: Vec::new(),
@@ -79,8 +80,10 @@ pub struct EndpointLimits {
     pub dialogs: usize,
     /// Requests that await the application.
     pub requests: usize,
-    /// Early dialogs of one call.
+    /// Early dialogs of one call, or notifiers of one subscription.
     pub forks_per_call: usize,
+    /// Subscriptions of either role; about 1 KiB each.
+    pub subscriptions: usize,
     /// Addresses of record with bindings.
     pub addresses_of_record: usize,
     /// Peers whose view of our address is remembered.
@@ -94,6 +97,7 @@ impl Default for EndpointLimits {
             dialogs: 50_000,
             requests: 10_000,
             forks_per_call: 16,
+            subscriptions: 20_000,
             addresses_of_record: 100_000,
             sightings: 1024,
         }
@@ -101,7 +105,7 @@ impl Default for EndpointLimits {
 }
 
 /// Option tags the endpoint itself speaks.
-const OWN_TAGS: &[&str] = &["timer", "100rel"];
+const OWN_TAGS: &[&str] = &["timer", "100rel", "replaces", "norefersub", "tdialog"];
 
 impl EndpointConfig {
     pub(crate) fn allow_text(&self) -> String {

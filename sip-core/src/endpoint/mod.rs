@@ -9,6 +9,8 @@
 //! requests     what others ask: authenticate, respond, accept_call           RFC 3261 §8.2, §22
 //! registering  accept_registration, bindings                                 RFC 3261 §10.3
 //! calling      place_call, ring, answer, refuse, hang_up, reinvite, …        RFC 3261 §13–15
+//! subscribing  subscribe, accept_subscription, notify                     RFC 6665
+//! transferring transfer, accept_transfer, find_call                       RFC 3515, RFC 3891
 //! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
 //! ```
 
@@ -19,6 +21,8 @@ mod registrations;
 pub(crate) mod requests;
 mod routing;
 mod sending;
+mod subscribing;
+mod transferring;
 
 pub use crate::{
     auth::{
@@ -32,19 +36,20 @@ pub use crate::{
         session_timer::SessionTimerPolicy,
     },
     command::{
-        Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall, Register,
-        ReliableProvisional, Reply, SendRequest,
+        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall,
+        Register, ReliableProvisional, Reply, SendRequest, Subscribe, Transfer,
     },
     config::{Listener, SentBy},
     error::Misuse,
     event::{By, CallEnd, Event, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
-    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle},
+    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
     io::{Flow, Input, Lookup, Output, Provided, Seed},
     registrar::{
         RegistrarConfig,
         binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
     },
     registration::RegistrationPolicy,
+    subscription::{SubscriptionEnd, SubscriptionState, TerminationReason},
     transaction::{EndReason, StreamEnd},
     transport::Target,
 };
@@ -63,6 +68,7 @@ use crate::{
     random::Random,
     registrar::Registrar,
     registration::Registration,
+    subscription::Subscription,
     transaction::Transactions,
 };
 use requests::Pending;
@@ -78,6 +84,7 @@ pub struct Endpoint {
     pub(crate) outgoing: Arena<OutgoingHandle, Outgoing>,
     pub(crate) registrar: Registrar,
     pub(crate) registrations: Arena<RegistrationHandle, Box<Registration>>,
+    pub(crate) subscriptions: Arena<SubscriptionHandle, Subscription>,
     sightings: Sightings,
     told_of_shut_down: bool,
 }
@@ -105,6 +112,8 @@ pub struct Counts {
     pub bindings: usize,
     /// Registrations with registrars elsewhere.
     pub registrations: usize,
+    /// Subscriptions of either role, transfers included.
+    pub subscriptions: usize,
     /// Deadlines above the transactions.
     pub deadlines: usize,
     /// Credentials with what challenges taught.
@@ -135,6 +144,8 @@ impl Endpoint {
             outbox: VecDeque::new(),
             random,
             next_query: 1 << 32,
+            reports: Vec::new(),
+            replaced: Vec::new(),
             over: Vec::new(),
             is_shutting_down: false,
         };
@@ -145,6 +156,7 @@ impl Endpoint {
             outgoing: Arena::new(),
             registrar,
             registrations: Arena::new(),
+            subscriptions: Arena::new(),
             sightings,
             told_of_shut_down: false,
         }
@@ -221,6 +233,13 @@ impl Endpoint {
                 registration.withdraw(&mut self.cx);
             }
         }
+        for handle in self.subscriptions.handles().collect::<Vec<_>>() {
+            match self.subscriptions.get_mut(handle) {
+                Some(Subscription::Subscriber(it)) => it.leave(&mut self.cx),
+                Some(Subscription::Notifier(it)) => it.shut_down(&mut self.cx),
+                None => {}
+            }
+        }
         self.settle();
     }
 
@@ -238,6 +257,7 @@ impl Endpoint {
             addresses_of_record: self.registrar.len(),
             bindings: self.registrar.bindings(),
             registrations: self.registrations.len(),
+            subscriptions: self.subscriptions.len(),
             deadlines: self.cx.deadlines.len(),
             credentials: self.cx.auths.len(),
         }
@@ -262,13 +282,27 @@ impl Endpoint {
 
     /// Drains the layers below and clears away what has ended, so that every entry leaves a consistent machine.
     fn settle(&mut self) {
-        while let Some(output) = self.cx.transactions.poll_output() {
-            self.route_output(output);
+        self.drain_transactions();
+        for (call, by) in std::mem::take(&mut self.cx.replaced) {
+            if let Some(call) = self.calls.get_mut(call) {
+                let status = StatusCode::REQUEST_TERMINATED;
+                call.hang_up(&mut self.cx, &HeaderList::new(), CallEnd::Replaced { by }, status);
+            }
+        }
+        for report in std::mem::take(&mut self.cx.reports) {
+            let _ = self.report(report.transfer, report.status, Some(&report.reason));
         }
         self.bury_the_dead();
+        self.drain_transactions();
         if self.cx.is_shutting_down && !self.told_of_shut_down && self.is_at_rest() {
             self.told_of_shut_down = true;
             self.cx.event(Event::ShutDown);
+        }
+    }
+
+    fn drain_transactions(&mut self) {
+        while let Some(output) = self.cx.transactions.poll_output() {
+            self.route_output(output);
         }
     }
 
@@ -276,6 +310,7 @@ impl Endpoint {
         self.calls.is_empty()
             && self.requests.is_empty()
             && self.registrations.is_empty()
+            && self.subscriptions.is_empty()
             && self.outgoing.is_empty()
             && self
                 .cx
@@ -297,6 +332,11 @@ impl Endpoint {
                     registration.on_timeout(&mut self.cx);
                 }
             }
+            Timer::Subscription(handle) => match self.subscriptions.get_mut(handle) {
+                Some(Subscription::Subscriber(it)) => it.on_timeout(&mut self.cx),
+                Some(Subscription::Notifier(it)) => it.on_timeout(&mut self.cx),
+                None => {}
+            },
             Timer::Bindings(handle) => self.bindings_due(handle),
         }
     }

@@ -379,7 +379,7 @@ pub(crate) fn face(local: &LocalIdentity) -> Face {
     }
 }
 
-fn way_of_server(options: &CallOptions, request: &Request) -> Way {
+pub(crate) fn way_of_server(options: &CallOptions, request: &Request) -> Way {
     match options.in_dialog {
         InDialogRouting::Contact => Way::Target,
         InDialogRouting::Flow => Way::Flow,

@@ -6,14 +6,15 @@ use crate::{
     call::State,
     command::Reply,
     context::{Client, Over, Owner, Served},
-    dialog::{DialogHandle, DialogIdRef, Usage},
+    dialog::DialogHandle,
     event::{By, CallEnd, Event, Refusal, RequestEnd},
     handle::CallHandle,
     header::HeaderName,
     io::{Flow, Output, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, EndReason, RejectRule, ServerId, TransactionEvent},
+    subscription::Subscription,
+    transaction::{ClientId, EndReason, RejectRule, ServerId, StreamEnd, TransactionEvent},
 };
 use std::sync::Arc;
 
@@ -86,6 +87,10 @@ impl Endpoint {
             TransactionEvent::StreamClosed { flow, reason } => {
                 self.cx.event(Event::FlowClosed { flow, reason });
             }
+            TransactionEvent::FlowFailed { flow } => {
+                self.cx.event(Event::FlowClosed { flow, reason: StreamEnd::NoAnswer });
+            }
+            TransactionEvent::SeenAs { flow, address } => self.cx.event(Event::SeenAs { flow, address }),
         }
     }
 
@@ -110,6 +115,8 @@ impl Endpoint {
             let found = self.find_dialog(&request, local_tag);
             return match found {
                 Some(dialog) => self.on_request_in_dialog(server, request, flow, dialog),
+                None if *request.method() == Method::Notify
+                    && self.on_first_notify(server, &request, flow) => {}
                 None => {
                     let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
                     self.cx.refuse(server, &request, flow, status, Refusal::NoSuchDialog);
@@ -128,18 +135,12 @@ impl Endpoint {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.cx.refuse(server, &request, flow, status, Refusal::NoSuchDialog);
         }
+        if *request.method() == Method::Refer {
+            return self.on_refer(server, &request, flow, None);
+        }
         if let Some(handle) = self.take_request(server, request.clone(), flow, None) {
             self.cx.event(Event::Incoming { request: handle, message: request, flow, peer_identity });
         }
-    }
-
-    fn find_dialog(&self, request: &Request, local_tag: &str) -> Option<DialogHandle> {
-        let from = request.from().ok()?;
-        self.cx.dialogs.find(DialogIdRef {
-            call_id: request.call_id().ok()?,
-            local_tag,
-            remote_tag: from.tag().unwrap_or_default(),
-        })
     }
 
     /// RFC 3261 §8.2.2.3: what is required and not known is refused with 420.
@@ -166,10 +167,15 @@ impl Endpoint {
         if !self.check_extensions(server, &request, flow) {
             return;
         }
-        let call = self.cx.dialogs.usages(dialog).iter().map(|Usage::Call(call)| *call).next();
-        let Some(call) = call else {
-            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
-            return self.cx.refuse(server, &request, flow, status, Refusal::NoSuchDialog);
+        let is_event = matches!(request.method(), Method::Notify | Method::Subscribe);
+        if is_event && self.on_subscription_request(server, &request, flow, dialog) {
+            return;
+        }
+        if *request.method() == Method::Notify && self.on_first_notify(server, &request, flow) {
+            return;
+        }
+        let Some(call) = self.call_of_dialog(dialog) else {
+            return self.refuse_event(server, &request, flow);
         };
         match request.method() {
             Method::Invite | Method::Bye | Method::Update | Method::Prack => {
@@ -177,6 +183,7 @@ impl Endpoint {
                     state.on_request(&mut self.cx, server, &request, flow, dialog);
                 }
             }
+            Method::Refer => self.on_refer(server, &request, flow, Some(call)),
             Method::Register | Method::Publish => {
                 self.cx.refuse(server, &request, flow, StatusCode::METHOD_NOT_ALLOWED, Refusal::Method);
             }
@@ -197,8 +204,7 @@ impl Endpoint {
     fn on_ack(&mut self, request: &Request, flow: Flow) {
         let local_tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let dialog = self.find_dialog(request, local_tag);
-        let call =
-            dialog.and_then(|it| self.cx.dialogs.usages(it).iter().map(|Usage::Call(call)| *call).next());
+        let call = dialog.and_then(|dialog| self.call_of_dialog(dialog));
         match call.and_then(|call| self.calls.get_mut(call)) {
             Some(call) => call.on_ack(&mut self.cx, request, flow),
             None => {
@@ -289,6 +295,17 @@ impl Endpoint {
                     registration.on_response(&mut self.cx, response, refusal);
                 }
             }
+            Owner::Subscription(handle) => {
+                let handle = *handle;
+                self.keep_unless_final(client, record, response);
+                match self.subscriptions.get_mut(handle) {
+                    Some(Subscription::Subscriber(it)) => {
+                        it.on_response(&mut self.cx, client, response, flow, refusal);
+                    }
+                    Some(Subscription::Notifier(it)) => it.on_response(&mut self.cx, client, response),
+                    None => {}
+                }
+            }
             Owner::Farewell => {
                 if response.status().is_final() {
                     self.cx.forget_credentials(auth);
@@ -321,6 +338,11 @@ impl Endpoint {
                     call.on_resent(old, new);
                 }
             }
+            Some(Owner::Subscription(handle)) => match self.subscriptions.get_mut(*handle) {
+                Some(Subscription::Subscriber(it)) => it.on_resent(old, new),
+                Some(Subscription::Notifier(it)) => it.on_resent(old, new),
+                None => {}
+            },
             Some(Owner::Registration(registration)) => {
                 if let Some(registration) = self.registrations.get_mut(*registration) {
                     let sequence = self
@@ -355,6 +377,11 @@ impl Endpoint {
                 }
             }
             Owner::Outgoing(outgoing) => self.outgoing_failed(outgoing, failure),
+            Owner::Subscription(handle) => match self.subscriptions.get_mut(handle) {
+                Some(Subscription::Subscriber(it)) => it.on_failure(&mut self.cx, client, failure),
+                Some(Subscription::Notifier(it)) => it.on_failure(&mut self.cx, client, failure),
+                None => {}
+            },
             Owner::Registration(registration) => {
                 if let Some(registration) = self.registrations.get_mut(registration) {
                     registration.on_failure(&mut self.cx, failure);
@@ -388,6 +415,11 @@ impl Endpoint {
         while let Some(over) = self.cx.over.pop() {
             match over {
                 Over::Call(handle) => self.bury_call(handle),
+                Over::Subscription(handle) => match self.subscriptions.remove(handle) {
+                    Some(Subscription::Subscriber(it)) => it.bury(&mut self.cx),
+                    Some(Subscription::Notifier(it)) => it.bury(&mut self.cx),
+                    None => {}
+                },
                 Over::Registration(handle) => {
                     if let Some(registration) = self.registrations.remove(handle) {
                         registration.bury(&mut self.cx);

@@ -36,6 +36,7 @@ pub use reason::{Reason, Warning};
 pub use replaces::DialogReference;
 pub use scan::Scanner;
 pub use session_expires::{MinSe, Refresher, RetryAfter, SessionExpires};
+pub(crate) use via::ViaFacts;
 pub use via::{BRANCH_COOKIE, Via, ViaTransport};
 pub use words::{
     CallId, Features, MimeVersion, Number, OpaqueParams, Privacy, Product, ResourcePriority, Token,

@@ -174,14 +174,13 @@ impl<'a> Iterator for ParamIter<'a> {
                     let length = if after.first() == Some(&b'"') {
                         quoted_length(after).unwrap_or(after.len())
                     } else {
-                        after
-                            .iter()
-                            .position(|b| *b == b';' || class::is(*b, class::SPACE))
-                            .unwrap_or(after.len())
+                        memchr::memchr(b';', after).unwrap_or(after.len())
                     };
                     let value_start = name_end.saturating_add(1);
                     let value_end = value_start.saturating_add(length);
-                    if matches!(bytes.get(value_end), None | Some(b';')) {
+                    let last = length.checked_sub(1).and_then(|last| after.get(last));
+                    let is_plain = !last.is_some_and(|b| class::is(*b, class::SPACE));
+                    if is_plain && matches!(bytes.get(value_end), None | Some(b';')) {
                         let value = self.rest.get(value_start..value_end);
                         self.rest = self.rest.get(value_end..)?;
                         return Some(Param { name, value });

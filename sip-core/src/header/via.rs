@@ -3,7 +3,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{HeaderName, HeaderValue, Params, Scanner};
+use super::{HeaderName, HeaderValue, Param, Params, Scanner};
 use crate::{
     error::{Liberty, ParseError, Problem},
     io::Protocol,
@@ -54,12 +54,27 @@ impl<'a> Via<'a> {
     /// The branch if it was made by the rules of RFC 3261 §8.1.1.7: unique, so that it identifies the transaction.
     #[must_use]
     pub fn rfc3261_branch(&self) -> Option<&'a str> {
-        self.branch().filter(|branch| {
-            branch.len() > BRANCH_COOKIE.len()
-                && branch
-                    .get(..BRANCH_COOKIE.len())
-                    .is_some_and(|cookie| cookie.eq_ignore_ascii_case(BRANCH_COOKIE))
-        })
+        self.branch().filter(|branch| is_rfc3261(branch))
+    }
+
+    /// What a server needs of the parameters, in one pass.
+    pub(crate) fn facts(&self) -> ViaFacts<'a> {
+        let mut facts = ViaFacts::default();
+        for Param { name, value } in self.params.iter() {
+            if name.eq_ignore_ascii_case("branch") {
+                facts.branch = facts.branch.or(value);
+            } else if name.eq_ignore_ascii_case("rport") {
+                facts.has_rport = true;
+            } else if name.eq_ignore_ascii_case("received") {
+                facts.has_received = true;
+            } else if name.eq_ignore_ascii_case("maddr") {
+                facts.maddr = facts.maddr.or(value);
+            } else if name.eq_ignore_ascii_case("alias") {
+                facts.has_alias = true;
+            }
+        }
+        facts.branch = facts.branch.filter(|branch| is_rfc3261(branch));
+        facts
     }
 
     /// The `received` parameter, with or without brackets (RFC 5118 §4.5).
@@ -102,6 +117,22 @@ impl<'a> Via<'a> {
             ViaTransport::Other(_) => 5060,
         })
     }
+}
+
+/// See [`Via::facts`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ViaFacts<'a> {
+    /// Only one that was made by the rules of RFC 3261.
+    pub(crate) branch: Option<&'a str>,
+    pub(crate) maddr: Option<&'a str>,
+    pub(crate) has_rport: bool,
+    pub(crate) has_received: bool,
+    pub(crate) has_alias: bool,
+}
+
+fn is_rfc3261(branch: &str) -> bool {
+    branch.len() > BRANCH_COOKIE.len()
+        && branch.get(..BRANCH_COOKIE.len()).is_some_and(|cookie| cookie.eq_ignore_ascii_case(BRANCH_COOKIE))
 }
 
 impl<'a> HeaderValue<'a> for Via<'a> {

@@ -55,7 +55,9 @@ impl Writer {
 
     /// `SIP/2.0 code reason`. Returns where the reason is.
     pub(crate) fn status_line(&mut self, status: StatusCode, reason: &str) -> (u16, u16) {
-        let _ = write!(Text(&mut self.buffer), "SIP/2.0 {status} ");
+        self.buffer.extend_from_slice(b"SIP/2.0 ");
+        self.push_number(usize::from(status.code()));
+        self.buffer.push(b' ');
         let start = self.buffer.len();
         self.buffer.extend_from_slice(reason.as_bytes());
         if reason.bytes().any(|byte| byte.is_ascii_control()) {
@@ -91,6 +93,33 @@ impl Writer {
         let value_end = self.buffer.len();
         self.buffer.extend_from_slice(b"\r\n");
         self.entry(name, start, name.as_str().len(), value_start, value_end);
+    }
+
+    /// A header that is a number, without the machinery of formatting.
+    fn header_number(&mut self, name: HeaderName, number: usize) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(name.as_str().as_bytes());
+        self.buffer.extend_from_slice(b": ");
+        let value_start = self.buffer.len();
+        self.push_number(number);
+        let value_end = self.buffer.len();
+        self.buffer.extend_from_slice(b"\r\n");
+        self.entry(name.into(), start, name.as_str().len(), value_start, value_end);
+    }
+
+    fn push_number(&mut self, number: usize) {
+        let mut digits = [0_u8; 20];
+        let mut rest = number;
+        let mut used = 0_usize;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
+            rest /= 10;
+            used = used.saturating_add(1);
+            if rest == 0 {
+                break;
+            }
+        }
+        self.buffer.extend_from_slice(digits.get(20_usize.saturating_sub(used)..).unwrap_or_default());
     }
 
     /// A value that was copied from a folded header is written on one line; any other control character is refused.
@@ -154,6 +183,23 @@ impl Writer {
             value_end: self.narrow(value_end),
         };
         self.index.push(entry);
+    }
+
+    /// Puts bytes in at an offset; the index is the caller's to correct.
+    fn insert(&mut self, at: usize, parts: &[&[u8]]) {
+        let by: usize = parts.iter().map(|part| part.len()).sum();
+        let old_end = self.buffer.len();
+        let at = at.min(old_end);
+        self.buffer.resize(old_end.saturating_add(by), 0);
+        self.buffer.copy_within(at..old_end, at.saturating_add(by));
+        let mut to = at;
+        for part in parts {
+            let end = to.saturating_add(part.len());
+            if let Some(gap) = self.buffer.get_mut(to..end) {
+                gap.copy_from_slice(part);
+            }
+            to = end;
+        }
     }
 
     pub(crate) fn narrow(&mut self, offset: usize) -> u16 {
@@ -224,7 +270,7 @@ impl Builder {
     }
 
     fn finish(mut self) -> Result<Message, BuildError> {
-        self.writer.header(HeaderName::ContentLength.into(), self.body.len());
+        self.writer.header_number(HeaderName::ContentLength, self.body.len());
         let fields = self.writer.finish(&self.body)?;
         Ok(match self.kind {
             Kind::Request { method, uri } => Message::Request(Request { method, uri, fields }),
@@ -305,25 +351,27 @@ impl ResponseBuilder {
 
     /// See [`Request::response`].
     pub(super) fn to_request(request: &Request, status: StatusCode) -> Self {
-        let mut builder = Builder::response(status, status.reason(), 512);
-        let writer = &mut builder.writer;
         let dialog = status.code() > 100 && status.code() < 300;
-        for entry in &request.index {
-            let wanted = match HeaderName::ALL.get(usize::from(entry.id)) {
-                Some(
-                    HeaderName::Via
-                    | HeaderName::From
-                    | HeaderName::To
-                    | HeaderName::CallId
-                    | HeaderName::CSeq,
-                ) => true,
-                Some(HeaderName::RecordRoute) => dialog,
-                Some(HeaderName::Timestamp) => status == StatusCode::TRYING,
-                _ => false,
-            };
-            if wanted {
-                writer.copy(request, entry);
-            }
+        let is_wanted = |entry: &&Entry| match HeaderName::ALL.get(usize::from(entry.id)) {
+            Some(
+                HeaderName::Via | HeaderName::From | HeaderName::To | HeaderName::CallId | HeaderName::CSeq,
+            ) => true,
+            Some(HeaderName::RecordRoute) => dialog,
+            Some(HeaderName::Timestamp) => status == StatusCode::TRYING,
+            _ => false,
+        };
+        // Room for what is copied, a tag, Content-Length and a header or two; a transaction keeps the buffer for long.
+        let copied: usize = request
+            .index
+            .iter()
+            .filter(is_wanted)
+            .map(|entry| {
+                usize::from(entry.value_end).saturating_sub(usize::from(entry.start)).saturating_add(2)
+            })
+            .sum();
+        let mut builder = Builder::response(status, status.reason(), copied.saturating_add(96));
+        for entry in request.index.iter().filter(is_wanted) {
+            builder.writer.copy(request, entry);
         }
         Self(builder)
     }
@@ -369,21 +417,20 @@ impl ResponseBuilder {
             return self;
         };
         let Some(entry) = writer.index.get(at).copied() else { return self };
-        let value = writer
-            .buffer
-            .get(usize::from(entry.value_start)..usize::from(entry.value_end))
-            .unwrap_or_default();
-        let value = std::str::from_utf8(value).unwrap_or_default();
-        let has_tag =
-            <crate::header::NameAddr<'_> as crate::header::HeaderValue<'_>>::parse(value, Attitude::Lenient)
-                .is_ok_and(|to| to.tag().is_some());
+        let value = writer.buffer.get(usize::from(entry.value_start)..usize::from(entry.value_end));
+        let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+        // Only what holds a semicolon can have the parameter.
+        let has_tag = value.contains(';')
+            && <crate::header::NameAddr<'_> as crate::header::HeaderValue<'_>>::parse(
+                value,
+                Attitude::Lenient,
+            )
+            .is_ok_and(|to| to.tag().is_some());
         if has_tag {
             return self;
         }
-        let insertion = [b";tag=", tag.as_bytes()].concat();
-        let end = usize::from(entry.value_end);
-        writer.buffer.splice(end..end, insertion.iter().copied());
-        let by = insertion.len();
+        writer.insert(usize::from(entry.value_end), &[b";tag=", tag.as_bytes()]);
+        let by = tag.len().saturating_add(5);
         let later = writer.index.get_mut(at..).unwrap_or_default();
         let mut overflow = false;
         for (step, entry) in later.iter_mut().enumerate() {

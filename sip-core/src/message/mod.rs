@@ -440,7 +440,7 @@ impl Fields {
     }
 
     /// Of those headers that say what a message belongs to there is one each (RFC 3261 §7.3.1).
-    fn check_repeats(&self) -> Result<(), ParseError> {
+    pub(crate) fn check_repeats(&self) -> Result<(), ParseError> {
         let mut seen = 0_u8;
         for entry in &self.index {
             let bit = match HeaderName::ALL.get(usize::from(entry.id)) {
@@ -471,9 +471,16 @@ impl Fields {
         self.from()?;
         self.to()?;
         self.call_id()?;
-        let cseq = self.cseq()?;
         self.check_repeats()?;
-        let Some(method) = method else { return Ok(cseq) };
+        match method {
+            Some(method) => self.check_cseq(method),
+            None => self.cseq(),
+        }
+    }
+
+    /// CSeq is well-formed and names the request's method; leniently in any case.
+    pub(crate) fn check_cseq(&self, method: &Method) -> Result<CSeq, ParseError> {
+        let cseq = self.cseq()?;
         if cseq.method == *method {
             return Ok(cseq);
         }

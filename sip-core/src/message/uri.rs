@@ -109,14 +109,17 @@ impl<'a> Host<'a> {
             scanner.advance(length.saturating_add(1));
             return Ok(Self::V6(address));
         }
-        let mut name = scanner.run(class::HOST);
+        let shape = HostShape::of(scanner.rest().as_bytes());
+        scanner.advance(shape.length);
+        let mut is_host_name = shape.is_host_name;
         if scanner.peek() == Some(b'_') {
             scanner.forgive(scanner.position(), Liberty::HostCharacter, "a host name")?;
             while scanner.eat(b'_') {
                 scanner.run(class::HOST);
             }
-            name = scanner.since(start);
+            is_host_name = true;
         }
+        let name = scanner.since(start);
         if name.is_empty() {
             return Err(scanner.error_at(start, Problem::Expected("a host")));
         }
@@ -125,7 +128,7 @@ impl<'a> Host<'a> {
         {
             return Ok(Self::V4(address));
         }
-        if !is_host_name(name) {
+        if !is_host_name {
             scanner.forgive(start, Liberty::HostCharacter, "a host name")?;
         }
         Ok(Self::Name(name))
@@ -196,22 +199,36 @@ fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     Some(octets.into())
 }
 
-/// `hostname` of RFC 3261: labels of letters, digits and inner hyphens, the last one starting with a letter.
-fn is_host_name(name: &str) -> bool {
-    let mut before = b'.';
-    let mut label_starts_with_letter = false;
-    for &byte in name.as_bytes() {
-        match byte {
-            b'.' if matches!(before, b'.' | b'-') => return false,
-            b'-' if before == b'.' => return false,
-            b'.' | b'-' => {}
-            _ if before == b'.' => label_starts_with_letter = byte.is_ascii_alphabetic(),
-            _ => {}
+/// How far a host name or IPv4 address goes, and whether it is a `hostname` of RFC 3261: labels of letters, digits and
+/// inner hyphens, the last one starting with a letter.
+struct HostShape {
+    length: usize,
+    is_host_name: bool,
+}
+
+impl HostShape {
+    #[inline]
+    fn of(bytes: &[u8]) -> Self {
+        let mut before = b'.';
+        let mut starts_with_letter = false;
+        let mut is_bad = false;
+        let mut length = 0_usize;
+        for &byte in bytes {
+            if !class::is(byte, class::HOST) {
+                break;
+            }
+            let starts_label = before == b'.';
+            match byte {
+                b'.' => is_bad |= starts_label | (before == b'-'),
+                b'-' => is_bad |= starts_label,
+                _ if starts_label => starts_with_letter = byte.is_ascii_alphabetic(),
+                _ => {}
+            }
+            before = byte;
+            length = length.wrapping_add(1);
         }
-        before = byte;
+        Self { length, is_host_name: !is_bad && starts_with_letter && before != b'-' }
     }
-    // A dot at the end closes the last label and starts none.
-    label_starts_with_letter && before != b'-' && name != "."
 }
 
 impl<'a> Uri<'a> {

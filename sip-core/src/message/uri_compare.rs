@@ -11,6 +11,10 @@ use crate::header::Params;
 
 /// Whether two URIs are equivalent.
 pub(crate) fn is_equivalent(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    // A parameter that is there twice must not make a URI differ from itself.
+    if a.as_str() == b.as_str() {
+        return true;
+    }
     match (a.scheme(), b.scheme()) {
         (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => is_same_sip(a, b),
         (Scheme::Tel, Scheme::Tel) => is_same_tel(a, b),

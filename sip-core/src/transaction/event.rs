@@ -188,6 +188,19 @@ pub enum TransactionEvent {
         /// Who the peer proved to be.
         peer_identity: Option<Arc<PeerIdentity>>,
     },
+    /// A UDP flow that was kept alive is dead, or the NAT on the way has given it another address: what was registered over
+    /// it must be registered anew (RFC 5626 §4.4.2).
+    FlowFailed {
+        /// Its ends.
+        flow: Flow,
+    },
+    /// How a peer that keeps a flow alive with us sees our end of it.
+    SeenAs {
+        /// The flow.
+        flow: Flow,
+        /// Our address as seen from there.
+        address: std::net::SocketAddr,
+    },
     /// A stream is gone; registrations over it are dead.
     StreamClosed {
         /// Its ends.
@@ -260,6 +273,8 @@ pub enum StreamEnd {
     BadFraming,
     /// The peer did not finish a message in time.
     UnfinishedMessage,
+    /// The peer did not answer a keep-alive.
+    NoAnswer,
     /// It was closed on request.
     ClosedHere,
 }
@@ -279,4 +294,6 @@ pub(crate) enum DeadlineKey {
     Stream(StreamId),
     /// The driver owes answers.
     Queries,
+    /// A flow that is kept alive.
+    KeepAlive(Id),
 }

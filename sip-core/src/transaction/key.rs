@@ -4,60 +4,91 @@
 //! of theirs is looked up together with sent-by and method; without the magic cookie the rules of RFC 2543 apply.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use std::hash::{DefaultHasher, Hasher};
+
 use smallvec::SmallVec;
 
 use crate::{
     error::ParseError,
-    header::{BRANCH_COOKIE, Via},
+    header::{BRANCH_COOKIE, Via, ViaFacts},
     id::Id,
-    message::{Method, Request},
+    message::{Host, Method, Request},
     random::Random,
 };
 
-/// What identifies a server transaction. Nearly always inline.
-pub(crate) type ServerKey = SmallVec<[u8; 72]>;
+/// What identifies a server transaction: 128 bits of SipHash over secrets, so that 16 bytes stand for any branch and
+/// nobody can make two requests collide.
+pub(crate) type ServerKey = u128;
 
-/// The key of a request whose method is taken to be `method`.
-pub(crate) fn server_key(request: &Request, via: &Via<'_>, method: &Method) -> Result<ServerKey, ParseError> {
-    let mut key = ServerKey::new();
-    match via.rfc3261_branch() {
-        Some(branch) => {
-            key.extend_from_slice(branch.as_bytes());
-            key.push(0);
+/// The secrets of a layer.
+pub(crate) type KeySecret = [u8; 16];
+
+/// A key but for the method: an ACK and a CANCEL look for another method's transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyBase {
+    halves: [DefaultHasher; 2],
+}
+
+impl KeyBase {
+    /// By branch and sent-by, if the branch was made by the rules of RFC 3261.
+    pub(crate) fn of_branch(secrets: &[KeySecret; 2], via: &Via<'_>, facts: &ViaFacts<'_>) -> Option<Self> {
+        let branch = facts.branch?;
+        let mut text: SmallVec<[u8; 128]> = SmallVec::from_slice(branch.as_bytes());
+        text.push(0);
+        push_sent_by(via, &mut text);
+        Some(Self::new(secrets, &text))
+    }
+
+    /// RFC 2543: Request-URI, From tag, Call-ID, CSeq number and the whole top Via. The To tag is left out, since that of
+    /// an ACK is one that the server chose; a request within a dialog differs in its CSeq.
+    pub(crate) fn of_rfc2543(secrets: &[KeySecret; 2], request: &Request) -> Result<Self, ParseError> {
+        let via = request.via()?;
+        let mut text: SmallVec<[u8; 128]> = SmallVec::new();
+        for part in [
+            "2543",
+            request.uri_text(),
+            request.from()?.tag().unwrap_or_default(),
+            request.call_id()?,
+            via.branch().unwrap_or_default(),
+        ] {
+            text.extend_from_slice(part.as_bytes());
+            text.push(0);
         }
-        None => rfc2543_part(request, via, &mut key)?,
+        text.extend_from_slice(&request.cseq()?.sequence.to_be_bytes());
+        push_sent_by(&via, &mut text);
+        Ok(Self::new(secrets, &text))
     }
-    push_sent_by(via, &mut key);
-    key.push(0);
-    key.extend_from_slice(method.as_str().as_bytes());
-    Ok(key)
+
+    fn new(secrets: &[KeySecret; 2], text: &[u8]) -> Self {
+        // `DefaultHasher::new()` is SipHash with fixed keys; the secret in front keys it.
+        let halves = secrets.map(|secret| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&secret);
+            hasher.write(text);
+            hasher
+        });
+        Self { halves }
+    }
+
+    /// The key of a transaction of this method.
+    pub(crate) fn of(&self, method: &Method) -> ServerKey {
+        let [high, low] = &self.halves;
+        let finish = |half: &DefaultHasher| {
+            let mut half = half.clone();
+            half.write(method.as_str().as_bytes());
+            u128::from(half.finish())
+        };
+        (finish(high) << 64) | finish(low)
+    }
 }
 
-/// RFC 2543: Request-URI, From tag, Call-ID, CSeq number and the whole top Via. The To tag is left out, since that of an
-/// ACK is one that the server chose; a request within a dialog differs in its CSeq.
-fn rfc2543_part(request: &Request, via: &Via<'_>, key: &mut ServerKey) -> Result<(), ParseError> {
-    let cseq = request.cseq()?;
-    for part in [
-        "2543",
-        request.uri_text(),
-        request.from()?.tag().unwrap_or_default(),
-        request.call_id()?,
-        via.branch().unwrap_or_default(),
-    ] {
-        key.extend_from_slice(part.as_bytes());
-        key.push(0);
-    }
-    key.extend_from_slice(&cseq.sequence.to_be_bytes());
-    Ok(())
-}
-
-fn push_sent_by(via: &Via<'_>, key: &mut ServerKey) {
+fn push_sent_by(via: &Via<'_>, text: &mut SmallVec<[u8; 128]>) {
     match via.host {
-        crate::message::Host::Name(name) => key.extend(name.bytes().map(|byte| byte.to_ascii_lowercase())),
-        crate::message::Host::V4(address) => key.extend_from_slice(&address.octets()),
-        crate::message::Host::V6(address) => key.extend_from_slice(&address.octets()),
+        Host::Name(name) => text.extend(name.bytes().map(|byte| byte.to_ascii_lowercase())),
+        Host::V4(address) => text.extend_from_slice(&address.octets()),
+        Host::V6(address) => text.extend_from_slice(&address.octets()),
     }
-    key.extend_from_slice(&via.port.unwrap_or(0).to_be_bytes());
+    text.extend_from_slice(&via.port.unwrap_or(0).to_be_bytes());
 }
 
 /// The part of a branch of ours that cannot be guessed.
@@ -132,7 +163,10 @@ mod tests {
             "INVITE sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n"
         );
         let request = Request::parse(Bytes::from(text), &ParseOptions::default()).unwrap();
-        server_key(&request, &request.via().unwrap(), method).unwrap()
+        let secrets = [[1; 16], [2; 16]];
+        let via = request.via().unwrap();
+        let base = KeyBase::of_branch(&secrets, &via, &via.facts());
+        base.unwrap_or_else(|| KeyBase::of_rfc2543(&secrets, &request).unwrap()).of(method)
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod client;
 mod client_invite;
 mod client_non_invite;
 mod event;
+mod keep_alive;
 mod key;
 mod machine;
 mod reach;
@@ -50,11 +51,11 @@ pub struct Transactions {
     random: Random,
     clients: Slots<client::Client>,
     servers: Slots<server::Server>,
+    /// Server transactions by key; the key is a hash already.
     server_index: HashTable<Id>,
-    server_hasher: FixedState,
+    key_secrets: [key::KeySecret; 2],
     /// Requests that opened a transaction outside of a dialog, by a keyed hash of From tag, Call-ID and CSeq.
     merge_index: HashMap<u64, Id, FixedState>,
-    merge_secret: [u8; 16],
     streams: Streams,
     /// Client transactions by what they are sent on.
     users: HashMap<reach::Carrier, Vec<Id>, FixedState>,
@@ -63,6 +64,8 @@ pub struct Transactions {
     resolutions: HashMap<Id, reach::Waiting, FixedState>,
     routes: reach::Routes,
     next_locate: u64,
+    keep_alives: Slots<keep_alive::KeepAlive>,
+    keep_alive_index: HashMap<Flow, Id, FixedState>,
     deadlines: Deadlines<DeadlineKey>,
     query_deadline: Option<DeadlineId>,
     outbox: Outbox<TransactionEvent>,
@@ -94,15 +97,16 @@ impl Transactions {
             clients: Slots::new(),
             servers: Slots::new(),
             server_index: HashTable::new(),
-            server_hasher: random.hasher(),
+            key_secrets: [random.bytes(), random.bytes()],
             merge_index: HashMap::with_hasher(random.hasher()),
-            merge_secret: random.bytes(),
             streams: Streams::new(&mut random),
             users: HashMap::with_hasher(random.hasher()),
             resolver: Resolver::new(&mut random),
             resolutions: HashMap::with_hasher(random.hasher()),
             routes: reach::Routes::new(&mut random),
             next_locate: 0,
+            keep_alives: Slots::new(),
+            keep_alive_index: HashMap::with_hasher(random.hasher()),
             deadlines: Deadlines::new(),
             query_deadline: None,
             outbox: Outbox::new(),
@@ -143,6 +147,7 @@ impl Transactions {
                 DeadlineKey::Server(id, timer) => self.on_server_timer(id, timer),
                 DeadlineKey::Stream(id) => self.on_stream_deadline(id),
                 DeadlineKey::Queries => self.on_query_deadline(),
+                DeadlineKey::KeepAlive(id) => self.on_keep_alive_deadline(id),
             }
         }
     }

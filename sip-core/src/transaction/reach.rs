@@ -445,6 +445,7 @@ impl Transactions {
         if let Some(deadline) = stream.deadline {
             self.deadlines.cancel(deadline);
         }
+        self.let_go(&stream.flow(id));
         if !stream.is_closing {
             self.outbox.event(TransactionEvent::StreamClosed { flow: stream.flow(id), reason });
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     RejectRule, ServerId, TransactionEvent, Transactions,
     event::DeadlineKey,
-    key::{read_branch, server_key},
+    key::{KeyBase, ServerKey, read_branch},
 };
 use crate::{
     error::{Attitude, ParseError, Problem},
@@ -21,6 +21,7 @@ use crate::{
         ReplyPath,
         framer::Frame,
         response_route::{reply_path, stamp},
+        stun,
     },
 };
 
@@ -30,7 +31,13 @@ impl Transactions {
         if payload.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return;
         }
-        self.on_bytes(payload, Flow { protocol: Protocol::Udp, local, remote, stream: None });
+        let flow = Flow { protocol: Protocol::Udp, local, remote, stream: None };
+        if payload.first().is_some_and(|first| *first < 0x40 && !first.is_ascii_graphic())
+            && let Some(message) = stun::read(payload)
+        {
+            return self.on_stun(flow, message);
+        }
+        self.on_bytes(payload, flow);
     }
 
     pub(super) fn on_stream_data(&mut self, id: StreamId, payload: &[u8]) {
@@ -39,6 +46,7 @@ impl Transactions {
             return;
         };
         let flow = stream.flow(id);
+        self.stream_lives(&flow);
         if flow.protocol.is_websocket() {
             // One frame, one message (RFC 7118 §5); a frame of line breaks is a keep-alive.
             if payload.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -49,12 +57,19 @@ impl Transactions {
             }
             return self.on_bytes(payload, flow);
         }
+        let Some(stream) = self.streams.get_mut(id) else { return };
         stream.framer.push(payload);
         // Handling one message may close the stream, so it is looked up anew for each.
         while let Some(frame) = self.next_frame(id) {
             match frame {
                 Frame::Message(bytes) => self.on_bytes(&bytes, flow),
                 Frame::Ping => self.send_on_stream(id, Bytes::from_static(b"\r\n")),
+                // An answer to our own keep-alive, not the first half of a question.
+                Frame::Pong if self.keep_alive_index.contains_key(&flow) => {
+                    if let Some(stream) = self.streams.get_mut(id) {
+                        stream.framer.was_answer();
+                    }
+                }
                 Frame::Pong => {}
                 Frame::Broken(error, head) => {
                     self.refuse(&head, flow, error);
@@ -105,27 +120,33 @@ impl Transactions {
             }
             return;
         }
-        let stamped = scanned.header(payload, HeaderName::Via).and_then(|mut scanner| {
-            let value = scanner.whole();
-            let offset = scanner.error(Problem::ControlCharacter).offset;
-            let via = Via::scan(&mut scanner).ok()?;
-            let (range, text) = stamp(&via, value, flow.remote)?;
-            Some((offset.saturating_add(range.start)..offset.saturating_add(range.end), text))
-        });
+        let Some(mut scanner) = scanned.header(payload, HeaderName::Via) else {
+            return self.refuse(payload, flow, ParseError::new(0, Problem::Missing(HeaderName::Via)));
+        };
+        let value = scanner.whole();
+        let offset = scanner.error(Problem::ControlCharacter).offset;
+        let via = match Via::scan(&mut scanner) {
+            Ok(via) => via,
+            Err(error) => return self.refuse(payload, flow, error),
+        };
+        let facts = via.facts();
+        let top = Top {
+            path: reply_path(&via, &facts, flow),
+            key: KeyBase::of_branch(&self.key_secrets, &via, &facts),
+            alias: facts.has_alias.then(|| SocketAddr::new(flow.remote.ip(), via.port_or_default())),
+        };
         let mut shift = Shift::default();
-        let message = match stamped {
+        let message = match stamp(&via, &facts, value, flow.remote) {
             Some((range, text)) => {
-                shift = Shift {
-                    from: range.start.saturating_add(text.len()),
-                    removed: range.len(),
-                    added: text.len(),
-                };
+                let range = offset.saturating_add(range.start)..offset.saturating_add(range.end);
+                let from = range.start.saturating_add(text.as_bytes().len());
+                shift = Shift { from, removed: range.len(), added: text.as_bytes().len() };
                 scanned.into_message_with(payload, range, text.as_bytes())
             }
             None => Some(scanned.into_message(Bytes::copy_from_slice(payload))),
         };
         match message {
-            Some(Message::Request(request)) => self.on_request(request, flow, shift),
+            Some(Message::Request(request)) => self.on_request(request, &top, shift),
             Some(Message::Response(_)) => {}
             None => {
                 let error = ParseError::new(0, Problem::Limit(crate::limits::Limit::HeadBytes));
@@ -140,43 +161,71 @@ impl Transactions {
         self.on_bytes(&bytes, flow);
     }
 
-    fn on_request(&mut self, request: Request, flow: Flow, shift: Shift) {
-        let mut verdict = request.check_essentials(Some(request.method())).map(drop);
-        let mut request = request;
+    fn on_request(&mut self, mut request: Request, top: &Top, shift: Shift) {
+        let path = top.path;
+        let mut verdict = self.essentials(&request, top);
         if self.config.parse.attitude == Attitude::Strict && verdict.is_ok() {
             // A validator's server: every header is looked at, needed or not.
             let message = Message::Request(request);
-            verdict = message.validate(Attitude::Strict).map(drop);
+            if let Err(error) = message.validate(Attitude::Strict) {
+                verdict = Err(error);
+            }
             let Message::Request(unchanged) = message else { return };
             request = unchanged;
         }
-        if let Err(mut error) = verdict {
-            let bytes = request.bytes().clone();
-            error.offset = shift.undo(error.offset);
-            return self.refuse(&bytes, flow, error);
+        let (key, merge_hash) = match verdict {
+            Ok(essentials) => essentials,
+            Err(mut error) => {
+                let bytes = request.bytes().clone();
+                error.offset = shift.undo(error.offset);
+                return self.refuse(&bytes, path.flow, error);
+            }
+        };
+        if let (Some(peer), Some(stream), Protocol::Tls) = (top.alias, path.flow.stream, path.flow.protocol) {
+            self.streams.alias(stream, peer);
         }
-        let Ok(via) = request.via() else { return };
-        let path = reply_path(&via, flow);
-        if let (true, Some(stream), true) = (via.has_alias(), flow.stream, flow.protocol == Protocol::Tls) {
-            self.streams.alias(stream, SocketAddr::new(flow.remote.ip(), via.port_or_default()));
-        }
-        let method = request.method().clone();
-        match method {
-            Method::Ack => self.on_ack(request, flow),
-            Method::Cancel => self.on_cancel(request, path),
-            _ => {
-                let Ok(key) = server_key(&request, &via, &method) else { return };
-                match self.find_server(&key) {
+        match request.method() {
+            Method::Ack => self.on_ack(request, &key, path.flow),
+            Method::Cancel => self.on_cancel(request, &key, path),
+            method => {
+                let key = key.of(method);
+                match self.find_server(key) {
                     Some(id) => self.repeat_for_server(id),
-                    None => self.on_new_request(key, request, path),
+                    None => self.on_new_request(key, request, path, merge_hash),
                 }
             }
         }
     }
 
-    fn on_new_request(&mut self, key: super::key::ServerKey, request: Request, path: ReplyPath) {
+    /// What every request must have, well-formed (RFC 3261 §8.1.1), read once: the key of its transaction, and what a
+    /// request outside of a dialog has in common with copies of it that come by other ways (§8.2.2.2).
+    fn essentials(&self, request: &Request, top: &Top) -> Result<(KeyBase, Option<u64>), ParseError> {
+        let from = request.from()?;
+        let to = request.to()?;
+        let call_id = request.call_id()?;
+        request.check_cseq(request.method())?;
+        request.check_repeats()?;
+        let key = match &top.key {
+            Some(key) => key.clone(),
+            None => KeyBase::of_rfc2543(&self.key_secrets, request)?,
+        };
+        if to.tag().is_some() || matches!(request.method(), Method::Ack | Method::Cancel) {
+            return Ok((key, None));
+        }
+        // SipHash over a secret: nobody can make two requests collide.
+        let mut hasher = std::hash::DefaultHasher::new();
+        let [secret, _] = &self.key_secrets;
+        hasher.write(secret);
+        hasher.write(call_id.as_bytes());
+        hasher.write_u8(0);
+        hasher.write(from.tag().unwrap_or_default().as_bytes());
+        hasher.write_u8(0);
+        hasher.write(request.get(HeaderName::CSeq).unwrap_or_default().as_bytes());
+        Ok((key, Some(hasher.finish())))
+    }
+
+    fn on_new_request(&mut self, key: ServerKey, request: Request, path: ReplyPath, merge_hash: Option<u64>) {
         let origin = self.origin(path.flow);
-        let merge_hash = self.merge_hash(&request);
         let merged_with = merge_hash.and_then(|hash| self.merge_index.get(&hash)).copied();
         if merged_with.is_some() && self.config.refuse_merged {
             return self.reject(path, request, StatusCode::LOOP_DETECTED, RejectRule::Merged, origin);
@@ -198,26 +247,8 @@ impl Transactions {
         });
     }
 
-    /// What a request outside of a dialog has in common with its copies that came by other ways (RFC 3261 §8.2.2.2). The
-    /// hash is SipHash over a secret, so nobody can make two requests collide.
-    fn merge_hash(&self, request: &Request) -> Option<u64> {
-        if request.to().ok()?.tag().is_some() {
-            return None;
-        }
-        // `DefaultHasher::new()` is SipHash with fixed keys; the secret in front keys it.
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(&self.merge_secret);
-        hasher.write(request.call_id().ok()?.as_bytes());
-        hasher.write_u8(0);
-        hasher.write(request.from().ok()?.tag().unwrap_or_default().as_bytes());
-        hasher.write_u8(0);
-        hasher.write(request.get(HeaderName::CSeq)?.as_bytes());
-        Some(hasher.finish())
-    }
-
-    fn on_ack(&mut self, request: Request, flow: Flow) {
-        let found = request.via().ok().and_then(|via| server_key(&request, &via, &Method::Invite).ok());
-        let found = found.and_then(|key| self.find_server(&key));
+    fn on_ack(&mut self, request: Request, key: &KeyBase, flow: Flow) {
+        let found = self.find_server(key.of(&Method::Invite));
         let wanted = match found {
             Some(id) => self.acknowledge_server(id),
             None => true,
@@ -229,15 +260,14 @@ impl Transactions {
     }
 
     /// A CANCEL is a transaction of its own, answered here (RFC 3261 §9.2).
-    fn on_cancel(&mut self, request: Request, path: ReplyPath) {
+    fn on_cancel(&mut self, request: Request, key: &KeyBase, path: ReplyPath) {
         let origin = self.origin(path.flow);
-        let Ok(via) = request.via() else { return };
-        let Ok(key) = server_key(&request, &via, &Method::Cancel) else { return };
-        if let Some(id) = self.find_server(&key) {
+        let own_key = key.of(&Method::Cancel);
+        if let Some(id) = self.find_server(own_key) {
             return self.repeat_for_server(id);
         }
-        let target = self.find_cancelled(&request, &via);
-        let Some(id) = self.open_server(key, &request, path, None) else {
+        let target = self.find_cancelled(key);
+        let Some(id) = self.open_server(own_key, &request, path, None) else {
             return self.reject(
                 path,
                 request,
@@ -279,8 +309,8 @@ impl Transactions {
     }
 
     /// The transaction that a CANCEL means: that of any method but ACK and CANCEL with the same branch.
-    fn find_cancelled(&self, request: &Request, via: &Via<'_>) -> Option<Id> {
-        let find = |method: &Method| self.find_server(&server_key(request, via, method).ok()?);
+    fn find_cancelled(&self, key: &KeyBase) -> Option<Id> {
+        let find = |method: &Method| self.find_server(key.of(method));
         find(&Method::Invite).or_else(|| {
             let others = Method::KNOWN.iter();
             others
@@ -322,7 +352,8 @@ impl Transactions {
         let value = salvaged.get(HeaderName::Via)?;
         let mut scanner = crate::header::Scanner::new(value, Attitude::Lenient);
         let via = Via::scan_any_version(&mut scanner).ok()?;
-        let path = reply_path(&via, flow);
+        let facts = via.facts();
+        let path = reply_path(&via, &facts, flow);
         let status = error.status();
         let mut response = Response::builder(status).reason(&reason_phrase(status, &error));
         let mut is_top_via = true;
@@ -330,9 +361,9 @@ impl Transactions {
             let mut value = original.clone();
             if *name == HeaderName::Via
                 && std::mem::take(&mut is_top_via)
-                && let Some((range, text)) = stamp(&via, original, flow.remote)
+                && let Some((range, text)) = stamp(&via, &facts, original, flow.remote)
             {
-                value.replace_range(range, &text);
+                value.replace_range(range, &String::from_utf8_lossy(text.as_bytes()));
             }
             response = response.header(*name, value);
         }
@@ -345,6 +376,16 @@ impl Transactions {
         self.send_response(None, path, response.bytes().clone());
         Some(status)
     }
+}
+
+/// What the top Via of a request says, read once.
+#[derive(Debug)]
+struct Top {
+    path: ReplyPath,
+    /// `None`: the rules of RFC 2543 apply.
+    key: Option<KeyBase>,
+    /// Where the sender takes requests over this connection (RFC 5923).
+    alias: Option<SocketAddr>,
 }
 
 /// By how much stamping the Via moved what follows it: errors are told in the sender's terms.

@@ -1,5 +1,7 @@
 //! Server transactions in the table: responses go out, repeats are answered, timers fire.
 
+use std::{net::SocketAddr, num::NonZeroU64};
+
 use bytes::Bytes;
 
 use super::{
@@ -15,7 +17,7 @@ use crate::{
     error::Misuse,
     header::HeaderName,
     id::Id,
-    io::Transmit,
+    io::{Flow, Protocol, StreamId, Transmit},
     limits::Limit,
     message::{Method, ParseOptions, Request, Response, StatusCode},
     transport::ReplyPath,
@@ -26,13 +28,39 @@ use crate::{
 pub(crate) struct Server {
     pub(crate) key: ServerKey,
     pub(crate) machine: ServerMachine,
-    path: ReplyPath,
+    path: PackedPath,
     /// The request, until the final response; for the 100 and for answering a CANCEL.
     request: Option<Bytes>,
     /// The last response.
     response: Option<Bytes>,
     timers: [Option<DeadlineId>; 2],
-    merge_hash: Option<u64>,
+    merge_hash: Option<NonZeroU64>,
+    /// A CANCEL's: answered here, so the layer above never heard of it.
+    is_internal: bool,
+}
+
+/// A [`ReplyPath`] as small as it usually is: most responses go to where the request came from.
+#[derive(Debug)]
+struct PackedPath {
+    protocol: Protocol,
+    local: SocketAddr,
+    remote: SocketAddr,
+    stream: Option<StreamId>,
+    fallback: Option<Box<SocketAddr>>,
+}
+
+impl PackedPath {
+    fn new(path: ReplyPath) -> Self {
+        let Flow { protocol, local, remote, stream } = path.flow;
+        let fallback = (path.fallback != remote).then(|| Box::new(path.fallback));
+        Self { protocol, local, remote, stream, fallback }
+    }
+
+    fn unpack(&self) -> ReplyPath {
+        let Self { protocol, local, remote, stream, .. } = *self;
+        let fallback = self.fallback.as_deref().copied().unwrap_or(remote);
+        ReplyPath { flow: Flow { protocol, local, remote, stream }, fallback }
+    }
 }
 
 /// One of the two server machines.
@@ -95,7 +123,7 @@ impl Transactions {
         self.advance(now);
         let id = transaction.0;
         let server = self.servers.get_mut(id).ok_or(Misuse::UnknownTransaction)?;
-        let mut cx = Context::new(&self.config.timers, server.path.flow.protocol.is_reliable(), false);
+        let mut cx = Context::new(&self.config.timers, server.path.protocol.is_reliable(), false);
         let machine = server.machine.on_send(response.status(), &mut cx).ok_or(Misuse::WrongState)?;
         server.machine = machine;
         server.response = Some(response.bytes().clone());
@@ -116,7 +144,7 @@ impl Transactions {
     /// How a transaction's responses travel.
     #[must_use]
     pub fn reply_path(&self, transaction: ServerId) -> Option<ReplyPath> {
-        Some(self.servers.get(transaction.0)?.path)
+        Some(self.servers.get(transaction.0)?.path.unpack())
     }
 
     /// Opens a transaction for a request that has none. `None` if there is no room.
@@ -133,19 +161,25 @@ impl Transactions {
             return None;
         }
         let is_invite = *request.method() == Method::Invite;
+        let is_internal = *request.method() == Method::Cancel;
         let mut cx = Context::new(&self.config.timers, path.flow.protocol.is_reliable(), false);
         let machine = ServerMachine::start(is_invite, &mut cx);
         let actions = cx.actions;
         let request = Some(request.bytes().clone());
-        let hash = self.hash_key(&key);
-        let server = Server { key, machine, path, request, response: None, timers: [None; 2], merge_hash };
+        let server = Server {
+            key,
+            machine,
+            path: PackedPath::new(path),
+            request,
+            response: None,
+            timers: [None; 2],
+            merge_hash: merge_hash.and_then(NonZeroU64::new),
+            is_internal,
+        };
         let id = self.servers.insert(server);
         let servers = &self.servers;
-        let hasher = &self.server_hasher;
-        self.server_index.insert_unique(hash, id, |id| {
-            use std::hash::BuildHasher;
-            hasher.hash_one(servers.get(*id).map(|server| server.key.as_slice()).unwrap_or_default())
-        });
+        let key_of = |id: &Id| servers.get(*id).map_or(0, |server| server.key);
+        self.server_index.insert_unique(bucket(key), id, |id| bucket(key_of(id)));
         if let Some(merge_hash) = merge_hash {
             self.merge_index.insert(merge_hash, id);
         }
@@ -153,15 +187,9 @@ impl Transactions {
         Some(id)
     }
 
-    fn hash_key(&self, key: &[u8]) -> u64 {
-        use std::hash::BuildHasher;
-        self.server_hasher.hash_one(key)
-    }
-
-    pub(super) fn find_server(&self, key: &[u8]) -> Option<Id> {
-        let hash = self.hash_key(key);
-        let is_same = |id: &Id| self.servers.get(*id).is_some_and(|server| server.key.as_slice() == key);
-        self.server_index.find(hash, is_same).copied()
+    pub(super) fn find_server(&self, key: ServerKey) -> Option<Id> {
+        let is_same = |id: &Id| self.servers.get(*id).is_some_and(|server| server.key == key);
+        self.server_index.find(bucket(key), is_same).copied()
     }
 
     /// The request came again.
@@ -194,7 +222,7 @@ impl Transactions {
 
     fn step_server(&mut self, id: Id, step: impl FnOnce(ServerMachine, &mut Context<'_>) -> ServerMachine) {
         let Some(server) = self.servers.get_mut(id) else { return };
-        let mut cx = Context::new(&self.config.timers, server.path.flow.protocol.is_reliable(), false);
+        let mut cx = Context::new(&self.config.timers, server.path.protocol.is_reliable(), false);
         server.machine = step(server.machine, &mut cx);
         let actions = cx.actions;
         self.act_for_server(id, &actions);
@@ -206,7 +234,7 @@ impl Transactions {
                 Action::Transmit => {
                     let Some(server) = self.servers.get(id) else { return };
                     if let Some(response) = server.response.clone() {
-                        let path = server.path;
+                        let path = server.path.unpack();
                         self.send_response(Some(id), path, response);
                     }
                 }
@@ -243,7 +271,7 @@ impl Transactions {
             .header_if(HeaderName::Server, self.config.server_name.as_deref());
         let Ok(trying) = trying.finish() else { return };
         server.response = Some(trying.bytes().clone());
-        let path = server.path;
+        let path = server.path.unpack();
         self.send_response(Some(id), path, trying.bytes().clone());
     }
 
@@ -252,16 +280,17 @@ impl Transactions {
         for deadline in server.timers.into_iter().flatten() {
             self.deadlines.cancel(deadline);
         }
-        let hash = self.hash_key(&server.key);
-        if let Ok(entry) = self.server_index.find_entry(hash, |other| *other == id) {
+        if let Ok(entry) = self.server_index.find_entry(bucket(server.key), |other| *other == id) {
             entry.remove();
         }
         if let Some(hash) = server.merge_hash
-            && self.merge_index.get(&hash) == Some(&id)
+            && self.merge_index.get(&hash.get()) == Some(&id)
         {
-            self.merge_index.remove(&hash);
+            self.merge_index.remove(&hash.get());
         }
-        self.outbox.event(TransactionEvent::ServerEnded { transaction: ServerId(id), reason });
+        if !server.is_internal {
+            self.outbox.event(TransactionEvent::ServerEnded { transaction: ServerId(id), reason });
+        }
     }
 
     /// Answers without asking the layer above. Gives what was answered.
@@ -334,4 +363,9 @@ impl Transactions {
             invite @ ServerMachine::Invite(_) => invite,
         });
     }
+}
+
+/// The half of a key by which the table is laid out.
+fn bucket(key: ServerKey) -> u64 {
+    u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0)
 }

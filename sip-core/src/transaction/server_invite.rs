@@ -37,6 +37,8 @@ pub(crate) struct Resending {
 impl ServerInvite {
     pub(crate) fn start(cx: &mut Context<'_>) -> Self {
         cx.arm(Timer::Resend, cx.timers.trying_after);
+        // Not in the RFC: what the layer above forgot must not stay for ever.
+        cx.arm(Timer::GiveUp, cx.timers.proceeding_limit);
         Self::Proceeding { answered: false }
     }
 
@@ -64,6 +66,7 @@ impl ServerInvite {
                 cx.act(Action::Disarm(Timer::Resend));
                 cx.act(Action::Transmit);
                 if status.is_provisional() {
+                    cx.arm(Timer::GiveUp, cx.timers.proceeding_limit);
                     return Some(Self::Proceeding { answered: true });
                 }
                 if status.is_success() {
@@ -110,6 +113,11 @@ impl ServerInvite {
                 cx.arm(Timer::Resend, interval);
                 Self::Completed(Resending { interval })
             }
+            (Self::Proceeding { .. }, Timer::GiveUp) => {
+                cx.disarm_both();
+                cx.act(Action::End(EndReason::NotAnswered));
+                Self::Terminated
+            }
             (Self::Completed(_), Timer::GiveUp) => {
                 cx.disarm_both();
                 cx.act(Action::End(EndReason::NotAcknowledged));
@@ -148,7 +156,7 @@ mod tests {
     #[test]
     fn figure_7_invite_waits_200_ms_before_100() {
         let (state, actions) = step(false, ServerInvite::start);
-        assert_eq!(actions, [Action::Arm(Timer::Resend, MS(200))]);
+        assert_eq!(actions, [Action::Arm(Timer::Resend, MS(200)), Action::Arm(Timer::GiveUp, MS(1_800_000))]);
         let (state, actions) = step(false, |cx| state.on_timer(Timer::Resend, cx));
         assert_eq!((state, actions), (ServerInvite::Proceeding { answered: true }, vec![Action::SendTrying]));
     }
@@ -164,7 +172,7 @@ mod tests {
         let (state, actions) =
             step(false, |cx| ServerInvite::Proceeding { answered: false }.on_send(StatusCode::RINGING, cx));
         assert_eq!(state, Some(ServerInvite::Proceeding { answered: true }));
-        assert_eq!(actions, [Action::Disarm(Timer::Resend), Action::Transmit]);
+        assert_eq!(actions[..2], [Action::Disarm(Timer::Resend), Action::Transmit]);
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl Framer {
         }
     }
 
+    /// The line break that came last was the answer to one of ours.
+    pub(crate) fn was_answer(&mut self) {
+        self.is_half_ping = false;
+    }
+
     /// Whether the peer owes the rest of a message.
     pub(crate) fn is_unfinished(&self) -> bool {
         !self.is_broken && !matches!(self.buffer.get(..), None | Some([] | [b'\r']))

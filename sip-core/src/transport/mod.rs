@@ -5,11 +5,15 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 pub(crate) mod flow;
+mod flow_token;
 pub(crate) mod framer;
 pub(crate) mod response_route;
 pub(crate) mod stream;
+pub(crate) mod stun;
+pub mod websocket;
 
 pub use flow::{Flow, Hop, ReplyPath, Target};
+pub use flow_token::FlowTokens;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -3,25 +3,29 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::{
-    fmt::Write,
     net::{IpAddr, SocketAddr},
     ops::Range,
 };
 
+use smallvec::SmallVec;
+
 use super::flow::{Flow, ReplyPath, canonical};
 use crate::{
-    header::{Param, Via},
+    header::{Param, Via, ViaFacts},
     message::Host,
 };
 
 /// What has to be written into the top Via: the range of its parameters within `value`, and the new text.
 /// `None` if nothing changes.
-pub(crate) fn stamp(via: &Via<'_>, value: &str, source: SocketAddr) -> Option<(Range<usize>, String)> {
+pub(crate) fn stamp(
+    via: &Via<'_>,
+    facts: &ViaFacts<'_>,
+    value: &str,
+    source: SocketAddr,
+) -> Option<(Range<usize>, Stamp)> {
     let source_ip = canonical(source.ip());
     let says_so = via.host.address().is_some_and(|address| canonical(address) == source_ip);
-    let rport = via.params.find("rport");
-    let received = via.params.has("received");
-    if says_so && rport.is_none() && !received {
+    if says_so && !facts.has_rport && !facts.has_received {
         return None;
     }
     let raw = via.params.as_str();
@@ -37,30 +41,72 @@ pub(crate) fn stamp(via: &Via<'_>, value: &str, source: SocketAddr) -> Option<(R
             end..end
         }
     };
-    let mut text = String::with_capacity(raw.len().saturating_add(64));
+    let mut text = Stamp::default();
     for Param { name, value } in via.params.iter() {
         if name.eq_ignore_ascii_case("received") {
             continue;
         }
-        text.push(';');
-        text.push_str(name);
+        text.push(b";");
+        text.push(name.as_bytes());
         if name.eq_ignore_ascii_case("rport") {
-            let _ = write!(text, "={}", source.port());
+            text.push(b"=");
+            text.number(source.port());
         } else if let Some(value) = value {
-            text.push('=');
-            text.push_str(value);
+            text.push(b"=");
+            text.push(value.as_bytes());
         }
     }
-    let _ = write!(text, ";received={source_ip}");
+    text.push(b";received=");
+    text.address(source_ip);
     Some((range, text))
 }
 
+/// A short text without an allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp(SmallVec<[u8; 192]>);
+
+impl Stamp {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Every request has two addresses and ports written into it; the formatting machinery would be a tenth of the work.
+    fn number(&mut self, number: u16) {
+        let mut started = false;
+        for divisor in [10_000, 1000, 100, 10, 1] {
+            let digit = u8::try_from(number.checked_div(divisor).unwrap_or(0) % 10).unwrap_or(0);
+            started |= digit > 0 || divisor == 1;
+            if started {
+                self.0.push(b'0'.wrapping_add(digit));
+            }
+        }
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        self.push(b".");
+                    }
+                    self.number(u16::from(octet));
+                }
+            }
+            IpAddr::V6(address) => self.push(address.to_string().as_bytes()),
+        }
+    }
+}
+
 /// Where the response to a request with this top Via goes.
-pub(crate) fn reply_path(via: &Via<'_>, flow: Flow) -> ReplyPath {
+pub(crate) fn reply_path(via: &Via<'_>, facts: &ViaFacts<'_>, flow: Flow) -> ReplyPath {
     let port = via.port_or_default();
-    let fallback = match via.maddr().and_then(parse_address) {
+    let fallback = match facts.maddr.and_then(parse_address) {
         Some(address) => SocketAddr::new(address, port),
-        None if !flow.protocol.is_stream() && via.rport().is_some() => flow.remote,
+        None if !flow.protocol.is_stream() && facts.has_rport => flow.remote,
         None => SocketAddr::new(flow.remote.ip(), port),
     };
     ReplyPath { flow, fallback }
@@ -84,11 +130,12 @@ mod tests {
             let mut scanner = crate::header::Scanner::new(via_text, Attitude::Strict);
             Via::scan(&mut scanner)
         });
-        match stamp(&via.unwrap(), value, source.parse().unwrap()) {
+        let via = via.unwrap();
+        match stamp(&via, &via.facts(), value, source.parse().unwrap()) {
             None => value.to_owned(),
             Some((range, text)) => {
                 let mut out = value.to_owned();
-                out.replace_range(range, &text);
+                out.replace_range(range, std::str::from_utf8(text.as_bytes()).unwrap());
                 out
             }
         }
@@ -140,7 +187,7 @@ mod tests {
             ("SIP/2.0/TLS h", Protocol::Tls, "198.51.100.1:5061"),
         ] {
             let via = Via::parse(via, Attitude::Strict).unwrap();
-            assert_eq!(reply_path(&via, flow(protocol)).fallback, expected.parse().unwrap());
+            assert_eq!(reply_path(&via, &via.facts(), flow(protocol)).fallback, expected.parse().unwrap());
         }
     }
 }

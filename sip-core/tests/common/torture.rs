@@ -1,5 +1,7 @@
 //! What the torture tests ask of each message.
 
+#![allow(dead_code)]
+
 use bytes::Bytes;
 use denwa_sip_core::{
     Attitude, HeaderName, Message, Protocol,
@@ -139,6 +141,7 @@ pub(crate) fn invalid(bytes: &Bytes, status: u16) {
 }
 
 /// An invalid response: dropped.
+#[allow(dead_code, reason = "RFC 5118 has no such message")]
 pub(crate) fn dropped(bytes: &Bytes) {
     strictly(bytes).unwrap_err();
     for attitude in [Attitude::Strict, Attitude::Lenient] {

@@ -36,6 +36,8 @@ pub(crate) struct Station {
     pub(crate) modified: usize,
     pub(crate) broken: Vec<String>,
     sdp_version: u32,
+    /// The latest moment seen: a clock that goes back counts as this (law 2).
+    latest: Instant,
 }
 
 /// What a user tends to do. Chances in percent, times in milliseconds.
@@ -128,6 +130,7 @@ impl Station {
             modified: 0,
             broken: Vec::new(),
             sdp_version: 0,
+            latest: now,
         }
     }
 
@@ -135,7 +138,13 @@ impl Station {
         if self.habits.over_tcp { Protocol::Tcp } else { Protocol::Udp }
     }
 
+    fn at_least(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
     pub(crate) fn call(&mut self, whom: &str, address: SocketAddr, now: Instant) -> Option<CallHandle> {
+        let now = self.at_least(now);
         let uri = |name: &str, at: SocketAddr| UriBuf::parse(&format!("sip:{name}@{at}")).unwrap();
         let target = Target::address(self.protocol(), address);
         let mut place =
@@ -162,6 +171,7 @@ impl Station {
     }
 
     pub(crate) fn hang_up_everything(&mut self, now: Instant) {
+        let now = self.at_least(now);
         for call in self.endpoint.calls().collect::<Vec<_>>() {
             let _ = self.endpoint.hang_up(call, &Headers::new(), now);
         }
@@ -202,13 +212,10 @@ impl Station {
             }
             Plan::AnswerOffer(call) => {
                 let body = Some(self.sdp());
-                if self.whims.chance(90) {
-                    let _ = self.endpoint.answer_offer(call, body, &Headers::new(), now);
-                } else if self
-                    .endpoint
-                    .refuse_offer(call, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE), now)
-                    .is_err()
-                {
+                let refusal = Reply::new(StatusCode::NOT_ACCEPTABLE_HERE);
+                let refused =
+                    !self.whims.chance(90) && self.endpoint.refuse_offer(call, &refusal, now).is_ok();
+                if !refused {
                     let _ = self.endpoint.answer_offer(call, body, &Headers::new(), now);
                 }
             }
@@ -354,6 +361,7 @@ fn token(stream: StreamId) -> u64 {
 impl Machine for Station {
     fn handle_input(&mut self, input: denwa_sim::Input<'_>, now: Instant) {
         use denwa_sim::Input as In;
+        let now = self.at_least(now);
         match input {
             In::Datagram { local, remote, payload } => {
                 self.endpoint.handle_input(Input::Datagram { local, remote, payload }, now);
@@ -402,6 +410,7 @@ impl Machine for Station {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        let now = self.at_least(now);
         self.endpoint.handle_timeout(now);
         self.drain(now);
         let mut due = Vec::new();

@@ -144,6 +144,7 @@ macro_rules! g711_single_precision_encode {
 }
 
 /// Codes to samples by one `maddubs`.
+#[cfg(feature = "std")]
 macro_rules! g711_madd_decode {
     ($features:literal) => {
         #[inline]
@@ -169,6 +170,7 @@ macro_rules! g711_madd_decode {
 }
 
 /// What VBMI's tables of 128 bytes do: narrow without losing the order, decode and convert by looking up.
+#[cfg(feature = "std")]
 macro_rules! g711_vbmi {
     ($features:literal) => {
         #[inline]

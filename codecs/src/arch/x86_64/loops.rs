@@ -191,6 +191,7 @@ macro_rules! g711_few_by_copy {
 }
 
 /// Fewer than a block by AVX-512's masks: what a mask leaves out is not touched.
+#[cfg(feature = "std")]
 macro_rules! g711_few_by_mask {
     ($features:literal) => {
         #[inline]

@@ -35,6 +35,7 @@ const SINGLE_BIAS: i16 = 134 << 4;
 /// Tables of the `maddubs` decoders, indexed by the halves of a code as transmitted.
 ///
 /// The magnitude, in units of 4 (mu-law) or 8 (A-law), is `scale[high] * step[low] + offset[high] * factor`.
+#[cfg(feature = "std")]
 struct MaddTables {
     scale: [u8; 16],
     offset: [u8; 16],
@@ -42,8 +43,10 @@ struct MaddTables {
     factor: i8,
 }
 
+#[cfg(feature = "std")]
 const MADD: [MaddTables; 2] = [madd_tables(false), madd_tables(true)];
 
+#[cfg(feature = "std")]
 const fn madd_tables(a_law: bool) -> MaddTables {
     let mut tables = MaddTables { scale: [0; 16], offset: [0; 16], step: [0; 16], factor: 0 };
     tables.factor = if a_law { 32 } else { -1 };

@@ -6,7 +6,7 @@ mod path;
 mod refusal;
 mod setup;
 
-use super::{Cause, Confidence, Dated, Evidence, Finding, Side};
+use super::{Cause, Confidence, Dated, EndCause, Evidence, Fact, Finding, Party, Side};
 use digest::Digest;
 
 /// What the facts mean: named causes, surest first. A healthy call yields none.
@@ -21,9 +21,19 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
         refusal::judge(&digest, &mut found);
         media::judge(&digest, &mut found);
     }
+    // That we refused the one side explains nothing when it is known what was the matter with the other.
+    if found.iter().any(|finding| !is_our_refusal(finding)) {
+        found.retain(|finding| !is_our_refusal(finding));
+    }
     // Stable: causes of one confidence stay in the order in which they were judged.
     found.sort_by_key(|finding| std::cmp::Reverse(finding.confidence));
     found
+}
+
+fn is_our_refusal(finding: &Finding) -> bool {
+    let ours =
+        |dated: &Dated| matches!(dated.fact, Fact::Ended { by: Party::Here, cause: EndCause::Refused(_) });
+    finding.shown_by.iter().all(ours)
 }
 
 /// A finding from its parts.

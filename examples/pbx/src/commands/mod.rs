@@ -3,7 +3,9 @@
 //! Exit codes: 0 when it was done, 1 when it was not, 2 when the command itself was not understood.
 
 mod check;
+mod clock;
 mod extensions;
+mod history;
 mod run;
 mod welcome;
 
@@ -40,6 +42,29 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// List the calls that have ended, the newest first.
+    Calls {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say why a call ended as it did, and what happened in it.
+    Why {
+        /// The call's number, as the log and `pbx calls` show it.
+        call: i64,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the telephones that are registered.
+    Phones {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List extensions, and make, change and remove those that are not in the file.
     Extensions {
         #[command(subcommand)]
@@ -62,6 +87,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(file),
         Command::Check { file } => check::check(&file),
+        Command::Calls { limit, json } => history::calls(file, limit, json),
+        Command::Why { call, json } => history::why(file, call, json),
+        Command::Phones { json } => history::phones(file, json),
         Command::Extensions { command } => extensions::run(command, file),
     }
 }

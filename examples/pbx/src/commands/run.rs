@@ -205,11 +205,12 @@ fn own_addresses() -> Vec<IpAddr> {
     own
 }
 
-/// SIGINT and SIGTERM, noticed from the moment this is made.
+/// SIGINT, SIGTERM and SIGUSR1, noticed from the moment this is made.
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,
     terminate: Signal,
+    report: Signal,
 }
 
 impl Signals {
@@ -218,29 +219,34 @@ impl Signals {
         let guard = runtime.enter();
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
+        let report = signal(SignalKind::user_defined1())?;
         drop(guard);
-        Ok(Self { runtime, interrupt, terminate })
+        Ok(Self { runtime, interrupt, terminate, report })
     }
 
-    /// Ends the exchange at the first signal, and the program at once at the second.
+    /// Ends the exchange at the first signal to end, and the program at once at the second; SIGUSR1 asks for a report.
     fn watch(mut self, handle: DriverHandle<Command>) -> io::Result<()> {
         let work = move || {
-            self.wait();
+            self.wait(&handle);
             tracing::info!("ending: calls are hung up; once more ends at once");
             // When it has ended by itself the program is on its way out already.
             let _ = handle.command(Command::ShutDown);
-            self.wait();
+            self.wait(&handle);
             std::process::exit(1);
         };
         thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
     }
 
-    fn wait(&mut self) {
-        let Self { runtime, interrupt, terminate } = self;
+    /// Waits for a signal to end, and passes those that ask for a report.
+    fn wait(&mut self, handle: &DriverHandle<Command>) {
+        let Self { runtime, interrupt, terminate, report } = self;
         runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return,
+                    _ = terminate.recv() => return,
+                    _ = report.recv() => drop(handle.command(Command::Report)),
+                }
             }
         });
     }

@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
-                Some(Section { path: self.key(key), table, span: value.span(), asked: Vec::new() })
+                Some(Self { path: self.key(key), table, span: value.span(), asked: Vec::new() })
             }
             other => {
                 self.wrong_kind(
@@ -71,7 +71,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::new();
         for (index, item) in list.iter().enumerate() {
             match item.get_ref() {
-                DeValue::Table(table) => sections.push(Section {
+                DeValue::Table(table) => sections.push(Self {
                     path: format!("{}[{index}]", self.key(key)),
                     table,
                     span: item.span(),

@@ -35,6 +35,8 @@ pub struct Config {
     pub media: Media,
     /// `[calls]`
     pub calls: Calls,
+    /// `[guard]`
+    pub guard: GuardPolicy,
     /// `[store]`
     pub store: StoreUrl,
     /// `[[extensions]]`, in the order of the file; numbers are distinct.
@@ -99,6 +101,17 @@ pub struct Calls {
     pub limit: u32,
 }
 
+/// `[guard]`: how strangers are treated that guess passwords, scan or flood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardPolicy {
+    /// Networks that are never refused; those under `[network] local` unless the file says otherwise. Neighbours never are.
+    pub exempt: Vec<Network>,
+    /// Light offences (a wrong password, a call without one) within ten minutes that one address may commit.
+    pub offences: u32,
+    /// How long the first ban of an address lasts; each further one lasts twice as long as the one before.
+    pub ban: Duration,
+}
+
 /// `[store]`: where registrations, extensions and call records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
@@ -141,6 +154,9 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it go, and where calls from it come from.
     pub address: PeerAddress,
+    /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
+    /// machine are not.
+    pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
     /// Codecs offered to and accepted from it, best first.
@@ -238,6 +254,12 @@ impl Default for Media {
 impl Default for Calls {
     fn default() -> Self {
         Self { ring: Duration::from_secs(60), limit: 500 }
+    }
+}
+
+impl Default for GuardPolicy {
+    fn default() -> Self {
+        Self { exempt: Networks::default().local, offences: 10, ban: Duration::from_secs(300) }
     }
 }
 

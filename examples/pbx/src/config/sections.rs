@@ -16,7 +16,8 @@ use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Extension, External, Media, Networks, Route, Secret, Services, Sip, StoreUrl, Trunk,
+    Calls, Codec, Config, Extension, External, GuardPolicy, Media, Networks, Route, Secret, Services, Sip,
+    StoreUrl, Trunk,
 };
 
 /// The port of STUN (RFC 8489).
@@ -48,6 +49,10 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let network = read(&mut root, "network", problems, network);
     let media = read(&mut root, "media", problems, media);
     let calls = read(&mut root, "calls", problems, calls);
+    let mut guard = GuardPolicy { exempt: network.local.clone(), ..GuardPolicy::default() };
+    if let Some(section) = root.section("guard", problems) {
+        guard_policy(section, &mut guard, problems);
+    }
     let store = read(&mut root, "store", problems, store);
     let extensions = root
         .sections("extensions", problems)
@@ -69,7 +74,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         None => Services::default().without(&taken),
     };
     root.finish(problems);
-    Config { sip, network, media, calls, store, extensions, trunks, routes, services }
+    Config { sip, network, media, calls, guard, store, extensions, trunks, routes, services }
 }
 
 /// Reads one table, or gives its defaults when it is not there.
@@ -247,6 +252,19 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     calls
 }
 
+fn guard_policy(mut section: Section<'_>, guard: &mut GuardPolicy, problems: &mut Problems) {
+    if let Some(texts) = section.texts("exempt", problems) {
+        guard.exempt = texts.iter().filter_map(|text| checked(text, parse_network, problems)).collect();
+    }
+    if let Some(offences) = section.whole("offences", 1..=1_000, problems) {
+        guard.offences = u32::try_from(offences).unwrap_or(guard.offences);
+    }
+    if let Some(seconds) = section.whole("ban_seconds", 1..=86_400, problems) {
+        guard.ban = Duration::from_secs(seconds);
+    }
+    section.finish(problems);
+}
+
 fn store(mut section: Section<'_>, problems: &mut Problems) -> StoreUrl {
     const EXPECTED: &str = "expected sqlite:FILE as sqlite:pbx-data/pbx.db";
     let mut store = StoreUrl::default();
@@ -321,9 +339,11 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
         take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
     }
     let transit = section.flag("transit", problems).unwrap_or(true);
+    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
+    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
     let codecs = codecs(&mut section, problems);
     section.finish(problems);
-    Some(Trunk { name: name?.value, address: address?, transit, codecs })
+    Some(Trunk { name: name?.value, address: address?, supervise, transit, codecs })
 }
 
 fn route(

@@ -184,6 +184,8 @@ fn a_trunk_may_pass_calls_on_unless_told() {
     let text = |more: &str| format!("[[trunks]]\nname = \"a\"\naddress = \"udp:h\"\n{more}");
     assert!(Config::parse(&text("")).unwrap().trunks[0].transit);
     assert!(!Config::parse(&text("transit = false\n")).unwrap().trunks[0].transit);
+    assert!(Config::parse(&text("")).unwrap().trunks[0].supervise);
+    assert!(!Config::parse(WHOLE).unwrap().trunks[0].supervise, "not on the loopback");
     assert!(
         problems(&text("transit = \"no\"\n"))
             .contains("trunks[0].transit: is a string, expected true or false")
@@ -222,6 +224,18 @@ fn digests_are_those_that_telephones_know() {
     assert_eq!(both, [Algorithm::Sha256, Algorithm::Md5]);
     assert!(problems(&text("[\"SHA1\"]")).contains("expected one of `MD5`, `SHA-256`, `SHA-512-256`"));
     assert!(problems(&text("[]")).contains("sip.digest: is empty"));
+}
+
+#[test]
+fn the_guard_spares_the_local_networks_unless_told() {
+    let local = "[network]\nlocal = [\"10.0.0.0/8\"]\n";
+    let exempt = |text: &str| {
+        Config::parse(text).unwrap().guard.exempt.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(exempt(local), ["10.0.0.0/8"]);
+    assert_eq!(exempt(&format!("{local}[guard]\nexempt = []\n")), Vec::<String>::new());
+    assert_eq!(Config::parse("[guard]\nban_seconds = 7\n").unwrap().guard.ban, Duration::from_secs(7));
+    assert!(problems("[guard]\nbans = 7\n").contains("expected one of `exempt`, `offences`, `ban_seconds`"));
 }
 
 #[test]

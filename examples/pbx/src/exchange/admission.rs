@@ -78,6 +78,22 @@ impl Admission {
         None
     }
 
+    /// Where a request that waits came from.
+    pub(super) fn flow_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { flow, .. } => Some(*flow),
+            Waiting::Route(invitation) => Some(invitation.flow),
+        }
+    }
+
+    /// The same, when it is an INVITE that waits for a password.
+    pub(super) fn invite_of(&self, request: RequestHandle) -> Option<Flow> {
+        match self.waiting.get(&request)? {
+            Waiting::Password { message, flow } if *message.method() == Method::Invite => Some(*flow),
+            _ => None,
+        }
+    }
+
     /// The password of a request was right.
     pub(super) fn authenticated(
         &mut self,
@@ -202,7 +218,8 @@ impl Admission {
         let reaches = desk.setup.plan.find(&invitation.dialled, &desk.directory);
         match Call::begin(desk, invitation, reaches.clone()) {
             Ok(call) => Some(call),
-            Err((invitation, end)) => {
+            Err(refused) => {
+                let (invitation, end) = *refused;
                 refuse(desk, &invitation, &reaches, &end);
                 None
             }

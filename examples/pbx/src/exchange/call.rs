@@ -115,16 +115,16 @@ impl Call {
         desk: &mut Desk,
         invitation: Invitation,
         reaches: Destination,
-    ) -> Result<Self, (Invitation, End)> {
+    ) -> Result<Self, Box<(Invitation, End)>> {
         let planned = match planned(desk, &invitation, &reaches) {
             Ok(planned) => planned,
-            Err(end) => return Err((invitation, end)),
+            Err(end) => return Err(Box::new((invitation, end))),
         };
         let place = match desk.place_of(invitation.flow.remote.ip()) {
             Some(Ok(place)) => place,
             Some(Err(NoWay)) | None => {
                 let to = invitation.flow.remote.ip().to_string();
-                return Err((invitation, End::NoRoute { to }));
+                return Err(Box::new((invitation, End::NoRoute { to })));
             }
         };
         let number = desk.new_call();
@@ -133,7 +133,7 @@ impl Call {
         let codecs = invitation.caller.codecs.clone();
         let mut caller = match Leg::open(desk, number, label, flow.remote, place, codecs) {
             Ok(leg) => leg,
-            Err(end) => return Err((invitation, end)),
+            Err(end) => return Err(Box::new((invitation, end))),
         };
         let identity = desk.identity(&invitation.dialled, &caller.place, flow.protocol, Some(flow));
         let options = CallOptions { ring_timeout: None, ..CallOptions::default() };
@@ -690,8 +690,9 @@ impl Call {
             Media::OpenFailed { reason, .. } => {
                 let reason = reason.to_string();
                 let result = leg.open_failed(desk, number, &reason);
-                self.evidence.add(side, Fact::MediaNotOpened { why: reason }, now);
+                // The next pair is tried; a port that another program has is nothing to tell.
                 if let Err(end) = result {
+                    self.evidence.add(side, Fact::MediaNotOpened { why: reason }, now);
                     self.end(desk, end);
                 }
             }

@@ -17,6 +17,8 @@ pub enum Command {
     Stored(StoreAnswer),
     /// The extensions there are now.
     Directory(Directory),
+    /// Say how much is held.
+    Report,
     /// Everything is to end.
     ShutDown,
 }
@@ -50,6 +52,7 @@ impl Machine for Exchange {
         let input = match command {
             Command::Stored(answer) => Input::Stored(answer),
             Command::Directory(directory) => Input::Directory(directory),
+            Command::Report => Input::Report,
             Command::ShutDown => Input::ShutDown,
         };
         Self::handle_input(self, input, now);

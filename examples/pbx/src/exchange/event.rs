@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::Counts;
 use crate::store::CallRecord;
 
 /// How much a fact matters to whoever reads the log.
@@ -124,6 +125,24 @@ pub enum Event {
         /// One of them: where from, and what was wrong with it.
         example: String,
     },
+    /// A stranger was banned.
+    Banned {
+        /// An address, a network or an account.
+        who: String,
+        /// What it did last.
+        cause: String,
+        /// How many times in a row now.
+        times: u32,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A ban has run out.
+    BanLifted {
+        /// Whose.
+        who: String,
+        /// Packets refused meanwhile.
+        refused: u64,
+    },
     /// A limit of the exchange was reached.
     LimitReached {
         /// Which.
@@ -143,6 +162,20 @@ pub enum Event {
         /// Where it sees us.
         address: SocketAddr,
     },
+    /// A neighbour answers: for the first time, or again.
+    TrunkAnswers {
+        /// Its name.
+        trunk: String,
+        /// How long that took.
+        round_trip: Duration,
+    },
+    /// A neighbour does not answer.
+    TrunkSilent {
+        /// Its name.
+        trunk: String,
+        /// How that was found out.
+        cause: String,
+    },
     /// The extensions were changed by a command.
     ExtensionsChanged {
         /// How many there are now.
@@ -152,6 +185,11 @@ pub enum Event {
     StoreFailed {
         /// What it was to do, and what it said.
         cause: String,
+    },
+    /// How much the exchange holds, as was asked for.
+    Holding {
+        /// The figures.
+        counts: Counts,
     },
     /// Everything has ended.
     ShutDown,
@@ -167,6 +205,8 @@ impl Event {
             | Self::HostileInput { .. }
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
+            | Self::TrunkSilent { .. }
+            | Self::Banned { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
         }
@@ -208,6 +248,12 @@ impl fmt::Display for Event {
             Self::HostileInput { count, example } => {
                 write!(f, "{count} messages that cannot be used were dropped, among them: {example}")
             }
+            Self::Banned { who, cause, times, lasts } => {
+                write!(f, "{who} is banned for {} s ({cause}; ban {times} in a row)", lasts.as_secs())
+            }
+            Self::BanLifted { who, refused } => {
+                write!(f, "the ban of {who} is over; {refused} packets were refused meanwhile")
+            }
             Self::LimitReached { limit } => write!(f, "a limit was reached: {limit}"),
             Self::ExternalAddress { address: Some(address), how } => {
                 write!(f, "peers beyond the local networks are told the address {address}: {how}")
@@ -218,10 +264,15 @@ impl fmt::Display for Event {
             Self::SeenAs { peer, address } => {
                 write!(f, "{peer} sees this exchange at {address} and is told that address from now on")
             }
+            Self::TrunkAnswers { trunk, round_trip } => {
+                write!(f, "the trunk {trunk} answers, after {:.1} ms", round_trip.as_secs_f64() * 1000.0)
+            }
+            Self::TrunkSilent { trunk, cause } => write!(f, "the trunk {trunk} does not answer: {cause}"),
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")
             }
             Self::StoreFailed { cause } => f.write_str(cause),
+            Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }
     }

@@ -5,12 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 use denwa::bridge::{self, LegId, LegSpec};
 use denwa::evidence::Fact;
-use denwa::media::{EventFormat, PayloadFormat, StreamParameters};
+use denwa::media::StreamParameters;
 use denwa::port_set::PortPair;
-use denwa_sdp::{
-    ActiveMedium, AgreedCodec, AgreedEvents, AnswerCodecs, Capability, Direction, Negotiator, OfferError,
-    Preference, Transport,
-};
+use denwa_sdp::{AnswerCodecs, Capability, Direction, Negotiator, OfferError, Preference, Transport};
 use denwa_sip_core::endpoint::CallHandle;
 
 use super::desk::{Asked, Desk};
@@ -212,7 +209,7 @@ impl Leg {
 
     fn stream(&self) -> Option<StreamParameters> {
         let medium = self.negotiator.agreed().and_then(|agreed| agreed.audio())?;
-        let mut stream = parameters(medium);
+        let mut stream = StreamParameters::from_agreed(medium).ok()?;
         stream.known_hosts.push(self.peer.ip().to_canonical());
         Some(stream)
     }
@@ -303,43 +300,4 @@ fn capability(codecs: &[Codec]) -> Capability {
     capability.preference = Preference::Local;
     capability.answer_codecs = AnswerCodecs::One;
     capability
-}
-
-fn parameters(medium: &ActiveMedium) -> StreamParameters {
-    let formats = |codecs: &[AgreedCodec]| {
-        codecs
-            .iter()
-            .map(|codec| PayloadFormat {
-                payload_type: codec.payload_type,
-                name: codec.name.clone(),
-                clock_rate_hz: codec.clock_rate,
-                channels: codec.channels,
-                parameters: codec.parameters.clone(),
-            })
-            .collect()
-    };
-    let events = |events: &[AgreedEvents]| {
-        events
-            .iter()
-            .map(|event| EventFormat { payload_type: event.payload_type, clock_rate_hz: event.clock_rate })
-            .collect()
-    };
-    StreamParameters {
-        remote_rtp: medium.remote_rtp.as_ref().and_then(|remote| remote.socket()),
-        remote_rtcp: medium
-            .remote_rtcp
-            .as_ref()
-            .and_then(|remote| remote.socket())
-            .filter(|_| !medium.rtcp_mux),
-        also_rtp: None,
-        known_hosts: Vec::new(),
-        sends: medium.direction.sends(),
-        receives: medium.direction.receives(),
-        send: formats(&medium.send),
-        receive: formats(&medium.receive),
-        send_events: events(&medium.send_events),
-        receive_events: events(&medium.receive_events),
-        packet_time: medium.send_packet_time,
-        keys: None,
-    }
 }

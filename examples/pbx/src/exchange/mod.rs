@@ -6,6 +6,7 @@
 
 mod admission;
 mod call;
+mod defence;
 mod desk;
 mod driven;
 mod event;
@@ -15,6 +16,7 @@ mod invitation;
 mod leg;
 mod modify;
 mod registrar;
+mod supervision;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,14 +25,15 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::address::AddressPolicy;
 use denwa::bridge;
 use denwa::driver::{Answer, Ask};
+use denwa::guard::Offence;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
-    self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply,
+    self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd,
 };
 use denwa_sip_core::io::{
     self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit,
 };
-use denwa_sip_core::{Method, StatusCode};
+use denwa_sip_core::{HeaderName, Method, StatusCode};
 
 use crate::config::{self, Config};
 use crate::links::Links;
@@ -41,9 +44,11 @@ use crate::store::thread::{StoreAnswer, StoreRequest};
 use crate::why::End;
 use admission::Admission;
 use call::Call;
+use defence::Defence;
 use desk::{Asked, Desk, Setup};
 use external::External;
 use registrar::Registrar;
+use supervision::Supervision;
 use whereabouts::{Way, Whereabouts};
 
 pub use driven::{Command, Told};
@@ -94,6 +99,8 @@ pub enum Input<'a> {
     Stored(StoreAnswer),
     /// The extensions there are now.
     Directory(Directory),
+    /// Say how much is held: [`Event::Holding`].
+    Report,
     /// Everything is to end.
     ShutDown,
 }
@@ -168,6 +175,8 @@ pub struct Exchange {
     admission: Admission,
     registrar: Registrar,
     external: External,
+    supervision: Supervision,
+    defence: Defence,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
@@ -198,6 +207,20 @@ pub struct Counts {
     pub hostile: u64,
 }
 
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} calls, {} dialogs, {} transactions, {} media ports, {} registrations",
+            self.calls,
+            self.sip.dialogs,
+            self.sip.clients + self.sip.servers,
+            self.ports,
+            self.sip.bindings
+        )
+    }
+}
+
 impl Exchange {
     /// An exchange with what it is made of; the registrations it is given can be called at once.
     pub fn new(config: ExchangeConfig, seed: Seed, now: Instant) -> Self {
@@ -222,12 +245,15 @@ impl Exchange {
         let names_at = (!links.names().is_empty()).then_some(now);
         let mut desk = Desk::new(setup, directory, links, endpoint, places, ports, first_call, &seed, now);
         let mut registrar = Registrar::default();
-        registrar.restore(&mut desk, &registrations);
+        let mut defence = Defence::new(&file, &desk, child(3), now);
+        registrar.restore(&mut desk, &mut defence, &registrations);
         let mut exchange = Self {
-            desk,
             admission: Admission::default(),
             registrar,
             external: External::new(&file.network, now),
+            supervision: Supervision::new(&desk),
+            defence,
+            desk,
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             hostile: Hostile::default(),
@@ -260,6 +286,10 @@ impl Exchange {
                 self.desk.directory = directory;
                 self.registrar.forget_strangers(&mut self.desk);
             }
+            Input::Report => {
+                let counts = self.counts();
+                self.desk.tell(Event::Holding { counts });
+            }
             Input::ShutDown => self.shut_down(),
         }
         self.drain();
@@ -282,7 +312,9 @@ impl Exchange {
                 self.desk.ask_addresses(Asked::Trunk(name.clone()), &name);
             }
         }
+        self.defence.handle_timeout(now);
         self.external.handle_timeout(&mut self.desk);
+        self.supervision.handle_timeout(&mut self.desk);
         self.tell_hostile();
         if self.shut_down_at.is_some_and(|at| at <= now) {
             self.stop();
@@ -305,7 +337,9 @@ impl Exchange {
             self.desk.endpoint.poll_timeout(),
             self.deadlines.first().map(|(at, _)| *at),
             self.names_at,
+            self.defence.poll_timeout(),
             self.external.poll_timeout(),
+            self.supervision.poll_timeout(),
             hostile,
             self.shut_down_at,
         ]
@@ -333,12 +367,21 @@ impl Exchange {
 
     fn sip_input(&mut self, input: SipInput<'_>) {
         match &input {
-            SipInput::Datagram { remote, payload, .. } if payload.first().is_some_and(|first| *first < 4) => {
-                // RFC 7983: it would be STUN. Nothing else of it belongs on this port.
-                if !self.external.datagram(&mut self.desk, *remote, payload) {
-                    self.hostile_input(format!("udp {remote} sent a STUN message that nobody waits for"));
+            SipInput::Datagram { remote, payload, .. } => {
+                // RFC 7983: what begins so would be STUN, and nothing else of it belongs on this port.
+                if payload.first().is_some_and(|first| *first < 4)
+                    && self.external.datagram(&mut self.desk, *remote, payload)
+                {
+                    return;
                 }
-                return;
+                if !self.defence.admits(*remote, self.desk.now) {
+                    return;
+                }
+            }
+            SipInput::StreamOpened { stream, remote, .. }
+                if stream.is_accepted() && !self.defence.admits(*remote, self.desk.now) =>
+            {
+                return self.desk.put(Output::CloseStream { stream: *stream });
             }
             _ => {}
         }
@@ -419,6 +462,7 @@ impl Exchange {
                 SipOutput::Event(event) => self.sip_event(event),
             }
         }
+        self.defence.tell(&mut self.desk);
     }
 
     fn lookup(&mut self, id: QueryId, lookup: Lookup) {
@@ -442,24 +486,40 @@ impl Exchange {
         let calls = self.calls.len();
         match event {
             Sip::Incoming { request, message, flow, .. } => {
+                self.defence.look_at(flow.remote, message.get(HeaderName::UserAgent), desk.now);
                 let begun = self.admission.incoming(desk, request, message, flow, calls);
                 begun.into_iter().for_each(|call| self.insert(call));
             }
             Sip::Authenticated { request, username, .. } => {
+                if let Some(flow) = self.admission.flow_of(request) {
+                    self.defence.called(flow.remote, &username, desk.now);
+                }
                 let begun = self.admission.authenticated(desk, request, &username, calls);
                 begun.into_iter().for_each(|call| self.insert(call));
             }
             Sip::AuthenticationFailed { request, flow, username, reason, .. } => {
+                self.defence.guessed(flow.remote, &username, reason, desk.now);
                 self.admission.not_authenticated(desk, request, &flow, &username, reason);
             }
-            Sip::RequestEnded { request, reason } => self.admission.ended(desk, request, &reason),
+            Sip::RequestEnded { request, reason } => {
+                if let (RequestEnd::Challenged { stale: false }, Some(flow)) =
+                    (&reason, self.admission.invite_of(request))
+                {
+                    self.defence.offence(flow.remote, Offence::UnansweredChallenge, None, desk.now);
+                }
+                self.admission.ended(desk, request, &reason);
+            }
             Sip::BindingsChanged { address_of_record, bindings } => {
+                self.defence.registered(&address_of_record, &bindings, desk.now);
                 self.registrar.changed(desk, &address_of_record, &bindings);
             }
             Sip::BindingExpired { address_of_record, contact } => {
                 self.registrar.expired(desk, &address_of_record, &contact);
             }
-            Sip::RequestCompleted { outgoing, outcome, .. } => {
+            Sip::RequestCompleted { outgoing, outcome, round_trip } => {
+                if self.supervision.completed(desk, outgoing, &outcome, round_trip) {
+                    return;
+                }
                 if let Some(request) = desk.passing.remove(&outgoing) {
                     let status = match outcome {
                         Outcome::Response(response) => response.status(),
@@ -469,13 +529,16 @@ impl Exchange {
                 }
             }
             Sip::SeenAs { flow, address } => {
-                if desk.places.seen_as(flow.remote.ip(), address, desk.now) {
+                // The port of a connection we made is nothing that could be called.
+                let port = (!flow.protocol.is_stream()).then_some(address.port());
+                if desk.places.seen_as(flow.remote.ip(), address.ip(), port, desk.now) {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
                 }
             }
             Sip::Refused { flow, rule, first_line, .. } => {
                 let from = invitation::whence(flow.protocol, flow.remote);
                 if matches!(rule, Refusal::Malformed(_)) {
+                    self.defence.offence(flow.remote, Offence::Malformed, None, desk.now);
                     self.hostile_input(format!("{from} sent \"{first_line}\": {}", facts::refusal(&rule)));
                 } else {
                     desk.tell(Event::Stray { from, what: first_line, cause: facts::refusal(&rule) });
@@ -483,6 +546,10 @@ impl Exchange {
             }
             Sip::LimitReached { limit } => {
                 desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
+            }
+            // Transfers are not made yet: the telephone is told at once and keeps both its calls.
+            Sip::TransferRequested { request, .. } => {
+                let _ = desk.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), desk.now);
             }
             Sip::ShutDown => self.stop(),
             event => {

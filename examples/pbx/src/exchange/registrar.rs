@@ -10,6 +10,7 @@ use denwa_sip_core::endpoint::{Binding, Instance, RequestHandle};
 use denwa_sip_core::io::{Flow, Input as SipInput, Protocol, Provided, QueryId};
 use denwa_sip_core::message::UriBuf;
 
+use super::defence::Defence;
 use super::desk::Desk;
 use super::invitation::whence;
 use super::{Event, Output};
@@ -26,7 +27,7 @@ pub(super) struct Registrar {
 
 impl Registrar {
     /// Gives the endpoint the registrations of the store. What cannot be read any more is left out.
-    pub(super) fn restore(&mut self, desk: &mut Desk, stored: &[StoredBinding]) {
+    pub(super) fn restore(&mut self, desk: &mut Desk, defence: &mut Defence, stored: &[StoredBinding]) {
         let mut by_number: BTreeMap<&str, Vec<Binding>> = BTreeMap::new();
         for row in stored {
             if desk.directory.get(&row.number).is_some()
@@ -38,6 +39,7 @@ impl Registrar {
         for (number, bindings) in by_number {
             let told = bindings.iter().map(|binding| binding.contact.as_str().into()).collect();
             self.told.insert(number.to_owned(), told);
+            defence.registered(number, &bindings, desk.now);
             desk.endpoint.load_bindings(number, bindings, desk.now);
         }
     }

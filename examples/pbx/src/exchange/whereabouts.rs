@@ -5,7 +5,7 @@
 //! its owner asks. Routes are believed for a few seconds only: a VPN that comes up changes them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct Whereabouts {
     /// The same for peers on this very machine: the loopback is no interface of its own beside the translator.
     loopback_policy: AddressPolicy,
     routes: HashMap<IpAddr, Route>,
-    seen_as: HashMap<IpAddr, (Instant, SocketAddr)>,
+    seen_as: HashMap<IpAddr, (Instant, (IpAddr, Option<u16>))>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,8 +94,8 @@ impl Whereabouts {
         }
         let Some(way) = &route.way else { return Some(Err(NoWay)) };
         let seen = self.seen_as.get(&peer).map(|(_, seen)| *seen);
-        let told = self.policy_towards(way.local).told(peer, way.local, seen.map(|seen| seen.ip()));
-        let sip_port = seen.filter(|_| told.because == Because::AsSeenByPeer).map(|seen| seen.port());
+        let told = self.policy_towards(way.local).told(peer, way.local, seen.map(|(ip, _)| ip));
+        let sip_port = seen.filter(|_| told.because == Because::AsSeenByPeer).and_then(|(_, port)| port);
         Some(Ok(Place { told: told.address, because: told.because, sip_port, way: way.clone() }))
     }
 
@@ -113,7 +113,7 @@ impl Whereabouts {
     }
 
     /// A peer said where he sees us. Tells whether that is news.
-    pub(super) fn seen_as(&mut self, peer: IpAddr, seen: SocketAddr, now: Instant) -> bool {
+    pub(super) fn seen_as(&mut self, peer: IpAddr, seen: IpAddr, port: Option<u16>, now: Instant) -> bool {
         let peer = peer.to_canonical();
         if self.seen_as.len() >= MOST_PEERS
             && !self.seen_as.contains_key(&peer)
@@ -122,7 +122,7 @@ impl Whereabouts {
         {
             self.seen_as.remove(&oldest);
         }
-        let seen = SocketAddr::new(seen.ip().to_canonical(), seen.port());
+        let seen = (seen.to_canonical(), port);
         self.seen_as.insert(peer, (now, seen)).is_none_or(|(_, before)| before != seen)
     }
 
@@ -205,8 +205,8 @@ mod tests {
         let now = Instant::now();
         let mut places = whereabouts();
         places.routed(ip("100.110.206.106"), way("100.110.20.5"), now);
-        assert!(places.seen_as(ip("100.110.206.106"), "100.70.33.7:5060".parse().unwrap(), now));
-        assert!(!places.seen_as(ip("100.110.206.106"), "100.70.33.7:5060".parse().unwrap(), now));
+        assert!(places.seen_as(ip("100.110.206.106"), ip("100.70.33.7"), Some(5060), now));
+        assert!(!places.seen_as(ip("100.110.206.106"), ip("100.70.33.7"), Some(5060), now));
         let place = places.of(ip("100.110.206.106"), now).unwrap().unwrap();
         assert_eq!((place.told, place.sip_port), (ip("100.70.33.7"), Some(5060)));
         assert_eq!(place.because, Because::AsSeenByPeer);

@@ -84,6 +84,11 @@ impl Links {
 }
 
 impl Link {
+    /// Whether it is to be asked whether it lives.
+    pub fn is_supervised(&self) -> bool {
+        self.trunk.supervise
+    }
+
     /// Where a call to it goes; `None` while its name has no address.
     pub fn destination(&self) -> Option<SocketAddr> {
         self.addresses.first().map(|address| SocketAddr::new(*address, self.trunk.address.port))

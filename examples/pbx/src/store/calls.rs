@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Store, StoreError, milliseconds, time};
 
@@ -91,6 +91,12 @@ impl Store {
             .prepare_cached("SELECT * FROM calls ORDER BY began_at DESC, call DESC LIMIT ?1")?;
         let rows = statement.query_map([limit], from_row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The record of one call.
+    pub fn call(&self, call: i64) -> Result<Option<CallRecord>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT * FROM calls WHERE call = ?1")?;
+        Ok(statement.query_row([call], from_row).optional()?)
     }
 
     /// The highest number of a call, 0 when there is none.

@@ -623,7 +623,9 @@ impl Program {
     pub fn start(folder: PathBuf, file: &str) -> Self {
         fs::write(folder.join("pbx.toml"), file).unwrap();
         let mut program = Self::spawn(folder, &["--config", "pbx.toml"]);
+        // The welcome comes by one stream and the log by the other, in any order.
         program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
         program
     }
 

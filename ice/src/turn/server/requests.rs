@@ -16,7 +16,7 @@ use crate::stun::attribute::{
 };
 use crate::stun::error_code::ErrorCode;
 use crate::stun::{AttributeKind, Class, Message, Method, TransactionId, Writer};
-use crate::turn::CHANNELS;
+use crate::turn::OLD_CHANNELS;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -405,7 +405,7 @@ impl Server {
         let number = self.own(path, who)?;
         let channel = message.get::<ChannelNumber>().ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
         let peer = message.get::<XorPeerAddress>().ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
-        if !CHANNELS.contains(&channel.0) {
+        if !OLD_CHANNELS.contains(&channel.0) {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
         self.check_peer(number, peer.0)?;

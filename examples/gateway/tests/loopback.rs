@@ -1,0 +1,235 @@
+//! Two softphones with the gateway between them, on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use clap::Parser;
+use denwa::tokio::SignallingDriver;
+use denwa_codecs::g711::Law;
+use gateway::config::Config;
+use gateway::gateway::{Command, Event};
+use softphone::arguments::Arguments;
+use softphone::phone::Outcome;
+use softphone::{run, wav};
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running {
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+    thread: JoinHandle<Result<Outcome, String>>,
+}
+
+impl Running {
+    fn start(line: &str) -> Self {
+        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+        let (tell, lines) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
+        });
+        Self { lines, seen: Vec::new(), thread }
+    }
+
+    fn expect(&mut self, beginning: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if let Some(rest) = line.strip_prefix(beginning) {
+                        return rest.to_owned();
+                    }
+                }
+                Err(_) => panic!("never said `{beginning}`: {:#?}", self.seen),
+            }
+        }
+    }
+
+    fn end(mut self) -> (Outcome, Vec<String>) {
+        let outcome = self.thread.join().unwrap().unwrap();
+        self.seen.extend(self.lines.try_iter());
+        (outcome, self.seen)
+    }
+}
+
+/// The gateway from 127.0.0.2 (inside) to whoever answers at `port` (line), and its log.
+struct Between {
+    driver: SignallingDriver<Command>,
+    told: mpsc::Receiver<Event>,
+    address: String,
+}
+
+impl Between {
+    fn start(port: &str, inside: &str, line: &str) -> Self {
+        let free = free_ports();
+        let text = format!(
+            r#"
+            [sip]
+            listen = ["udp:127.0.0.1:0"]
+            [media]
+            ports = ["{free}"]
+            [[sides]]
+            name = "inside"
+            from = ["127.0.0.2"]
+            codecs = [{inside}]
+            [[sides]]
+            name = "line"
+            to = "udp:{port}"
+            codecs = [{line}]
+            [[routes]]
+            from = "inside"
+            to = "line"
+            prefix = "9"
+            strip = 1
+            "#
+        );
+        let (tell, told) = mpsc::channel();
+        let config = Config::parse(&text).unwrap();
+        let driver = gateway::run::start(config, move |event| drop(tell.send(event))).unwrap();
+        let address = driver.listening()[0].address.to_string();
+        Self { driver, told, address }
+    }
+
+    /// The log, and the causes found in each call.
+    fn end(self) -> (Vec<String>, Vec<String>) {
+        self.driver.handle().command(Command::Stop).unwrap();
+        self.driver.join().unwrap();
+        let (mut lines, mut causes) = (Vec::new(), Vec::new());
+        for event in self.told {
+            match event {
+                Event::Line(line) => lines.push(line),
+                Event::Ended(evidence) => {
+                    causes.extend(evidence.findings().iter().map(|finding| format!("{:?}", finding.cause)));
+                }
+            }
+        }
+        (lines, causes)
+    }
+}
+
+/// Forty ports in a row that nobody uses just now.
+fn free_ports() -> String {
+    loop {
+        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let first = probe.local_addr().unwrap().port() & !1;
+        if first < 65_000 && (first + 2..first + 42).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok())
+        {
+            return format!("{}-{}", first + 2, first + 41);
+        }
+    }
+}
+
+fn noise(seed: u32) -> Vec<i16> {
+    let mut state = seed;
+    (0..16_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 19) as i16 - 4096
+        })
+        .collect()
+}
+
+/// The share of 20 ms pieces of `said` that stand, in order, in `heard`, sample by sample as A-law knows them.
+fn share_heard(said: &[i16], heard: &[i16]) -> f64 {
+    let codes =
+        |samples: &[i16]| -> Vec<u8> { samples.iter().map(|sample| Law::A.encode(*sample)).collect() };
+    let (said, heard) = (codes(said), codes(heard));
+    let (mut at, mut found, mut pieces) = (0, 0, 0);
+    for piece in said.chunks_exact(160) {
+        pieces += 1;
+        if let Some(place) = heard[at..].windows(160).position(|window| window == piece) {
+            at += place + 160;
+            found += 1;
+        }
+    }
+    f64::from(found) / f64::from(pieces)
+}
+
+#[test]
+fn a_call_passes_with_its_sound_untouched() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("passes");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (ann, bob) = (noise(1), noise(2));
+    wav::write(&folder.join("ann.wav"), &ann).unwrap();
+    wav::write(&folder.join("bob.wav"), &bob).unwrap();
+    let mut answers = Running::start(&format!(
+        "softphone answer --user 200 --listen udp:127.0.0.1:0 --calls 1 --play {} --record {} --expect-audio",
+        path("bob.wav"),
+        path("bob-heard.wav")
+    ));
+    let port = answers.expect("listening on udp:");
+    let between = Between::start(&port, "\"PCMA\"", "\"PCMU\", \"PCMA\"");
+    let (outcome, lines) = Running::start(&format!(
+        "softphone call sip:9200@{} --user ann --listen udp:127.0.0.2:0 --play {} --record {} --digits 7 --expect-audio --hangup-after 3s",
+        between.address,
+        path("ann.wav"),
+        path("ann-heard.wav")
+    ))
+    .end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    let (outcome, lines) = answers.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("call from <sip:ann@") || line.starts_with("call from sip:ann@")),
+        "{lines:#?}"
+    );
+    assert!(lines.contains(&"key 7".to_owned()), "{lines:#?}");
+    let share = share_heard(&bob, &wav::read(&folder.join("ann-heard.wav")).unwrap());
+    assert!(share >= 0.97, "what Bob said reached Ann: {share}");
+    // Ann's first half second went under the key.
+    let share = share_heard(&ann[4000..], &wav::read(&folder.join("bob-heard.wav")).unwrap());
+    assert!(share >= 0.95, "what Ann said reached Bob: {share}");
+    let (log, causes) = between.end();
+    assert_eq!(causes, Vec::<String>::new(), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("ann calls 200")), "{log:#?}");
+}
+
+#[test]
+fn sides_of_different_codecs_are_converted() {
+    let mut answers = Running::start(
+        "softphone answer --user 200 --listen udp:127.0.0.1:0 --calls 1 --codecs PCMU --expect-audio",
+    );
+    let port = answers.expect("listening on udp:");
+    let between = Between::start(&port, "\"PCMA\"", "\"PCMU\"");
+    let (outcome, lines) = Running::start(&format!(
+        "softphone call sip:9200@{} --listen udp:127.0.0.2:0 --codecs PCMA --expect-audio --hangup-after 2s",
+        between.address
+    ))
+    .end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert_eq!(answers.end().0, Outcome::Good);
+    assert_eq!(between.end().1, Vec::<String>::new());
+}
+
+#[test]
+fn strangers_wrong_numbers_and_refusals() {
+    let mut answers =
+        Running::start("softphone answer --user 200 --listen udp:127.0.0.1:0 --codecs PCMU --calls 1");
+    let port = answers.expect("listening on udp:");
+    let between = Between::start(&port, "\"PCMA\"", "\"PCMA\"");
+    let call = |number: &str, from: &str, codecs: &str| {
+        let line = format!(
+            "softphone call sip:{number}@{} --listen udp:{from}:0 --codecs {codecs}",
+            between.address
+        );
+        let (outcome, lines) = Running::start(&line).end();
+        assert_eq!(outcome, Outcome::Failed);
+        lines.into_iter().find(|line| line.starts_with("call ended")).unwrap()
+    };
+    assert!(call("9200", "127.0.0.3", "PCMA").starts_with("call ended: refused: 403"));
+    assert!(call("200", "127.0.0.2", "PCMA").starts_with("call ended: refused: 404"));
+    let mismatch = call("9200", "127.0.0.2", "PCMU");
+    assert!(mismatch.starts_with("call ended: refused: 488") && mismatch.contains("PCMU"), "{mismatch}");
+    // The callee's own refusal comes through with its words.
+    let refused = call("9200", "127.0.0.2", "PCMA");
+    assert!(refused.starts_with("call ended: refused: 488") && refused.contains("PCMA"), "{refused}");
+    assert_eq!(answers.end().0, Outcome::Failed);
+    let (log, causes) = between.end();
+    assert_eq!(causes, ["NoCommonCodec", "NoCommonCodec"], "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("it is of no side")), "{log:#?}");
+}

@@ -1,0 +1,139 @@
+//! The guard at the door: strangers that guess, scan or flood are turned away before a byte of theirs is read.
+//!
+//! The networks under `local` and the neighbours' addresses are never refused, and a telephone that has proved its password
+//! is heard on whatever its neighbours behind the same address do. Everything else is [`denwa::guard`]'s.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use denwa::address::Network;
+use denwa::guard::{self, Guard, GuardConfig, Offence, Scanner, Standing, Verdict, recognise};
+use denwa_sip_core::endpoint::{AuthenticationFailure, Binding};
+
+use super::Event;
+use super::desk::Desk;
+use crate::config::Config;
+
+/// How long a call with the right password vouches for a telephone that is not registered.
+const CALL_VOUCHES: Duration = Duration::from_secs(3600);
+
+/// See the module's words.
+#[derive(Debug)]
+pub(super) struct Defence {
+    guard: Guard,
+    /// What the sender of the input that is being worked on is.
+    standing: Standing,
+}
+
+impl Defence {
+    pub(super) fn new(file: &Config, desk: &Desk, seed: [u8; 32], now: Instant) -> Self {
+        let mut config = GuardConfig::default();
+        config.exempt.clone_from(&file.guard.exempt);
+        config.offences_before_ban = file.guard.offences;
+        config.first_ban = file.guard.ban;
+        let neighbours = desk.links.iter().filter_map(|link| link.destination());
+        config.exempt.extend(neighbours.map(|neighbour| Network::host(neighbour.ip())));
+        Self { guard: Guard::new(config, denwa::Seed(seed), now), standing: Standing::Stranger }
+    }
+
+    /// Whether something from this source is read at all.
+    pub(super) fn admits(&mut self, source: SocketAddr, now: Instant) -> bool {
+        match self.guard.admit(source, now) {
+            Verdict::Admit(standing) => {
+                self.standing = standing;
+                true
+            }
+            Verdict::Refuse(_) => false,
+        }
+    }
+
+    /// A source did something it should not have done.
+    pub(super) fn offence(
+        &mut self,
+        source: SocketAddr,
+        offence: Offence,
+        account: Option<&str>,
+        now: Instant,
+    ) {
+        // Whoever proved himself is no stranger for a slip.
+        if self.standing == Standing::Stranger {
+            self.guard.handle_input(guard::Input::Offence { source, offence, account }, now);
+        }
+    }
+
+    /// Credentials were wrong.
+    pub(super) fn guessed(
+        &mut self,
+        source: SocketAddr,
+        account: &str,
+        reason: AuthenticationFailure,
+        now: Instant,
+    ) {
+        let offence = match reason {
+            AuthenticationFailure::UnknownUser => Offence::UnknownAccount,
+            AuthenticationFailure::WrongPassword => Offence::WrongPassword,
+            // A telephone that counts badly or speaks another algorithm guesses nothing.
+            _ => return,
+        };
+        self.offence(source, offence, Some(account), now);
+    }
+
+    /// A request that is to be challenged: a scanner by its own name is known at once.
+    pub(super) fn look_at(&mut self, source: SocketAddr, user_agent: Option<&str>, now: Instant) {
+        if let Some(Scanner::Hostile(_)) = user_agent.and_then(recognise) {
+            self.offence(source, Offence::Scanner, None, now);
+        }
+    }
+
+    /// These telephones have proved their password.
+    pub(super) fn registered(&mut self, account: &str, bindings: &[Binding], now: Instant) {
+        for binding in bindings {
+            let (source, until) = (binding.flow.remote, binding.expires_at);
+            self.guard.handle_input(guard::Input::Vouched { source, account, until }, now);
+        }
+    }
+
+    /// This telephone has proved its password for a call.
+    pub(super) fn called(&mut self, source: SocketAddr, account: &str, now: Instant) {
+        if self.standing == Standing::Stranger
+            && let Some(until) = now.checked_add(CALL_VOUCHES)
+        {
+            self.guard.handle_input(guard::Input::Vouched { source, account, until }, now);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.guard.handle_timeout(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.guard.poll_timeout()
+    }
+
+    /// Tells who was banned, and for how long.
+    pub(super) fn tell(&mut self, desk: &mut Desk) {
+        while let Some(guard::Output::Event(event)) = self.guard.poll_output() {
+            match event {
+                guard::Event::Banned { subject, offence, times, until } => {
+                    let lasts = until.saturating_duration_since(desk.now);
+                    desk.tell(Event::Banned {
+                        who: subject.to_string(),
+                        cause: offence.to_string(),
+                        times,
+                        lasts,
+                    });
+                }
+                guard::Event::Lifted { subject, refused } => {
+                    desk.tell(Event::BanLifted { who: subject.to_string(), refused });
+                }
+                guard::Event::StrangersLimited => {
+                    desk.tell(Event::LimitReached { limit: "packets a second from strangers".to_owned() });
+                }
+                guard::Event::TableFull { records } => {
+                    desk.tell(Event::LimitReached { limit: format!("{records} strangers remembered") });
+                }
+                _ => {}
+            }
+        }
+    }
+}

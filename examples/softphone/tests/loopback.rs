@@ -1,0 +1,184 @@
+//! Two softphones on loopback: what the one says, the other records, both ways; and what does not come about says so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use clap::Parser;
+use denwa_codecs::g711::Law;
+use softphone::arguments::Arguments;
+use softphone::phone::Outcome;
+use softphone::{run, wav};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A softphone on a thread of its own, and its lines.
+struct Running {
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+    thread: JoinHandle<Result<Outcome, String>>,
+}
+
+impl Running {
+    fn start(line: &str) -> Self {
+        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+        let (tell, lines) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
+        });
+        Self { lines, seen: Vec::new(), thread }
+    }
+
+    /// Waits for a line that begins so, and gives the rest of it.
+    fn expect(&mut self, beginning: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if let Some(rest) = line.strip_prefix(beginning) {
+                        return rest.to_owned();
+                    }
+                }
+                Err(_) => panic!("never said `{beginning}`: {:#?}", self.seen),
+            }
+        }
+    }
+
+    fn end(mut self) -> (Outcome, Vec<String>) {
+        let outcome = self.thread.join().unwrap().unwrap();
+        self.seen.extend(self.lines.try_iter());
+        (outcome, self.seen)
+    }
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Two seconds of noise that nowhere repeats itself.
+fn noise(seed: u32) -> Vec<i16> {
+    let mut state = seed;
+    let mut smooth = 0i32;
+    (0..16_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            smooth = (smooth * 3 + i32::from((state >> 18) as i16) - 8192) / 4;
+            smooth as i16
+        })
+        .collect()
+}
+
+/// The share of 20 ms pieces of `said` that stand, in order, in `heard`, sample by sample as A-law knows them.
+fn share_heard(said: &[i16], heard: &[i16]) -> f64 {
+    let codes =
+        |samples: &[i16]| -> Vec<u8> { samples.iter().map(|sample| Law::A.encode(*sample)).collect() };
+    let (said, heard) = (codes(said), codes(heard));
+    let (mut at, mut found, mut pieces) = (0, 0, 0);
+    for piece in said.chunks_exact(160) {
+        pieces += 1;
+        if let Some(place) = heard[at..].windows(160).position(|window| window == piece) {
+            at += place + 160;
+            found += 1;
+        }
+    }
+    f64::from(found) / f64::from(pieces)
+}
+
+#[test]
+fn each_hears_what_the_other_says() {
+    let folder = scratch("talk");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (ann, bob) = (noise(1), noise(2));
+    wav::write(&folder.join("ann.wav"), &ann).unwrap();
+    wav::write(&folder.join("bob.wav"), &bob).unwrap();
+    let mut answers = Running::start(&format!(
+        "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --play {} --record {} --expect-audio",
+        path("bob.wav"),
+        path("bob-heard.wav")
+    ));
+    let port = answers.expect("listening on udp:");
+    let calls = Running::start(&format!(
+        "softphone call sip:bob@{port} --user ann --listen udp:127.0.0.1:0 --play {} --record {} --expect-audio --hangup-after 3s",
+        path("ann.wav"),
+        path("ann-heard.wav")
+    ));
+    let (outcome, lines) = calls.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert!(
+        lines.contains(&"answered".to_owned()) && lines.contains(&"call ended: hung up here".to_owned()),
+        "{lines:#?}"
+    );
+    let (outcome, lines) = answers.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    for (said, file) in [(&ann, "bob-heard.wav"), (&bob, "ann-heard.wav")] {
+        let heard = wav::read(&folder.join(file)).unwrap();
+        let share = share_heard(said, &heard);
+        assert!(share >= 0.97, "{file}: {share}");
+    }
+}
+
+#[test]
+fn over_tcp_with_srtp_and_keys() {
+    let mut answers = Running::start(
+        "softphone answer --user bob --listen tcp:127.0.0.1:0 --calls 1 --srtp require --expect-audio",
+    );
+    let port = answers.expect("listening on tcp:");
+    let calls = Running::start(&format!(
+        "softphone call sip:bob@{port};transport=tcp --listen tcp:127.0.0.1:0 --srtp require --digits 42# --hangup-after 2s --expect-audio"
+    ));
+    let (outcome, lines) = calls.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    let (outcome, lines) = answers.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    let keys: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("key ")).collect();
+    assert_eq!(keys, ["4", "2", "#"]);
+}
+
+#[test]
+fn what_does_not_come_about_says_why() {
+    let mut answers = Running::start(
+        "softphone answer --user bob --listen udp:127.0.0.1:0 --codecs PCMU --srtp require --calls 1",
+    );
+    let port = answers.expect("listening on udp:");
+    let (outcome, lines) =
+        Running::start(&format!("softphone call sip:bob@{port} --listen udp:127.0.0.1:0 --codecs PCMA"))
+            .end();
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(lines.iter().any(|line| line.starts_with("call ended: refused: 488")), "{lines:#?}");
+    let (outcome, lines) = answers.end();
+    assert_eq!(outcome, Outcome::Failed, "{lines:#?}");
+    // Nobody listens there any more.
+    let (outcome, lines) =
+        Running::start(&format!("softphone call sip:bob@{port} --listen udp:127.0.0.1:0")).end();
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(lines.iter().any(|line| line.contains("nobody listens there")), "{lines:#?}");
+}
+
+#[test]
+fn a_call_in_which_nothing_is_heard_fails_when_sound_was_expected() {
+    let folder = scratch("silence");
+    let silence = folder.join("silence.wav");
+    wav::write(&silence, &[0; 8000]).unwrap();
+    let mut answers = Running::start(&format!(
+        "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --play {} --hangup-at-end",
+        silence.display()
+    ));
+    let port = answers.expect("listening on udp:");
+    let (outcome, lines) =
+        Running::start(&format!("softphone call sip:bob@{port} --listen udp:127.0.0.1:0 --expect-audio"))
+            .end();
+    assert_eq!(outcome, Outcome::NoAudio, "{lines:#?}");
+    assert!(lines.contains(&"call ended: the other side hung up".to_owned()), "{lines:#?}");
+    assert_eq!(answers.end().0, Outcome::Good);
+}
+
+#[test]
+fn a_file_that_cannot_be_said_is_one_sentence() {
+    let line = "softphone call 200 --server 127.0.0.1 --play no-such-file.wav";
+    let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+    let sentence = run::telephone(&arguments, &mut |_| {}, false).unwrap_err();
+    assert!(sentence.starts_with("cannot read no-such-file.wav: "), "{sentence}");
+}
