@@ -152,7 +152,13 @@ impl<'a> Fields<'a> {
 
     /// A number that is long, too large, or none.
     #[inline(never)]
-    fn odd_number(&self, from: usize, to: usize, max: u32, expected: &'static str) -> Result<u32, ParseError> {
+    fn odd_number(
+        &self,
+        from: usize,
+        to: usize,
+        max: u32,
+        expected: &'static str,
+    ) -> Result<u32, ParseError> {
         let bytes = self.text.as_bytes();
         let low = to.wrapping_sub(8);
         // Nine or ten digits are usual: priorities and sources have them.

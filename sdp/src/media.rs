@@ -123,7 +123,7 @@ impl<'d> Media<'d> {
     /// The formats that are payload types, in order of preference.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> + use<'d> {
         self.formats()
-            .filter_map(|format| crate::fields::number(format, 127).ok())
+            .filter_map(|format| number(format, 127).ok())
             .filter_map(|number| u8::try_from(number).ok())
     }
 

@@ -66,6 +66,8 @@ struct Scanner<'t, 'o> {
     text: &'t str,
     options: &'o ParseOptions,
     lines: Vec<LineIndex>,
+    /// How many lines with nothing in them there were: they are not in `lines`.
+    blank_lines: usize,
     /// How many lines stand before the first medium; `None` before there is one.
     session_end: Option<usize>,
     leniencies: Vec<Leniency>,
@@ -94,6 +96,7 @@ impl<'t, 'o> Scanner<'t, 'o> {
             options,
             // Most lines are longer than sixteen bytes: mostly there is one allocation, and no more.
             lines: Vec::with_capacity(text.len().wrapping_shr(4).saturating_add(4)),
+            blank_lines: 0,
             session_end: None,
             leniencies: Vec::new(),
             seen: 0,
@@ -181,7 +184,7 @@ impl<'t, 'o> Scanner<'t, 'o> {
     /// One line, its end excluded.
     #[inline]
     fn line(&mut self, start: usize, end: usize) -> Result<(), ParseError> {
-        if self.lines.len() >= self.options.limits.lines {
+        if self.lines.len().wrapping_add(self.blank_lines) >= self.options.limits.lines {
             return Err(self.fault(start, ErrorKind::TooManyLines, "fewer lines"));
         }
         let bytes = self.text.as_bytes();
@@ -222,7 +225,8 @@ impl<'t, 'o> Scanner<'t, 'o> {
         let bytes = self.text.as_bytes();
         let (first, second) = (scan::load(bytes, value_at), scan::load(bytes, value_at.wrapping_add(8)));
         let colons = (scan::equal(first, b':'), scan::equal(second, b':'));
-        let length = if colons.0 != 0 { scan::first(colons.0) } else { scan::first(colons.1).wrapping_add(8) };
+        let length =
+            if colons.0 != 0 { scan::first(colons.0) } else { scan::first(colons.1).wrapping_add(8) };
         let length = length.min(end.saturating_sub(value_at));
         let mut colon = value_at.wrapping_add(length);
         let name = match AttributeName::of_words(first, second, length) {
@@ -300,9 +304,8 @@ impl<'t, 'o> Scanner<'t, 'o> {
         (self.seen, self.rank, self.attributes) = (0, 0, 0);
         (self.addressed, self.identified) = (false, false);
         let fields = Fields::within(self.text, value_at, end);
-        let located = |error: ParseError| {
-            error.on_line(self.line_number(start), value_at.saturating_sub(start))
-        };
+        let located =
+            |error: ParseError| error.on_line(self.line_number(start), value_at.saturating_sub(start));
         let header = MediaLine::read(fields).map_err(located)?;
         let formats = header.formats;
         if formats.len() > self.options.limits.formats
@@ -435,6 +438,7 @@ impl<'t, 'o> Scanner<'t, 'o> {
     #[cold]
     fn odd_line(&mut self, line: &str, start: usize) -> Result<Option<(u8, usize)>, ParseError> {
         if line.trim().is_empty() {
+            self.blank_lines = self.blank_lines.wrapping_add(1);
             self.note(start, LeniencyKind::BlankLine)?;
             return Ok(None);
         }

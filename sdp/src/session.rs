@@ -54,7 +54,14 @@ impl LineIndex {
     ) -> Self {
         // The parser refuses longer texts.
         let offset = |at: usize| at as u32;
-        Self { start: offset(start), value: offset(value), end: offset(end), colon: offset(colon), letter, name }
+        Self {
+            start: offset(start),
+            value: offset(value),
+            end: offset(end),
+            colon: offset(colon),
+            letter,
+            name,
+        }
     }
 }
 
@@ -194,7 +201,8 @@ impl<'d> Iterator for MediaList<'d> {
         let own = after.iter().position(|line| line.letter == b'm').unwrap_or(after.len());
         let (lines, rest) = self.rest.split_at_checked(own.wrapping_add(1))?;
         // It was read before, when the description was.
-        let header = MediaLine::read(Fields::within(self.text, first.value as usize, first.end as usize)).ok()?;
+        let header =
+            MediaLine::read(Fields::within(self.text, first.value as usize, first.end as usize)).ok()?;
         let slot = self.slot;
         (self.rest, self.slot) = (rest, slot.wrapping_add(1));
         Some(Media { text: self.text, session: self.session, lines, header, slot })

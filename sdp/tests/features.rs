@@ -63,7 +63,8 @@ fn handshake(medium: &ActiveMedium) -> &AgreedDtls {
 
 #[test]
 fn best_effort_is_offered_and_taken_in_one_medium() {
-    let (mut a, mut b) = (side(phone(sdes(Encryption::Offered)), 1), side(phone(sdes(Encryption::Offered)), 2));
+    let (mut a, mut b) =
+        (side(phone(sdes(Encryption::Offered)), 1), side(phone(sdes(Encryption::Offered)), 2));
     let (ours, theirs) = exchange(&mut a, &mut b);
     assert_eq!(ours.profile, Profile::Avp, "RFC 8643: the plain profile, with keys");
     assert_eq!(keys(&ours).send, keys(&theirs).receive);
@@ -84,10 +85,15 @@ fn best_effort_is_offered_and_taken_in_two_media() {
     };
     let mut a = side(two(), 1);
     let offer = text(&a.offer().unwrap());
-    assert!(offer.contains("m=audio 4000 RTP/SAVP 8 0 101\r\n") && offer.contains("m=audio 4000 RTP/AVP 8 0 101\r\n"));
+    assert!(
+        offer.contains("m=audio 4000 RTP/SAVP 8 0 101\r\n")
+            && offer.contains("m=audio 4000 RTP/AVP 8 0 101\r\n")
+    );
     a.rollback();
     // Who can encrypt takes the first, who cannot takes the second; the other one is no fault.
-    for (policy, secure) in [(Encryption::Offered, true), (Encryption::Required, true), (Encryption::None, false)] {
+    for (policy, secure) in
+        [(Encryption::Offered, true), (Encryption::Required, true), (Encryption::None, false)]
+    {
         let (mut a, mut b) = (side(two(), 1), side(phone(sdes(policy)), 2));
         let offer = a.offer().unwrap();
         let answer = b.answer(&offer).unwrap();
@@ -115,7 +121,8 @@ fn offer_text(media: &str) -> String {
 
 #[test]
 fn keys_stay_over_a_re_invite_until_they_are_changed() {
-    let (mut a, mut b) = (side(phone(sdes(Encryption::Required)), 1), side(phone(sdes(Encryption::Required)), 2));
+    let (mut a, mut b) =
+        (side(phone(sdes(Encryption::Required)), 1), side(phone(sdes(Encryption::Required)), 2));
     let (first, _) = exchange(&mut a, &mut b);
     a.hold(HoldStyle::Direction, Direction::SendOnly);
     let (held, _) = exchange(&mut a, &mut b);
@@ -141,7 +148,10 @@ fn every_part_of_a_key_is_handed_on() {
     assert!(answer.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{answer}");
     let agreed = keys(b.agreed().unwrap().audio().unwrap());
     let receive = &agreed.receive;
-    assert_eq!((receive.suite, receive.lifetime, receive.mki), (SrtpSuite::AesCm128HmacSha1_80, Some(1 << 20), Some((1, 4))));
+    assert_eq!(
+        (receive.suite, receive.lifetime, receive.mki),
+        (SrtpSuite::AesCm128HmacSha1_80, Some(1 << 20), Some((1, 4)))
+    );
     assert_eq!(receive.key_derivation_rate, Some(10));
     assert_eq!((receive.key.len(), receive.salt.len()), (16, 14));
     assert_eq!(agreed.receive_others.len(), 1);
@@ -166,7 +176,8 @@ fn a_suite_is_chosen_that_both_know() {
 
 #[test]
 fn dtls_roles_are_settled_and_kept() {
-    let (mut a, mut b) = (side(phone(dtls(Encryption::Required, 1)), 1), side(phone(dtls(Encryption::Required, 2)), 2));
+    let (mut a, mut b) =
+        (side(phone(dtls(Encryption::Required, 1)), 1), side(phone(dtls(Encryption::Required, 2)), 2));
     let (ours, theirs) = exchange(&mut a, &mut b);
     assert_eq!((handshake(&ours).role, handshake(&theirs).role), (DtlsRole::Server, DtlsRole::Client));
     assert_eq!(handshake(&ours).fingerprints[0].bytes, [2; 32]);
@@ -188,7 +199,8 @@ fn several_fingerprints_are_kept() {
     let media = "m=audio 1 UDP/TLS/RTP/SAVP 0\r\na=setup:active\r\na=fingerprint:SHA-1 AA:BB\r\na=fingerprint:sha-256 CC:DD\r\n";
     b.answer(offer(media).as_bytes()).unwrap();
     let agreed = handshake(b.agreed().unwrap().audio().unwrap()).clone();
-    let prints: Vec<_> = agreed.fingerprints.iter().map(|print| (print.hash.as_str(), print.bytes.clone())).collect();
+    let prints: Vec<_> =
+        agreed.fingerprints.iter().map(|print| (print.hash.as_str(), print.bytes.clone())).collect();
     assert_eq!(prints, [("sha-1", vec![0xaa, 0xbb]), ("sha-256", vec![0xcc, 0xdd])]);
     assert_eq!(agreed.role, DtlsRole::Server);
     // Before the media, for all of them.
@@ -280,13 +292,17 @@ fn trickled_candidates_are_announced() {
         Seed([1; 32]),
     );
     let offer = text(&a.offer().unwrap());
-    assert!(offer.contains("a=ice-options:ice2 trickle\r\n") && !offer.contains("end-of-candidates"), "{offer}");
+    assert!(
+        offer.contains("a=ice-options:ice2 trickle\r\n") && !offer.contains("end-of-candidates"),
+        "{offer}"
+    );
 }
 
 #[test]
 fn with_ice_the_family_of_the_default_address_does_not_matter() {
     let mut b = ice_side(Ice::Full, 2);
-    let media = "m=audio 9 RTP/AVP 0\r\nc=IN IP6 ::\r\na=ice-ufrag:cccc\r\na=ice-pwd:cccccccccccccccccccccccc\r\n";
+    let media =
+        "m=audio 9 RTP/AVP 0\r\nc=IN IP6 ::\r\na=ice-ufrag:cccc\r\na=ice-pwd:cccccccccccccccccccccccc\r\n";
     b.answer(offer(media).as_bytes()).unwrap();
     let audio = b.agreed().unwrap().audio().unwrap();
     assert_eq!((audio.direction, audio.hold, &audio.remote_rtp), (Direction::SendRecv, Hold::None, &None));
@@ -303,7 +319,8 @@ fn the_family_of_the_offer_is_answered_and_kept() {
         Negotiator::new(phone(EncryptionCapability::none()), vec![both], Seed([number; 32]))
     };
     let mut b = dual(2);
-    let answer = text(&b.answer(offer("m=audio 1 RTP/AVP 0\r\nc=IN IP6 2001:db8::9\r\n").as_bytes()).unwrap());
+    let answer =
+        text(&b.answer(offer("m=audio 1 RTP/AVP 0\r\nc=IN IP6 2001:db8::9\r\n").as_bytes()).unwrap());
     assert!(answer.contains("c=IN IP6 2001:db8::2\r\n"), "{answer}");
     let again = text(&b.offer().unwrap());
     assert!(again.contains("c=IN IP6 2001:db8::2\r\n"), "{again}");
@@ -364,7 +381,8 @@ fn bundled_media_share_a_transport() {
         assert_eq!((media[0].bundled_on, media[1].bundled_on), (0, 0));
         assert_eq!((media[0].local, &media[0].remote_rtp), (media[1].local, &media[1].remote_rtp));
         assert!(media[1].rtcp_mux);
-        let numbers: Vec<u8> = agreed.active().flat_map(|medium| medium.receive.iter()).map(|c| c.payload_type).collect();
+        let numbers: Vec<u8> =
+            agreed.active().flat_map(|medium| medium.receive.iter()).map(|c| c.payload_type).collect();
         assert_eq!(numbers, [8, 96], "no number has two meanings on one transport");
     }
     // One that does not bundle keeps them apart.
@@ -392,20 +410,33 @@ fn a_refused_member_leaves_the_bundle() {
     let only = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\na=group:BUNDLE x a\r\n\
         m=text 5000 RTP/AVP 98\r\na=mid:x\r\nm=audio 0 RTP/AVP 0\r\na=mid:a\r\na=bundle-only\r\n";
     let error = b.answer(only.as_bytes()).unwrap_err();
-    assert!(error.mismatch().unwrap().media.iter().any(|medium| medium.rule == Rule::BundleRejected), "{error}");
+    assert!(
+        error.mismatch().unwrap().media.iter().any(|medium| medium.rule == Rule::BundleRejected),
+        "{error}"
+    );
 }
 
 // ---- fax
 
-fn gateway(number: u8) -> Negotiator {
+fn gateway_capability() -> Capability {
     let mut capability = phone(EncryptionCapability::none());
-    capability.media.push(MediaCapability::fax(FaxCapability { version: 3, max_bit_rate: 33_600, ..FaxCapability::default() }));
-    side(capability, number)
+    capability.media.push(MediaCapability::fax(FaxCapability {
+        version: 3,
+        max_bit_rate: 33_600,
+        ..FaxCapability::default()
+    }));
+    capability
+}
+
+fn gateway(number: u8) -> Negotiator {
+    let transports = [(Kind::Audio, 4000), (Kind::Image, 4002)];
+    let transports = transports.map(|(kind, port)| transport(kind, &format!("192.0.2.{number}:{port}")));
+    Negotiator::new(gateway_capability(), transports.to_vec(), Seed([number; 32]))
 }
 
 #[test]
 fn a_call_turns_from_speech_to_fax_and_back() {
-    let (mut a, mut b) = (gateway(1), gateway(2));
+    let (mut a, mut b) = (side(gateway_capability(), 1), gateway(2));
     exchange(&mut a, &mut b);
     a.change_medium(0, Kind::Image).unwrap();
     let (ours, theirs) = exchange(&mut a, &mut b);
@@ -414,10 +445,17 @@ fn a_call_turns_from_speech_to_fax_and_back() {
     assert_eq!((fax.version, fax.max_bit_rate), (3, 33_600));
     assert_eq!(fax.error_correction, FaxErrorCorrection::Redundancy);
     assert_eq!(Some(fax), theirs.fax);
-    assert_eq!(ours.local.port(), 4000, "the port is kept");
+    assert_eq!((ours.local.port(), theirs.local.port()), (4000, 4002), "a port kept, and one of its own");
     a.change_medium(0, Kind::Audio).unwrap();
-    let (ours, _) = exchange(&mut a, &mut b);
+    let (ours, theirs) = exchange(&mut a, &mut b);
     assert!(ours.codec().unwrap().is("PCMA"));
+    assert_eq!((ours.local.port(), theirs.local.port()), (4000, 4000));
+    // The same asked for by the side that has a port for each.
+    for (kind, port) in [(Kind::Image, 4002), (Kind::Audio, 4000), (Kind::Image, 4002)] {
+        b.change_medium(0, kind.clone()).unwrap();
+        let (theirs, ours) = exchange(&mut b, &mut a);
+        assert_eq!((&theirs.kind, theirs.local.port(), ours.local.port()), (&kind, port, 4000));
+    }
 }
 
 #[test]
@@ -431,7 +469,8 @@ fn fax_parameters_are_the_lesser_of_both() {
     assert!(answer.contains("a=T38FaxUdpEC:t38UDPNoEC\r\n") && !answer.contains("FillBit"), "{answer}");
     let fax = b.agreed().unwrap().active().next().unwrap().fax.unwrap();
     assert_eq!((fax.max_datagram, fax.error_correction), (Some(512), FaxErrorCorrection::None));
-    let error = gateway(2).answer(offer(&media.replace("transferredTCF", "localTCF")).as_bytes()).unwrap_err();
+    let error =
+        gateway(2).answer(offer(&media.replace("transferredTCF", "localTCF")).as_bytes()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "fax parameters that do not fit: rate management localTCF is offered, and transferredTCF is supported"
@@ -552,10 +591,10 @@ fn static_numbers_need_no_map_and_g722_has_two_clocks() {
     let mut b = side(Capability::telephone([Codec::g722(), Codec::g729(true)]), 2);
     b.answer(offer("m=audio 1 RTP/AVP 18 9\r\na=rtpmap:9 G722/16000\r\n").as_bytes()).unwrap();
     let audio = b.agreed().unwrap().audio().unwrap().clone();
-    assert_eq!(audio.send.iter().map(|codec| (codec.name.as_str(), codec.clock_rate)).collect::<Vec<_>>(), [
-        ("G729", 8_000),
-        ("G722", 8_000)
-    ]);
+    assert_eq!(
+        audio.send.iter().map(|codec| (codec.name.as_str(), codec.clock_rate)).collect::<Vec<_>>(),
+        [("G729", 8_000), ("G722", 8_000)]
+    );
     assert_eq!(audio.send[0].parameters, "annexb=yes");
 }
 
@@ -604,9 +643,13 @@ fn feedback_and_extensions_are_those_both_know() {
         audio.extensions = extensions.iter().map(|uri| (*uri).to_owned()).collect();
         capability
     };
-    let (mut a, mut b) = (side(with(&["nack", "transport-cc"], &["urn:a", "urn:b"]), 1), side(with(&["nack"], &["urn:b"]), 2));
+    let (mut a, mut b) =
+        (side(with(&["nack", "transport-cc"], &["urn:a", "urn:b"]), 1), side(with(&["nack"], &["urn:b"]), 2));
     let (ours, theirs) = exchange(&mut a, &mut b);
     assert_eq!(ours.profile, Profile::Avpf);
     assert_eq!((ours.feedback, theirs.feedback), (vec![(None, "nack".into())], vec![(None, "nack".into())]));
-    assert_eq!((&ours.extensions, &theirs.extensions), (&vec![(2, "urn:b".into())], &vec![(2, "urn:b".into())]));
+    assert_eq!(
+        (&ours.extensions, &theirs.extensions),
+        (&vec![(2, "urn:b".into())], &vec![(2, "urn:b".into())])
+    );
 }

@@ -217,7 +217,8 @@ const PORT: &str = "a port, 0 to 65535";
 
 impl fmt::Display for Candidate<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (foundation, transport, host, kind) = (self.foundation(), self.transport(), self.host(), self.kind());
+        let (foundation, transport, host, kind) =
+            (self.foundation(), self.transport(), self.host(), self.kind());
         let Self { component, priority, port, .. } = self;
         write!(f, "{foundation} {component} {transport} {priority} {host} {port} typ {}", kind.as_str())?;
         let (related, extensions) = self.tail();

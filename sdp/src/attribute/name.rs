@@ -112,7 +112,8 @@ impl AttributeName {
     /// than sixteen bytes, or is written in another way.
     #[inline]
     pub(crate) fn of_words(first: u64, second: u64, length: usize) -> Option<Self> {
-        let key = Key { first: first & low_bytes(length), second: second & low_bytes(length.saturating_sub(8)) };
+        let key =
+            Key { first: first & low_bytes(length), second: second & low_bytes(length.saturating_sub(8)) };
         let index = TABLE.get(key.slot()).copied().unwrap_or(0);
         let (name, known) = KEYS.get(usize::from(index))?;
         (*known == key && length <= 16 && *name != Self::Other).then_some(*name)
@@ -122,7 +123,10 @@ impl AttributeName {
     #[inline(never)]
     pub(crate) fn parse_odd(text: &str) -> Self {
         let text = text.trim_ascii_end();
-        NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(text)).map_or(Self::Other, |(name, _)| *name)
+        NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(text))
+            .map_or(Self::Other, |(name, _)| *name)
     }
 }
 

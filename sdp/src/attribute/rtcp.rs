@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, ParseError};
 use crate::fields::{Fields, number};
 
 /// `a=rtcp`: where RTCP goes when that is not the next port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rtcp<'a> {
     /// The port.
     pub port: u16,
@@ -41,6 +41,14 @@ impl<'a> Rtcp<'a> {
         Connection::parse(self.address).ok()
     }
 }
+
+impl PartialEq for Rtcp<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.port == other.port && self.connection() == other.connection()
+    }
+}
+
+impl Eq for Rtcp<'_> {}
 
 impl fmt::Display for Rtcp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,7 +190,11 @@ impl<'a> Source<'a> {
     pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let ssrc = fields.number(u32::MAX, "a source, 0 to 4294967295")?;
         let Some(attribute) = fields.until(b':') else {
-            return Err(ParseError::at(fields.offset(), ErrorKind::MissingField, "an attribute of the source"));
+            return Err(ParseError::at(
+                fields.offset(),
+                ErrorKind::MissingField,
+                "an attribute of the source",
+            ));
         };
         // The colon was eaten, if there was one.
         let value = fields.has_eaten(b':').then(|| fields.left());

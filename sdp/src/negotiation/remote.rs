@@ -462,8 +462,7 @@ fn read_formats(media: &Media<'_>) -> Vec<Format> {
 fn read_rtcp(media: &Media<'_>, host: Host<'_>, port: u16) -> Option<RemoteAddress> {
     match media.attributes().first(AttributeName::Rtcp) {
         Some(Attribute::Rtcp(rtcp)) => {
-            let host =
-                rtcp.connection().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
+            let host = rtcp.connection().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
             Some(RemoteAddress::new(host, rtcp.port))
         }
         _ => Some(RemoteAddress::new(host, port.checked_add(1)?)),
