@@ -11,9 +11,9 @@ use denwa_sip_core::transport::websocket::Role;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -23,6 +23,13 @@ pub(super) struct Ready {
     pub(super) link: Link,
     pub(super) framing: Framing,
     pub(super) peer_identity: Option<PeerIdentity>,
+}
+
+impl Ready {
+    /// A connection without handshakes.
+    pub(super) fn plain(stream: TcpStream) -> Self {
+        Self { link: Link::Plain(stream), framing: Framing::Bytes, peer_identity: None }
+    }
 }
 
 /// The bytes below SIP or below its frames.
@@ -165,11 +172,7 @@ impl Link {
 }
 
 impl AsyncRead for Link {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),

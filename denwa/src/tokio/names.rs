@@ -7,7 +7,7 @@ use denwa_sip_core::io::{Answer, NaptrRecord, Question, SrvRecord};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -117,7 +117,7 @@ impl Asker {
 
     async fn naptr(&self, name: &str) -> Answer {
         let Some(resolver) = &self.resolver else { return Answer::NotFound };
-        match resolver.naptr_lookup(absolute(name)).await {
+        match resolver.lookup(absolute(name), RecordType::NAPTR).await {
             Ok(found) => Answer::Naptr(found.answers().iter().filter_map(naptr).collect()),
             Err(error) if error.is_no_records_found() => Answer::NotFound,
             Err(_) => Answer::Failed,
@@ -126,7 +126,7 @@ impl Asker {
 
     async fn srv(&self, name: &str) -> Answer {
         let Some(resolver) = &self.resolver else { return Answer::NotFound };
-        match resolver.srv_lookup(absolute(name)).await {
+        match resolver.lookup(absolute(name), RecordType::SRV).await {
             Ok(found) => Answer::Srv(found.answers().iter().filter_map(srv).collect()),
             Err(error) if error.is_no_records_found() => Answer::NotFound,
             Err(_) => Answer::Failed,

@@ -146,7 +146,8 @@ where
             Framing::Bytes => None,
             Framing::WebSocket { role, .. } => Some(*role),
         };
-        let reader = Reader { reader, allowance: Allowance::new(limits.bytes_per_second, limits.burst_bytes) };
+        let reader =
+            Reader { reader, allowance: Allowance::new(limits.bytes_per_second, limits.burst_bytes) };
         let teller = Teller { turn: Arc::new(Semaphore::new(1)), tell: &tell };
         let read = async {
             match framing {

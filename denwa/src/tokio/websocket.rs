@@ -50,10 +50,9 @@ where
             answer_to(key)
         ),
         Err(refusal) => {
-            let more = if refusal == UPGRADE { "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" } else { "" };
-            let text = format!(
-                "HTTP/1.1 {refusal}\r\n{more}Connection: close\r\nContent-Length: 0\r\n\r\n"
-            );
+            let more =
+                if refusal == UPGRADE { "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" } else { "" };
+            let text = format!("HTTP/1.1 {refusal}\r\n{more}Connection: close\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(text.as_bytes()).await?;
             stream.shutdown().await?;
             return Err(Error::new(ErrorKind::InvalidData, refusal));

@@ -15,7 +15,11 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<Arc<str>> {
     if !alternative.is_empty() {
         return alternative;
     }
-    common_name(parsed.subject()).filter(|name| is_host(name)).map(|name| name.to_ascii_lowercase().into()).into_iter().collect()
+    common_name(parsed.subject())
+        .filter(|name| is_host(name))
+        .map(|name| name.to_ascii_lowercase().into())
+        .into_iter()
+        .collect()
 }
 
 /// The domain that a `sip:` URI names; none when it names a user of it (RFC 5922 §7.1).
@@ -54,7 +58,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (length, rest) = match short {
         0..=0x7f => (usize::from(short), rest),
         0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
-        0x82 => rest.split_first_chunk::<2>().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
+        0x82 => rest
+            .split_first_chunk::<2>()
+            .map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
         _ => return None,
     };
     let (inside, rest) = rest.split_at_checked(length)?;
@@ -63,8 +69,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{common_name, names as names_in};
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use rustls::pki_types::CertificateDer;
 
     fn certificate(names: Vec<SanType>, common: &str) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
@@ -75,7 +82,7 @@ mod tests {
     }
 
     fn named(names: Vec<SanType>, common: &str) -> Vec<String> {
-        super::names(&certificate(names, common)).iter().map(|name| name.to_string()).collect()
+        names_in(&certificate(names, common)).iter().map(|name| name.to_string()).collect()
     }
 
     #[test]
@@ -83,7 +90,10 @@ mod tests {
         let uri = |text: &str| SanType::URI(text.try_into().unwrap());
         let host = |text: &str| SanType::DnsName(text.try_into().unwrap());
         assert_eq!(
-            named(vec![host("A.example.com"), uri("sip:example.com"), uri("https://example.com/")], "b.example.com"),
+            named(
+                vec![host("A.example.com"), uri("sip:example.com"), uri("https://example.com/")],
+                "b.example.com"
+            ),
             ["sip:example.com", "a.example.com"]
         );
         assert_eq!(named(vec![], "B.example.com"), ["b.example.com"]);
@@ -94,7 +104,10 @@ mod tests {
     #[test]
     fn a_name_with_a_nul_within_is_no_name() {
         assert_eq!(named(vec![], "bank.example\0.evil.example"), [""; 0]);
-        assert_eq!(named(vec![SanType::DnsName("bank.example\0.evil.example".try_into().unwrap())], "x y"), [""; 0]);
+        assert_eq!(
+            named(vec![SanType::DnsName("bank.example\0.evil.example".try_into().unwrap())], "x y"),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -102,7 +115,7 @@ mod tests {
         let whole = certificate(vec![], "b.example.com");
         for length in 0..whole.len() {
             let part = CertificateDer::from(whole[..length].to_vec());
-            assert!(super::names(&part).is_empty());
+            assert!(names_in(&part).is_empty());
         }
         assert_eq!(common_name(&[0x31, 0x85, 1]), None);
         assert_eq!(common_name(&[0x31, 0x7f, 1]), None);

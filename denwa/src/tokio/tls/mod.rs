@@ -145,7 +145,8 @@ impl Tls {
             }
         };
         let client = |wildcards| {
-            let believer = roots.clone().map_or(Believer::Anyone, |roots| Believer::Roots { roots, wildcards });
+            let believer =
+                roots.clone().map_or(Believer::Anyone, |roots| Believer::Roots { roots, wildcards });
             client(config, &provider, Arc::new(Verifier::new(believer, &provider)))
         };
         Ok(Self {
@@ -207,8 +208,8 @@ fn server(
     roots: Option<&Arc<RootCertStore>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions()?;
     let clients = match (config.client_certificates, roots) {
         (ClientCertificates::NotAsked, _) => None,
         (_, None) => return Err(TlsError::NobodyToBelieve),
@@ -267,13 +268,15 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, error } => write!(f, "{} cannot be read: {error}", path.display()),
-            Self::NoCertificate => f.write_str("there is no certificate in it: expected PEM with CERTIFICATE"),
+            Self::NoCertificate => {
+                f.write_str("there is no certificate in it: expected PEM with CERTIFICATE")
+            }
             Self::NoKey => f.write_str("there is no private key in it: expected PEM with PRIVATE KEY"),
             Self::Pem(error) => write!(f, "this is not PEM: {error}"),
             Self::WrongKey => f.write_str("the private key does not belong to the certificate"),
-            Self::NobodyToBelieve => {
-                f.write_str("clients are asked for certificates, and no authority is believed to vouch for them")
-            }
+            Self::NobodyToBelieve => f.write_str(
+                "clients are asked for certificates, and no authority is believed to vouch for them",
+            ),
             Self::Rustls(error) => write!(f, "the certificate or key cannot be used: {error}"),
         }
     }
