@@ -149,7 +149,7 @@ pub(super) enum Message<C> {
 
 impl<C: Send + 'static> SignallingDriver<C> {
     /// Opens what is to be listened on, makes the machine on a thread of its own, and runs it until it says
-    /// [`Output::Stop`]. `make` is given what is being listened on; `on_event` is called on the driver's thread with what the
+    /// [`crate::driver::Output::Stop`]. `make` is given what is being listened on; `on_event` is called on the driver's thread with what the
     /// machine tells, and must not wait: what takes long belongs on another thread, which answers by a command.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl<C: Send + 'static> SignallingDriver<C> {
         self.handle.clone()
     }
 
-    /// Waits until the machine has said [`Output::Stop`].
+    /// Waits until the machine has said [`crate::driver::Output::Stop`].
     ///
     /// # Errors
     /// When the driver's thread panicked.
