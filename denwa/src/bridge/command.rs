@@ -35,7 +35,8 @@ pub enum Command {
         /// To what.
         to: Connection,
     },
-    /// Sends digits to the leg's peer as telephone events (RFC 4733), one after the other.
+    /// Sends digits to the leg's peer, one after the other: as telephone events (RFC 4733) where they were agreed on, else in
+    /// the sound, or as the leg's [`crate::media::KeyPath`] says.
     SendDigits {
         /// Which leg.
         leg: LegId,
@@ -149,7 +150,17 @@ pub enum Event {
         /// The address now.
         to: SocketAddr,
     },
-    /// The peer pressed a key, by telephone event (RFC 4733).
+    /// A key is to be told to the leg's peer by the signalling (INFO): it was pressed by whom the leg is joined to, or by
+    /// [`Command::SendDigits`], and the leg's [`crate::media::KeyPath`] says so.
+    KeyToSignal {
+        /// Of which leg.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long.
+        duration: Duration,
+    },
+    /// The peer pressed a key, by telephone event (RFC 4733) or, where none were agreed on, in the sound.
     Digit {
         /// Of which leg.
         leg: LegId,
@@ -227,6 +238,7 @@ impl Event {
             | Self::FirstPacket { leg, .. }
             | Self::SourceMoved { leg, .. }
             | Self::Digit { leg, .. }
+            | Self::KeyToSignal { leg, .. }
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }
@@ -274,7 +286,7 @@ pub enum Misuse {
     LegExists(LegId),
     /// A leg cannot be joined to itself; [`Source::Echo`] does that.
     ToItself,
-    /// There is nothing to send digits with: no telephone event was agreed on, or nothing at all yet.
+    /// There is nothing to send digits with: nothing was agreed on yet, or no codec that is known here.
     NoEvents,
     /// A character that is no key.
     NotADigit(char),
@@ -292,7 +304,7 @@ impl fmt::Display for Misuse {
             Self::UnknownLeg(LegId(leg)) => write!(f, "there is no leg {leg}"),
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
-            Self::NoEvents => f.write_str("no telephone event was agreed on"),
+            Self::NoEvents => f.write_str("nothing was agreed on that could send keys"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
             Self::TooManyLegs => f.write_str("as many legs as allowed are open"),

@@ -1,9 +1,10 @@
 //! One leg: its stream, what it is joined to, and what is played to it.
 
+use super::keys::KeyEar;
 use super::plan::Plan;
-use super::tone::Player;
-use super::{Connection, Event, LegId, LegSpec};
-use crate::media::{self, Stream, StreamConfig};
+use super::transcode::Transcoder;
+use super::{Connection, Event, LegId, LegSpec, Source};
+use crate::media::{self, Stream, StreamConfig, TonePlayer};
 use denwa_rtp::latch;
 use denwa_rtp::session;
 use denwa_rtp::wallclock::WallClock;
@@ -17,7 +18,14 @@ pub(super) struct Leg {
     pub(super) joined: Connection,
     /// From this leg to what it is joined to.
     pub(super) plan: Plan,
-    pub(super) player: Option<Player>,
+    /// Makes packets that the plan says so of what the other leg sends.
+    pub(super) transcoder: Option<Box<Transcoder>>,
+    /// The transcoder has more packets than the one that went out at once.
+    pub(super) owes_since: Option<Instant>,
+    /// When an event last passed on: no transcoded voice goes in between.
+    pub(super) event_at: Option<Instant>,
+    pub(super) keys: Option<Box<KeyEar>>,
+    pub(super) player: Option<TonePlayer>,
     /// This leg's place in the order of deadlines.
     pub(super) deadline: Option<Instant>,
 }
@@ -37,6 +45,10 @@ impl Leg {
             open: false,
             joined: Connection::Nothing,
             plan: Plan::nothing(),
+            transcoder: None,
+            owes_since: None,
+            event_at: None,
+            keys: None,
             player: None,
             deadline: None,
         }
@@ -44,7 +56,17 @@ impl Leg {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let player = self.player.as_ref().map(|player| player.due);
-        self.stream.poll_timeout().into_iter().chain(player).min()
+        let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.due);
+        [self.stream.poll_timeout(), player, transcoder, self.owes_since].into_iter().flatten().min()
+    }
+
+    /// The leg that hears this one; `leg` is its own name.
+    pub(super) fn target(&self, leg: LegId) -> Option<LegId> {
+        match &self.joined {
+            Connection::Leg(other) => Some(*other),
+            Connection::Source(Source::Echo) => Some(leg),
+            Connection::Nothing | Connection::Source(_) => None,
+        }
     }
 
     /// Makes the packet that is due. Keys go before whatever else is played.
@@ -57,7 +79,7 @@ impl Leg {
             if dialling {
                 player.skip(now);
             } else {
-                made = Some(player.play(session, buffer, now));
+                made = player.play(session, buffer, now);
             }
         }
         made?.ok()
@@ -71,6 +93,7 @@ pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
         media::Event::SourceMoved { from, to } => Event::SourceMoved { leg, from, to },
         media::Event::SourceRefused { from } => Event::SourceRefused { leg, from },
         media::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
+        media::Event::KeyToSignal { digit, duration } => Event::KeyToSignal { leg, digit, duration },
         media::Event::Silent { lasted } => Event::Silent { leg, lasted },
         media::Event::Resumed { after } => Event::Resumed { leg, after },
         media::Event::Undeliverable { destination } => Event::Undeliverable { leg, destination },

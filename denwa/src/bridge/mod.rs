@@ -1,8 +1,9 @@
 //! The media plane as one machine: legs, each an RTP session with one peer, and what joins them.
 //!
 //! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
-//! the other's where they lie, by payload type (`plan`), each leg with its own numbers, its own RTCP and its own latch
-//! that follows the peer. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
+//! the other's where they lie, by payload type (`plan`), or are transcoded where codecs differ (`transcode`), each leg with
+//! its own numbers, its own RTCP and its own latch that follows the peer. Keys of the telephone are told to each peer the
+//! way it takes them. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
 //! [`Event`]), so that the machine that does the signalling may run elsewhere.
 //!
 //! Media do not queue: [`MediaBridge::receive`] rewrites the datagram in the caller's buffer and says where to send it,
@@ -10,15 +11,17 @@
 //! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
 
 mod command;
+mod keys;
 mod leg;
 mod plan;
 mod tone;
+mod transcode;
 
 pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use denwa_rtp::session::{DropReason, Path};
 
 use crate::Seed;
-use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
+use crate::media::{Arrived, DigitFault, Key, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
 use denwa_rtp::latch;
@@ -26,12 +29,13 @@ use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{Content, NotSent};
 use denwa_rtp::wallclock::WallClock;
 use foldhash::fast::FixedState;
+use keys::{Heard, KeyEar};
 use leg::Leg;
 use plan::Plan;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tone::Player;
+use transcode::Transcoder;
 
 /// What a bridge is made with.
 #[derive(Clone, Debug)]
@@ -273,7 +277,8 @@ impl MediaBridge {
     }
 
     /// Judges a datagram of `length` octets at the start of `buffer` that came to one of the leg's sockets, and makes it the
-    /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram.
+    /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram; where legs have different
+    /// codecs, for 2048 octets.
     #[inline]
     pub fn receive<'d>(
         &mut self,
@@ -299,17 +304,160 @@ impl MediaBridge {
             }
         };
         match arrived.content {
-            Content::Media => {
+            Content::TelephoneEvent => {
+                from.event_at = Some(now);
+                // The patience of whoever listens for keys may end before anything else is due.
+                self.rearm(leg);
+            }
+            Content::Media | Content::ComfortNoise => {
+                if from.keys.is_some() && self.hear_keys(leg, &arrived, buffer, now) {
+                    return Action::Consumed;
+                }
+                let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+                if from.plan.transcodes(arrived.payload_type) {
+                    self.drain(leg, now);
+                    return self.transcode(leg, &arrived, buffer, now);
+                }
+                if let Some(transcoder) = &mut from.transcoder {
+                    transcoder.interrupt();
+                }
                 if let Some(payload) = buffer.get_mut(arrived.payload) {
                     from.plan.convert(arrived.payload_type, payload);
                 }
             }
-            // The patience of whoever listens for keys may end before anything else is due.
-            Content::TelephoneEvent => self.rearm(leg),
             _ => {}
         }
         self.drain(leg, now);
         self.pass_on(leg, buffer, arrived.length, now)
+    }
+
+    /// Listens for keys in the sound of a leg. Says whether a key sounds that the other leg is told of in another way.
+    #[cold]
+    fn hear_keys(&mut self, leg: LegId, arrived: &Arrived, buffer: &[u8], now: Instant) -> bool {
+        let Some(from) = self.legs.get_mut(&leg) else { return false };
+        let (Some(keys), Some(payload)) = (&mut from.keys, buffer.get(arrived.payload.clone())) else {
+            return false;
+        };
+        let mut heard = Vec::new();
+        keys.hear(arrived.payload_type, payload, |what| heard.push(what));
+        let sounding = keys.sounding;
+        let other = from.target(leg).filter(|other| *other != leg);
+        let elsewhere = other.is_some_and(|other| {
+            let parameters = self.legs.get(&other).and_then(|entry| entry.stream.parameters.as_ref());
+            parameters.is_some_and(|parameters| !parameters.sends_keys_in_sound())
+        });
+        for what in heard {
+            match what {
+                Heard::Begun(digit) => {
+                    if let Some(other) = other.filter(|_| elsewhere) {
+                        self.press(other, digit, now);
+                    }
+                }
+                Heard::Ended(digit, duration) => self.tell(Event::Digit { leg, digit, duration }),
+            }
+        }
+        if sounding
+            && elsewhere
+            && let Some(transcoder) = self.legs.get_mut(&leg).and_then(|from| from.transcoder.as_mut())
+        {
+            transcoder.interrupt();
+        }
+        sounding && elsewhere
+    }
+
+    /// Passes on a key that was heard as an event, where the packets that told it do not pass themselves.
+    #[cold]
+    fn convert_key(&mut self, leg: LegId, key: Key, now: Instant) {
+        let Some(from) = self.legs.get(&leg) else { return };
+        let Connection::Leg(other) = from.joined else { return };
+        let passes =
+            from.stream.parameters.iter().flat_map(|parameters| &parameters.receive_events).any(|event| {
+                Some(event.clock_rate_hz) == key.clock_rate_hz
+                    && from.plan.map.get(event.payload_type).is_some()
+            });
+        let receives = from.stream.parameters.as_ref().is_some_and(|parameters| parameters.receives);
+        if receives && !passes {
+            self.press(other, key.digit, now);
+        }
+    }
+
+    fn press(&mut self, leg: LegId, digit: char, now: Instant) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        if entry.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends) {
+            // A key that the other side has no name for (a hook flash in the sound) ends here.
+            let _ = entry.stream.press(digit.encode_utf8(&mut [0; 4]), now);
+            self.drain(leg, now);
+            self.rearm(leg);
+        }
+    }
+
+    /// Makes a packet of the one leg a packet of the other, or none, or several: the rest is owed.
+    fn transcode<'d>(
+        &mut self,
+        leg: LegId,
+        arrived: &Arrived,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let Some(mut transcoder) = from.transcoder.take() else { return Action::Consumed };
+        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
+        let target = from.target(leg);
+        let dialling = target
+            .and_then(|target| self.legs.get(&target))
+            .is_none_or(|to| to.stream.is_dialling() || to.stream.session.is_none());
+        if events_pass || dialling {
+            transcoder.interrupt();
+        } else {
+            transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
+        }
+        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.owes_since = transcoder.is_ready().then_some(now);
+            from.transcoder = Some(transcoder);
+        }
+        self.rearm(leg);
+        match sent {
+            Some(Outgoing { leg, destination, also, length }) => match buffer.get(..length) {
+                Some(bytes) => Action::Forward(Forward { leg, destination, also, bytes }),
+                None => Action::Consumed,
+            },
+            None => Action::Consumed,
+        }
+    }
+
+    /// The next packet that a transcoder has ready.
+    fn send_transcoded(
+        &mut self,
+        target: Option<LegId>,
+        transcoder: &mut Transcoder,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<Outgoing> {
+        let leg = target?;
+        let to = self.legs.get_mut(&leg)?;
+        let also = to.stream.also();
+        let session = to.stream.session.as_mut()?;
+        // A packet that cannot be sent is lost, and the next one is tried.
+        while let Some(sent) = transcoder.send(session, buffer, now) {
+            if let Ok(sent) = sent {
+                return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+            }
+        }
+        None
+    }
+
+    /// What the transcoder of a leg owes: more packets of one that came, or a pause to be filled.
+    fn pay(&mut self, leg: LegId, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
+        let from = self.legs.get_mut(&leg)?;
+        let mut transcoder = from.transcoder.take()?;
+        let target = from.target(leg);
+        transcoder.fill(now);
+        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let from = self.legs.get_mut(&leg)?;
+        from.owes_since = transcoder.is_ready().then_some(now);
+        from.transcoder = Some(transcoder);
+        sent
     }
 
     #[inline]
@@ -366,14 +514,20 @@ impl MediaBridge {
     /// owed. To be called after each [`MediaBridge::handle_timeout`] until it says `None`.
     pub fn next_frame(&mut self, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
         let now = self.advance(now);
-        while let Some(leg) = self.owed.pop_front() {
-            let Some(entry) = self.legs.get_mut(&leg) else { continue };
-            let also = entry.stream.also();
-            let sent = entry.play(buffer, now);
-            self.rearm(leg);
-            if let Some(sent) = sent {
-                return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+        while let Some(&leg) = self.owed.front() {
+            if let Some(entry) = self.legs.get_mut(&leg) {
+                let also = entry.stream.also();
+                if let Some(sent) = entry.play(buffer, now) {
+                    return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+                }
+                if entry.transcoder.is_some()
+                    && let Some(sent) = self.pay(leg, buffer, now)
+                {
+                    return Some(sent);
+                }
             }
+            self.owed.pop_front();
+            self.rearm(leg);
         }
         None
     }
@@ -436,6 +590,12 @@ impl MediaBridge {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        if let Some(parameters) = &entry.stream.parameters {
+            match &mut entry.keys {
+                Some(keys) if parameters.hears_keys_in_sound() => keys.configure(parameters),
+                _ => entry.keys = KeyEar::new(parameters).map(Box::new),
+            }
+        }
         let joined = entry.joined.clone();
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
@@ -508,13 +668,37 @@ impl MediaBridge {
         entry.plan = plan;
         let feed = entry.stream.next_feed();
         entry.player = match (&entry.joined, &entry.stream.parameters) {
-            (Connection::Source(source), Some(parameters)) => Player::new(source, parameters, feed, now),
+            (Connection::Source(source), Some(parameters)) => tone::player(source, parameters, feed, now),
             _ => None,
         };
+        self.make_transcoder(leg);
         if let Some((from, to)) = missing {
             self.tell(Event::NoConversion { leg: deaf, from, to });
         }
         self.rearm(leg);
+    }
+
+    /// Makes the transcoder that the leg's plan wants, or keeps the one that is there.
+    fn make_transcoder(&mut self, leg: LegId) {
+        let Some(from) = self.legs.get_mut(&leg) else { return };
+        from.owes_since = None;
+        let before = from.transcoder.take();
+        let formats = from.plan.transcoded.clone();
+        let wanted = from.plan.target.clone().filter(|_| !formats.is_empty());
+        let (Some(format), Some(target)) = (wanted, from.target(leg)) else { return };
+        let Some(to) = self.legs.get_mut(&target) else { return };
+        let Some(parameters) = to.stream.parameters.clone() else { return };
+        let kept = before.filter(|before| before.is_for(&formats, &format, parameters.packet_time, target));
+        let made = kept.or_else(|| {
+            let feed = to.stream.next_feed();
+            Transcoder::new(&formats, &format, &parameters, target, feed).map(Box::new)
+        });
+        if let (Some(session), Some(made)) = (&mut to.stream.session, &made) {
+            session.set_clock_rate(made.clock_rate_hz());
+        }
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.transcoder = made;
+        }
     }
 
     fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
@@ -524,6 +708,7 @@ impl MediaBridge {
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
         });
+        self.drain(leg, now);
         self.rearm(leg);
         pressed
     }
@@ -564,6 +749,7 @@ impl MediaBridge {
     fn drain_outputs(&mut self, leg: LegId, now: Instant) -> bool {
         let Some(entry) = self.legs.get_mut(&leg) else { return false };
         let mut any = false;
+        let mut keys = Vec::new();
         while let Some(output) = entry.stream.poll_output(now) {
             any = true;
             match output {
@@ -575,7 +761,15 @@ impl MediaBridge {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
+                StreamOutput::Key(key) => {
+                    let Key { digit, duration, .. } = key;
+                    self.outputs.push_back(Output::Event(Event::Digit { leg, digit, duration }));
+                    keys.push(key);
+                }
             }
+        }
+        for key in keys {
+            self.convert_key(leg, key, now);
         }
         any
     }
@@ -603,6 +797,9 @@ impl MediaBridge {
         self.latest
     }
 }
+
+/// After a packet of an event for so long no transcoded voice is sent: the event's packets have one timestamp among them.
+const EVENT_LASTS: Duration = Duration::from_millis(100);
 
 /// Octets a datagram's buffer should have beyond what was received.
 pub const HEADROOM: usize = 64;

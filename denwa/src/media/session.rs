@@ -6,7 +6,9 @@
 //! jitter buffer has to play. ICE and DTLS are left out so far.
 
 use super::voice::{Ear, Mouth};
-use super::{Event, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport};
+use super::{
+    Event, KeyPath, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport,
+};
 use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
@@ -49,6 +51,10 @@ pub struct MediaConfig {
     pub wall_clock: WallClock,
     /// How long arriving sound waits for what is late. Default: as the network needs.
     pub play_out: PlayOut,
+    /// How keys of the telephone are told to the peer. Default: as events where they were agreed on, else in the sound.
+    pub key_path: KeyPath,
+    /// Silence is not sent where the peer takes descriptions of it (RFC 3389). Default: it is sent.
+    pub suppresses_silence: bool,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -76,6 +82,8 @@ impl MediaConfig {
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
             play_out: PlayOut::Adaptive,
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             unsent_sound: Duration::from_millis(200),
         }
     }
@@ -215,6 +223,8 @@ pub struct MediaSession {
     mouth: Mouth,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
+    key_path: KeyPath,
+    suppresses_silence: bool,
     muted: bool,
     latest: Instant,
     outputs: VecDeque<Output>,
@@ -247,6 +257,8 @@ impl MediaSession {
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
+            key_path: config.key_path,
+            suppresses_silence: config.suppresses_silence,
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
@@ -373,11 +385,16 @@ impl MediaSession {
         let Some(medium) = self.negotiator.agreed().and_then(|agreed| agreed.audio()) else { return Ok(()) };
         let mut parameters = StreamParameters::from_agreed(medium)?;
         parameters.known_hosts.clone_from(&self.known_hosts);
+        parameters.key_path = self.key_path;
+        parameters.suppresses_silence = self.suppresses_silence;
         self.ear.configure(&parameters, now);
-        self.mouth.configure(&parameters);
+        self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
         // Payload types of a description are in range.
         let _ = self.stream.configure(parameters, seed, now);
+        if let (Some(session), Some(rate)) = (&mut self.stream.session, self.mouth.clock_rate_hz()) {
+            session.set_clock_rate(rate);
+        }
         self.drain(now);
         Ok(())
     }
@@ -399,7 +416,12 @@ impl MediaSession {
     /// is the clock of the jitter buffer.
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
-        self.ear.hear(samples, now);
+        let outputs = &mut self.outputs;
+        self.ear.hear(samples, now, |digit, duration| {
+            if outputs.len() < OUTPUTS_LIMIT {
+                outputs.push_back(Output::Event(Event::Digit { digit, duration }));
+            }
+        });
     }
 
     /// While muted, silence is sent in place of what is said.
@@ -413,11 +435,13 @@ impl MediaSession {
     /// Says what makes no sense; digits before it are pressed.
     pub fn press(&mut self, digits: &str, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
-        self.stream.press(digits, now).map_err(|fault| match fault {
+        let pressed = self.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
-        })
+        });
+        self.drain(now);
+        pressed
     }
 
     /// Says good-bye to the peer by RTCP. The session is at its end; [`MediaSession::poll_output`] has the last word.
@@ -429,7 +453,7 @@ impl MediaSession {
 
     /// The figures now.
     pub fn report(&self) -> StreamReport {
-        self.stream.report(self.latest)
+        self.stream.report_with(self.ear.statistics(self.latest).as_ref(), self.latest)
     }
 
     /// Samples a second of the sound that goes in and out.
@@ -520,6 +544,9 @@ impl MediaSession {
                     Output::Transmit { source, destination, payload }
                 }
                 StreamOutput::Event(event) => Output::Event(event),
+                StreamOutput::Key(key) => {
+                    Output::Event(Event::Digit { digit: key.digit, duration: key.duration })
+                }
             };
             if self.outputs.len() < OUTPUTS_LIMIT {
                 self.outputs.push_back(output);

@@ -244,6 +244,13 @@ impl Session {
         }
     }
 
+    /// What is sent has timestamps of this clock from now on, in ticks a second: another codec is spoken (RFC 7160).
+    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        if clock_rate_hz > 0 {
+            self.sender.set_clock_rate(clock_rate_hz);
+        }
+    }
+
     /// Whether media should be coming (not on hold): only then its absence is an event.
     pub fn expect_media(&mut self, expected: bool, now: Instant) {
         let now = self.clock.advance(now);
