@@ -26,12 +26,13 @@ use voice::Voice;
 
 fn line(name: &str, score: &Score, verdict: &str) {
     println!(
-        "  {name:<28} {:>8.1} {:>8.1} {:>8.2} {:>8.2} {:>8.2}  {verdict}",
+        "  {name:<28} {:>8.1} {:>8.1} {:>8.2} {:>8.2} {:>8.2} {:>8.2}  {verdict}",
         score.delay,
         score.delay_95,
         score.late,
         score.concealed,
-        score.loss()
+        score.loss(),
+        score.scaled,
     );
 }
 
@@ -43,8 +44,11 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--test");
     let traces: Vec<_> = trace::all().into_iter().take(if quick { 2 } else { usize::MAX }).collect();
     let voice = Voice::new(traces.iter().map(|trace| trace.frames).max().unwrap());
-    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "delay", "95 %", "late", "conceal", "loss");
-    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "ms", "ms", "%", "%", "%");
+    println!(
+        "{:<30} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "delay", "95 %", "late", "conceal", "loss", "scaled"
+    );
+    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "ms", "ms", "%", "%", "%", "%");
     for (index, trace) in traces.iter().enumerate() {
         println!("{}", trace.name);
         let no_clock = |_: Duration| ();

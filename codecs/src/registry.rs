@@ -23,6 +23,11 @@ use crate::linear;
 use crate::opus;
 use crate::{Decoder, Encoder};
 
+/// From parameters and the rate wanted.
+type MakeEncoder = fn(&str, u32) -> Result<Box<dyn Encoder>, ParameterError>;
+/// The same.
+type MakeDecoder = fn(&str, u32) -> Result<Box<dyn Decoder>, ParameterError>;
+
 /// A codec that can be built.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -38,8 +43,8 @@ pub struct Entry {
     pub static_payload_type: Option<u8>,
     /// The usual packet, in ms.
     pub packet_ms: u32,
-    encoder: fn(&str, u32) -> Result<Box<dyn Encoder>, ParameterError>,
-    decoder: fn(&str, u32) -> Result<Box<dyn Decoder>, ParameterError>,
+    encoder: MakeEncoder,
+    decoder: MakeDecoder,
 }
 
 impl Entry {
@@ -119,8 +124,8 @@ pub fn find_static(payload_type: u8) -> Option<&'static Entry> {
 const fn narrow(
     name: &'static str,
     static_payload_type: Option<u8>,
-    encoder: fn(&str, u32) -> Result<Box<dyn Encoder>, ParameterError>,
-    decoder: fn(&str, u32) -> Result<Box<dyn Decoder>, ParameterError>,
+    encoder: MakeEncoder,
+    decoder: MakeDecoder,
 ) -> Entry {
     Entry {
         name,

@@ -201,6 +201,11 @@ impl Sender {
         }
     }
 
+    /// Forgets the feed: its next packet goes on where the stream stands, whatever was held back meanwhile.
+    pub const fn restart_feed(&mut self) {
+        self.feed = None;
+    }
+
     /// Counts a packet as sent.
     pub fn count(&mut self, payload_octets: usize) {
         self.packets = self.packets.wrapping_add(1);

@@ -3,7 +3,10 @@
 //!
 //! The delay changes at the start of a talk-spurt and stays within it; what comes later than its time is lost.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 
 use super::{
     score::Player,
@@ -30,6 +33,7 @@ pub(crate) struct Ramjee {
     /// Play-out delay of the present talk-spurt.
     delay: Option<f64>,
     newest_spurt: usize,
+    decoded: HashSet<usize>,
 }
 
 impl Ramjee {
@@ -45,6 +49,7 @@ impl Ramjee {
             spurts: BTreeMap::new(),
             delay: None,
             newest_spurt: 0,
+            decoded: HashSet::new(),
         }
     }
 
@@ -103,7 +108,10 @@ impl Player for Ramjee {
             let position = ((now - delay) * 8.0) as usize;
             let (frame, offset) = (position / FRAME, position % FRAME);
             match self.waiting.get(&frame) {
-                Some(payload) => *sample = Voice::decode(payload).nth(offset).unwrap(),
+                Some(payload) => {
+                    *sample = Voice::decode(payload).1.nth(offset).unwrap();
+                    self.decoded.insert(frame);
+                }
                 None => {
                     *sample = 0;
                     concealed += 1;
@@ -114,5 +122,13 @@ impl Player for Ramjee {
             }
         }
         concealed
+    }
+
+    fn decoded(&self, frame: usize) -> bool {
+        self.decoded.contains(&frame)
+    }
+
+    fn scaled(&self) -> u64 {
+        0
     }
 }

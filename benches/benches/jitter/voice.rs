@@ -44,13 +44,17 @@ impl Voice {
         voice
     }
 
-    /// The frame as a payload: 16 bits, big endian.
+    /// The frame as a payload: its number and its samples, big endian.
     pub(crate) fn payload(&self, frame: usize) -> Vec<u8> {
-        self.frames[frame].iter().flat_map(|sample| sample.to_be_bytes()).collect()
+        let number = (frame as u32).to_be_bytes();
+        number.into_iter().chain(self.frames[frame].iter().flat_map(|sample| sample.to_be_bytes())).collect()
     }
 
-    pub(crate) fn decode(payload: &[u8]) -> impl Iterator<Item = i16> {
-        payload.as_chunks::<2>().0.iter().map(|pair| i16::from_be_bytes(*pair))
+    /// Number and samples of a payload.
+    pub(crate) fn decode(payload: &[u8]) -> (usize, impl Iterator<Item = i16>) {
+        let (number, samples) = payload.split_first_chunk::<4>().unwrap();
+        let samples = samples.as_chunks::<2>().0.iter().map(|pair| i16::from_be_bytes(*pair));
+        (u32::from_be_bytes(*number) as usize, samples)
     }
 
     /// Which sample of which frame each sample of `played` is, where it is one: at least eight in a row must fit.

@@ -3,7 +3,8 @@
 //! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
 //! the other's where they lie, by payload type (`plan`), or are transcoded where codecs differ (`transcode`), each leg with
 //! its own numbers, its own RTCP and its own latch that follows the peer. Keys of the telephone are told to each peer the
-//! way it takes them. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
+//! way it takes them. A leg can also be joined to a source or a conference, be talked over and recorded; only then, and to
+//! transcode, is sound decoded. Commands and events are plain data ([`Command`],
 //! [`Event`]), so that the machine that does the signalling may run elsewhere.
 //!
 //! Media do not queue: [`MediaBridge::receive`] rewrites the datagram in the caller's buffer and says where to send it,
@@ -11,19 +12,28 @@
 //! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
 
 mod command;
+mod conference;
 mod keys;
 mod leg;
 mod plan;
-mod tone;
+mod player;
+mod program;
+mod recording;
+mod sound;
+mod tap;
 mod transcode;
 
 pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
+pub use conference::ConferenceId;
 pub use denwa_rtp::session::{DropReason, Path};
+pub use program::{Piece, Program, Sound};
+pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
 use crate::media::{Arrived, DigitFault, Key, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
+use conference::Conference;
 use denwa_rtp::latch;
 use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{Content, NotSent};
@@ -32,6 +42,7 @@ use foldhash::fast::FixedState;
 use keys::{Heard, KeyEar};
 use leg::Leg;
 use plan::Plan;
+use player::Player;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,6 +58,8 @@ pub struct BridgeConfig {
     pub latch: latch::Config,
     /// One moment on both clocks, for RTCP sender reports.
     pub wall_clock: WallClock,
+    /// Samples a second at which conferences are mixed. Default 8000.
+    pub sound_rate_hz: u32,
 }
 
 impl BridgeConfig {
@@ -56,6 +69,7 @@ impl BridgeConfig {
             legs_limit: 20_000,
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
+            sound_rate_hz: 8000,
         }
     }
 }
@@ -207,6 +221,7 @@ pub struct MediaBridge {
     deadlines: BTreeSet<(Instant, LegId)>,
     /// Legs whose source owes a packet.
     owed: VecDeque<LegId>,
+    conferences: HashMap<ConferenceId, Conference, FixedState>,
     outputs: VecDeque<Output>,
 }
 
@@ -215,6 +230,7 @@ impl MediaBridge {
     pub fn new(config: BridgeConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let legs = HashMap::with_hasher(FixedState::with_seed(random.u64()));
+        let conferences = HashMap::with_hasher(FixedState::with_seed(random.u64()));
         Self {
             config,
             random,
@@ -222,6 +238,7 @@ impl MediaBridge {
             legs,
             deadlines: BTreeSet::new(),
             owed: VecDeque::new(),
+            conferences,
             outputs: VecDeque::new(),
         }
     }
@@ -236,6 +253,11 @@ impl MediaBridge {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
             Command::Connect { leg, to } => self.connect(leg, to, now),
+            Command::Announce { leg, program } => self.announce(leg, program, now),
+            Command::Mute { leg, muted } => self.mute(leg, muted),
+            Command::Detect { leg, in_band_digits } => self.detect(leg, in_band_digits, now),
+            Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
+            Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
             Command::Close { leg } => self.close(leg, now),
         }
@@ -310,18 +332,16 @@ impl MediaBridge {
                 self.rearm(leg);
             }
             Content::Media | Content::ComfortNoise => {
-                if from.keys.is_some() && self.hear_keys(leg, &arrived, buffer, now) {
-                    return Action::Consumed;
-                }
-                let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
-                if from.plan.transcodes(arrived.payload_type) {
-                    self.drain(leg, now);
-                    return self.transcode(leg, &arrived, buffer, now);
-                }
-                if let Some(transcoder) = &mut from.transcoder {
-                    transcoder.interrupt();
-                }
-                if let Some(payload) = buffer.get_mut(arrived.payload) {
+                if from.tap.is_some() || from.key_ear.is_some() || from.transcoder.is_some() {
+                    match self.handle_sound(leg, &arrived, buffer, now) {
+                        SoundPath::Pass => {}
+                        SoundPath::Transcode => {
+                            self.drain(leg, now);
+                            return self.transcode(leg, &arrived, buffer, now);
+                        }
+                        SoundPath::Unheard => return Action::Consumed,
+                    }
+                } else if let Some(payload) = buffer.get_mut(arrived.payload) {
                     from.plan.convert(arrived.payload_type, payload);
                 }
             }
@@ -331,38 +351,66 @@ impl MediaBridge {
         self.pass_on(leg, buffer, arrived.length, now)
     }
 
-    /// Listens for keys in the sound of a leg. Says whether a key sounds that the other leg is told of in another way.
-    #[cold]
-    fn hear_keys(&mut self, leg: LegId, arrived: &Arrived, buffer: &[u8], now: Instant) -> bool {
+    /// Does what is done with sound besides passing it on as it is, and says what is to be done yet.
+    fn handle_sound(&mut self, leg: LegId, arrived: &Arrived, buffer: &mut [u8], now: Instant) -> SoundPath {
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
+        let Some(payload) = buffer.get_mut(arrived.payload.clone()) else { return SoundPath::Unheard };
+        if let Some(tap) = &mut from.tap {
+            tap.put(arrived, payload, now);
+        }
+        if from.key_ear.is_some() && self.hear_keys(leg, arrived.payload_type, payload, now) {
+            return SoundPath::Unheard;
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
+        if from.plan.transcodes(arrived.payload_type) {
+            return SoundPath::Transcode;
+        }
+        if let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        from.plan.convert(arrived.payload_type, payload);
+        SoundPath::Pass
+    }
+
+    /// Listens for keys in the sound of a leg, which the other leg is told of in another way. Says whether one sounds: then
+    /// it is not to be heard besides.
+    fn hear_keys(&mut self, leg: LegId, payload_type: u8, payload: &[u8], now: Instant) -> bool {
         let Some(from) = self.legs.get_mut(&leg) else { return false };
-        let (Some(keys), Some(payload)) = (&mut from.keys, buffer.get(arrived.payload.clone())) else {
-            return false;
-        };
+        let Some(ear) = &mut from.key_ear else { return false };
         let mut heard = Vec::new();
-        keys.hear(arrived.payload_type, payload, |what| heard.push(what));
-        let sounding = keys.sounding;
-        let other = from.target(leg).filter(|other| *other != leg);
-        let elsewhere = other.is_some_and(|other| {
-            let parameters = self.legs.get(&other).and_then(|entry| entry.stream.parameters.as_ref());
-            parameters.is_some_and(|parameters| !parameters.sends_keys_in_sound())
-        });
+        ear.hear(payload_type, payload, |what| heard.push(what));
+        let sounding = ear.sounding;
+        if sounding && let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        let other = from.target(leg).filter(|_| !from.muted);
         for what in heard {
             match what {
                 Heard::Begun(digit) => {
-                    if let Some(other) = other.filter(|_| elsewhere) {
+                    if let Some(other) = other {
                         self.press(other, digit, now);
                     }
                 }
                 Heard::Ended(digit, duration) => self.tell(Event::Digit { leg, digit, duration }),
             }
         }
-        if sounding
-            && elsewhere
-            && let Some(transcoder) = self.legs.get_mut(&leg).and_then(|from| from.transcoder.as_mut())
-        {
-            transcoder.interrupt();
+        sounding
+    }
+
+    /// Listens for keys in the sound of a leg where the leg it is joined to wants them told otherwise.
+    fn make_key_ear(&mut self, leg: LegId) {
+        let Some(entry) = self.legs.get(&leg) else { return };
+        let other = match &entry.joined {
+            Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
+            _ => None,
+        };
+        let converts = other.is_some_and(|parameters| !parameters.sends_keys_in_sound());
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        let parameters = entry.stream.parameters.as_ref().filter(|_| converts);
+        match (&mut entry.key_ear, parameters) {
+            (Some(ear), Some(parameters)) if parameters.hears_keys_in_sound() => ear.configure(parameters),
+            (_, parameters) => entry.key_ear = parameters.and_then(KeyEar::new).map(Box::new),
         }
-        sounding && elsewhere
     }
 
     /// Passes on a key that was heard as an event, where the packets that told it do not pass themselves.
@@ -400,13 +448,14 @@ impl MediaBridge {
         now: Instant,
     ) -> Action<'d> {
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let muted = from.muted;
         let Some(mut transcoder) = from.transcoder.take() else { return Action::Consumed };
         let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
         let target = from.target(leg);
         let dialling = target
             .and_then(|target| self.legs.get(&target))
-            .is_none_or(|to| to.stream.is_dialling() || to.stream.session.is_none());
-        if events_pass || dialling {
+            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
+        if events_pass || dialling || muted {
             transcoder.interrupt();
         } else {
             transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
@@ -464,9 +513,9 @@ impl MediaBridge {
     fn pass_on<'d>(&mut self, leg: LegId, buffer: &'d mut [u8], length: usize, now: Instant) -> Action<'d> {
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let target = match &from.joined {
-            Connection::Leg(other) => *other,
-            Connection::Source(Source::Echo) => leg,
-            Connection::Nothing | Connection::Source(_) => return Action::Consumed,
+            Connection::Leg(other) if !from.muted => *other,
+            Connection::Source(Source::Echo) if !from.muted && !from.is_talked_over() => leg,
+            _ => return Action::Consumed,
         };
         // The plan stays where it is: the other leg is another entry of the table.
         let (sent, also) = if target == leg {
@@ -477,7 +526,7 @@ impl MediaBridge {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
             };
-            if to.stream.is_dialling() {
+            if to.is_talked_over() {
                 return Action::Consumed;
             }
             let also = to.stream.also();
@@ -499,12 +548,14 @@ impl MediaBridge {
     /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.conference_beats(now);
         while let Some(&(deadline, leg)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, leg));
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
             entry.deadline = None;
             entry.stream.handle_timeout(now);
             self.drain_outputs(leg, now);
+            self.beat(leg, now);
             // Its packet may be owed now; its place in the order comes back when that has been made.
             self.owed.push_back(leg);
         }
@@ -515,18 +566,21 @@ impl MediaBridge {
     pub fn next_frame(&mut self, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
         let now = self.advance(now);
         while let Some(&leg) = self.owed.front() {
-            if let Some(entry) = self.legs.get_mut(&leg) {
-                let also = entry.stream.also();
-                if let Some(sent) = entry.play(buffer, now) {
-                    return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
-                }
-                if entry.transcoder.is_some()
-                    && let Some(sent) = self.pay(leg, buffer, now)
-                {
-                    return Some(sent);
-                }
+            let Some(entry) = self.legs.get_mut(&leg) else {
+                self.owed.pop_front();
+                continue;
+            };
+            let also = entry.stream.also();
+            if let Some(sent) = entry.play(buffer, now) {
+                return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+            }
+            if entry.transcoder.is_some()
+                && let Some(sent) = self.pay(leg, buffer, now)
+            {
+                return Some(sent);
             }
             self.owed.pop_front();
+            self.finish_programs(leg, now);
             self.rearm(leg);
         }
         None
@@ -539,7 +593,8 @@ impl MediaBridge {
 
     /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let conferences = self.conferences.values().map(|conference| conference.due);
+        self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(conferences).min()
     }
 
     /// Takes a leg out, to be put into another bridge with its sockets: nothing is said to its peer, and what it was joined to
@@ -590,12 +645,6 @@ impl MediaBridge {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
-        if let Some(parameters) = &entry.stream.parameters {
-            match &mut entry.keys {
-                Some(keys) if parameters.hears_keys_in_sound() => keys.configure(parameters),
-                _ => entry.keys = KeyEar::new(parameters).map(Box::new),
-            }
-        }
         let joined = entry.joined.clone();
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
@@ -627,6 +676,9 @@ impl MediaBridge {
         if let Some(entry) = self.legs.get_mut(&leg) {
             entry.joined = to.clone();
         }
+        if let Connection::Conference(conference) = to {
+            self.join_conference(leg, conference, now);
+        }
         self.replan(leg, now);
         if let Connection::Leg(other) = to {
             self.replan(other, now);
@@ -638,12 +690,17 @@ impl MediaBridge {
     fn part(&mut self, leg: LegId, now: Instant) {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let was = std::mem::replace(&mut entry.joined, Connection::Nothing);
+        entry.player = None;
         self.replan(leg, now);
-        if let Connection::Leg(other) = was
-            && let Some(entry) = self.legs.get_mut(&other)
-        {
-            entry.joined = Connection::Nothing;
-            self.replan(other, now);
+        match was {
+            Connection::Leg(other) => {
+                if let Some(entry) = self.legs.get_mut(&other) {
+                    entry.joined = Connection::Nothing;
+                    self.replan(other, now);
+                }
+            }
+            Connection::Conference(conference) => self.leave_conference(leg, conference),
+            Connection::Nothing | Connection::Source(_) => {}
         }
     }
 
@@ -653,7 +710,7 @@ impl MediaBridge {
         let to = match &entry.joined {
             Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
             Connection::Source(Source::Echo) => entry.stream.parameters.as_ref(),
-            Connection::Nothing | Connection::Source(_) => None,
+            Connection::Nothing | Connection::Source(_) | Connection::Conference(_) => None,
         };
         let plan = match (&entry.stream.parameters, to) {
             (Some(from), Some(to)) => Plan::between(from, to),
@@ -666,16 +723,24 @@ impl MediaBridge {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
         entry.plan = plan;
-        let feed = entry.stream.next_feed();
-        entry.player = match (&entry.joined, &entry.stream.parameters) {
-            (Connection::Source(source), Some(parameters)) => tone::player(source, parameters, feed, now),
-            _ => None,
-        };
+        let parameters = entry.stream.parameters.as_ref();
+        for player in [&mut entry.player, &mut entry.announcement].into_iter().flatten() {
+            player.adapt(parameters, now);
+        }
+        if let (Connection::Source(source), None) = (&entry.joined, &entry.player)
+            && let Some(program) = Self::program_of(source)
+        {
+            let feed = entry.stream.next_feed();
+            let parameters = entry.stream.parameters.as_ref();
+            entry.player = Some(Player::new(program, parameters, feed, self.config.wall_clock.at, now));
+        }
         self.make_transcoder(leg);
+        self.make_key_ear(leg);
         if let Some((from, to)) = missing {
             self.tell(Event::NoConversion { leg: deaf, from, to });
         }
-        self.rearm(leg);
+        self.configure_mouth(leg);
+        self.retap(leg, now);
     }
 
     /// Makes the transcoder that the leg's plan wants, or keeps the one that is there.
@@ -718,6 +783,7 @@ impl MediaBridge {
         entry.stream.leave(now);
         let report = entry.stream.report(now);
         self.drain(leg, now);
+        self.end_recordings(leg, RecordingEnd::LegClosed);
         self.part(leg, now);
         self.forget(leg);
         self.outputs.push_back(Output::Unbind { leg });
@@ -796,6 +862,14 @@ impl MediaBridge {
         self.latest = self.latest.max(now);
         self.latest
     }
+}
+
+/// What is to be done with a packet of sound.
+enum SoundPath {
+    Pass,
+    Transcode,
+    /// It is not passed on.
+    Unheard,
 }
 
 /// After a packet of an event for so long no transcoded voice is sent: the event's packets have one timestamp among them.

@@ -187,7 +187,7 @@ mod tests {
             (with("G729", "annexb=no"), with("G729", "annexb=yes"), true),
         ];
         for (from, to, passes) in pairs {
-            let plan = Plan::between(&leg(&[from.clone()]), &leg(&[to.clone()]));
+            let plan = Plan::between(&leg(std::slice::from_ref(&from)), &leg(std::slice::from_ref(&to)));
             assert_eq!(
                 (plan.map.get(97).is_some(), plan.transcodes(97)),
                 (passes, !passes),

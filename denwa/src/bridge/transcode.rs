@@ -142,7 +142,8 @@ impl Transcoder {
             ticks: if ticks == 0 { usual } else { ticks },
         });
         if !self.describes_silence && self.begins_pause(arrived.payload_type, payload) {
-            let heard = Duration::from_micros(u64::from(ticks).saturating_mul(1_000_000) / u64::from(clock));
+            let microseconds = u64::from(ticks).saturating_mul(1_000_000).checked_div(u64::from(clock));
+            let heard = Duration::from_micros(microseconds.unwrap_or(0));
             self.due = now.checked_add(heard.saturating_add(PATIENCE));
         }
     }
@@ -204,9 +205,10 @@ impl Transcoder {
         self.sound.clear();
         self.decoders.pause(samples, &mut self.sound);
         self.encoding.take(&self.sound);
-        let next = due.checked_add(self.encoding.packet_time());
+        let packet_time = self.encoding.packet_time();
+        let next = due.checked_add(packet_time).filter(|next| *next > now);
         // After a wake-up that is late by more than a packet, the beat begins anew.
-        self.due = next.map(|next| if next > now { next } else { now + self.encoding.packet_time() });
+        self.due = next.or_else(|| now.checked_add(packet_time));
     }
 
     /// Whether a packet is full.

@@ -29,6 +29,8 @@ struct Format {
     /// Codec and parameters: what makes it the same after another agreement.
     name: String,
     voice: Option<Voice>,
+    /// No longer agreed on: what came before that may still wait in the jitter buffer.
+    retired: bool,
 }
 
 struct Voice {
@@ -70,10 +72,16 @@ impl Decoders {
             let same =
                 old.iter().position(|kept| kept.payload_type == format.payload_type && kept.name == name);
             let known = match same {
-                Some(kept) => Some(old.swap_remove(kept)),
+                Some(kept) => Some(Format { retired: false, ..old.swap_remove(kept) }),
                 None => self.make(format, name),
             };
             self.formats.extend(known);
+        }
+        for mut format in old.into_iter().filter(|format| !format.retired) {
+            if self.find(format.payload_type).is_none() {
+                format.retired = true;
+                self.formats.push(format);
+            }
         }
         self.last =
             self.formats.iter().position(|format| Some(&format.name) == speaking.as_ref()).unwrap_or(0);
@@ -85,13 +93,13 @@ impl Decoders {
             let resampler = conversion(clock_rate_hz, self.sample_rate_hz)?;
             let generator = Generator::new(u64::from(clock_rate_hz) << 8 | u64::from(payload_type));
             self.noise.get_or_insert(Noise { generator, resampler, clock_rate_hz, sounding: false });
-            return Some(Format { payload_type, clock_rate_hz, name, voice: None });
+            return Some(Format { payload_type, clock_rate_hz, name, voice: None, retired: false });
         }
         let entry = registry::find(&format.name, clock_rate_hz)?;
         let decoder = entry.decoder_at(&format.parameters, self.sample_rate_hz).ok()?;
         let resampler = conversion(decoder.sample_rate_hz(), self.sample_rate_hz)?;
         let voice = Voice { decoder, resampler, describes_silence: format.describes_silence() };
-        Some(Format { payload_type, clock_rate_hz, name, voice: Some(voice) })
+        Some(Format { payload_type, clock_rate_hz, name, voice: Some(voice), retired: false })
     }
 
     /// Samples a second of what comes out.
@@ -101,7 +109,8 @@ impl Decoders {
 
     /// The RTP clock of a payload type that can be heard.
     pub(crate) fn clock_rate_hz(&self, payload_type: u8) -> Option<u32> {
-        self.find(payload_type).and_then(|index| Some(self.formats.get(index)?.clock_rate_hz))
+        let format = self.find(payload_type).and_then(|index| self.formats.get(index));
+        format.filter(|format| !format.retired).map(|format| format.clock_rate_hz)
     }
 
     /// Whether it is a silence descriptor.
@@ -181,6 +190,10 @@ impl playout::Decoder for Decoders {
     }
 
     fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) {
+        // Until the next packet nobody knows that this is a pause: but a description of silence came last.
+        if self.noise.as_ref().is_some_and(|noise| noise.sounding) {
+            return self.pause(samples, out);
+        }
         let end = out.len().saturating_add(samples);
         let lacking = samples.saturating_sub(self.surplus.len());
         if lacking > 0 {

@@ -52,6 +52,8 @@ struct Suppression {
     described: Option<u32>,
 }
 
+/// Fits a packet of 1500 octets with whatever protects and tunnels it.
+const LARGEST_PAYLOAD: usize = 1400;
 /// A description of silence is said again after so long.
 const DESCRIBED_AGAIN_MS: u32 = 400;
 /// Coefficients of a description.
@@ -74,7 +76,15 @@ impl Encoding {
         let rate = encoder.sample_rate_hz();
         let resampler = conversion(from_hz, rate)?;
         let milliseconds = usize::try_from(parameters.packet_time.as_millis()).unwrap_or(20).clamp(10, 200);
-        let samples = encoder.packet_samples(scaled(milliseconds, rate, 1000));
+        let mut samples = encoder.packet_samples(scaled(milliseconds, rate, 1000));
+        // Packets that networks would take apart are not made (L16 at 48 kHz).
+        while encoder.max_payload_bytes(samples) > LARGEST_PAYLOAD {
+            let shorter = encoder.packet_samples(samples / 2);
+            if shorter >= samples {
+                break;
+            }
+            samples = shorter;
+        }
         let ticks = scaled(samples, entry.clock_rate_hz, rate);
         Some(Self {
             name: format!("{} {}", format.label(), format.parameters),

@@ -23,4 +23,4 @@ pub(crate) use decoding::{Decoders, scaled};
 pub(crate) use digits::{DigitFault, Key};
 pub(crate) use encoding::{Encoded, Encoding};
 pub(crate) use stream::{Arrived, Output as StreamOutput, Received, Stream, StreamConfig};
-pub(crate) use tones::TonePlayer;
+pub(crate) use voice::{Ear, Mouth};

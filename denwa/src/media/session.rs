@@ -13,6 +13,7 @@ use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
 use bytes::Bytes;
+use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
 use denwa_rtp::wallclock::WallClock;
@@ -225,6 +226,8 @@ pub struct MediaSession {
     sample_rate_hz: u32,
     key_path: KeyPath,
     suppresses_silence: bool,
+    /// Listens for keys in the sound where the peer has no other way to send them.
+    keys: Option<Box<Detector>>,
     muted: bool,
     latest: Instant,
     outputs: VecDeque<Output>,
@@ -259,6 +262,7 @@ impl MediaSession {
             sample_rate_hz: config.sample_rate_hz,
             key_path: config.key_path,
             suppresses_silence: config.suppresses_silence,
+            keys: None,
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
@@ -387,6 +391,11 @@ impl MediaSession {
         parameters.known_hosts.clone_from(&self.known_hosts);
         parameters.key_path = self.key_path;
         parameters.suppresses_silence = self.suppresses_silence;
+        if !parameters.hears_keys_in_sound() {
+            self.keys = None;
+        } else if self.keys.is_none() {
+            self.keys = Some(Box::new(Detector::new(self.sample_rate_hz)));
+        }
         self.ear.configure(&parameters, now);
         self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
@@ -416,9 +425,14 @@ impl MediaSession {
     /// is the clock of the jitter buffer.
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
+        self.ear.hear(samples, now);
+        let Some(keys) = &mut self.keys else { return };
         let outputs = &mut self.outputs;
-        self.ear.hear(samples, now, |digit, duration| {
-            if outputs.len() < OUTPUTS_LIMIT {
+        keys.listen(samples, |event| {
+            if let DtmfEvent::Ended { digit, duration_ms } = event
+                && outputs.len() < OUTPUTS_LIMIT
+            {
+                let duration = Duration::from_millis(duration_ms.into());
                 outputs.push_back(Output::Event(Event::Digit { digit, duration }));
             }
         });

@@ -139,6 +139,9 @@ impl Stream {
                 session.know_host(*host);
             }
             session.expect_media(parameters.receives, now);
+            if let Some(format) = parameters.send.iter().find(|format| !format.is_comfort_noise()) {
+                session.set_clock_rate(format.clock_rate_hz);
+            }
         }
         self.listener.configure(&parameters);
         let codec = parameters.codec();

@@ -81,21 +81,15 @@ impl TonePlayer {
         let sent = self.encoding.next().map(|Encoded { payload_type, timestamp, marker, payload }| {
             session.send(Frame { feed: self.feed, timestamp, payload_type, marker, payload }, buffer, now)
         });
-        self.next_beat(now, 1);
+        self.next_beat(now);
         sent
     }
 
-    /// Lets a packet's time pass without one.
-    pub(crate) fn skip(&mut self, now: Instant) {
-        self.next_beat(now, 0);
-    }
-
-    /// The next packet is due on the first beat after now; `made` of those that pass were made.
-    fn next_beat(&mut self, now: Instant, made: u32) {
+    /// The next packet is due on the first beat after now.
+    fn next_beat(&mut self, now: Instant) {
         let late = now.saturating_duration_since(self.due);
         let missed = u32::try_from(late.as_nanos() / self.packet_time.as_nanos().max(1)).unwrap_or(u32::MAX);
-        let beats = missed.saturating_add(1);
-        self.due += self.packet_time.saturating_mul(beats);
-        self.encoding.skip_packets(beats.saturating_sub(made));
+        self.due += self.packet_time.saturating_mul(missed.saturating_add(1));
+        self.encoding.skip_packets(missed);
     }
 }

@@ -4,7 +4,6 @@ use super::decoding::Decoders;
 use super::encoding::{Encoded, Encoding};
 use super::stream::Arrived;
 use super::{PlayOut, StreamParameters};
-use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_rtp::jitter::playout::Playout;
 use denwa_rtp::jitter::{Config as JitterConfig, Incoming, Statistics};
 use denwa_rtp::session::{Frame, NotSent, Outgoing, Session};
@@ -12,14 +11,12 @@ use std::time::{Duration, Instant};
 
 /// What arrives, made sound.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(crate) struct Ear {
     play_out: PlayOut,
     decoders: Decoders,
     playout: Option<Clocked>,
     /// What came before the clock of the timestamps changed, until all of it was heard.
     before: Option<Playout>,
-    /// Listens for keys where the peer has no other way to send them.
-    keys: Option<Box<Detector>>,
 }
 
 /// A jitter buffer lives by one clock of timestamps.
@@ -30,24 +27,18 @@ struct Clocked {
 }
 
 impl Ear {
-    pub(super) fn new(sample_rate_hz: u32, play_out: PlayOut) -> Self {
+    pub(crate) fn new(sample_rate_hz: u32, play_out: PlayOut) -> Self {
         let decoders = Decoders::new(sample_rate_hz);
-        Self { play_out, decoders, playout: None, before: None, keys: None }
+        Self { play_out, decoders, playout: None, before: None }
     }
 
     /// Makes decoders for what was agreed; those that are there already go on.
-    pub(super) fn configure(&mut self, parameters: &StreamParameters, now: Instant) {
+    pub(crate) fn configure(&mut self, parameters: &StreamParameters, now: Instant) {
         self.decoders.configure(&parameters.receive);
         if self.playout.is_none()
             && let Some(format) = parameters.receive.first()
         {
             self.begin(format.clock_rate_hz, now);
-        }
-        if parameters.hears_keys_in_sound() {
-            let rate = self.decoders.sample_rate_hz();
-            self.keys.get_or_insert_with(|| Box::new(Detector::new(rate)));
-        } else {
-            self.keys = None;
         }
     }
 
@@ -63,7 +54,7 @@ impl Ear {
     }
 
     /// Takes a packet. Says whether it can be heard.
-    pub(super) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
+    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
         let Some(clock_rate_hz) = self.decoders.clock_rate_hz(arrived.payload_type) else { return false };
         if self.playout.as_ref().is_none_or(|clocked| clocked.clock_rate_hz != clock_rate_hz) {
             // A description of silence by another clock than the voice's says nothing about its time line.
@@ -85,11 +76,12 @@ impl Ear {
         true
     }
 
-    /// Fills `samples`, and tells `key` what was pressed in them.
-    pub(super) fn hear(&mut self, samples: &mut [i16], now: Instant, mut key: impl FnMut(char, Duration)) {
+    /// Fills `samples` with what is to be heard now.
+    pub(crate) fn hear(&mut self, samples: &mut [i16], now: Instant) {
         if let Some(before) = &mut self.before {
             let pulled = before.pull(&mut self.decoders, samples, now);
-            if pulled.decoded == 0 {
+            // What is left of its last frame is no new frame.
+            if pulled.concealed.saturating_add(pulled.paused) > 0 {
                 self.before = None;
             }
         }
@@ -101,13 +93,6 @@ impl Ear {
                 None => samples.fill(0),
             }
         }
-        if let Some(keys) = &mut self.keys {
-            keys.listen(samples, |event| {
-                if let DtmfEvent::Ended { digit, duration_ms } = event {
-                    key(digit, Duration::from_millis(duration_ms.into()));
-                }
-            });
-        }
     }
 
     /// How the jitter buffer does.
@@ -118,7 +103,7 @@ impl Ear {
 
 /// What is said, made packets.
 #[derive(Debug)]
-pub(super) struct Mouth {
+pub(crate) struct Mouth {
     sample_rate_hz: u32,
     longest: Duration,
     encoding: Option<Encoding>,
@@ -130,12 +115,17 @@ pub(super) struct Mouth {
 const PAUSE: Duration = Duration::from_millis(300);
 
 impl Mouth {
-    pub(super) fn new(sample_rate_hz: u32, longest: Duration) -> Self {
+    pub(crate) fn new(sample_rate_hz: u32, longest: Duration) -> Self {
         Self { sample_rate_hz, longest, encoding: None, feed: 0, last_at: None }
     }
 
+    /// What it says is another feed of its stream than what was said before.
+    pub(crate) fn set_feed(&mut self, feed: u32) {
+        self.feed = feed;
+    }
+
     /// Speaks as was agreed: the first codec there is an encoder for. `feed` is the number of a new feed.
-    pub(super) fn configure(&mut self, parameters: &StreamParameters, feed: impl FnOnce() -> u32) {
+    pub(crate) fn configure(&mut self, parameters: &StreamParameters, feed: impl FnOnce() -> u32) {
         let before = self.encoding.take();
         self.encoding = Encoding::new(parameters, self.sample_rate_hz);
         if let (Some(encoding), Some(before)) = (&mut self.encoding, before)
@@ -150,7 +140,7 @@ impl Mouth {
         self.encoding.as_ref().map(Encoding::clock_rate_hz)
     }
 
-    pub(super) fn say(&mut self, samples: &[i16], muted: bool) {
+    pub(crate) fn say(&mut self, samples: &[i16], muted: bool) {
         let Some(encoding) = &mut self.encoding else { return };
         if muted {
             encoding.take(&vec![0; samples.len()]);
@@ -160,14 +150,14 @@ impl Mouth {
         encoding.keep(self.longest);
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         if let Some(encoding) = &mut self.encoding {
             encoding.forget();
         }
     }
 
     /// The next packet, when enough was said.
-    pub(super) fn next_packet(
+    pub(crate) fn next_packet(
         &mut self,
         session: &mut Session,
         buffer: &mut [u8],

@@ -50,13 +50,17 @@ pub(crate) fn likeness(said: &[i16], heard: &[i16], sample_rate_hz: u32, longest
         }
         product / f64::sqrt(own * other)
     };
-    for lag in 0..longest_ms * per_ms {
-        let value = correlate(lag, 7);
+    // Telephone sound is alike over 1/8000 s.
+    let coarse = (sample_rate_hz as usize / 8000).max(1);
+    for lag in (0..longest_ms * per_ms).step_by(coarse) {
+        let value = correlate(lag, 11 * coarse);
         if value > best.0 {
             best = (value, lag);
         }
     }
-    (correlate(best.1, 1), best.1)
+    let near = best.1.saturating_sub(coarse)..=best.1 + coarse;
+    let refined = near.map(|lag| (correlate(lag, 3), lag)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    (correlate(refined.1, 1), refined.1)
 }
 
 /// The root mean square.

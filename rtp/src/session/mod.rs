@@ -251,6 +251,12 @@ impl Session {
         }
     }
 
+    /// The outgoing stream was held back on purpose (hold, a switch of connections): what is sent next goes on with the
+    /// next number, so that the peer does not count what we kept from it as lost.
+    pub const fn restart_feed(&mut self) {
+        self.sender.restart_feed();
+    }
+
     /// Whether media should be coming (not on hold): only then its absence is an event.
     pub fn expect_media(&mut self, expected: bool, now: Instant) {
         let now = self.clock.advance(now);
