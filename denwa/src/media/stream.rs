@@ -7,6 +7,7 @@ use super::digits::{Dialler, DigitFault, Key, Listener, PRESSED};
 use super::{Event, KeyPath, StreamParameters, StreamReport};
 use crate::evidence::StreamCounters;
 use bytes::Bytes;
+use denwa_rtp::jitter;
 use denwa_rtp::latch;
 use denwa_rtp::session::{self, Content, DropReason, Media, NotSent, Outgoing, Path, Session};
 use denwa_rtp::telephone_event::Heard;
@@ -213,6 +214,21 @@ impl Stream {
         }
     }
 
+    /// What became of a packet in the jitter buffer.
+    pub(crate) fn note_put(&mut self, arrived: &Arrived, put: jitter::Put) {
+        if put == jitter::Put::Late
+            && let Some(session) = &mut self.session
+        {
+            session.note_discarded(arrived.ssrc, arrived.sequence);
+        }
+    }
+
+    pub(crate) const fn note_playout(&mut self, statistics: jitter::Statistics) {
+        if let Some(session) = &mut self.session {
+            session.note_playout(statistics);
+        }
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
@@ -342,11 +358,7 @@ impl Stream {
     }
 
     /// With what the jitter buffer has to say.
-    pub(crate) fn report_with(
-        &self,
-        playout: Option<&denwa_rtp::jitter::Statistics>,
-        now: Instant,
-    ) -> StreamReport {
+    pub(crate) fn report_with(&self, playout: Option<&jitter::Statistics>, now: Instant) -> StreamReport {
         let mut report = StreamReport::default();
         if let Some(parameters) = &self.parameters {
             report.codec = parameters.codec();

@@ -5,7 +5,7 @@ use super::encoding::{Encoded, Encoding};
 use super::stream::Arrived;
 use super::{PlayOut, StreamParameters};
 use denwa_rtp::jitter::playout::Playout;
-use denwa_rtp::jitter::{Config as JitterConfig, Incoming, Statistics};
+use denwa_rtp::jitter::{Config as JitterConfig, Incoming, Put, Statistics};
 use denwa_rtp::session::{Frame, NotSent, Outgoing, Session};
 use std::time::{Duration, Instant};
 
@@ -53,17 +53,17 @@ impl Ear {
         }
     }
 
-    /// Takes a packet. Says whether it can be heard.
-    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
-        let Some(clock_rate_hz) = self.decoders.clock_rate_hz(arrived.payload_type) else { return false };
+    /// Takes a packet. `None` when nothing here decodes it.
+    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> Option<Put> {
+        let clock_rate_hz = self.decoders.clock_rate_hz(arrived.payload_type)?;
         if self.playout.as_ref().is_none_or(|clocked| clocked.clock_rate_hz != clock_rate_hz) {
             // A description of silence by another clock than the voice's says nothing about its time line.
             if self.decoders.is_comfort_noise(arrived.payload_type) {
-                return false;
+                return None;
             }
             self.begin(clock_rate_hz, now);
         }
-        let Some(clocked) = &mut self.playout else { return false };
+        let clocked = self.playout.as_mut()?;
         let packet = Incoming {
             ssrc: arrived.ssrc,
             sequence: arrived.sequence,
@@ -72,8 +72,7 @@ impl Ear {
             marker: arrived.marker,
             payload,
         };
-        clocked.playout.put(packet, now);
-        true
+        Some(clocked.playout.put(packet, now))
     }
 
     /// Fills `samples` with what is to be heard now.
@@ -96,7 +95,7 @@ impl Ear {
     }
 
     /// How the jitter buffer does.
-    pub(super) fn statistics(&self, now: Instant) -> Option<Statistics> {
+    pub(crate) fn statistics(&self, now: Instant) -> Option<Statistics> {
         self.playout.as_ref().map(|clocked| clocked.playout.statistics(now))
     }
 }
