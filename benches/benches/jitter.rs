@@ -1,7 +1,8 @@
 //! The jitter buffer over bad networks, beside the neteq crate (with `--features peers`) and an algorithm from the
 //! literature, each at its default settings, fed with the same traces in the same run.
 //!
-//! Delay is what buffering adds to the fastest packet's time. Loss is what was invented plus what arrived and was not
+//! Where DTX sends nothing in pauses, what is invented after a talk-spurt's last frame and before the next is heard is no
+//! loss. Delay is what buffering adds to the fastest packet's time. Loss is what was invented plus what arrived and was not
 //! heard. `cargo bench -p denwa-benches --bench jitter [--features peers]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -26,12 +27,13 @@ use voice::Voice;
 
 fn line(name: &str, score: &Score, verdict: &str) {
     println!(
-        "  {name:<28} {:>8.1} {:>8.1} {:>8.2} {:>8.2} {:>8.2}  {verdict}",
+        "  {name:<28} {:>8.1} {:>8.1} {:>8.2} {:>8.2} {:>8.2} {:>8.2}  {verdict}",
         score.delay,
         score.delay_95,
         score.late,
         score.concealed,
-        score.loss()
+        score.loss(),
+        score.scaled,
     );
 }
 
@@ -43,8 +45,11 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--test");
     let traces: Vec<_> = trace::all().into_iter().take(if quick { 2 } else { usize::MAX }).collect();
     let voice = Voice::new(traces.iter().map(|trace| trace.frames).max().unwrap());
-    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "delay", "95 %", "late", "conceal", "loss");
-    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "ms", "ms", "%", "%", "%");
+    println!(
+        "{:<30} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "delay", "95 %", "late", "conceal", "loss", "scaled"
+    );
+    println!("{:<30} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "ms", "ms", "%", "%", "%", "%");
     for (index, trace) in traces.iter().enumerate() {
         println!("{}", trace.name);
         let no_clock = |_: Duration| ();

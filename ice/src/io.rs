@@ -1,10 +1,9 @@
 //! What goes into the machines of this crate and what comes out of them.
 //!
 //! The pairs of the shared contract: `Transmit` – `Datagram`, `StreamData`, `Unreachable`; `OpenStream`, `CloseStream` –
-//! `StreamOpened`, `StreamFailed`, `StreamClosed`; `Resolve` – `Resolved`; `Route` – `Routed`; `Lookup` – `Provided`;
-//! [`Event`](Output::Event)s. Media does not go through here: see `receive` and `send` of each machine.
+//! `StreamOpened`, `StreamFailed`, `StreamClosed`; `Resolve` – `Resolved`; `Route` – `Routed`; [`Event`](Output::Event)s. Only
+//! the server looks users up, and has types of its own. Media does not go through here: see `receive` and `send` of each machine.
 
-use crate::stun::IntegrityKey;
 use bytes::Bytes;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -173,13 +172,6 @@ pub enum Input<'a> {
         /// The address a packet would be sent from; `None` when there is no route.
         local: Option<IpAddr>,
     },
-    /// The answer to [`Output::Lookup`].
-    Provided {
-        /// To which question.
-        question: QuestionId,
-        /// The user's key; `None` when there is no such user.
-        key: Option<IntegrityKey>,
-    },
 }
 
 /// What a machine wants done.
@@ -219,24 +211,6 @@ pub enum Output<E> {
         /// Where to.
         destination: IpAddr,
     },
-    /// Find a user's key.
-    Lookup {
-        /// Comes back with the answer.
-        question: QuestionId,
-        /// Who.
-        user: UserName,
-        /// In which realm.
-        realm: String,
-    },
     /// A fact for the application.
     Event(E),
-}
-
-/// Who a request says it is from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum UserName {
-    /// By name.
-    Plain(String),
-    /// By the hash of name and realm (RFC 8489 section 14.4).
-    Hash([u8; 32]),
 }

@@ -9,8 +9,8 @@ use denwa_ice::stun::attribute::{Lifetime, RequestedTransport, XorPeerAddress};
 use denwa_ice::stun::{AttributeKind, Class, ErrorCode, Message, Method, TransactionId, Writer};
 use denwa_ice::turn::client::{ClientConfig, ClientEvent, EndReason, RequestFailure, ServerAddress};
 use denwa_ice::turn::server::{
-    AllocationEnd, CredentialSource, PeerPolicy, Refusal, RelayRange, Secret, ServerConfig, ServerEvent,
-    Users, time_limited_password,
+    AllocationEnd, Claim, CredentialSource, PeerPolicy, Refusal, RelayRange, Secret, ServerConfig,
+    ServerEvent, Users, time_limited_password,
 };
 use denwa_sim::laws::{Bounds, Subject};
 use denwa_sim::{self as sim, Link, Network, Node, Stimulus};
@@ -214,9 +214,12 @@ fn wrong_passwords_and_unknown_users_look_the_same_and_are_told_to_the_applicati
         config.credentials = Some((user.into(), password.to_owned().into()));
         let mut lab = lab(server_config(), config);
         assert_eq!(ended(&lab.allocate()), Some(EndReason::CredentialsRefused));
-        assert!(
-            matches!(lab.server_events(), [ServerEvent::AuthenticationFailed { client, .. }] if *client == at(CLIENT))
-        );
+        // The server's nonce asked for the hash of the name, and got it.
+        let [ServerEvent::AuthenticationFailed { client, claim }] = lab.server_events() else {
+            panic!("{:?}", lab.server_events());
+        };
+        let hash = denwa_ice::stun::integrity::userhash(user, "denwa.example");
+        assert_eq!((*client, claim), (at(CLIENT), &Claim::Hash(hash)));
         assert_eq!(lab.network.trace().sent_by("client"), 2, "one try without, one with credentials");
     }
 }
@@ -372,6 +375,29 @@ fn a_client_follows_redirections_but_not_in_circles() {
     let mut lab = lab(sent_on, client_config(Protocol::Udp));
     lab.network.bind(lab.server, sim::Protocol::Udp, other).unwrap();
     assert_eq!(ended(&lab.allocate()), Some(EndReason::TooManyRedirects));
+}
+
+#[test]
+fn a_client_ends_up_at_the_server_that_it_was_sent_to() {
+    let other = at("198.51.100.9:3478");
+    let mut lab =
+        lab(ServerConfig { alternate: Some(other), ..server_config() }, client_config(Protocol::Udp));
+    let host = lab.network.host_of(lab.server).unwrap();
+    lab.network.add_address(host, 0, other.ip()).unwrap();
+    let relay = RelayRange { local: other.ip(), external: other.ip(), ports: vec![51_000..=51_009] };
+    let config = ServerConfig::new("other.example", users(), vec![relay]);
+    let now = lab.network.now();
+    let second = lab.network.add_machine(host, ServerNode::new(config, [8; 32], now)).unwrap();
+    lab.network.bind(second, sim::Protocol::Udp, other).unwrap();
+    let events = lab.allocate();
+    assert!(matches!(&events[..], [ClientEvent::Allocated { server, .. }] if *server == other), "{events:?}");
+    assert_eq!(lab.relayed().ip(), other.ip());
+    lab.client(|node, now| node.client.bind_channel(at(PEER), now).unwrap());
+    lab.run(secs(1));
+    let relayed = lab.relayed();
+    lab.peer_sends(relayed, b"here");
+    lab.run(secs(1));
+    assert_eq!(lab.client_got(), [(at(PEER), b"here".to_vec())]);
 }
 
 #[test]

@@ -201,6 +201,11 @@ impl Sender {
         }
     }
 
+    /// Forgets the feed: its next packet goes on where the stream stands, whatever was held back meanwhile.
+    pub const fn restart_feed(&mut self) {
+        self.feed = None;
+    }
+
     /// Counts a packet as sent.
     pub fn count(&mut self, payload_octets: usize) {
         self.packets = self.packets.wrapping_add(1);
@@ -227,6 +232,11 @@ impl Sender {
         self.switches = self.switches.wrapping_add(1);
         self.newest = Some(Newest { sequence: out, timestamp: out_timestamp, timestamp_at: now, at: now });
         self.placed = (out, out_timestamp);
+    }
+
+    /// Timestamps run by another clock from the next switch of feeds on, when another codec is spoken (RFC 7160 §4).
+    pub const fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        self.clock_rate_hz = clock_rate_hz;
     }
 
     /// The stream's synchronisation source.

@@ -5,7 +5,6 @@
 //! were asked for.
 
 use crate::machine::Protocol;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -83,7 +82,8 @@ pub struct Trace {
     entries: Vec<Entry>,
     hash: Fnv,
     faults: usize,
-    counts: BTreeMap<Arc<str>, Counts>,
+    /// By the host's number.
+    counts: Vec<(Arc<str>, Counts)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,19 +116,19 @@ impl Trace {
     /// How many payloads machines on `host` have sent.
     #[must_use]
     pub fn sent_by(&self, host: &str) -> u64 {
-        self.counts.get(host).map_or(0, |counts| counts.sent)
+        self.count(host, |counts| counts.sent)
     }
 
     /// How many payloads machines on `host` have received.
     #[must_use]
     pub fn received_by(&self, host: &str) -> u64 {
-        self.counts.get(host).map_or(0, |counts| counts.received)
+        self.count(host, |counts| counts.received)
     }
 
     /// How many packets ended at `host` without being received.
     #[must_use]
     pub fn dropped_at(&self, host: &str) -> u64 {
-        self.counts.get(host).map_or(0, |counts| counts.dropped)
+        self.count(host, |counts| counts.dropped)
     }
 
     /// The texts of the events of machines on `host`, in order.
@@ -143,11 +143,18 @@ impl Trace {
         self.detail = detail;
     }
 
-    pub(crate) fn add(&mut self, at: Duration, place: &Arc<str>, what: Happening) {
-        if !self.counts.contains_key(place) {
-            self.counts.insert(place.clone(), Counts::default());
+    fn count(&self, host: &str, which: impl Fn(&Counts) -> u64) -> u64 {
+        self.counts.iter().filter(|(name, _)| &**name == host).map(|(_, counts)| which(counts)).sum()
+    }
+
+    pub(crate) fn add(&mut self, at: Duration, host: usize, place: &Arc<str>, what: Happening) {
+        while self.counts.len() <= host {
+            self.counts.push((place.clone(), Counts::default()));
         }
-        if let Some(counts) = self.counts.get_mut(place) {
+        if let Some((name, counts)) = self.counts.get_mut(host) {
+            if *name != *place {
+                *name = place.clone();
+            }
             match &what {
                 Happening::Sent(_) => counts.sent += 1,
                 Happening::Received(_) => counts.received += 1,

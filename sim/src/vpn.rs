@@ -1,9 +1,14 @@
 //! A VPN that shows the same host under different addresses to different peers.
 //!
 //! Only the addresses in IP headers are renamed, without state: no port changes, no first packet is needed. What is inside a
-//! packet keeps the address that its sender believes in, which is what breaks telephony.
+//! packet keeps the address that its sender believes in, which is what breaks telephony. [`join`] builds the whole: an interface
+//! for each host, routes to the addresses by which it knows the others – and to no other address of theirs – and the
+//! host in the middle.
 
+use crate::host::{HostId, Prefix};
+use crate::link::Link;
 use crate::middlebox::{Middlebox, Passage, Verdict};
+use crate::network::{Misuse, Network};
 use crate::packet::{Body, Packet};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -60,4 +65,60 @@ impl Middlebox for Renaming {
         }
         Verdict::Pass
     }
+}
+
+/// A host of a VPN and the address that it has there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The host.
+    pub host: HostId,
+    /// Its own address in the VPN.
+    pub address: IpAddr,
+}
+
+/// One host knows another by an address that is not the other's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Who sees, by its own address.
+    pub viewer: IpAddr,
+    /// Who is seen, by its own address.
+    pub real: IpAddr,
+    /// As what.
+    pub alias: IpAddr,
+}
+
+/// Joins up to 250 hosts by a VPN (IPv4) whose interfaces are called `name`: the host in the middle, which firewalls can be put on.
+///
+/// # Errors
+/// [`Misuse::Unknown`] for a host of another network, [`Misuse::AddressTaken`] for an address that is given twice.
+pub fn join(network: &mut Network, name: &str, members: &[Member], views: &[View]) -> Result<HostId, Misuse> {
+    let mut middle: Option<HostId> = None;
+    let known = |viewer: IpAddr, real: IpAddr| {
+        let view = views.iter().find(|view| view.viewer == viewer && view.real == real);
+        view.map_or(real, |view| view.alias)
+    };
+    for (number, member) in (1_u8..=250).zip(members) {
+        // Link addresses are only next hops: nobody sends from them.
+        let prefix = Prefix::new(IpAddr::from([169, 254, number, 0]), 24);
+        let gateway = IpAddr::from([169, 254, number, 1]);
+        let segment = network.add_segment(&format!("{name}-{number}"), &[prefix], Link::default());
+        let (hub, port) = match middle {
+            Some(hub) => (hub, network.attach(hub, segment, &[gateway])?),
+            None => (network.add_host(name, segment, &[gateway])?, 0),
+        };
+        middle = Some(hub);
+        network.add_route(hub, Prefix::from(member.address), None, port, None)?;
+        let interface = network.attach(member.host, segment, &[member.address])?;
+        network.name_interface(member.host, interface, name)?;
+        for other in members.iter().filter(|other| other.host != member.host) {
+            let address = Prefix::from(known(member.address, other.address));
+            network.add_route(member.host, address, Some(gateway), interface, Some(member.address))?;
+        }
+    }
+    let hub = middle.ok_or(Misuse::Unknown)?;
+    network.set_forwarding(hub, true)?;
+    let renaming =
+        views.iter().fold(Renaming::new(), |it, view| it.shows(view.viewer, view.real, view.alias));
+    network.add_middlebox(hub, renaming)?;
+    Ok(hub)
 }

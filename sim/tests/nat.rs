@@ -4,7 +4,7 @@
 use denwa_sim::firewall::{Action, Firewall, Rule};
 use denwa_sim::nat::{Dependence, NatConfig, Ports};
 use denwa_sim::packet::Transport;
-use denwa_sim::vpn::Renaming;
+use denwa_sim::vpn::{self, Member, Renaming, View};
 use denwa_sim::{Input, Link, Machine, Network, Node, Output, Protocol, SegmentId, Transmit};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -268,6 +268,46 @@ fn a_renaming_vpn_shows_one_host_under_two_addresses() {
     network.run_for(Duration::from_secs(1));
     assert_eq!(network.machine(bob).unwrap().heard, [((a_for_b, 5060).into(), "who".to_owned())]);
     assert_eq!(network.machine(alice).unwrap().heard, [((b_for_a, 5060).into(), format!("{a_for_b}:5060"))]);
+}
+
+#[test]
+fn a_joined_vpn_has_routes_to_what_each_host_knows_and_to_nothing_else() {
+    let mut network = Network::new(1);
+    let internet = network.internet();
+    let (a, b) = (ip("100.110.20.5"), ip("100.70.198.29"));
+    let (b_for_a, a_for_b) = (ip("100.110.206.106"), ip("100.70.33.7"));
+    let mut nodes = Vec::new();
+    let mut members = Vec::new();
+    for (name, outside, address) in [("a", "192.0.2.1", a), ("b", "192.0.2.2", b)] {
+        let host = network.add_host(name, internet, &[ip(outside)]).unwrap();
+        members.push(Member { host, address });
+        nodes.push(network.add_machine(host, Peer::default()).unwrap());
+    }
+    let views = [View { viewer: a, real: b, alias: b_for_a }, View { viewer: b, real: a, alias: a_for_b }];
+    vpn::join(&mut network, "tailscale0", &members, &views).unwrap();
+    for (node, address) in nodes.iter().zip([a, b]) {
+        network.bind(*node, Protocol::Udp, (address, 5060).into()).unwrap();
+    }
+    let route = |network: &Network, to: IpAddr| {
+        let route = network.route(members[0].host, to).unwrap();
+        (route.local, route.interface.to_string())
+    };
+    assert_eq!(route(&network, b_for_a), (a, "tailscale0".to_owned()));
+    assert_eq!(
+        route(&network, b),
+        (ip("192.0.2.1"), "eth0".to_owned()),
+        "the address in B's SDP leads astray"
+    );
+    let send = |network: &mut Network, to: IpAddr| {
+        network.with(nodes[0], |it, _| it.send((a, 5060).into(), (to, 5060).into(), "who"));
+        network.run_for(Duration::from_secs(1));
+    };
+    send(&mut network, b);
+    assert!(network.machine(nodes[1]).unwrap().heard.is_empty());
+    send(&mut network, b_for_a);
+    assert_eq!(network.machine(nodes[1]).unwrap().heard, [((a_for_b, 5060).into(), "who".to_owned())]);
+    let answer = ((b_for_a, 5060).into(), format!("{a_for_b}:5060"));
+    assert_eq!(network.machine(nodes[0]).unwrap().heard, [answer]);
 }
 
 #[test]

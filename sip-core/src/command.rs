@@ -7,7 +7,6 @@ use crate::{
     error::Misuse,
     handle::{CallHandle, SubscriptionHandle},
     header::{HeaderName, Quoted},
-    io::Flow,
     message::{Method, Response, StatusCode, UriBuf},
     transport::Target,
 };
@@ -470,12 +469,12 @@ impl Transfer {
 }
 
 /// Where a registered telephone is called: a binding made into the parts of [`PlaceCall`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// The request line.
     pub request_uri: UriBuf,
     /// `Route` values.
     pub routes: Vec<String>,
-    /// The flow.
-    pub flow: Flow,
+    /// Whom the request is sent to.
+    pub target: Target,
 }

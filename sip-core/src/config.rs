@@ -79,6 +79,9 @@ pub struct TimerConfig {
     pub proceeding_limit: Duration,
     /// How long an INVITE may stay without a response of ours before 100 is sent. 200 ms.
     pub trying_after: Duration,
+    /// How long a stream may take to open before one to the next address, of the other family, is opened beside it
+    /// (RFC 8305 §5). 250 ms.
+    pub connection_attempt_delay: Duration,
     /// How long a host may stay silent before the next one of RFC 3263 is tried. 5 s; the last one has Timer B or F.
     pub failover_after: Duration,
 }
@@ -101,6 +104,7 @@ impl TimerConfig {
             client_accepted: long,
             proceeding_limit: Duration::from_secs(1800),
             trying_after: Duration::from_millis(200),
+            connection_attempt_delay: Duration::from_millis(250),
             failover_after: Duration::from_secs(5),
         }
     }
@@ -129,6 +133,9 @@ pub struct TransactionConfig {
     pub udp_request_bytes: usize,
     /// Whether merged requests are answered 482 (RFC 3261 §8.2.2.2), as a user agent must; a proxy must not.
     pub refuse_merged: bool,
+    /// Whether requests offer overload control (RFC 7339) and what peers then ask for is obeyed. Off by default: it is for
+    /// servers among themselves.
+    pub overload_control: bool,
     /// What is put into `Server` of responses that this layer makes itself; none by default.
     pub server_name: Option<Arc<str>>,
 }
@@ -144,6 +151,7 @@ impl TransactionConfig {
             limits: WireLimits::default(),
             udp_request_bytes: 1300,
             refuse_merged: true,
+            overload_control: false,
             server_name: None,
         }
     }

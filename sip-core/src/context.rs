@@ -84,6 +84,15 @@ pub(crate) enum Served {
     Session(CallHandle),
 }
 
+/// `Allow` and `Supported`, written once.
+#[derive(Clone, Debug)]
+pub(crate) struct Capabilities {
+    pub(crate) allow: String,
+    pub(crate) all: String,
+    /// Without `100rel`, for calls that switched it off.
+    pub(crate) unreliable: String,
+}
+
 /// How a call that a transfer asked for is going.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
@@ -124,6 +133,7 @@ pub(crate) enum Timer {
 pub(crate) struct Context {
     pub(crate) now: Instant,
     pub(crate) config: EndpointConfig,
+    pub(crate) capabilities: Capabilities,
     pub(crate) transactions: Transactions,
     pub(crate) dialogs: Dialogs,
     pub(crate) authenticator: Authenticator,
@@ -354,9 +364,10 @@ impl Context {
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
     pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
-        builder
-            .header(HeaderName::Allow, &self.config.allow_text())
-            .header(HeaderName::Supported, &self.config.supported_text(reliable))
+        builder.header(HeaderName::Allow, &self.capabilities.allow).header(
+            HeaderName::Supported,
+            if reliable { &self.capabilities.all } else { &self.capabilities.unreliable },
+        )
     }
 }
 

@@ -74,7 +74,7 @@ pub enum Event {
         /// All of his bindings now.
         bindings: Vec<Binding>,
     },
-    /// A binding ran out.
+    /// A binding ran out, or the connection of a device that asked for outbound closed (RFC 5626).
     BindingExpired {
         /// Address of record.
         address_of_record: String,
@@ -558,4 +558,10 @@ pub enum Refusal {
     Method,
     /// 503: the endpoint is shutting down.
     ShuttingDown,
+}
+
+/// The first line of a request, shortened to what a log line bears.
+pub(crate) fn first_line(request: &Request) -> String {
+    let line = format!("{} {}", request.method(), request.uri_text());
+    line.chars().filter(|it| !it.is_control()).take(120).collect()
 }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod b2bua;
 pub mod call;
 pub mod command;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod io;
 pub mod limits;
 pub mod lookup;
 pub mod message;
+pub mod proxy;
 pub mod registrar;
 pub mod registration;
 pub mod resolve;

@@ -1056,3 +1056,116 @@ fn a_flow_that_is_let_go_is_quiet() {
     a.settles();
     a.no_more();
 }
+
+// ---- overload
+
+#[test]
+fn a_server_that_asked_for_quiet_comes_last() {
+    let mut a = Bench::new(A);
+    let uri = || Target::Uri(UriBuf::parse("sip:example.com").unwrap());
+    send(&mut a, Method::Options, uri());
+    answer_dns(&mut a, &two_servers);
+    let first = a.sent_request();
+    let busy = first
+        .response(StatusCode::SERVICE_UNAVAILABLE)
+        .to_tag("t")
+        .header("Retry-After", "60 (busy)")
+        .finish()
+        .unwrap();
+    a.datagram("192.0.2.10:5071", busy.bytes());
+    assert_eq!(a.next_sent().1.destination, address("192.0.2.20:5072"));
+    a.events.clear();
+    for (after, expected) in [(0, "192.0.2.20:5072"), (61_000, "192.0.2.10:5071")] {
+        a.pass(ms(after));
+        a.sent.clear();
+        send(&mut a, Method::Options, uri());
+        answer_dns(&mut a, &two_servers);
+        assert_eq!(a.next_sent().1.destination, address(expected));
+    }
+}
+
+#[test]
+fn overload_control_by_loss_rfc_7339() {
+    let mut config = TransactionConfig::new(vec![Listener::new(Protocol::Udp, address(A))]);
+    config.overload_control = true;
+    let mut a = Bench::with(config);
+    let mut b = Bench::new(B);
+    b.layer.set_overload(Some(50));
+    send(&mut a, Method::Options, to_b());
+    let (_, transmit) = a.next_sent();
+    b.datagram(A, &transmit.payload);
+    let (id, options) = new_request(&mut b);
+    respond(&mut b, id, &options, 200);
+    let (Message::Response(response), transmit) = b.next_sent() else { panic!() };
+    assert_eq!(response.via().unwrap().params.get("oc"), Some("50"));
+    a.datagram(B, &transmit.payload);
+    a.events.clear();
+    for _ in 0..200 {
+        send(&mut a, Method::Options, to_b());
+    }
+    let held = a
+        .events
+        .iter()
+        .filter(|event| matches!(event, TransactionEvent::ClientEnded { reason: EndReason::HeldBack, .. }))
+        .count();
+    assert!((70..=130).contains(&held), "{held}");
+    assert_eq!(a.sent.len() + held, 200);
+    // What is within a dialog is spared, and after half a second the wish is void.
+    a.events.clear();
+    a.pass(ms(500));
+    a.sent.clear();
+    for _ in 0..50 {
+        send(&mut a, Method::Options, to_b());
+    }
+    assert_eq!(a.sent.len(), 50);
+    // A peer that does not offer it is told nothing.
+    b.datagram(A, request("OPTIONS", VIA).replace("call-1", "other"));
+    let (_, options) = new_request(&mut b);
+    assert!(!options.via().unwrap().params.has("oc"));
+}
+
+// ---- RFC 8305
+
+#[test]
+fn a_family_that_does_not_work_costs_a_quarter_of_a_second() {
+    let listeners =
+        ["192.0.2.1:5060", "[2001:db8::1]:5060"].map(|local| Listener::new(Protocol::Tcp, address(local)));
+    let zone = |question: &Question| match question {
+        Question::Addresses(_) => addresses(&["2001:db8::9", "2001:db8::a", "192.0.2.9"]),
+        _ => Answer::NotFound,
+    };
+    let target = || Target::Uri(UriBuf::parse("sip:example.com:5060;transport=tcp").unwrap());
+    for winner in [0, 1] {
+        let mut a = Bench::with(TransactionConfig::new(listeners.to_vec()));
+        send(&mut a, Method::Options, target());
+        answer_dns(&mut a, &zone);
+        a.pass(ms(249));
+        assert_eq!(a.opened.len(), 1);
+        a.pass(ms(1));
+        let remotes: Vec<_> = a.opened.iter().map(|(_, _, remote)| *remote).collect();
+        assert_eq!(remotes, [address("[2001:db8::9]:5060"), address("192.0.2.9:5060")]);
+        let (stream, protocol, remote) = a.opened[winner];
+        a.input(Input::StreamOpened {
+            stream,
+            protocol,
+            local: address("192.0.2.1:40000"),
+            remote,
+            peer_identity: None,
+        });
+        let (_, transmit) = a.next_sent();
+        assert_eq!(transmit.stream, Some(stream));
+        // The loser changes nothing any more.
+        let (stream, protocol, remote) = a.opened[1 - winner];
+        a.input(Input::StreamOpened {
+            stream,
+            protocol,
+            local: address("192.0.2.1:40001"),
+            remote,
+            peer_identity: None,
+        });
+        a.pass(ms(1000));
+        assert!(a.sent.is_empty());
+        a.events.clear();
+        a.settles();
+    }
+}

@@ -2,28 +2,29 @@
 //! process whose clock is the trace's: a small preloaded C library, made here with the system's compiler.
 
 use std::{
+    collections::HashSet,
     env,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::PathBuf,
     process::Command,
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
 use neteq::{AudioPacket, NetEq, NetEqConfig, RtpHeader, codec::AudioDecoder};
 
 use super::{
-    score::{self, Player, Score},
+    score::{self, Packet, Player, Score},
     trace,
     voice::Voice,
 };
 
 const CLOCK: &str = "DENWA_VIRTUAL_CLOCK";
 
-struct Crate(NetEq);
+struct Crate(NetEq, Arc<Mutex<HashSet<usize>>>);
 
-struct Marked;
+struct Marked(Arc<Mutex<HashSet<usize>>>);
 
 impl AudioDecoder for Marked {
     fn sample_rate(&self) -> u32 {
@@ -35,22 +36,25 @@ impl AudioDecoder for Marked {
     }
 
     fn decode(&mut self, encoded: &[u8]) -> neteq::Result<Vec<f32>> {
-        Ok(Voice::decode(encoded).map(|sample| f32::from(sample) / 32768.0).collect())
+        let (frame, samples) = Voice::decode(encoded);
+        self.0.lock().unwrap().insert(frame);
+        Ok(samples.map(|sample| f32::from(sample) / 32768.0).collect())
     }
 }
 
 impl Crate {
     fn new() -> Self {
         let mut neteq = NetEq::new(NetEqConfig { sample_rate: 8000, ..NetEqConfig::default() }).unwrap();
-        neteq.register_decoder(0, Box::new(Marked));
-        Self(neteq)
+        let decoded = Arc::new(Mutex::new(HashSet::new()));
+        neteq.register_decoder(0, Box::new(Marked(Arc::clone(&decoded))));
+        Self(neteq, decoded)
     }
 }
 
 impl Player for Crate {
-    fn arrive(&mut self, frame: usize, payload: &[u8], _: bool, _: Instant) {
-        let header = RtpHeader::new(frame as u16, frame as u32 * 160, 1, 0, false);
-        let _ = self.0.insert_packet(AudioPacket::new(header, payload.to_vec(), 8000, 1, 20));
+    fn arrive(&mut self, packet: &Packet, _: Instant) {
+        let header = RtpHeader::new(packet.sequence, packet.frame as u32 * 160, 1, 0, packet.marker);
+        let _ = self.0.insert_packet(AudioPacket::new(header, packet.payload.clone(), 8000, 1, 20));
     }
 
     fn pull(&mut self, out: &mut [i16; 80], _: Instant) -> usize {
@@ -58,18 +62,24 @@ impl Player for Crate {
             out.fill(0);
             return out.len();
         };
-        let mut blended = 0;
         for (sample, heard) in out.iter_mut().zip(&frame.samples) {
             let exact = heard * 32768.0;
             *sample = exact.round() as i16;
             // What is not one of the voice's samples must not look like one.
             if exact.fract() != 0.0 {
                 *sample &= !0xff;
-                blended += 1;
             }
         }
-        let _ = blended;
         if format!("{:?}", frame.speech_type) == "Expand" { out.len() } else { 0 }
+    }
+
+    fn decoded(&self, frame: usize) -> bool {
+        self.1.lock().unwrap().contains(&frame)
+    }
+
+    fn scaled(&self) -> u64 {
+        let lifetime = self.0.get_statistics().lifetime;
+        lifetime.inserted_samples_for_deceleration + lifetime.removed_samples_for_acceleration
     }
 }
 
@@ -85,7 +95,7 @@ pub(crate) fn runs_as_child() -> bool {
     for trace in &traces {
         set(Duration::ZERO);
         let score = score::play(trace, &voice, &mut Crate::new(), &set);
-        println!("{} {} {} {}", score.delay, score.delay_95, score.late, score.concealed);
+        println!("{} {} {} {} {}", score.delay, score.delay_95, score.late, score.concealed, score.scaled);
     }
     true
 }
@@ -124,7 +134,13 @@ fn all() -> Option<Vec<Score>> {
     let text = String::from_utf8(output.stdout).unwrap();
     let score = |line: &str| {
         let values: Vec<f64> = line.split(' ').map(|value| value.parse().unwrap()).collect();
-        Score { delay: values[0], delay_95: values[1], late: values[2], concealed: values[3] }
+        Score {
+            delay: values[0],
+            delay_95: values[1],
+            late: values[2],
+            concealed: values[3],
+            scaled: values[4],
+        }
     };
     Some(text.lines().map(score).collect())
 }

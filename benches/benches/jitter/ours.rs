@@ -1,25 +1,32 @@
 //! Our play-out at its default settings.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use denwa_rtp::jitter::{
     Config, Incoming,
     playout::{Decoder, Playout},
 };
 
-use super::{score::Player, voice::Voice};
+use super::{
+    score::{Packet, Player},
+    voice::Voice,
+};
 
 pub(crate) struct Ours {
     playout: Playout,
     decoder: Marked,
+    scaled: u64,
 }
 
 /// Decodes the marked voice; conceals with silence, which nobody can take for a frame.
-struct Marked;
+#[derive(Default)]
+struct Marked(HashSet<usize>);
 
 impl Decoder for Marked {
     fn decode(&mut self, _: u8, payload: &[u8], out: &mut Vec<i16>) {
-        out.extend(Voice::decode(payload));
+        let (frame, samples) = Voice::decode(payload);
+        self.0.insert(frame);
+        out.extend(samples);
     }
 
     fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) {
@@ -29,7 +36,7 @@ impl Decoder for Marked {
 
 impl Ours {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { playout: Playout::new(Config::voice(8000), 8000, now), decoder: Marked }
+        Self { playout: Playout::new(Config::voice(8000), 8000, now), decoder: Marked::default(), scaled: 0 }
     }
 
     pub(crate) fn drift_ppm(&self, now: Instant) -> Option<f64> {
@@ -38,19 +45,29 @@ impl Ours {
 }
 
 impl Player for Ours {
-    fn arrive(&mut self, frame: usize, payload: &[u8], spurt: bool, now: Instant) {
+    fn arrive(&mut self, packet: &Packet, now: Instant) {
         let incoming = Incoming {
             ssrc: 1,
-            sequence: frame as u16,
-            timestamp: frame as u32 * 160,
+            sequence: packet.sequence,
+            timestamp: packet.frame as u32 * 160,
             payload_type: 0,
-            marker: spurt && frame == 0,
-            payload,
+            marker: packet.marker,
+            payload: &packet.payload,
         };
         self.playout.put(incoming, now);
     }
 
     fn pull(&mut self, out: &mut [i16; 80], now: Instant) -> usize {
-        self.playout.pull(&mut self.decoder, out, now).concealed
+        let pulled = self.playout.pull(&mut self.decoder, out, now);
+        self.scaled += (pulled.compressed + pulled.stretched) as u64;
+        pulled.concealed
+    }
+
+    fn decoded(&self, frame: usize) -> bool {
+        self.decoder.0.contains(&frame)
+    }
+
+    fn scaled(&self) -> u64 {
+        self.scaled
     }
 }

@@ -3,10 +3,13 @@
 //!
 //! The delay changes at the start of a talk-spurt and stays within it; what comes later than its time is lost.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 
 use super::{
-    score::Player,
+    score::{Packet, Player},
     voice::{FRAME, Voice},
 };
 
@@ -30,6 +33,7 @@ pub(crate) struct Ramjee {
     /// Play-out delay of the present talk-spurt.
     delay: Option<f64>,
     newest_spurt: usize,
+    decoded: HashSet<usize>,
 }
 
 impl Ramjee {
@@ -45,6 +49,7 @@ impl Ramjee {
             spurts: BTreeMap::new(),
             delay: None,
             newest_spurt: 0,
+            decoded: HashSet::new(),
         }
     }
 
@@ -74,14 +79,16 @@ impl Ramjee {
 }
 
 impl Player for Ramjee {
-    fn arrive(&mut self, frame: usize, payload: &[u8], spurt: bool, now: Instant) {
+    fn arrive(&mut self, packet: &Packet, now: Instant) {
+        let Packet { frame, spurt, payload, .. } = packet;
+        let (frame, spurt) = (*frame, *spurt);
         let delay = self.ms(now) - frame as f64 * 20.0;
         self.estimate(delay);
         if self.spurts.is_empty() || (spurt && frame > self.newest_spurt) {
             self.spurts.insert(frame, self.d + 4.0 * self.v);
             self.newest_spurt = frame;
         }
-        self.waiting.insert(frame, payload.to_vec());
+        self.waiting.insert(frame, payload.clone());
     }
 
     fn pull(&mut self, out: &mut [i16; 80], now: Instant) -> usize {
@@ -103,7 +110,10 @@ impl Player for Ramjee {
             let position = ((now - delay) * 8.0) as usize;
             let (frame, offset) = (position / FRAME, position % FRAME);
             match self.waiting.get(&frame) {
-                Some(payload) => *sample = Voice::decode(payload).nth(offset).unwrap(),
+                Some(payload) => {
+                    *sample = Voice::decode(payload).1.nth(offset).unwrap();
+                    self.decoded.insert(frame);
+                }
                 None => {
                     *sample = 0;
                     concealed += 1;
@@ -114,5 +124,13 @@ impl Player for Ramjee {
             }
         }
         concealed
+    }
+
+    fn decoded(&self, frame: usize) -> bool {
+        self.decoded.contains(&frame)
+    }
+
+    fn scaled(&self) -> u64 {
+        0
     }
 }

@@ -13,12 +13,18 @@ pub(crate) struct Voice {
     frames: Vec<[i16; FRAME]>,
     /// The frame begins a talk-spurt.
     pub(crate) spurt: Vec<bool>,
+    /// The frame is within a talk-spurt: under DTX others are not sent.
+    pub(crate) speaking: Vec<bool>,
 }
 
 impl Voice {
     pub(crate) fn new(frames: usize) -> Self {
         let mut random = Random::new(42);
-        let mut voice = Self { frames: Vec::with_capacity(frames), spurt: vec![false; frames] };
+        let mut voice = Self {
+            frames: Vec::with_capacity(frames),
+            spurt: vec![false; frames],
+            speaking: vec![false; frames],
+        };
         let (mut phase, mut pitch, mut loudness) = (0.0f64, 140.0f64, 0.0f64);
         let (mut speaking, mut left) = (false, 0.0);
         for frame in 0..frames {
@@ -27,6 +33,7 @@ impl Voice {
                 voice.spurt[frame] = speaking;
                 left = random.exponential(if speaking { 60.0 } else { 35.0 }).max(5.0);
             }
+            voice.speaking[frame] = speaking;
             left -= 1.0;
             let mut samples = [0; FRAME];
             for sample in &mut samples {
@@ -44,13 +51,17 @@ impl Voice {
         voice
     }
 
-    /// The frame as a payload: 16 bits, big endian.
+    /// The frame as a payload: its number and its samples, big endian.
     pub(crate) fn payload(&self, frame: usize) -> Vec<u8> {
-        self.frames[frame].iter().flat_map(|sample| sample.to_be_bytes()).collect()
+        let number = (frame as u32).to_be_bytes();
+        number.into_iter().chain(self.frames[frame].iter().flat_map(|sample| sample.to_be_bytes())).collect()
     }
 
-    pub(crate) fn decode(payload: &[u8]) -> impl Iterator<Item = i16> {
-        payload.as_chunks::<2>().0.iter().map(|pair| i16::from_be_bytes(*pair))
+    /// Number and samples of a payload.
+    pub(crate) fn decode(payload: &[u8]) -> (usize, impl Iterator<Item = i16>) {
+        let (number, samples) = payload.split_first_chunk::<4>().unwrap();
+        let samples = samples.as_chunks::<2>().0.iter().map(|pair| i16::from_be_bytes(*pair));
+        (u32::from_be_bytes(*number) as usize, samples)
     }
 
     /// Which sample of which frame each sample of `played` is, where it is one: at least eight in a row must fit.

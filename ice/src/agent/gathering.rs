@@ -253,7 +253,7 @@ impl Agent {
                 }
                 Output::CloseStream { stream } => self.outputs.push_back(Output::CloseStream { stream }),
                 // A client asks for none of these.
-                Output::Resolve { .. } | Output::Route { .. } | Output::Lookup { .. } => {}
+                Output::Resolve { .. } | Output::Route { .. } => {}
                 Output::Event(event) => self.relay_event(relay, event, now),
             }
         }

@@ -162,8 +162,8 @@ impl Agent {
             for (remote, theirs) in stream.remotes.iter().enumerate() {
                 let fits = ours.candidate.component == theirs.candidate.component
                     && ours.candidate.transport.fits(theirs.candidate.transport)
-                    && super::can_reach(ours.address, theirs.address);
-                let priority = super::priority_of(self.role, ours, theirs);
+                    && super::pairing::can_reach(ours.address, theirs.address);
+                let priority = super::pairing::priority_of(self.role, ours, theirs);
                 let place = usize::from(ours.candidate.component).saturating_sub(1);
                 if let Some(best) =
                     best.get_mut(place).filter(|best| fits && best.is_none_or(|it| it.0 < priority))

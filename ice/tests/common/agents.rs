@@ -154,7 +154,7 @@ impl Machine for AgentNode {
                     self.questions.push((question.number(), question));
                     sim::Output::Resolve { token: question.number(), name, kind: sim::RecordKind::A }
                 }
-                Output::Route { .. } | Output::Lookup { .. } => continue,
+                Output::Route { .. } => continue,
                 Output::Event(event) => {
                     let life = match &event {
                         AgentEvent::StreamEnded { stream, .. } => Life::Ended(u64::from(stream.number())),

@@ -289,7 +289,7 @@ impl ClientDriver {
                 }
                 Output::CloseStream { stream } => self.sockets.close_stream(stream),
                 Output::Event(event) => self.events.push(event),
-                Output::Resolve { .. } | Output::Route { .. } | Output::Lookup { .. } => {}
+                Output::Resolve { .. } | Output::Route { .. } => {}
             }
         }
     }

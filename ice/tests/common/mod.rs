@@ -225,7 +225,7 @@ impl Machine for ClientNode {
                     Some(output) => output,
                     None => continue,
                 },
-                Output::Resolve { .. } | Output::Route { .. } | Output::Lookup { .. } => continue,
+                Output::Resolve { .. } | Output::Route { .. } => continue,
                 Output::Event(event) => {
                     let life = match event {
                         ClientEvent::Allocated { .. } => Life::Begun(0),

@@ -101,8 +101,15 @@ impl Store {
         Some(slot)
     }
 
-    /// Forgets what waits before `sequence`.
-    pub(super) fn drop_before(&mut self, sequence: u64) {
+    /// The payload type of a packet that waits.
+    pub(super) fn payload_type(&self, sequence: u64) -> Option<u8> {
+        let slot = self.slots.get((sequence & self.mask) as usize)?;
+        (slot.occupied && slot.sequence == sequence).then_some(slot.payload_type)
+    }
+
+    /// Forgets what waits before `sequence`; returns how many that were.
+    pub(super) fn drop_before(&mut self, sequence: u64) -> u64 {
+        let before = self.waiting;
         while self.waiting > 0 && self.lowest < sequence {
             let lowest = self.lowest;
             if let Some(slot) = self.slots.get_mut((lowest & self.mask) as usize)
@@ -115,6 +122,7 @@ impl Store {
             self.lowest = lowest.saturating_add(1);
         }
         self.lowest = self.lowest.max(sequence);
+        before.saturating_sub(self.waiting) as u64
     }
 
     /// Whether this one was handed out.

@@ -75,6 +75,15 @@ fn numbers_turn_around_many_times() {
 }
 
 #[test]
+fn what_was_held_back_on_purpose_is_no_loss() {
+    let mut leg = Leg::new();
+    leg.relay(packet(1, 10, 0, 0), Duration::ZERO);
+    leg.sender.restart_feed();
+    assert_eq!(leg.relay(packet(1, 510, 80_000, 0), PTIME * 500), Some((1001, 130_000, true)));
+    assert_eq!(leg.relay(packet(1, 511, 80_160, 0), PTIME * 501), Some((1002, 130_160, false)));
+}
+
+#[test]
 fn the_same_source_may_begin_anew() {
     let mut leg = Leg::new();
     leg.relay(packet(1, 10, 0, 0), Duration::ZERO);

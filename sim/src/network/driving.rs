@@ -434,7 +434,7 @@ impl Network {
 
     pub(super) fn record_at(&mut self, host: usize, what: Happening) {
         let name = &self.hosts[host].name;
-        self.trace.add(self.elapsed, name, what);
+        self.trace.add(self.elapsed, host, name, what);
     }
 
     pub(super) fn note(&mut self, host: usize, text: String) {

@@ -5,7 +5,7 @@ use super::{
     Common, State,
     aftermath::Aftermath,
     hung_up_by_peer,
-    modification::{Modification, Unacknowledged},
+    modification::Unacknowledged,
     offer_answer::{Carrier, Conflict, Meaning, Side},
     session::{Late, Session},
 };
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Established {
     pub(crate) session: Session,
     /// Our 2xx, repeated until its ACK comes.
-    awaiting_ack: Option<AwaitingAck>,
+    awaiting_ack: Option<Box<AwaitingAck>>,
     /// BYE is to be sent once the ACK is there (§15).
     hang_up: Option<(Headers, CallEnd)>,
 }
@@ -98,7 +98,7 @@ impl Established {
     /// A 2xx of ours was sent and is to be repeated until it is acknowledged.
     fn await_ack(&mut self, cx: &Context, sent: Unacknowledged, is_first: bool) {
         let t1 = cx.config.transactions.timers.t1;
-        self.awaiting_ack = Some(AwaitingAck {
+        self.awaiting_ack = Some(Box::new(AwaitingAck {
             server: sent.server,
             sequence: sent.request.cseq().map_or(0, |cseq| cseq.sequence),
             response: sent.response,
@@ -106,7 +106,7 @@ impl Established {
             interval: t1,
             give_up_at: cx.now.checked_add(t1.saturating_mul(64)).unwrap_or(cx.now),
             is_first,
-        });
+        }));
     }
 
     pub(super) fn on_ack(
@@ -348,7 +348,7 @@ impl Established {
 
     pub(super) fn due(&self) -> Option<Instant> {
         let ack = self.awaiting_ack.as_ref().map(|awaited| awaited.resend_at.min(awaited.give_up_at));
-        let retry = self.session.ours.as_ref().and_then(Modification::retry_at);
+        let retry = self.session.ours.as_ref().and_then(|ours| ours.retry_at());
         let timer = self.session.timer.as_ref().map(|timer| {
             let refreshing = timer.refresher == Side::Local && self.session.ours.is_some();
             if refreshing { timer.expires_at() } else { timer.due_at() }

@@ -4,7 +4,7 @@ use super::{
     Common, State,
     established::Established,
     hung_up_by_peer,
-    modification::{Modification, Unacknowledged},
+    modification::Unacknowledged,
     offer_answer::{Carrier, Meaning, Side},
     reliable_provisional::{Due, ReliableSender, peer_demands, peer_takes},
     session::{Session, read_session_timer},
@@ -326,7 +326,7 @@ impl Incoming {
 
     pub(crate) fn due(&self) -> Option<Instant> {
         let renew = self.provisional.as_ref().map(|(_, at)| *at);
-        let retry = self.session.ours.as_ref().and_then(Modification::retry_at);
+        let retry = self.session.ours.as_ref().and_then(|ours| ours.retry_at());
         [renew, retry, self.give_up_at, self.reliable.due()].into_iter().flatten().min()
     }
 

@@ -16,6 +16,7 @@
 //! call by returning `State::Over`, and `end` emits the one terminal event.
 
 pub(crate) mod aftermath;
+pub mod caller_identity;
 mod established;
 mod incoming;
 mod modification;

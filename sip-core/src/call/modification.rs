@@ -136,7 +136,8 @@ impl Session {
         match self.write_modification(common, cx, &method, body.as_ref(), &headers) {
             Ok((client, request)) => {
                 let progress = Progress::Sent { client, request: Box::new(request) };
-                self.ours = Some(Modification { method, body, headers, is_refresh, attempts, progress });
+                self.ours =
+                    Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
                 Ok(())
             }
             Err(misuse) => {
@@ -190,7 +191,7 @@ impl Session {
         let Some(ours) = self.ours.take_if(|ours| ours.retry_at().is_some_and(|at| at <= now)) else {
             return;
         };
-        let Modification { method, body, headers, is_refresh, attempts, .. } = ours;
+        let Modification { method, body, headers, is_refresh, attempts, .. } = *ours;
         let again = self.send_modification(
             common,
             cx,
@@ -206,7 +207,8 @@ impl Session {
             Err(Misuse::OfferAnswer(_)) if attempts < cx.config.modification_attempts => {
                 let progress = Progress::Waiting(glare_delay(cx, true));
                 let attempts = attempts.saturating_add(1);
-                self.ours = Some(Modification { method, body, headers, is_refresh, attempts, progress });
+                self.ours =
+                    Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
             }
             Err(_) if is_refresh => {}
             Err(_) => common.abort(cx, OfferAbort::Glare),
@@ -243,15 +245,15 @@ impl Session {
             StatusCode::SESSION_INTERVAL_TOO_SMALL => {
                 let asked = read_session_timer(response).minimum;
                 self.largest_minimum = self.largest_minimum.max(asked);
-                self.wait_and_retry(common, cx, ours, cx.now, response);
+                self.wait_and_retry(common, cx, *ours, cx.now, response);
             }
             StatusCode::REQUEST_PENDING => {
                 let at = glare_delay(cx, self.owns_call_id(cx));
-                self.wait_and_retry(common, cx, ours, at, response);
+                self.wait_and_retry(common, cx, *ours, at, response);
             }
             StatusCode::SERVER_INTERNAL_ERROR if retry_after(response).is_some() => {
                 let at = retry_after(response).and_then(|delay| cx.now.checked_add(delay)).unwrap_or(cx.now);
-                self.wait_and_retry(common, cx, ours, at, response);
+                self.wait_and_retry(common, cx, *ours, at, response);
             }
             _ if ours.is_refresh => {}
             _ => common.abort(cx, OfferAbort::Refused { response: Box::new(response.clone()) }),
@@ -347,7 +349,7 @@ impl Session {
             return;
         }
         let attempts = ours.attempts.saturating_add(1);
-        self.ours = Some(Modification { attempts, progress: Progress::Waiting(at), ..ours });
+        self.ours = Some(Box::new(Modification { attempts, progress: Progress::Waiting(at), ..ours }));
     }
 
     /// Ours stayed without response. `Err`: the call has to end.
@@ -419,7 +421,7 @@ impl Session {
         let has_offer = body.is_some();
         let is_same =
             has_offer && body == self.remote && self.local.is_some() && self.offer_answer.is_established();
-        self.theirs = Some(Received { server, request: request.clone() });
+        self.theirs = Some(Box::new(Received { server, request: request.clone() }));
         if !is_invite && !has_offer {
             return self.answer_modification(common, cx, None, &Headers::new()).ok().flatten();
         }
@@ -452,7 +454,7 @@ impl Session {
         match self.offer_answer.prack(Side::Remote, body.is_some()) {
             Ok(Meaning::Offer) => {
                 self.note_remote(body.as_ref());
-                self.theirs = Some(Received { server, request: request.clone() });
+                self.theirs = Some(Box::new(Received { server, request: request.clone() }));
                 cx.servers.insert(server, Served::Session(common.handle));
                 common.offer(cx, self.fork, Carrier::Prack, body);
                 return;
@@ -529,7 +531,7 @@ impl Session {
         self.offer_answer = offer_answer;
         self.timer = timer;
         self.note_local(body.as_ref());
-        let Received { server, request } = theirs;
+        let Received { server, request } = *theirs;
         if method == Method::Invite {
             return Ok(Some(Unacknowledged { server, request, response }));
         }

@@ -7,7 +7,6 @@ use super::{
     Common, State,
     aftermath::{Aftermath, hang_up_unwanted},
     established::Established,
-    modification::Modification,
     offer_answer::{Carrier, OfferAnswer},
     reliable_provisional::Taken,
     session::{Session, read_session_timer},
@@ -348,7 +347,7 @@ impl Outgoing {
 
     pub(crate) fn due(&self) -> Option<Instant> {
         let retries =
-            self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(Modification::retry_at));
+            self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(|ours| ours.retry_at()));
         retries.chain(self.give_up_at).min()
     }
 

@@ -33,9 +33,9 @@ pub(crate) struct Session {
     /// A 2xx of the peer held an offer: its ACK waits for the application's answer.
     pub(super) late: Option<Late>,
     /// Our re-INVITE or UPDATE.
-    pub(super) ours: Option<Modification>,
+    pub(super) ours: Option<Box<Modification>>,
     /// The peer's re-INVITE, UPDATE or PRACK with an offer.
-    pub(super) theirs: Option<Received>,
+    pub(super) theirs: Option<Box<Received>>,
     /// Reliable provisional responses to our INVITE.
     pub(super) reliable: ReliableReceiver,
     pub(super) timer: Option<SessionTimer>,

@@ -37,7 +37,7 @@ pub use crate::{
     },
     command::{
         AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall,
-        Register, ReliableProvisional, Reply, SendRequest, Subscribe, Transfer,
+        Register, ReliableProvisional, Reply, Route, SendRequest, Subscribe, Transfer,
     },
     config::{Listener, SentBy},
     error::Misuse,
@@ -62,7 +62,7 @@ use crate::{
     auth::server::Authenticator,
     call::Call,
     command::Headers as HeaderList,
-    context::{Context, IdMap, Query, Timer},
+    context::{Capabilities, Context, IdMap, Query, Timer},
     dialog::Dialogs,
     message::StatusCode,
     random::Random,
@@ -130,9 +130,15 @@ impl Endpoint {
         let authenticator = Authenticator::new(config.authenticator, random.bytes(), now);
         let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher()));
         let sightings = Sightings::new(config.limits.sightings);
+        let capabilities = Capabilities {
+            allow: config.allow_text(),
+            all: config.supported_text(true),
+            unreliable: config.supported_text(false),
+        };
         let cx = Context {
             now,
             config,
+            capabilities,
             transactions,
             dialogs,
             authenticator,

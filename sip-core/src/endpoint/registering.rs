@@ -2,14 +2,14 @@
 
 use super::{Endpoint, requests::Stage};
 use crate::{
-    command::{Headers, Reply},
+    command::{Headers, Reply, Route},
     context::{Query, Timer},
     dialog::values,
-    error::Misuse,
+    error::{Attitude, Misuse},
     event::{Event, RequestEnd},
     handle::RequestHandle,
-    header::{self, HeaderName, NameAddr},
-    io::{Flow, Lookup, Provided},
+    header::{self, HeaderName, HeaderValue as _, NameAddr},
+    io::{Flow, Lookup, Provided, StreamId},
     limits::Limit,
     message::{Method, Request, StatusCode},
     registrar::{
@@ -18,6 +18,7 @@ use crate::{
             self, Binding, Change, ContactUpdate, Contacts, Instance, Registration, RegistrationRefusal,
         },
     },
+    transport::Target,
 };
 use std::{sync::Arc, time::Instant};
 
@@ -188,7 +189,43 @@ impl Endpoint {
         record.bindings = bindings;
         let due = record.due();
         self.cx.deadlines.set(Timer::Bindings(handle), due);
+        self.registrar.note_streams(handle);
         self.registrar.tidy(handle);
+    }
+
+    /// How a registered telephone is reached: on the flow it registered over while that stands, else by its Contact;
+    /// over the Path it came by, if there was one.
+    #[must_use]
+    pub fn route_to(&self, binding: &Binding) -> Route {
+        let routes: Vec<String> = binding.path.iter().map(ToString::to_string).collect();
+        let target = if !routes.is_empty() {
+            let first = NameAddr::parse(routes.first().map_or("", String::as_str), Attitude::Lenient);
+            Target::Uri(first.map_or_else(|_| binding.contact.clone(), |first| first.uri.to_owned()))
+        } else if self.cx.transactions.is_flow_alive(&binding.flow) {
+            Target::Flow(binding.flow)
+        } else {
+            Target::Uri(binding.contact.clone())
+        };
+        Route { request_uri: binding.contact.clone(), routes, target }
+    }
+
+    /// A connection closed: bindings of devices that asked for outbound are gone with their flow (RFC 5626 §6); of
+    /// others the Contact remains.
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
+        for handle in self.registrar.take_stream(stream) {
+            let Some(record) = self.registrar.get_mut(handle) else { continue };
+            let name = record.address_of_record.clone();
+            let is_gone = |binding: &Binding| {
+                binding.flow.stream == Some(stream)
+                    && binding.instance.as_ref().is_some_and(|instance| instance.registration.is_some())
+            };
+            let (dead, alive): (Vec<_>, Vec<_>) = record.bindings.drain(..).partition(is_gone);
+            self.put(handle, alive);
+            for binding in dead {
+                let address_of_record = name.to_string();
+                self.cx.event(Event::BindingExpired { address_of_record, contact: binding.contact });
+            }
+        }
     }
 
     /// Bindings of a record have run out.

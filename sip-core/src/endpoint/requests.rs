@@ -8,7 +8,7 @@ use crate::{
     context::{Context, Query, Served, Timer},
     dialog::{Dialog, Face, Usage, Way},
     error::Misuse,
-    event::{Event, Refusal, RequestEnd},
+    event::{Event, Refusal, RequestEnd, first_line},
     handle::{CallHandle, ForkHandle, RequestHandle},
     header::HeaderName,
     io::{Flow, Lookup, Provided},
@@ -305,7 +305,7 @@ impl Endpoint {
             }
         }
         if reply.status == StatusCode::METHOD_NOT_ALLOWED && reply.headers.get(HeaderName::Allow).is_none() {
-            builder = builder.header(HeaderName::Allow, cx.config.allow_text());
+            builder = builder.header(HeaderName::Allow, &cx.capabilities.allow);
         }
         let response = builder.finish()?;
         cx.transactions.respond(pending.server, &response, cx.now)?;
@@ -457,10 +457,4 @@ impl Context {
         let _ = reply.headers.push(HeaderName::MinSe.as_str(), minimum.as_secs());
         self.refuse_with(server, request, flow, &reply, Refusal::IntervalTooSmall);
     }
-}
-
-/// The first line of a request, shortened to what a log line bears.
-pub(crate) fn first_line(request: &Request) -> String {
-    let line = format!("{} {}", request.method(), request.uri_text());
-    line.chars().filter(|it| !it.is_control()).take(120).collect()
 }

@@ -1,13 +1,13 @@
 //! What the transactions tell, brought to whom it concerns. No rule is applied here but those of RFC 3261 §8.2 and
 //! §12.2.2 about where a request belongs.
 
-use super::{Endpoint, requests::first_line};
+use super::Endpoint;
 use crate::{
     call::State,
     command::Reply,
     context::{Client, Over, Owner, Served},
     dialog::DialogHandle,
-    event::{By, CallEnd, Event, Refusal, RequestEnd},
+    event::{By, CallEnd, Event, Refusal, RequestEnd, first_line},
     handle::CallHandle,
     header::HeaderName,
     io::{Flow, Output, PeerIdentity},
@@ -85,6 +85,9 @@ impl Endpoint {
             TransactionEvent::LimitReached { limit, from: _ } => self.cx.limit(limit),
             TransactionEvent::StreamOpened { .. } => {}
             TransactionEvent::StreamClosed { flow, reason } => {
+                if let Some(stream) = flow.stream {
+                    self.stream_closed(stream);
+                }
                 self.cx.event(Event::FlowClosed { flow, reason });
             }
             TransactionEvent::FlowFailed { flow } => {

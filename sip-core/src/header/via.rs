@@ -71,6 +71,8 @@ impl<'a> Via<'a> {
                 facts.maddr = facts.maddr.or(value);
             } else if name.eq_ignore_ascii_case("alias") {
                 facts.has_alias = true;
+            } else if name.eq_ignore_ascii_case("oc") {
+                facts.has_overload = true;
             }
         }
         facts.branch = facts.branch.filter(|branch| is_rfc3261(branch));
@@ -128,6 +130,8 @@ pub(crate) struct ViaFacts<'a> {
     pub(crate) has_rport: bool,
     pub(crate) has_received: bool,
     pub(crate) has_alias: bool,
+    /// The sender obeys overload control (RFC 7339 §4.1).
+    pub(crate) has_overload: bool,
 }
 
 fn is_rfc3261(branch: &str) -> bool {

@@ -7,7 +7,7 @@
 pub mod binding;
 
 use crate::arena::{Arena, handle};
-use crate::handle::RequestHandle;
+use crate::{context::IdMap, handle::RequestHandle, io::StreamId};
 use binding::{Binding, ExpiryPolicy};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -35,6 +35,8 @@ pub struct RegistrarConfig {
 pub(crate) struct Registrar {
     records: Arena<RecordHandle, Record>,
     by_name: HashTable<RecordHandle>,
+    /// Which records have bindings over a connection: looked at when it closes.
+    by_stream: IdMap<StreamId, Vec<RecordHandle>>,
     hasher: FixedState,
 }
 
@@ -61,7 +63,7 @@ impl Record {
 
 impl Registrar {
     pub(crate) fn new(hasher: FixedState) -> Self {
-        Self { records: Arena::new(), by_name: HashTable::new(), hasher }
+        Self { records: Arena::new(), by_name: HashTable::new(), by_stream: IdMap::default(), hasher }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -104,6 +106,22 @@ impl Registrar {
 
     pub(crate) fn get_mut(&mut self, handle: RecordHandle) -> Option<&mut Record> {
         self.records.get_mut(handle)
+    }
+
+    /// Notes over which connections a record's telephones are reached.
+    pub(crate) fn note_streams(&mut self, handle: RecordHandle) {
+        let Some(record) = self.records.get(handle) else { return };
+        for stream in record.bindings.iter().filter_map(|binding| binding.flow.stream) {
+            let records = self.by_stream.entry(stream).or_default();
+            if !records.contains(&handle) {
+                records.push(handle);
+            }
+        }
+    }
+
+    /// The records that had bindings over a connection, when it closed.
+    pub(crate) fn take_stream(&mut self, stream: StreamId) -> Vec<RecordHandle> {
+        self.by_stream.remove(&stream).unwrap_or_default()
     }
 
     /// Forgets a record that holds nothing.

@@ -7,7 +7,12 @@
 
 mod select;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -294,7 +299,7 @@ impl Resolution {
                         let server_name = Some(self.host.clone());
                         let protocol = asking.protocol;
                         let port = asking.port;
-                        hops.extend(addresses.into_iter().map(|address| Hop {
+                        hops.extend(interleave(addresses).into_iter().map(|address| Hop {
                             protocol,
                             remote: SocketAddr::new(address, port),
                             server_name: server_name.clone(),
@@ -316,4 +321,18 @@ impl Resolution {
             }
         }
     }
+}
+
+/// The system's order, with the families taking turns: so that a family that does not work costs one attempt and not all of
+/// them (RFC 8305 §4).
+fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
+    let (mut own, mut other): (VecDeque<IpAddr>, VecDeque<IpAddr>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first_is_v4);
+    let mut out = Vec::with_capacity(own.len().saturating_add(other.len()));
+    while !own.is_empty() || !other.is_empty() {
+        out.extend(own.pop_front());
+        out.extend(other.pop_front());
+    }
+    out
 }

@@ -47,6 +47,18 @@ pub(crate) struct Client {
     pub(super) is_free_to_choose: bool,
 }
 
+impl Client {
+    /// Requests within a dialog end or keep what is there; holding them back would only keep the peer busy for longer
+    /// (RFC 7339 §5.10.1).
+    pub(super) fn is_spared(&self) -> bool {
+        let in_dialog = match &self.stage {
+            Stage::Reaching(request, _) => request.to().is_ok_and(|to| to.tag().is_some()),
+            Stage::Sent(..) => true,
+        };
+        in_dialog || matches!(self.method, Method::Ack | Method::Bye | Method::Cancel | Method::Prack)
+    }
+}
+
 /// Not sent yet, or sent.
 #[derive(Debug)]
 pub(super) enum Stage {
@@ -252,6 +264,7 @@ impl Transactions {
 
     /// The way is known: the Via is written and the request sent.
     pub(super) fn launch(&mut self, id: Id, flow: Flow) {
+        self.set_client_timer(id, Timer::Resend, None);
         let Some(client) = self.clients.get_mut(id) else { return };
         let Stage::Reaching(request, _) = &client.stage else { return };
         let sent_by = client
@@ -265,7 +278,7 @@ impl Transactions {
         } else {
             branch_text(id, &client.nonce, suffix)
         };
-        let via = via_text(flow.protocol, &sent_by, &branch);
+        let via = via_text(flow.protocol, &sent_by, &branch, self.config.overload_control);
         let mut edit = request.edit().prepend(HeaderName::Via, via);
         if let Some(contact) = client.options.as_ref().and_then(|options| options.contact.as_ref()) {
             edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, &sent_by, request));
@@ -292,6 +305,9 @@ impl Transactions {
 
     /// A response with the branch of this transaction.
     pub(super) fn respond_to_client(&mut self, id: Id, response: Response, origin: Origin) {
+        if let Some(peer) = self.clients.get(id).and_then(|client| client.flow).map(|flow| flow.remote) {
+            self.note_load(peer, &response);
+        }
         let Some(client) = self.clients.get_mut(id) else { return };
         let Stage::Sent(_, machine) = &mut client.stage else { return };
         let status = response.status();
@@ -325,7 +341,10 @@ impl Transactions {
             *slot = None;
         }
         let Stage::Sent(_, machine) = &mut client.stage else {
-            return self.end_client(id, EndReason::TimedOut);
+            return match timer {
+                Timer::Resend => self.race(id),
+                Timer::GiveUp => self.end_client(id, EndReason::TimedOut),
+            };
         };
         let reliable = client.flow.is_some_and(|flow| flow.protocol.is_reliable());
         let mut cx = Context::new(&self.config.timers, reliable, !client.hops.is_empty());
@@ -383,7 +402,7 @@ impl Transactions {
         }
     }
 
-    fn set_client_timer(&mut self, id: Id, timer: Timer, deadline: Option<DeadlineId>) {
+    pub(super) fn set_client_timer(&mut self, id: Id, timer: Timer, deadline: Option<DeadlineId>) {
         let Some(slot) = self.clients.get_mut(id).and_then(|client| client.timers.get_mut(timer as usize))
         else {
             return;
@@ -538,13 +557,14 @@ fn first_via(request: &Request) -> Option<String> {
 }
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
-fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str) -> String {
+fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offers_overload: bool) -> String {
     let extra = match protocol {
         Protocol::Udp => ";rport",
         Protocol::Tls => ";alias;rport",
         Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
     };
-    format!("SIP/2.0/{} {sent_by};branch={branch}{extra}", protocol.via_token())
+    let overload = if offers_overload { ";oc;oc-algo=\"loss\"" } else { "" };
+    format!("SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token())
 }
 
 fn contact_text(

@@ -237,6 +237,8 @@ pub enum EndReason {
     Unresolved(ResolveFailure),
     /// There is no own address to send from.
     NoRoute,
+    /// The peer asked for fewer requests (RFC 7339), and this one was held back: as good as a 503.
+    HeldBack,
     /// The ACK to a failure never came (timer H).
     NotAcknowledged,
     /// The layer above sent no final response while the client waited (RFC 4320).

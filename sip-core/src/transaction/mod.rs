@@ -12,6 +12,7 @@ mod event;
 mod keep_alive;
 mod key;
 mod machine;
+mod overload;
 mod reach;
 mod receive;
 mod server;
@@ -62,7 +63,10 @@ pub struct Transactions {
     resolver: Resolver,
     /// What waits for a resolution.
     resolutions: HashMap<Id, reach::Waiting, FixedState>,
+    /// Clients that wait for another stream and would take this one if it opens first.
+    racers: HashMap<StreamId, Vec<Id>, FixedState>,
     routes: reach::Routes,
+    overload: overload::Overload,
     next_locate: u64,
     keep_alives: Slots<keep_alive::KeepAlive>,
     keep_alive_index: HashMap<Flow, Id, FixedState>,
@@ -103,7 +107,9 @@ impl Transactions {
             users: HashMap::with_hasher(random.hasher()),
             resolver: Resolver::new(&mut random),
             resolutions: HashMap::with_hasher(random.hasher()),
+            racers: HashMap::with_hasher(random.hasher()),
             routes: reach::Routes::new(&mut random),
+            overload: overload::Overload::new(&mut random),
             next_locate: 0,
             keep_alives: Slots::new(),
             keep_alive_index: HashMap::with_hasher(random.hasher()),

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::{
     EndReason, LocateId, Located, StreamEnd, TransactionEvent, Transactions, client::Stage,
-    event::DeadlineKey,
+    event::DeadlineKey, machine::Timer,
 };
 use crate::{
     deadline::DeadlineId,
@@ -169,7 +169,7 @@ impl Transactions {
     }
 
     fn on_client_resolved(&mut self, id: Id, outcome: Result<Vec<Hop>, ResolveFailure>) {
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(client) = self.clients.get(id) else { return };
         let mut hops = match outcome {
             Ok(hops) => hops,
             Err(failure) => return self.end_client(id, EndReason::Unresolved(failure)),
@@ -190,12 +190,15 @@ impl Transactions {
             hops = hops.into_iter().flat_map(tcp_first).collect();
         }
         hops.truncate(self.config.limits.hops.saturating_mul(2).max(1));
+        self.overload_order(&mut hops);
         if hops.is_empty() {
             return self.end_client(id, EndReason::NoRoute);
         }
         let first = hops.remove(0);
-        client.hops = hops;
-        client.hop = Some(first.clone());
+        if let Some(client) = self.clients.get_mut(id) {
+            client.hops = hops;
+            client.hop = Some(first.clone());
+        }
         self.try_hop(id, &first);
     }
 
@@ -232,8 +235,20 @@ impl Transactions {
         self.outbox.event(TransactionEvent::Located { id, outcome: Ok(located) });
     }
 
+    fn overload_order(&self, hops: &mut [Hop]) {
+        // The order within one server's ways, TCP before UDP, is not a choice between servers.
+        let is_one_server = hops.iter().all(|hop| Some(hop.remote) == hops.first().map(|first| first.remote));
+        if !is_one_server {
+            self.quiet_ones_last(hops);
+        }
+    }
+
     /// Tries to get one request to one server.
     pub(super) fn try_hop(&mut self, id: Id, hop: &Hop) {
+        let is_spared = self.clients.get(id).is_some_and(|client| client.is_spared());
+        if !is_spared && self.is_held_back(hop.remote) {
+            return self.fail_over(id, EndReason::HeldBack);
+        }
         if hop.protocol.is_stream() {
             return self.try_stream(id, hop);
         }
@@ -366,8 +381,52 @@ impl Transactions {
             None => {
                 self.set_reach(id, Reach::Opening(stream));
                 self.join(id, Carrier::Stream(stream));
+                if self.rival(id).is_some() {
+                    let after = self.config.timers.connection_attempt_delay;
+                    let deadline =
+                        self.deadlines.arm(after, DeadlineKey::Client(id, Timer::Resend), self.now);
+                    self.set_client_timer(id, Timer::Resend, Some(deadline));
+                }
             }
         }
+    }
+
+    /// The next way, if it is a stream to an address of the other family than the one that is being opened.
+    fn rival(&self, id: Id) -> Option<&Hop> {
+        let client = self.clients.get(id)?;
+        let (current, next) = (client.hop.as_ref()?, client.hops.first()?);
+        let is_other_family = current.remote.is_ipv4() != next.remote.is_ipv4();
+        (next.protocol == current.protocol && next.protocol.is_stream() && is_other_family).then_some(next)
+    }
+
+    /// The stream has not opened yet: the next address gets its chance beside it (RFC 8305 §5). What opens first is used.
+    pub(super) fn race(&mut self, id: Id) {
+        let Some(hop) = self.rival(id).cloned() else { return };
+        let found = self.streams.find(hop.protocol, hop.remote, hop.server_name.as_ref());
+        let opened =
+            found.map_or_else(|| self.open_stream(hop.protocol, hop.remote, hop.server_name.clone()), Ok);
+        let Ok(stream) = opened else { return };
+        match self.streams.get(stream).filter(|stream| stream.is_open).map(|open| open.flow(stream)) {
+            Some(flow) => self.win(id, flow),
+            None => self.racers.entry(stream).or_default().push(id),
+        }
+    }
+
+    /// A rival stream stands first: the request goes over it.
+    fn win(&mut self, id: Id, flow: Flow) {
+        let is_waiting = self
+            .clients
+            .get(id)
+            .is_some_and(|client| matches!(client.stage, Stage::Reaching(_, Reach::Opening(_))));
+        let is_rival = self.rival(id).is_some_and(|hop| hop.remote == flow.remote);
+        if !is_waiting || !is_rival {
+            return;
+        }
+        self.leave_carrier(id);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.hop = Some(client.hops.remove(0));
+        }
+        self.launch(id, flow);
     }
 
     fn open_stream(
@@ -437,6 +496,9 @@ impl Transactions {
         for client in self.users.remove(&Carrier::Stream(id)).unwrap_or_default() {
             self.launch(client, flow);
         }
+        for client in self.racers.remove(&id).unwrap_or_default() {
+            self.win(client, flow);
+        }
     }
 
     /// The driver says that a stream is gone.
@@ -445,6 +507,7 @@ impl Transactions {
         if let Some(deadline) = stream.deadline {
             self.deadlines.cancel(deadline);
         }
+        self.racers.remove(&id);
         self.let_go(&stream.flow(id));
         if !stream.is_closing {
             self.outbox.event(TransactionEvent::StreamClosed { flow: stream.flow(id), reason });

@@ -136,7 +136,7 @@ impl Transactions {
             alias: facts.has_alias.then(|| SocketAddr::new(flow.remote.ip(), via.port_or_default())),
         };
         let mut shift = Shift::default();
-        let message = match stamp(&via, &facts, value, flow.remote) {
+        let message = match stamp(&via, &facts, value, flow.remote, self.overload.own()) {
             Some((range, text)) => {
                 let range = offset.saturating_add(range.start)..offset.saturating_add(range.end);
                 let from = range.start.saturating_add(text.as_bytes().len());
@@ -361,7 +361,7 @@ impl Transactions {
             let mut value = original.clone();
             if *name == HeaderName::Via
                 && std::mem::take(&mut is_top_via)
-                && let Some((range, text)) = stamp(&via, &facts, original, flow.remote)
+                && let Some((range, text)) = stamp(&via, &facts, original, flow.remote, None)
             {
                 value.replace_range(range, &String::from_utf8_lossy(text.as_bytes()));
             }

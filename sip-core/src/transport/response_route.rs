@@ -22,10 +22,12 @@ pub(crate) fn stamp(
     facts: &ViaFacts<'_>,
     value: &str,
     source: SocketAddr,
+    overload: Option<u8>,
 ) -> Option<(Range<usize>, Stamp)> {
     let source_ip = canonical(source.ip());
     let says_so = via.host.address().is_some_and(|address| canonical(address) == source_ip);
-    if says_so && !facts.has_rport && !facts.has_received {
+    let overload = overload.filter(|_| facts.has_overload);
+    if says_so && !facts.has_rport && !facts.has_received && overload.is_none() {
         return None;
     }
     let raw = via.params.as_str();
@@ -43,7 +45,9 @@ pub(crate) fn stamp(
     };
     let mut text = Stamp::default();
     for Param { name, value } in via.params.iter() {
-        if name.eq_ignore_ascii_case("received") {
+        let is_overload =
+            overload.is_some() && name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("oc"));
+        if name.eq_ignore_ascii_case("received") || is_overload {
             continue;
         }
         text.push(b";");
@@ -55,6 +59,11 @@ pub(crate) fn stamp(
             text.push(b"=");
             text.push(value.as_bytes());
         }
+    }
+    if let Some(percent) = overload {
+        text.push(b";oc=");
+        text.number(u16::from(percent));
+        text.push(b";oc-validity=500;oc-algo=\"loss\"");
     }
     text.push(b";received=");
     text.address(source_ip);
@@ -131,7 +140,7 @@ mod tests {
             Via::scan(&mut scanner)
         });
         let via = via.unwrap();
-        match stamp(&via, &via.facts(), value, source.parse().unwrap()) {
+        match stamp(&via, &via.facts(), value, source.parse().unwrap(), None) {
             None => value.to_owned(),
             Some((range, text)) => {
                 let mut out = value.to_owned();

@@ -8,6 +8,7 @@ use crate::io::QuestionId;
 use crate::stun::attribute::{ChosenPasswordAlgorithm, Nonce, PasswordAlgorithms, Realm, UserHash, Username};
 use crate::stun::{AttributeKind, ErrorCode, IntegrityKey, Message, PasswordAlgorithm};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,15 +52,21 @@ impl Server {
         };
         // An allocation has its key: no need to make it again for each refresh.
         let known = self.by_path.get(path).and_then(|number| self.allocations.get(number));
-        if let (Some(allocation), Claim::Name(name)) = (known, &claim)
-            && *allocation.user == **name
+        if let Some(allocation) = known
+            && is_claim_of(&claim, &allocation.user, &self.names_by_hash)
             && message.verify(&allocation.key).is_ok()
         {
             let (user, key) = (allocation.user.clone(), allocation.key.clone());
             return Verdict::Known(Authenticated { user, key, sha256 });
         }
         let seconds = self.unix_seconds(now);
-        match self.config.credentials.find(&claim, &self.config.realm, algorithm, seconds) {
+        match self.config.credentials.find(
+            &claim,
+            &self.names_by_hash,
+            &self.config.realm,
+            algorithm,
+            seconds,
+        ) {
             Answer::Key { user, key } => self.verify(message, path, (claim, user, key, sha256)),
             Answer::Unknown => self.unknown_user(path, claim),
             Answer::Ask => self.ask(message, path, claim),
@@ -119,6 +126,13 @@ impl Server {
             None => self.unknown_user(&path, claim),
         };
         self.go_on(&message, &path, verdict, now);
+    }
+}
+
+fn is_claim_of(claim: &Claim, user: &str, names: &BTreeMap<[u8; 32], String>) -> bool {
+    match claim {
+        Claim::Name(name) => name == user,
+        Claim::Hash(hash) => names.get(hash).is_some_and(|name| name == user),
     }
 }
 

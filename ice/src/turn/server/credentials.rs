@@ -96,9 +96,18 @@ impl CredentialSource {
         matches!(self, Self::Users(_) | Self::Application)
     }
 
+    /// The users by the hash of their name, which is made once: hashing every name for each request would be a stranger's lever.
+    pub(super) fn names_by_hash(&self, realm: &str) -> BTreeMap<[u8; 32], String> {
+        match self {
+            Self::Users(users) => users.0.keys().map(|name| (userhash(name, realm), name.clone())).collect(),
+            Self::Nobody | Self::SharedSecret(_) | Self::Application => BTreeMap::new(),
+        }
+    }
+
     pub(super) fn find(
         &self,
         claim: &Claim,
+        names: &BTreeMap<[u8; 32], String>,
         realm: &str,
         algorithm: PasswordAlgorithm,
         unix_seconds: u64,
@@ -109,7 +118,7 @@ impl CredentialSource {
             Self::Users(users) => {
                 let found = match claim {
                     Claim::Name(name) => users.0.get_key_value(name),
-                    Claim::Hash(hash) => users.0.iter().find(|(name, _)| userhash(name, realm) == *hash),
+                    Claim::Hash(hash) => names.get(hash).and_then(|name| users.0.get_key_value(name)),
                 };
                 found.map_or(Answer::Unknown, |(name, password)| Answer::Key {
                     user: name.clone(),

@@ -1,0 +1,524 @@
+//! A stateful forwarding proxy: RFC 3261 §16, RFC 5393 (loops, breadth), RFC 5658 (two Record-Routes).
+//!
+//! ```text
+//! preprocess   is it fit to be forwarded, and whose route is it?     §16.3, §16.4
+//! target_set   whom it is forwarded to, and in which order           §16.5
+//! forward      what changes on the way                               §16.6
+//! fork         what becomes of the answers                           §16.7–16.10
+//! ```
+//!
+//! [`Proxy`] is a machine of its own over the transactions, for a proxy has no dialogs and no calls. It validates,
+//! takes itself off the route, asks the application whom to forward to, and carries the rest out: forks, CANCEL of the
+//! losers, the best response, timer C. What a user's location is, who may call whom, is the application's.
+
+mod fork;
+mod forward;
+mod preprocess;
+pub mod target_set;
+
+pub use fork::BranchEnd;
+pub use preprocess::Unfit;
+pub use target_set::{Branch, Order, TargetSet};
+
+use crate::{
+    agenda::Agenda,
+    arena::{Arena, handle},
+    command::Reply,
+    config::{SentBy, TransactionConfig},
+    context::IdMap,
+    error::{Misuse, ParseError},
+    event::{Refusal, first_line},
+    header::HeaderName,
+    io::{Flow, Input, Output, PeerIdentity, Seed},
+    limits::Limit,
+    message::{Method, Request, Response, StatusCode, Uri},
+    random::{Random, hex},
+    transaction::{
+        ClientId, EndReason, LocateId, RejectRule, SendOptions, ServerId, TransactionEvent, Transactions,
+    },
+    transport::Target,
+};
+use fork::Context;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+handle! {
+    /// A request on its way through the proxy, to [`ProxyEvent::Done`].
+    pub ForwardHandle
+}
+
+/// What a proxy is told once.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// Timers, listeners and bounds of the layers below.
+    pub transactions: TransactionConfig,
+    /// Names and addresses that are ours, besides those of the listeners: in a Route they mean this proxy.
+    pub names: Vec<SentBy>,
+    /// Timer C: how long an INVITE may stay without final response, counted anew from each provisional one. More than
+    /// three minutes (§16.6 step 11).
+    pub ringing: Duration,
+    /// `Max-Breadth` of requests that have none (RFC 5393 §5.3.3.1).
+    pub breadth: u16,
+    /// Requests on their way at once.
+    pub requests: usize,
+    /// Branches of one request.
+    pub branches: usize,
+    /// `Proxy-Require` tags that are understood.
+    pub supported: Vec<String>,
+    /// `Server` of the responses made here.
+    pub software: Option<String>,
+}
+
+impl ProxyConfig {
+    /// The defaults of the RFCs, for sockets that are listened on.
+    #[must_use]
+    pub fn new(mut transactions: TransactionConfig) -> Self {
+        // A proxy forwards what came by two ways; it is the server that refuses it (§8.2.2.2).
+        transactions.refuse_merged = false;
+        Self {
+            transactions,
+            names: Vec::new(),
+            ringing: Duration::from_secs(181),
+            breadth: 60,
+            requests: 20_000,
+            branches: 32,
+            supported: Vec::new(),
+            software: None,
+        }
+    }
+}
+
+/// What a proxy tells its application.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ProxyEvent {
+    /// A request that is fit to be forwarded: `forward` it, or `respond`.
+    Request {
+        /// Its handle.
+        request: ForwardHandle,
+        /// The request, our own Route values taken off.
+        message: Request,
+        /// Where it came from.
+        flow: Flow,
+        /// Who the other end of a TLS connection proved to be.
+        peer_identity: Option<Arc<PeerIdentity>>,
+        /// It has a Route left, or its request line is not ours: it goes where it says, and asks for no location.
+        is_routed: bool,
+    },
+    /// A response passes through, the best one or one that is not waited for.
+    Response {
+        /// The request.
+        request: ForwardHandle,
+        /// As it is forwarded.
+        response: Response,
+    },
+    /// One branch has ended.
+    BranchEnded {
+        /// The request.
+        request: ForwardHandle,
+        /// Which branch, in the order of the target set.
+        branch: usize,
+        /// How.
+        end: BranchEnd,
+    },
+    /// Nothing more will be heard of this request.
+    Done {
+        /// The request.
+        request: ForwardHandle,
+        /// The final status that was forwarded; `None` when the client gave up or was lost.
+        status: Option<StatusCode>,
+    },
+    /// The proxy refused or dropped something by itself.
+    Refused {
+        /// Where it came from.
+        flow: Flow,
+        /// What was sent back.
+        status: Option<StatusCode>,
+        /// By which rule.
+        rule: ProxyRefusal,
+        /// The first line of what was refused, shortened.
+        first_line: String,
+    },
+    /// A bound was met.
+    LimitReached {
+        /// Which.
+        limit: Limit,
+    },
+}
+
+/// Why the proxy refused something by itself.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ProxyRefusal {
+    /// It is not fit to be forwarded.
+    Unfit(Unfit),
+    /// A rule that holds for all of this crate.
+    Other(Refusal),
+}
+
+/// How a request is forwarded, beside where to.
+#[derive(Clone, Debug, Default)]
+pub struct ForwardOptions {
+    /// Whether this proxy stays on the route of the dialog (§16.6 step 4).
+    pub record_route: bool,
+    /// Whether a REGISTER gets a `Path` (RFC 3327).
+    pub path: bool,
+    /// Header fields to be added.
+    pub headers: crate::command::Headers,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Proxy {
+    config: ProxyConfig,
+    transactions: Transactions,
+    contexts: Arena<ForwardHandle, Box<Context>>,
+    servers: IdMap<ServerId, ForwardHandle>,
+    clients: IdMap<ClientId, ForwardHandle>,
+    located: IdMap<LocateId, (ForwardHandle, usize, u16)>,
+    agenda: Agenda<ForwardHandle>,
+    outbox: VecDeque<Output<ProxyEvent>>,
+    random: Random,
+    /// Keys the loop detection: nobody else can make a branch that looks like ours.
+    loop_key: u64,
+    now: Instant,
+}
+
+/// How much a proxy holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyCounts {
+    /// Requests on their way.
+    pub requests: usize,
+    /// Client transactions with somebody waiting for them.
+    pub clients: usize,
+    /// Server transactions with somebody to answer them.
+    pub servers: usize,
+    /// Deadlines above the transactions.
+    pub deadlines: usize,
+}
+
+/// The contract.
+impl Proxy {
+    /// A machine with nothing in it.
+    #[must_use]
+    pub fn new(config: ProxyConfig, seed: Seed, now: Instant) -> Self {
+        let mut random = Random::new(seed);
+        let transactions = Transactions::new(config.transactions.clone(), Seed(random.bytes()), now);
+        let loop_key = random.u64();
+        Self {
+            config,
+            transactions,
+            contexts: Arena::new(),
+            servers: IdMap::default(),
+            clients: IdMap::default(),
+            located: IdMap::default(),
+            agenda: Agenda::new(),
+            outbox: VecDeque::new(),
+            random,
+            loop_key,
+            now,
+        }
+    }
+
+    /// What the network did.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.enter(now);
+        self.transactions.handle_input(input, self.now);
+        self.settle();
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.enter(now);
+        self.transactions.handle_timeout(self.now);
+        self.settle();
+        let mut due = Vec::new();
+        while let Some(handle) = self.agenda.pop_due(self.now) {
+            due.push(handle);
+        }
+        for handle in due {
+            self.on_timer_c(handle);
+            self.settle();
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn poll_output(&mut self) -> Option<Output<ProxyEvent>> {
+        self.outbox.pop_front()
+    }
+
+    /// When to call `handle_timeout` next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.agenda.next(), self.transactions.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+/// Commands.
+impl Proxy {
+    /// Forwards a request to a target set. More targets may be added by a further call while it is not answered, as
+    /// when a telephone registers late.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownHandle`] when it is done, [`Misuse::WrongState`] when the set is empty, [`Misuse::Limit`] when
+    /// it is too large.
+    pub fn forward(
+        &mut self,
+        request: ForwardHandle,
+        targets: TargetSet,
+        options: &ForwardOptions,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.enter(now);
+        let context = self.contexts.get_mut(request).ok_or(Misuse::UnknownHandle)?;
+        if targets.is_empty() {
+            return Err(Misuse::WrongState);
+        }
+        if context.branches().saturating_add(targets.len()) > self.config.branches {
+            return Err(Misuse::Limit(Limit::Forks));
+        }
+        context.add(targets, options.clone());
+        self.try_next(request);
+        self.settle();
+        Ok(())
+    }
+
+    /// Answers a request instead of forwarding it, or after all branches were cancelled.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownHandle`] when it is done, [`Misuse::WrongState`] when it is being forwarded,
+    /// [`Misuse::Build`] when what was added cannot be written.
+    pub fn respond(&mut self, request: ForwardHandle, reply: &Reply, now: Instant) -> Result<(), Misuse> {
+        self.enter(now);
+        let context = self.contexts.get(request).ok_or(Misuse::UnknownHandle)?;
+        if context.is_forwarding() && reply.status.is_final() {
+            return Err(Misuse::WrongState);
+        }
+        let (server, request_itself) = (context.server, context.request.clone());
+        let response = self.write_reply(&request_itself, reply)?;
+        self.transactions.respond(server, &response, self.now)?;
+        if reply.status.is_final() {
+            self.finish(request, Some(reply.status));
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Whether a URI names this proxy.
+    #[must_use]
+    pub fn is_ours(&self, uri: &Uri<'_>) -> bool {
+        let host = uri.host_str();
+        let fits = |name: &str, port: Option<u16>| {
+            name.trim_matches(['[', ']']).eq_ignore_ascii_case(host.trim_matches(['[', ']']))
+                && (uri.port().unwrap_or(5060) == port.unwrap_or(5060))
+        };
+        let listeners = self.config.transactions.listeners.iter();
+        let told =
+            listeners.clone().filter_map(|listener| listener.advertised.as_ref()).chain(&self.config.names);
+        told.clone().any(|name| fits(&name.host, name.port))
+            || listeners.clone().any(|it| fits(&it.local.ip().to_string(), Some(it.local.port())))
+    }
+
+    /// How much is held.
+    #[must_use]
+    pub fn counts(&self) -> ProxyCounts {
+        ProxyCounts {
+            requests: self.contexts.len(),
+            clients: self.clients.len(),
+            servers: self.servers.len(),
+            deadlines: self.agenda.len(),
+        }
+    }
+
+    /// The layers below.
+    #[must_use]
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+}
+
+/// Routing of what the transactions tell.
+impl Proxy {
+    fn enter(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn settle(&mut self) {
+        while let Some(output) = self.transactions.poll_output() {
+            let output = match output {
+                Output::Event(event) => {
+                    self.route_event(event);
+                    continue;
+                }
+                Output::Transmit(it) => Output::Transmit(it),
+                Output::OpenStream { stream, protocol, local, remote, server_name } => {
+                    Output::OpenStream { stream, protocol, local, remote, server_name }
+                }
+                Output::CloseStream { stream } => Output::CloseStream { stream },
+                Output::Resolve { id, question } => Output::Resolve { id, question },
+                Output::Route { id, destination } => Output::Route { id, destination },
+                Output::Lookup { id, lookup } => Output::Lookup { id, lookup },
+            };
+            self.outbox.push_back(output);
+        }
+    }
+
+    fn event(&mut self, event: ProxyEvent) {
+        self.outbox.push_back(Output::Event(event));
+    }
+
+    fn route_event(&mut self, event: TransactionEvent) {
+        match event {
+            TransactionEvent::Request { transaction, request, origin, .. } => {
+                self.on_request(transaction, request, origin.flow, origin.peer_identity);
+            }
+            TransactionEvent::Ack { request, origin, .. } => self.on_ack(&request, origin.flow),
+            TransactionEvent::Cancelled { transaction, request, .. } => {
+                if let Some(handle) = self.servers.get(&transaction).copied() {
+                    self.on_cancel(handle, &request);
+                }
+            }
+            TransactionEvent::ServerEnded { transaction, .. } => {
+                if let Some(handle) = self.servers.remove(&transaction) {
+                    self.on_server_ended(handle);
+                }
+            }
+            TransactionEvent::Response { transaction, response, .. } => {
+                if let Some(handle) = self.clients.get(&transaction).copied() {
+                    self.on_response(handle, transaction, &response);
+                }
+            }
+            TransactionEvent::StrayResponse { response, origin }
+            | TransactionEvent::ResponseDropped { response, origin } => {
+                let first_line = format!("{} {}", response.status(), response.reason());
+                let rule = ProxyRefusal::Other(Refusal::StrayResponse);
+                self.event(ProxyEvent::Refused { flow: origin.flow, status: None, rule, first_line });
+            }
+            TransactionEvent::ClientEnded { transaction, reason, .. } => {
+                if let Some(handle) = self.clients.remove(&transaction) {
+                    self.on_client_ended(handle, transaction, reason);
+                }
+            }
+            TransactionEvent::Located { id, outcome } => {
+                if let Some((handle, branch, breadth)) = self.located.remove(&id) {
+                    self.on_located(handle, branch, breadth, outcome.map_err(EndReason::Unresolved));
+                }
+            }
+            TransactionEvent::Refused { origin, error, answered } => {
+                self.on_malformed(origin.flow, error, answered)
+            }
+            TransactionEvent::Rejected { origin, request, answered, rule } => {
+                let rule = ProxyRefusal::Other(match rule {
+                    RejectRule::Merged => Refusal::Merged,
+                    RejectRule::NothingToCancel => Refusal::NoSuchTransaction,
+                    RejectRule::Overloaded => Refusal::Limit(Limit::ServerTransactions),
+                });
+                let first_line = first_line(&request);
+                self.event(ProxyEvent::Refused { flow: origin.flow, status: answered, rule, first_line });
+            }
+            TransactionEvent::LimitReached { limit, .. } => self.event(ProxyEvent::LimitReached { limit }),
+            _ => {}
+        }
+    }
+
+    fn on_malformed(&mut self, flow: Flow, error: ParseError, status: Option<StatusCode>) {
+        let rule = ProxyRefusal::Other(Refusal::Malformed(error));
+        self.event(ProxyEvent::Refused { flow, status, rule, first_line: String::new() });
+    }
+
+    /// §16.3 and §16.4, then the application.
+    fn on_request(
+        &mut self,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+        peer_identity: Option<Arc<PeerIdentity>>,
+    ) {
+        let checked = preprocess::validate(&request, &self.config, self.loop_key)
+            .and_then(|()| preprocess::take_off_route(&request, |uri| self.is_ours(uri)));
+        let message = match checked {
+            Ok(message) => message,
+            Err(unfit) => return self.refuse(server, &request, flow, unfit),
+        };
+        if self.contexts.len() >= self.config.requests {
+            self.event(ProxyEvent::LimitReached { limit: Limit::Requests });
+            let _ = self.answer(server, &request, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
+            return;
+        }
+        let is_routed = message.has(HeaderName::Route) || message.uri().is_ok_and(|uri| !self.is_ours(&uri));
+        let handle = self.contexts.insert_with(|_| Box::new(Context::new(server, message.clone(), flow)));
+        let Some(handle) = handle else { return };
+        self.servers.insert(server, handle);
+        self.event(ProxyEvent::Request { request: handle, message, flow, peer_identity, is_routed });
+    }
+
+    fn refuse(&mut self, server: ServerId, request: &Request, flow: Flow, unfit: Unfit) {
+        let reply = unfit.reply();
+        let _ = self.answer(server, request, &reply);
+        let first_line = first_line(request);
+        let rule = ProxyRefusal::Unfit(unfit);
+        self.event(ProxyEvent::Refused { flow, status: Some(reply.status), rule, first_line });
+    }
+
+    fn answer(&mut self, server: ServerId, request: &Request, reply: &Reply) -> Result<(), Misuse> {
+        let response = self.write_reply(request, reply)?;
+        self.transactions.respond(server, &response, self.now)
+    }
+
+    fn write_reply(&mut self, request: &Request, reply: &Reply) -> Result<Response, Misuse> {
+        let mut builder = request.response(reply.status);
+        if reply.status != StatusCode::TRYING {
+            builder = builder.to_tag(&hex(&self.random.bytes::<8>()));
+        }
+        if let Some(reason) = &reply.reason {
+            builder = builder.reason(reason);
+        }
+        builder = builder.header_if(HeaderName::Server, self.config.software.as_ref());
+        for (name, value) in reply.headers.iter() {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = &reply.body {
+            builder = builder.body(&body.content_type, body.bytes.clone());
+        }
+        Ok(builder.finish()?)
+    }
+
+    /// An ACK of a 2xx passes without state (§16.11): where its route or request line says.
+    fn on_ack(&mut self, request: &Request, flow: Flow) {
+        let forwarded = preprocess::validate(request, &self.config, self.loop_key)
+            .and_then(|()| preprocess::take_off_route(request, |uri| self.is_ours(uri)))
+            .ok()
+            .and_then(|message| forward::plainly(&message))
+            .filter(|(_, next)| !self.is_ours(&next.as_uri()));
+        let sent = forwarded.map(|(message, next)| {
+            let options = SendOptions {
+                branch_suffix: Some(preprocess::loop_mark(request, self.loop_key)),
+                ..SendOptions::default()
+            };
+            self.transactions.send_ack(message, Target::Uri(next), options, self.now)
+        });
+        if !matches!(sent, Some(Ok(()))) {
+            let first_line = first_line(request);
+            let rule = ProxyRefusal::Other(Refusal::StrayAck);
+            self.event(ProxyEvent::Refused { flow, status: None, rule, first_line });
+        }
+    }
+
+    fn finish(&mut self, handle: ForwardHandle, status: Option<StatusCode>) {
+        let Some(context) = self.contexts.remove(handle) else { return };
+        self.agenda.set(handle, None);
+        self.servers.remove(&context.server);
+        for client in context.clients() {
+            self.clients.remove(&client);
+        }
+        self.event(ProxyEvent::Done { request: handle, status });
+    }
+}
+
+/// Whether a request makes or belongs to what a Record-Route is good for.
+fn makes_dialog(method: &Method) -> bool {
+    matches!(method, Method::Invite | Method::Subscribe | Method::Refer | Method::Notify | Method::Update)
+}

@@ -1,0 +1,111 @@
+//! Whom a request is forwarded to, and in which order: RFC 3261 §16.5, §16.6, with the `q` values of RFC 3261 §20.10.
+
+use crate::{message::UriBuf, registrar::binding::Binding, transport::Target};
+use std::collections::VecDeque;
+
+/// One target.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// The new request line.
+    pub uri: UriBuf,
+    /// Whom it is sent to; `None`: the topmost Route or the request line, by RFC 3263.
+    pub target: Option<Target>,
+    /// `Route` values to be put before those that are there: a binding's Path.
+    pub routes: Vec<String>,
+}
+
+impl Branch {
+    /// Where a URI leads.
+    #[must_use]
+    pub const fn to(uri: UriBuf) -> Self {
+        Self { uri, target: None, routes: Vec::new() }
+    }
+
+    /// To a registered telephone, on the flow it registered over when it has no Path.
+    #[must_use]
+    pub fn to_binding(binding: &Binding) -> Self {
+        let routes: Vec<String> = binding.path.iter().map(ToString::to_string).collect();
+        let target = routes.is_empty().then_some(Target::Flow(binding.flow));
+        Self { uri: binding.contact.clone(), target, routes }
+    }
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// All at once.
+    #[default]
+    Parallel,
+    /// One after the other.
+    Sequential,
+}
+
+/// Targets in groups: all of a group at once, the groups one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct TargetSet {
+    groups: VecDeque<Vec<Branch>>,
+}
+
+impl TargetSet {
+    /// One target.
+    #[must_use]
+    pub fn one(branch: Branch) -> Self {
+        Self { groups: VecDeque::from([vec![branch]]) }
+    }
+
+    /// Several, all at once or one by one.
+    #[must_use]
+    pub fn of(branches: Vec<Branch>, order: Order) -> Self {
+        let groups = match order {
+            Order::Parallel if branches.is_empty() => VecDeque::new(),
+            Order::Parallel => VecDeque::from([branches]),
+            Order::Sequential => branches.into_iter().map(|branch| vec![branch]).collect(),
+        };
+        Self { groups }
+    }
+
+    /// The bindings of a user: those of equal `q` at once, the highest first.
+    #[must_use]
+    pub fn by_preference<'a>(bindings: impl IntoIterator<Item = &'a Binding>) -> Self {
+        let mut sorted: Vec<&Binding> = bindings.into_iter().collect();
+        sorted.sort_by_key(|binding| std::cmp::Reverse(binding.quality));
+        let mut groups: VecDeque<Vec<Branch>> = VecDeque::new();
+        let mut last = None;
+        for binding in sorted {
+            let branch = Branch::to_binding(binding);
+            match groups.back_mut() {
+                Some(group) if last == Some(binding.quality) => group.push(branch),
+                _ => groups.push_back(vec![branch]),
+            }
+            last = Some(binding.quality);
+        }
+        Self { groups }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// How many targets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(Vec::len).sum()
+    }
+
+    /// Appends the groups of another set.
+    pub fn append(&mut self, mut other: Self) {
+        self.groups.append(&mut other.groups);
+    }
+
+    /// Takes the next group.
+    pub(super) fn next_group(&mut self) -> Option<Vec<Branch>> {
+        self.groups.pop_front()
+    }
+
+    /// Forgets what is left.
+    pub(super) fn clear(&mut self) {
+        self.groups.clear();
+    }
+}

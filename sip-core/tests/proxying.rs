@@ -1,0 +1,486 @@
+//! The forwarding proxy: RFC 3261 §16, RFC 5393, RFC 5658, with hand-written clients and servers around it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use denwa_sip_core::{
+    Request, Response,
+    command::Reply,
+    config::{Listener, TransactionConfig},
+    header::HeaderName,
+    io::{Input, Output, Protocol, RouteInfo, Seed},
+    message::{Message, Method, StatusCode, UriBuf},
+    proxy::{
+        Branch, BranchEnd, ForwardHandle, ForwardOptions, Order, Proxy, ProxyConfig, ProxyCounts, ProxyEvent,
+        ProxyRefusal, TargetSet, Unfit,
+    },
+    transport::Target,
+};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+struct Stage {
+    proxy: Proxy,
+    now: Instant,
+    sent: VecDeque<(SocketAddr, Message)>,
+    events: VecDeque<ProxyEvent>,
+}
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 5060))
+}
+
+const PROXY: u8 = 1;
+const CLIENT: u8 = 2;
+
+impl Stage {
+    fn new() -> Self {
+        let now = Instant::now();
+        let config =
+            ProxyConfig::new(TransactionConfig::new(vec![Listener::new(Protocol::Udp, address(PROXY))]));
+        Self {
+            proxy: Proxy::new(config, Seed([9; 32]), now),
+            now,
+            sent: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.proxy.poll_output() {
+            match output {
+                Output::Transmit(it) => {
+                    self.sent.push_back((it.destination, Message::parse_lenient(it.payload).unwrap()));
+                }
+                Output::Event(event) => self.events.push_back(event),
+                Output::Route { id, .. } => {
+                    let route = Some(RouteInfo { local: address(PROXY).ip(), interface: "".into() });
+                    self.proxy.handle_input(Input::Routed { id, route }, self.now);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn receive(&mut self, from: u8, text: &str) {
+        let text = text.trim_start().lines().map(|line| format!("{}\r\n", line.trim())).collect::<String>();
+        let text = format!("{text}Content-Length: 0\r\n\r\n");
+        let input =
+            Input::Datagram { local: address(PROXY), remote: address(from), payload: text.as_bytes() };
+        self.proxy.handle_input(input, self.now);
+        self.drain();
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        while let Some(at) = self.proxy.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.proxy.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    /// The next request the proxy sends to somebody; what it repeats is passed over.
+    fn request_to(&mut self, to: u8, method: &Method) -> Request {
+        let at = self.sent.iter().position(|(destination, message)| {
+            *destination == address(to)
+                && message.as_request().is_some_and(|request| request.method() == method)
+        });
+        let at = at.unwrap_or_else(|| panic!("no {method} to {to}; there is {:?}", self.summary()));
+        self.sent.remove(at).unwrap().1.as_request().unwrap().clone()
+    }
+
+    fn response(&mut self, status: u16) -> Response {
+        let at = self.sent.iter().position(|(destination, message)| {
+            *destination == address(CLIENT)
+                && message.as_response().is_some_and(|response| response.status().code() == status)
+        });
+        let at = at.unwrap_or_else(|| panic!("no {status} to the client; there is {:?}", self.summary()));
+        self.sent.remove(at).unwrap().1.as_response().unwrap().clone()
+    }
+
+    fn summary(&self) -> Vec<String> {
+        self.sent
+            .iter()
+            .map(|(to, message)| match message {
+                Message::Request(request) => format!("{} to {to}", request.method()),
+                Message::Response(response) => format!("{} to {to}", response.status().code()),
+            })
+            .collect()
+    }
+
+    fn asked(&mut self) -> (ForwardHandle, Request) {
+        loop {
+            let event = self.events.pop_front().expect("a request to be forwarded");
+            if let ProxyEvent::Request { request, message, .. } = event {
+                return (request, message);
+            }
+        }
+    }
+
+    fn forward(&mut self, to: &[u8], order: Order, options: &ForwardOptions) -> ForwardHandle {
+        let (handle, _) = self.asked();
+        let branches = to.iter().map(|to| branch(*to)).collect();
+        self.proxy.forward(handle, TargetSet::of(branches, order), options, self.now).unwrap();
+        self.drain();
+        handle
+    }
+
+    fn answer(&mut self, from: u8, request: &Request, status: &str, more: &str) {
+        let header =
+            |name: &str| request.get_all(name).map(|value| format!("{name}: {value}\n")).collect::<String>();
+        let text = format!(
+            "SIP/2.0 {status}\n{}{}To: {};tag=t{from}\n{}{}{more}",
+            header("Via"),
+            header("From"),
+            request.get("To").unwrap(),
+            header("Call-ID"),
+            header("CSeq")
+        );
+        self.receive(from, &text);
+    }
+
+    fn done(&mut self) -> Option<StatusCode> {
+        loop {
+            let event = self.events.pop_front().expect("the end of a request");
+            if let ProxyEvent::Done { status, .. } = event {
+                return status;
+            }
+        }
+    }
+
+    fn assert_nothing_left(&mut self) {
+        self.pass(400);
+        assert_eq!(self.proxy.counts(), ProxyCounts::default());
+        assert_eq!(self.proxy.poll_timeout(), None);
+    }
+}
+
+fn branch(to: u8) -> Branch {
+    let mut branch = Branch::to(UriBuf::parse(&format!("sip:bob@{}", address(to))).unwrap());
+    branch.target = Some(Target::address(Protocol::Udp, address(to)));
+    branch
+}
+
+fn invite(more: &str) -> String {
+    format!(
+        "INVITE sip:bob@example.com SIP/2.0
+        Via: SIP/2.0/UDP 192.0.2.2:5060;rport;branch=z9hG4bKc1
+        From: <sip:alice@example.com>;tag=a
+        To: <sip:bob@example.com>
+        Call-ID: c
+        CSeq: 1 INVITE
+        Contact: <sip:alice@192.0.2.2>
+        {more}"
+    )
+}
+
+#[test]
+fn section_16_6_what_changes_on_the_way_and_back() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 12\nX-Kept:   as it is"));
+    stage.forward(&[3], Order::Parallel, &ForwardOptions { record_route: true, ..ForwardOptions::default() });
+    let forwarded = stage.request_to(3, &Method::Invite);
+    assert_eq!(forwarded.uri_text(), "sip:bob@192.0.2.3:5060");
+    assert_eq!(forwarded.get("Max-Forwards"), Some("11"));
+    assert_eq!(forwarded.get("Record-Route"), Some("<sip:192.0.2.1:5060;lr>"));
+    assert_eq!(forwarded.vias().count(), 2);
+    assert_eq!(forwarded.get("X-Kept"), Some("as it is"));
+    stage.answer(3, &forwarded, "180 Ringing", "");
+    assert_eq!(stage.response(180).vias().count(), 1, "our Via is taken off");
+    stage.answer(3, &forwarded, "200 OK", "Contact: <sip:bob@192.0.2.3>");
+    let ok = stage.response(200);
+    assert_eq!((ok.vias().count(), ok.to().unwrap().tag()), (1, Some("t3")));
+    // A repeated 2xx passes too.
+    stage.answer(3, &forwarded, "200 OK", "Contact: <sip:bob@192.0.2.3>");
+    stage.response(200);
+    stage.assert_nothing_left();
+    assert_eq!(stage.done().map(StatusCode::code), Some(200));
+}
+
+#[test]
+fn section_16_7_the_first_2xx_wins_and_the_others_are_cancelled() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3, 4, 5], Order::Parallel, &ForwardOptions::default());
+    let [third, fourth, fifth] = [3, 4, 5].map(|to| stage.request_to(to, &Method::Invite));
+    stage.answer(3, &third, "180 Ringing", "");
+    stage.answer(4, &fourth, "180 Ringing", "");
+    stage.answer(5, &fifth, "180 Ringing", "");
+    stage.answer(4, &fourth, "200 OK", "Contact: <sip:bob@192.0.2.4>");
+    stage.response(200);
+    for (from, request) in [(3, third), (5, fifth)] {
+        let cancel = stage.request_to(from, &Method::Cancel);
+        assert_eq!(cancel.via().unwrap().branch(), request.via().unwrap().branch());
+        stage.answer(from, &cancel, "200 OK", "");
+        stage.answer(from, &request, "487 Request Terminated", "");
+        stage.request_to(from, &Method::Ack);
+    }
+    stage.assert_nothing_left();
+    assert_eq!(stage.done().map(StatusCode::code), Some(200));
+    assert!(!stage.summary().iter().any(|it| it.starts_with("487 to 192.0.2.2")), "losers are not told");
+}
+
+#[test]
+fn section_16_7_the_best_response_goes_back_when_all_have_ended() {
+    for (statuses, best) in [
+        (["486 Busy", "404 Not Found", "480 Gone"], 404),
+        (["503 Later", "500 Error", "503 Later"], 500),
+        (["503 Later", "503 Later", "503 Later"], 500),
+        (["486 Busy", "407 Who", "404 Not Found"], 407),
+        (["302 Moved", "486 Busy", "500 Error"], 302),
+    ] {
+        let mut stage = Stage::new();
+        stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+        stage.forward(&[3, 4, 5], Order::Parallel, &ForwardOptions::default());
+        for (from, status) in [3, 4, 5].into_iter().zip(statuses) {
+            let request = stage.request_to(from, &Method::Invite);
+            stage.answer(from, &request, status, "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\"");
+        }
+        stage.response(best);
+        assert_eq!(stage.done().map(StatusCode::code), Some(best), "{statuses:?}");
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn section_16_7_a_6xx_ends_the_search() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3, 4], Order::Parallel, &ForwardOptions::default());
+    let [third, fourth] = [3, 4].map(|to| stage.request_to(to, &Method::Invite));
+    stage.answer(4, &fourth, "180 Ringing", "");
+    stage.answer(3, &third, "603 Decline", "");
+    let cancel = stage.request_to(4, &Method::Cancel);
+    stage.answer(4, &cancel, "200 OK", "");
+    stage.answer(4, &fourth, "487 Request Terminated", "");
+    stage.response(603);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn section_16_7_step_7_the_challenges_of_all_branches_go_back() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3, 4], Order::Parallel, &ForwardOptions::default());
+    let [third, fourth] = [3, 4].map(|to| stage.request_to(to, &Method::Invite));
+    stage.answer(3, &third, "401 Who", "WWW-Authenticate: Digest realm=\"a\", nonce=\"n\"");
+    stage.answer(4, &fourth, "407 Who", "Proxy-Authenticate: Digest realm=\"b\", nonce=\"n\"");
+    let refused = stage.response(401);
+    assert!(refused.get(HeaderName::WwwAuthenticate).unwrap().contains("\"a\""));
+    assert!(refused.get(HeaderName::ProxyAuthenticate).unwrap().contains("\"b\""));
+}
+
+#[test]
+fn sequential_search_tries_one_after_the_other() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3, 4], Order::Sequential, &ForwardOptions::default());
+    let third = stage.request_to(3, &Method::Invite);
+    assert!(!stage.summary().iter().any(|it| it.contains("INVITE to 192.0.2.4")));
+    stage.answer(3, &third, "486 Busy Here", "");
+    let fourth = stage.request_to(4, &Method::Invite);
+    assert_eq!(fourth.uri_text(), "sip:bob@192.0.2.4:5060");
+    stage.answer(4, &fourth, "200 OK", "Contact: <sip:bob@192.0.2.4>");
+    stage.response(200);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn section_16_10_the_clients_cancel_goes_to_all_branches() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3, 4], Order::Parallel, &ForwardOptions::default());
+    let requests = [3, 4].map(|to| stage.request_to(to, &Method::Invite));
+    for (from, request) in [3, 4].into_iter().zip(&requests) {
+        stage.answer(from, request, "180 Ringing", "");
+    }
+    let cancel = invite("Max-Forwards: 70\nReason: SIP;cause=200;text=\"elsewhere\"")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("1 INVITE", "1 CANCEL");
+    stage.receive(CLIENT, &cancel);
+    for (from, request) in [3, 4].into_iter().zip(&requests) {
+        let cancel = stage.request_to(from, &Method::Cancel);
+        assert_eq!(cancel.get("Reason"), Some("SIP;cause=200;text=\"elsewhere\""));
+        stage.answer(from, &cancel, "200 OK", "");
+        stage.answer(from, request, "487 Request Terminated", "");
+    }
+    stage.response(487);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn section_16_8_timer_c_cancels_what_rings_too_long() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3], Order::Parallel, &ForwardOptions::default());
+    let third = stage.request_to(3, &Method::Invite);
+    stage.answer(3, &third, "180 Ringing", "");
+    stage.pass(100);
+    stage.answer(3, &third, "180 Ringing", "");
+    stage.pass(180);
+    assert!(!stage.summary().iter().any(|it| it.starts_with("CANCEL")), "counted anew from the last 180");
+    stage.pass(2);
+    let cancel = stage.request_to(3, &Method::Cancel);
+    stage.answer(3, &cancel, "200 OK", "");
+    stage.answer(3, &third, "487 Request Terminated", "");
+    stage.response(487);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_silent_branch_counts_as_408() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3], Order::Parallel, &ForwardOptions::default());
+    stage.pass(33);
+    stage.response(408);
+    assert_eq!(stage.done().map(StatusCode::code), Some(408));
+    stage.assert_nothing_left();
+}
+
+fn refused(stage: &mut Stage) -> Unfit {
+    loop {
+        let event = stage.events.pop_front().expect("a refusal");
+        if let ProxyEvent::Refused { rule: ProxyRefusal::Unfit(unfit), .. } = event {
+            return unfit;
+        }
+    }
+}
+
+#[test]
+fn section_16_3_what_is_not_fit_to_be_forwarded() {
+    for (text, status, rule) in [
+        (invite("Max-Forwards: 0"), 483, Unfit::TooManyHops),
+        (invite("Proxy-Require: foo, bar"), 420, Unfit::Extension("foo, bar".to_owned())),
+        (invite("Max-Forwards: 70").replace("sip:bob@example.com SIP", "fax:1 SIP"), 416, Unfit::Scheme),
+    ] {
+        let mut stage = Stage::new();
+        stage.receive(CLIENT, &text);
+        stage.response(status);
+        assert_eq!(refused(&mut stage), rule);
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn rfc_5393_a_loop_is_refused_and_a_spiral_is_not() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    stage.forward(&[3], Order::Parallel, &ForwardOptions::default());
+    let forwarded = stage.request_to(3, &Method::Invite);
+    let headers: String = forwarded
+        .headers()
+        .filter(|header| header.name_text != "Content-Length")
+        .map(|header| format!("{}: {}\n", header.name_text, header.value))
+        .collect();
+    let again = |line: &str| {
+        format!(
+            "INVITE {line} SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.3:5060;branch=z9hG4bKother{}\n{headers}",
+            line.len()
+        )
+    };
+    // The neighbour sends it back as it first came: the same way again, for ever.
+    stage.receive(3, &again("sip:bob@example.com"));
+    assert_eq!(refused(&mut stage), Unfit::Loop);
+    // To somebody else it is a spiral.
+    stage.receive(3, &again("sip:carol@example.com"));
+    stage.asked();
+}
+
+#[test]
+fn rfc_5393_breadth_is_shared_among_branches() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70\nMax-Breadth: 7"));
+    stage.forward(&[3, 4, 5], Order::Parallel, &ForwardOptions::default());
+    assert_eq!(stage.request_to(3, &Method::Invite).get("Max-Breadth"), Some("2"));
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70\nMax-Breadth: 2"));
+    stage.forward(&[3, 4, 5], Order::Parallel, &ForwardOptions::default());
+    stage.response(440);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn section_16_4_our_own_route_is_taken_off_and_a_strict_router_undone() {
+    let mut stage = Stage::new();
+    let loose = invite("Route: <sip:192.0.2.1:5060;lr>, <sip:192.0.2.7;lr>")
+        .replace("sip:bob@example.com SIP", "sip:bob@192.0.2.3 SIP");
+    stage.receive(CLIENT, &loose);
+    let (_, message) = stage.asked();
+    assert_eq!(message.get_all("Route").collect::<Vec<_>>(), ["<sip:192.0.2.7;lr>"]);
+    let mut stage = Stage::new();
+    let strict = invite("Route: <sip:192.0.2.7;lr>, <sip:bob@192.0.2.3>")
+        .replace("sip:bob@example.com SIP", "sip:192.0.2.1:5060;lr SIP");
+    stage.receive(CLIENT, &strict);
+    let (_, message) = stage.asked();
+    assert_eq!(message.uri_text(), "sip:bob@192.0.2.3");
+    assert_eq!(message.get_all("Route").collect::<Vec<_>>(), ["<sip:192.0.2.7;lr>"]);
+}
+
+#[test]
+fn section_16_6_step_6_a_strict_router_ahead_gets_the_request_line() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Route: <sip:192.0.2.1:5060;lr>, <sip:192.0.2.7:5060>"));
+    let (handle, message) = stage.asked();
+    let target = Branch::to(message.uri().unwrap().to_owned());
+    stage.proxy.forward(handle, TargetSet::one(target), &ForwardOptions::default(), stage.now).unwrap();
+    stage.drain();
+    let forwarded = stage.request_to(7, &Method::Invite);
+    assert_eq!(forwarded.uri_text(), "sip:192.0.2.7:5060");
+    assert_eq!(forwarded.get_all("Route").collect::<Vec<_>>(), ["<sip:bob@example.com>"]);
+}
+
+#[test]
+fn section_16_11_an_ack_passes_without_state() {
+    let mut stage = Stage::new();
+    let ack = "ACK sip:bob@192.0.2.3:5060 SIP/2.0
+        Via: SIP/2.0/UDP 192.0.2.2:5060;rport;branch=z9hG4bKack
+        Max-Forwards: 70
+        Route: <sip:192.0.2.1:5060;lr>
+        From: <sip:alice@example.com>;tag=a
+        To: <sip:bob@example.com>;tag=t3
+        Call-ID: c
+        CSeq: 1 ACK";
+    stage.receive(CLIENT, ack);
+    let passed = stage.request_to(3, &Method::Ack);
+    assert_eq!((passed.get("Route"), passed.get("Max-Forwards")), (None, Some("69")));
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_register_gets_a_path_and_a_bindings_path_becomes_its_route() {
+    let mut stage = Stage::new();
+    let register = invite("Max-Forwards: 70")
+        .replace("INVITE sip:bob@", "REGISTER sip:")
+        .replace("1 INVITE", "1 REGISTER");
+    stage.receive(CLIENT, &register);
+    stage.forward(&[3], Order::Parallel, &ForwardOptions { path: true, ..ForwardOptions::default() });
+    assert_eq!(stage.request_to(3, &Method::Register).get("Path"), Some("<sip:192.0.2.1:5060;lr>"));
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    let (handle, _) = stage.asked();
+    let mut branch = Branch::to(UriBuf::parse("sip:bob@10.0.0.9").unwrap());
+    branch.routes = vec!["<sip:192.0.2.4:5060;lr>".to_owned()];
+    stage.proxy.forward(handle, TargetSet::one(branch), &ForwardOptions::default(), stage.now).unwrap();
+    stage.drain();
+    let forwarded = stage.request_to(4, &Method::Invite);
+    assert_eq!(
+        (forwarded.uri_text(), forwarded.get("Route")),
+        ("sip:bob@10.0.0.9", Some("<sip:192.0.2.4:5060;lr>"))
+    );
+}
+
+#[test]
+fn the_application_may_answer_instead() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    let (handle, _) = stage.asked();
+    stage.proxy.respond(handle, &Reply::new(StatusCode::NOT_FOUND), stage.now).unwrap();
+    stage.drain();
+    stage.response(404);
+    assert_eq!(stage.done().map(StatusCode::code), Some(404));
+    stage.assert_nothing_left();
+    let _ = BranchEnd::NotTried;
+}
