@@ -102,6 +102,7 @@ fn section_6_an_unknown_tag_is_412_and_the_publisher_begins_anew() {
     let handle = publish(&mut ladder, 600);
     ladder.run();
     let answer = |ladder: &mut Ladder, status: &str, more: &str| {
+        ladder.run();
         let mut request = ladder.received_request("bob", Method::Publish);
         // What was repeated meanwhile is passed over.
         while let Some(next) = ladder.received("bob") {
