@@ -5,6 +5,7 @@ mod decoding;
 mod digits;
 mod encoding;
 mod event;
+mod in_band;
 mod parameters;
 mod session;
 mod stream;
