@@ -53,7 +53,7 @@ fn file(port: u16, more: &str) -> String {
         .concat();
     format!(
         "{extensions}{more}[sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n\
-         [guard]\nexempt = []\n"
+         [guard]\nexempt = []\n[calls]\nannouncements = false\n"
     )
 }
 
@@ -124,6 +124,7 @@ fn a_file_is_read_anew_without_dropping_calls() {
     let calling = alice.call("1003");
     carol.invited();
     alice.cancel(&calling);
+    assert_eq!(alice.final_of(&calling).status(), 487);
 
     fs::write(&path, file(desk.server.port(), "")).unwrap();
     desk.program.signal("HUP");
