@@ -161,6 +161,7 @@ fn a_trace_holds_one_telephones_traffic_and_no_more_than_it_may() {
     let path = desk.program.folder.join("out.pcap");
     // The header comes when the trace has begun.
     while fs::metadata(&path).map_or(0, |file| file.len()) < 24 {
+        assert!(trace.try_wait().unwrap().is_none(), "the trace ended before it began");
         std::thread::yield_now();
     }
     let contains = |text: &str| {

@@ -55,10 +55,8 @@ impl Call {
                     self.end(desk, End::Silent { side: which.side(), at, since: lasted, never_came });
                 }
             }
-            Media::Played { announcement, .. } => {
-                if which == Which::Caller {
-                    self.played(desk, announcement);
-                }
+            Media::Played { announcement, .. } if which == Which::Caller => {
+                self.played(desk, announcement);
             }
             Media::Digit { digit, .. } => self.pressed(desk, which, digit),
             Media::Recorded { recording, samples, .. } => self.recorded(desk, recording, samples),

@@ -79,7 +79,7 @@ mod tests {
         for language in [Language::English, Language::Japanese] {
             for milliseconds in (0..40_000).step_by(370) {
                 let stage = Stage { milliseconds, language, ..Stage::default() };
-                let program = stage.with(|scene| announcement(scene));
+                let program = stage.with(announcement);
                 let before_tone: Duration =
                     program.pieces().iter().rev().skip(1).filter_map(Piece::duration).sum();
                 let tone_at = milliseconds + u64::try_from(before_tone.as_millis()).unwrap();

@@ -141,7 +141,7 @@ impl Prompts {
         let names: Vec<String> = match (language, number) {
             (_, 0..=10) | (Language::English, 11..=19) => vec![number.to_string()],
             (Language::Japanese, 11..=19) => vec!["10".to_owned(), (number % 10).to_string()],
-            (_, 20..=59) if number % 10 == 0 => vec![number.to_string()],
+            (_, 20..=59) if number.is_multiple_of(10) => vec![number.to_string()],
             (_, 20..=59) => vec![(number / 10 * 10).to_string(), (number % 10).to_string()],
             _ => return self.digits(language, &number.to_string()),
         };
