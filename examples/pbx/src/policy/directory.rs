@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
-use crate::config::{Config, Forward, Voice};
-use crate::store::StoredExtension;
+use crate::config::{Config, Forward, Secret as ConfigSecret, Voice, is_number};
+use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,10 @@ pub struct Account {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// What its mailbox asks for; empty: nothing when called by its own telephone.
+    pub voicemail_pin: ConfigSecret,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -60,6 +65,8 @@ impl Directory {
                 secret: Secret::Ha1(digests),
                 voice: extension.voice.clone(),
                 forward: extension.forward.clone(),
+                record: extension.record,
+                voicemail_pin: extension.voicemail_pin.clone(),
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -70,6 +77,18 @@ impl Directory {
             }
         }
         directory
+    }
+
+    /// The same with what people have set for their extensions, which comes before what the file says of them.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &[StoredSetting]) -> Self {
+        for StoredSetting { number, key, value } in settings {
+            if let Some(account) = self.extensions.get_mut(number) {
+                // What an older version knew and this one does not is left alone.
+                let _ = account.set(key, value);
+            }
+        }
+        self
     }
 
     /// The extension of a number.
@@ -120,9 +139,68 @@ impl Directory {
             secret: Secret::Ha1(extension.digests.clone()),
             voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
             forward: Forward::default(),
+            record: false,
+            voicemail_pin: ConfigSecret::new(""),
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
+    }
+}
+
+impl Account {
+    /// The names of what can be set for an extension, as the file has them.
+    pub const SETTINGS: [&'static str; 8] = [
+        "do_not_disturb",
+        "forward_always",
+        "forward_busy",
+        "forward_no_answer",
+        "forward_unreachable",
+        "ring_seconds",
+        "record",
+        "voicemail_pin",
+    ];
+
+    /// Sets something; an empty value switches it off.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let forward = &mut self.forward;
+        let number = || match value {
+            "" => Ok(None),
+            number if is_number(number) => Ok(Some(number.to_owned())),
+            other => Err(format!("\"{other}\" is not a number to dial")),
+        };
+        match key {
+            "do_not_disturb" => forward.do_not_disturb = flag(value)?,
+            "record" => self.record = flag(value)?,
+            "voicemail_pin" if value.bytes().all(|byte| byte.is_ascii_digit()) && value.len() <= 32 => {
+                self.voicemail_pin = ConfigSecret::new(value);
+            }
+            "voicemail_pin" => return Err("expected at most 32 digits".to_owned()),
+            "forward_always" => forward.always = number()?,
+            "forward_busy" => forward.busy = number()?,
+            "forward_no_answer" => forward.no_answer = number()?,
+            "forward_unreachable" => forward.unreachable = number()?,
+            "ring_seconds" if value.is_empty() => forward.ring = None,
+            "ring_seconds" => match value.parse() {
+                Ok(seconds @ 1..=3_600) => forward.ring = Some(Duration::from_secs(seconds)),
+                _ => return Err(format!("\"{value}\" is not a number of seconds from 1 to 3600")),
+            },
+            other => {
+                let known = Self::SETTINGS.join(", ");
+                return Err(format!("\"{other}\" cannot be set, expected one of {known}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "on" | "true" => Ok(true),
+        "off" | "false" | "" => Ok(false),
+        other => Err(format!("\"{other}\" is neither \"on\" nor \"off\"")),
     }
 }
 
