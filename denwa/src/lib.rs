@@ -128,7 +128,7 @@
 //! ```
 //!
 //! Whole programs are in `examples/`: an echo server, an answering machine, a recorder, a load generator, click to call, a
-//! bridge to voice robots, and a telephone over a plain blocking socket without any runtime. CI runs each of them.
+//! bridge to voice robots, and a telephone over a plain blocking socket without any runtime.
 //!
 //! # Features
 //!

@@ -117,8 +117,9 @@ struct Line {
 
 enum Ended {
     No,
-    /// The program was told.
+    /// The program was told; the driver is next.
     Told,
+    Stopped,
 }
 
 impl Machine for Line {
@@ -155,6 +156,7 @@ impl Machine for Line {
 
     fn poll_output(&mut self) -> Option<Output<Event>> {
         if matches!(self.ended, Ended::Told) {
+            self.ended = Ended::Stopped;
             return Some(Output::Stop);
         }
         let output = self.agent.poll_output()?;
