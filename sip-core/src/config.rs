@@ -9,7 +9,8 @@ use crate::{io::Protocol, limits::WireLimits, message::ParseOptions};
 pub struct Listener {
     /// Its transport.
     pub protocol: Protocol,
-    /// Its address; may be a wildcard such as `0.0.0.0`.
+    /// Its address; may be a wildcard such as `0.0.0.0`. With port 0 nobody listens: connections of this transport can be made,
+    /// and not accepted.
     pub local: SocketAddr,
     /// What peers are told instead of the address a packet leaves by: an external address or a name.
     pub advertised: Option<SentBy>,
