@@ -52,7 +52,7 @@ fn a_browser_library_over_ws_and_wss() {
         let contact = register.contact().unwrap().unwrap();
         assert_eq!(contact.uri.params().get("transport"), Some("ws"));
         let (message, _) = desk.expect_request(&Method::Message);
-        assert_eq!(&message.body()[..], "Grüße".as_bytes());
+        assert_eq!(message.body(), "Grüße".as_bytes());
         let (invite, _) = desk.expect_request(&Method::Invite);
         assert!(invite.body().starts_with(b"v=0"));
         desk.expect_request(&Method::Ack);

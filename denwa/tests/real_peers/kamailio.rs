@@ -123,7 +123,7 @@ fn as_outbound_proxy_over_tls() {
             let expected = ["hung up here", "the other side hung up"];
             assert_eq!(if caller_ends { [&*one, &*other] } else { [&*other, &*one] }, expected);
             calls += 1;
-            let through = format!("{}", protocol.via_token().to_ascii_lowercase());
+            let through = protocol.via_token().to_ascii_lowercase();
             let bye = if caller_ends { "BYE over tls".to_owned() } else { format!("BYE over {through}") };
             assert!(proxy.passed(&bye) > 0, "{bye}: {}", proxy.peer.log());
         }
