@@ -312,6 +312,7 @@ fn aliased(identity: Option<&[&str]>, via: &str) -> (Bench, StreamId) {
         remote: address("192.0.2.1:40000"),
         peer_identity: identity.map(names),
     });
+    assert!(matches!(b.event(), TransactionEvent::StreamOpened { .. }));
     b.input(Input::StreamData { stream, payload: request("OPTIONS", via).as_bytes() });
     new_request(&mut b);
     (b, stream)
