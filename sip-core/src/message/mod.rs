@@ -12,7 +12,7 @@ pub(crate) mod uri;
 mod uri_compare;
 mod validate;
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 
@@ -54,7 +54,8 @@ pub struct Request {
     pub(crate) method: Method,
     /// Where the Request-URI is.
     pub(crate) uri: (u16, u16),
-    pub(crate) fields: Fields,
+    /// Shared: messages are moved and handed on far more often than made.
+    pub(crate) fields: Arc<Fields>,
 }
 
 /// A response.
@@ -63,7 +64,7 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Where the reason phrase is.
     pub(crate) reason: (u16, u16),
-    pub(crate) fields: Fields,
+    pub(crate) fields: Arc<Fields>,
 }
 
 impl Message {
