@@ -123,7 +123,7 @@ fn limits_are_kept_and_emergency_calls_pass_them() {
     let tables = "[[trunks]]\nname = \"lab\"\naddress = \"TRUNK\"\ncalls_an_hour = 1\nbarred = [\"0990\"]\n\
                   quiet_hours = \"\"\n[[routes]]\nprefix = \"9\"\ntrunk = \"lab\"\n\
                   [[routes]]\nprefix = \"11\"\nstrip = 0\ntrunk = \"lab\"\n\
-                  [calls]\nannouncements = false\nblocked = [\"666\"]\n";
+                  [calls]\nannouncements = false\nblocked = [\"9666\"]\n";
     let mut house = House::new("limits", ["call_limit = 1", "call_waiting = false", ""], tables);
     let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
     let mut lab = Phone::udp_at(house.server, "200", "", house.trunk);

@@ -69,9 +69,6 @@ impl FromStr for Hours {
 mod tests {
     use super::*;
 
-    /// A Monday.
-    const MONDAY: u64 = 1_800_230_400 - 1_800_230_400 % 86_400 + 3 * 86_400;
-
     #[test]
     fn hours_of_days_and_over_midnight() {
         let clock = Clock::Fixed(0);
