@@ -6,6 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod config;
+pub mod desk;
 pub mod phone;
 pub mod run;
+pub mod secret;
+pub mod sound;
+pub mod ui;
 pub mod wav;
