@@ -450,10 +450,12 @@ impl MediaSession {
                     let payload = datagram.get(arrived.payload.clone()).unwrap_or(&[]);
                     let receives =
                         self.stream.parameters.as_ref().is_some_and(|parameters| parameters.receives);
-                    if receives && self.ear.put(&arrived, payload, now) {
-                        Action::Sound
-                    } else {
-                        Action::Dropped(Dropped::NotHeard)
+                    match if receives { self.ear.put(&arrived, payload, now) } else { None } {
+                        Some(put) => {
+                            self.stream.note_put(&arrived, put);
+                            Action::Sound
+                        }
+                        None => Action::Dropped(Dropped::NotHeard),
                     }
                 }
             },
@@ -498,6 +500,10 @@ impl MediaSession {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        // What RTCP tells of the play-out is of this moment.
+        if let Some(statistics) = self.ear.statistics(now) {
+            self.stream.note_playout(statistics);
+        }
         self.stream.handle_timeout(now);
         self.drain(now);
     }

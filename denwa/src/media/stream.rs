@@ -7,6 +7,7 @@ use super::digits::{Dialler, DigitFault, Listener};
 use super::{Event, StreamParameters, StreamReport};
 use crate::evidence::StreamCounters;
 use bytes::Bytes;
+use denwa_rtp::jitter;
 use denwa_rtp::latch;
 use denwa_rtp::session::{self, Content, DropReason, Media, NotSent, Outgoing, Path, Session};
 use denwa_rtp::telephone_event::Heard;
@@ -205,6 +206,21 @@ impl Stream {
     pub(crate) fn undeliverable(&mut self, destination: SocketAddr, now: Instant) {
         if let Some(session) = &mut self.session {
             session.handle_input(session::Input::Unreachable { destination }, now);
+        }
+    }
+
+    /// What became of a packet in the jitter buffer.
+    pub(crate) fn note_put(&mut self, arrived: &Arrived, put: jitter::Put) {
+        if put == jitter::Put::Late
+            && let Some(session) = &mut self.session
+        {
+            session.note_discarded(arrived.ssrc, arrived.sequence);
+        }
+    }
+
+    pub(crate) const fn note_playout(&mut self, statistics: jitter::Statistics) {
+        if let Some(session) = &mut self.session {
+            session.note_playout(statistics);
         }
     }
 

@@ -4,7 +4,7 @@ use super::stream::Arrived;
 use super::{PlayOut, StreamParameters};
 use denwa_codecs::{Decoder, Encoder, registry};
 use denwa_rtp::jitter::playout::{self, Playout};
-use denwa_rtp::jitter::{Config as JitterConfig, Incoming};
+use denwa_rtp::jitter::{Config as JitterConfig, Incoming, Put, Statistics};
 use denwa_rtp::session::{Frame, NotSent, Outgoing, Session};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -61,11 +61,11 @@ impl Ear {
         }
     }
 
-    /// Takes a packet. Says whether it can be heard.
-    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
+    /// Takes a packet. `None` when nothing here decodes it.
+    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> Option<Put> {
         let known =
             self.decoders.by_payload_type.iter().any(|(number, _, _)| *number == arrived.payload_type);
-        let Some(playout) = self.playout.as_mut().filter(|_| known) else { return false };
+        let playout = self.playout.as_mut().filter(|_| known)?;
         let packet = Incoming {
             ssrc: arrived.ssrc,
             sequence: arrived.sequence,
@@ -74,8 +74,12 @@ impl Ear {
             marker: arrived.marker,
             payload,
         };
-        playout.put(packet, now);
-        true
+        Some(playout.put(packet, now))
+    }
+
+    /// How the play-out fares, once there is one.
+    pub(crate) fn statistics(&self, now: Instant) -> Option<Statistics> {
+        self.playout.as_ref().map(|playout| playout.statistics(now))
     }
 
     pub(crate) fn hear(&mut self, samples: &mut [i16], now: Instant) {

@@ -184,6 +184,10 @@ pub struct Statistics {
     pub delay: Duration,
     /// The delay wanted.
     pub target: Duration,
+    /// The most the delay may be asked to become; the delay itself in fixed mode.
+    pub maximum: Duration,
+    /// Whether the delay follows the network.
+    pub adaptive: bool,
     /// The sender's clock against the play-out clock, in parts per million; positive when the sender is faster.
     /// `None` for the first half minute of a stream.
     pub drift_ppm: Option<f64>,
