@@ -3,6 +3,7 @@
 mod agreed;
 mod digits;
 mod event;
+mod in_band;
 mod parameters;
 mod session;
 mod stream;

@@ -5,6 +5,7 @@
 //! pieces of any length; [`MediaSession::hear`] fills what a loudspeaker wants, whenever it wants it, with whatever the
 //! jitter buffer has to play. ICE and DTLS are left out so far.
 
+use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
 use super::{Event, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport};
 use crate::Seed;
@@ -213,6 +214,7 @@ pub struct MediaSession {
     stream: Stream,
     ear: Ear,
     mouth: Mouth,
+    in_band: InBand,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
     muted: bool,
@@ -245,6 +247,7 @@ impl MediaSession {
             stream,
             ear: Ear::new(config.sample_rate_hz, config.play_out),
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
+            in_band: InBand::new(config.sample_rate_hz),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
             muted: false,
@@ -375,6 +378,7 @@ impl MediaSession {
         parameters.known_hosts.clone_from(&self.known_hosts);
         self.ear.configure(&parameters, now);
         self.mouth.configure(&parameters);
+        self.in_band.listen(parameters.receive_events.is_empty());
         let seed = self.random.bytes();
         // Payload types of a description are in range.
         let _ = self.stream.configure(parameters, seed, now);
@@ -388,7 +392,9 @@ impl MediaSession {
     /// [`MediaSession::next_packet`] as they fill. Nothing is kept while there is nobody to say it to.
     pub fn say(&mut self, samples: &[i16]) {
         let may = self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends);
-        if may && !self.stream.is_dialling() {
+        if self.in_band.is_sounding() {
+            // The keys' tones go out at the pace of what is heard.
+        } else if may && !self.stream.is_dialling() {
             self.mouth.say(samples, self.muted);
         } else {
             self.mouth.forget();
@@ -400,6 +406,34 @@ impl MediaSession {
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
         self.ear.hear(samples, now);
+        let outputs = &mut self.outputs;
+        self.in_band.hear(samples, |event| outputs.push_back(Output::Event(event)));
+        if self.in_band.is_sounding() {
+            let mut tones = vec![0; samples.len()];
+            self.in_band.sound(&mut tones);
+            if self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends) {
+                self.mouth.say(&tones, false);
+            }
+        }
+    }
+
+    /// Presses keys as tones in the sound, in place of what is said; they go out as [`MediaSession::hear`] is called.
+    ///
+    /// # Errors
+    /// Says what makes no sense; nothing is pressed then.
+    pub fn press_in_band(&mut self, digits: &str) -> Result<(), Misuse> {
+        if self.stream.parameters.is_none() {
+            return Err(Misuse::NoEvents);
+        }
+        self.in_band.press(digits)
+    }
+
+    /// Has packets go to this address as well until the first one comes from anywhere: where the signalling comes from, when
+    /// the described address seems to be out of reach.
+    pub fn send_also_to(&mut self, address: Option<SocketAddr>) {
+        if let Some(parameters) = &mut self.stream.parameters {
+            parameters.also_rtp = address;
+        }
     }
 
     /// While muted, silence is sent in place of what is said.
