@@ -153,8 +153,8 @@ fn a_call_passes_with_its_sound_untouched() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = |name: &str| folder.join(name).display().to_string();
     let (ann, bob) = (noise(1), noise(2));
-    wav::write(&folder.join("ann.wav"), &ann).unwrap();
-    wav::write(&folder.join("bob.wav"), &bob).unwrap();
+    wav::write(&folder.join("ann.wav"), &ann, 8000).unwrap();
+    wav::write(&folder.join("bob.wav"), &bob, 8000).unwrap();
     let mut answers = Running::start(&format!(
         "softphone answer --user 200 --listen udp:127.0.0.1:0 --calls 1 --play {} --record {} --expect-audio",
         path("bob.wav"),

@@ -166,7 +166,8 @@ pub fn default_codecs() -> Vec<Codec> {
 }
 
 /// The names of codecs this telephone has.
-pub const CODECS: &[&str] = &["PCMA", "PCMU"];
+pub const CODECS: &[&str] =
+    &["opus", "G722", "PCMA", "PCMU", "G729", "G726-32", "iLBC", "GSM"];
 
 /// Reads the name of a codec.
 ///
@@ -185,8 +186,10 @@ pub fn codec(name: &str) -> Result<Codec, String> {
 /// A sentence that names those there are.
 pub fn transport(text: &str) -> Result<Protocol, String> {
     match Protocol::from_uri_token(text, false) {
-        Some(protocol @ (Protocol::Udp | Protocol::Tcp)) => Ok(protocol),
-        _ => Err(format!("`{text}` is not a transport this telephone has: expected udp or tcp")),
+        Some(
+            protocol @ (Protocol::Udp | Protocol::Tcp | Protocol::Tls | Protocol::Ws | Protocol::Wss),
+        ) => Ok(protocol),
+        _ => Err(format!("`{text}` is not a transport this telephone has: expected udp, tcp, tls, ws or wss")),
     }
 }
 
@@ -395,18 +398,23 @@ pub fn address(text: &str) -> Result<(String, String, Option<String>), String> {
     Ok((user.to_owned(), domain.to_owned(), transport.map(str::to_owned)))
 }
 
+/// Where a server is that was written as an address.
+pub fn resolve_literal(server: &str, default_port: u16) -> Option<SocketAddr> {
+    if let Ok(address) = server.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let bare = server.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(server);
+    bare.parse().ok().map(|address| SocketAddr::new(address, default_port))
+}
+
 /// Where a server is: an address, or the first that its name has.
 ///
 /// # Errors
 /// One sentence.
 pub fn resolve(server: &str, default_port: u16) -> Result<SocketAddr, String> {
-    use std::net::{IpAddr, ToSocketAddrs};
-    if let Ok(address) = server.parse::<SocketAddr>() {
+    use std::net::ToSocketAddrs;
+    if let Some(address) = resolve_literal(server, default_port) {
         return Ok(address);
-    }
-    let bare = server.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(server);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, default_port));
     }
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) => {
@@ -469,10 +477,10 @@ mod tests {
             ("[[accounts]]\nname = \"x\"\n".to_owned(), 1, 1, "missing field `uri`"),
             ("[[accounts]]\nuri = \"a b\"\n".to_owned(), 2, 7, "expected sip:user@domain"),
             (format!("{account}codecs = [\"PCMA\", \"X\"]\n"), 3, 19, "not a codec of this telephone"),
-            (format!("{account}codecs = []\n"), 3, 10, "expected at least one of PCMA"),
+            (format!("{account}codecs = []\n"), 3, 10, "expected at least one of opus"),
             (format!("{account}colour = 1\n"), 3, 1, "unknown field `colour`, expected one of `uri`"),
             (format!("{account}encryption = \"maybe\"\n"), 3, 14, "expected one of `off`"),
-            (format!("{account}transport = \"pigeon\"\n"), 3, 13, "expected udp"),
+            (format!("{account}transport = \"pigeon\"\n"), 3, 13, "expected udp, tcp"),
             (format!("{account}expires = 5\n"), 3, 11, "expected 60 to 86400 seconds"),
             (format!("{account}password = \"a\"\npassword_env = \"B\"\n"), 4, 16, "there is a password already"),
             (format!("{account}server = \"a b\"\n"), 3, 10, "expected a name or an address"),

@@ -92,8 +92,8 @@ fn each_hears_what_the_other_says() {
     let folder = scratch("talk");
     let path = |name: &str| folder.join(name).display().to_string();
     let (ann, bob) = (noise(1), noise(2));
-    wav::write(&folder.join("ann.wav"), &ann).unwrap();
-    wav::write(&folder.join("bob.wav"), &bob).unwrap();
+    wav::write(&folder.join("ann.wav"), &ann, 8000).unwrap();
+    wav::write(&folder.join("bob.wav"), &bob, 8000).unwrap();
     let mut answers = Running::start(&format!(
         "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --play {} --record {} --expect-audio",
         path("bob.wav"),
@@ -114,7 +114,7 @@ fn each_hears_what_the_other_says() {
     let (outcome, lines) = answers.end();
     assert_eq!(outcome, Outcome::Good, "{lines:#?}");
     for (said, file) in [(&ann, "bob-heard.wav"), (&bob, "ann-heard.wav")] {
-        let heard = wav::read(&folder.join(file)).unwrap();
+        let heard = wav::read(&folder.join(file), 8000).unwrap();
         let share = share_heard(said, &heard);
         assert!(share >= 0.97, "{file}: {share}");
     }
@@ -161,7 +161,7 @@ fn what_does_not_come_about_says_why() {
 fn a_call_in_which_nothing_is_heard_fails_when_sound_was_expected() {
     let folder = scratch("silence");
     let silence = folder.join("silence.wav");
-    wav::write(&silence, &[0; 8000]).unwrap();
+    wav::write(&silence, &[0; 8000], 8000).unwrap();
     let mut answers = Running::start(&format!(
         "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --play {} --hangup-at-end",
         silence.display()

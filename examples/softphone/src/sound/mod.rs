@@ -1,6 +1,6 @@
 //! Where sound comes from and goes to: real devices (with the feature `sound`), a tone, or nothing.
 //!
-//! The telephone hands over and takes 20 ms at a time, 8000 samples a second; devices convert, and never make it wait.
+//! The telephone hands over and takes 20 ms at a time, 16000 samples a second; devices convert, and never make it wait.
 
 #[cfg(feature = "sound")]
 pub mod devices;
@@ -19,7 +19,7 @@ pub enum Signal {
 }
 
 /// Samples a second of what is handed over.
-pub const SAMPLE_RATE_HZ: u32 = 8000;
+pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
 /// Microphone, loudspeaker and bell.
 pub trait Sound: Send {
