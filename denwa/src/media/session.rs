@@ -7,11 +7,14 @@
 
 use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
-use super::{Event, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport};
+use super::{
+    Event, KeyPath, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport,
+};
 use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
 use bytes::Bytes;
+use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
 use denwa_rtp::wallclock::WallClock;
@@ -50,6 +53,10 @@ pub struct MediaConfig {
     pub wall_clock: WallClock,
     /// How long arriving sound waits for what is late. Default: as the network needs.
     pub play_out: PlayOut,
+    /// How keys of the telephone are told to the peer. Default: as events where they were agreed on, else in the sound.
+    pub key_path: KeyPath,
+    /// Silence is not sent where the peer takes descriptions of it (RFC 3389). Default: it is sent.
+    pub suppresses_silence: bool,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -77,6 +84,8 @@ impl MediaConfig {
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
             play_out: PlayOut::Adaptive,
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             unsent_sound: Duration::from_millis(200),
         }
     }
@@ -217,6 +226,10 @@ pub struct MediaSession {
     in_band: InBand,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
+    key_path: KeyPath,
+    suppresses_silence: bool,
+    /// Listens for keys in the sound where the peer has no other way to send them.
+    keys: Option<Box<Detector>>,
     muted: bool,
     latest: Instant,
     outputs: VecDeque<Output>,
@@ -250,6 +263,9 @@ impl MediaSession {
             in_band: InBand::new(config.sample_rate_hz),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
+            key_path: config.key_path,
+            suppresses_silence: config.suppresses_silence,
+            keys: None,
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
@@ -376,12 +392,21 @@ impl MediaSession {
         let Some(medium) = self.negotiator.agreed().and_then(|agreed| agreed.audio()) else { return Ok(()) };
         let mut parameters = StreamParameters::from_agreed(medium)?;
         parameters.known_hosts.clone_from(&self.known_hosts);
+        parameters.key_path = self.key_path;
+        parameters.suppresses_silence = self.suppresses_silence;
+        if !parameters.hears_keys_in_sound() {
+            self.keys = None;
+        } else if self.keys.is_none() {
+            self.keys = Some(Box::new(Detector::new(self.sample_rate_hz)));
+        }
         self.ear.configure(&parameters, now);
-        self.mouth.configure(&parameters);
-        self.in_band.listen(parameters.receive_events.is_empty());
+        self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
         // Payload types of a description are in range.
         let _ = self.stream.configure(parameters, seed, now);
+        if let (Some(session), Some(rate)) = (&mut self.stream.session, self.mouth.clock_rate_hz()) {
+            session.set_clock_rate(rate);
+        }
         self.drain(now);
         Ok(())
     }
@@ -406,8 +431,6 @@ impl MediaSession {
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
         self.ear.hear(samples, now);
-        let outputs = &mut self.outputs;
-        self.in_band.hear(samples, |event| outputs.push_back(Output::Event(event)));
         if self.in_band.is_sounding() {
             let mut tones = vec![0; samples.len()];
             self.in_band.sound(&mut tones);
@@ -415,6 +438,16 @@ impl MediaSession {
                 self.mouth.say(&tones, false);
             }
         }
+        let Some(keys) = &mut self.keys else { return };
+        let outputs = &mut self.outputs;
+        keys.listen(samples, |event| {
+            if let DtmfEvent::Ended { digit, duration_ms } = event
+                && outputs.len() < OUTPUTS_LIMIT
+            {
+                let duration = Duration::from_millis(duration_ms.into());
+                outputs.push_back(Output::Event(Event::Digit { digit, duration }));
+            }
+        });
     }
 
     /// Presses keys as tones in the sound, in place of what is said; they go out as [`MediaSession::hear`] is called.
@@ -447,11 +480,13 @@ impl MediaSession {
     /// Says what makes no sense; digits before it are pressed.
     pub fn press(&mut self, digits: &str, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
-        self.stream.press(digits, now).map_err(|fault| match fault {
+        let pressed = self.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
-        })
+        });
+        self.drain(now);
+        pressed
     }
 
     /// Says good-bye to the peer by RTCP. The session is at its end; [`MediaSession::poll_output`] has the last word.
@@ -463,7 +498,7 @@ impl MediaSession {
 
     /// The figures now.
     pub fn report(&self) -> StreamReport {
-        self.stream.report(self.latest)
+        self.stream.report_with(self.ear.statistics(self.latest).as_ref(), self.latest)
     }
 
     /// Samples a second of the sound that goes in and out.
@@ -560,6 +595,9 @@ impl MediaSession {
                     Output::Transmit { source, destination, payload }
                 }
                 StreamOutput::Event(event) => Output::Event(event),
+                StreamOutput::Key(key) => {
+                    Output::Event(Event::Digit { digit: key.digit, duration: key.duration })
+                }
             };
             if self.outputs.len() < OUTPUTS_LIMIT {
                 self.outputs.push_back(output);

@@ -179,10 +179,10 @@ fn a_call_passes_with_its_sound_untouched() {
         "{lines:#?}"
     );
     assert!(lines.contains(&"key 7".to_owned()), "{lines:#?}");
-    let share = share_heard(&bob, &wav::read(&folder.join("ann-heard.wav")).unwrap());
+    let share = share_heard(&bob, &wav::read(&folder.join("ann-heard.wav"), 8000).unwrap());
     assert!(share >= 0.97, "what Bob said reached Ann: {share}");
     // Ann's first half second went under the key.
-    let share = share_heard(&ann[4000..], &wav::read(&folder.join("bob-heard.wav")).unwrap());
+    let share = share_heard(&ann[4000..], &wav::read(&folder.join("bob-heard.wav"), 8000).unwrap());
     assert!(share >= 0.95, "what Ann said reached Bob: {share}");
     let (log, causes) = between.end();
     assert_eq!(causes, Vec::<String>::new(), "{log:#?}");
