@@ -1,10 +1,9 @@
-//! Keys as tones in the sound: sent in place of what is said, and listened for where no telephone events were agreed on.
+//! Keys as tones in the sound, in place of what is said.
 
-use super::{Event, Misuse};
+use super::Misuse;
 use denwa_codecs::tone::Generator;
-use denwa_codecs::tone::dtmf::{self, Detector, DtmfEvent};
+use denwa_codecs::tone::dtmf;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Keys that may wait to be sent.
 const LIMIT: usize = 64;
@@ -14,12 +13,11 @@ pub(super) struct InBand {
     sample_rate_hz: u32,
     sounding: Option<Generator>,
     waiting: VecDeque<char>,
-    detector: Option<Detector>,
 }
 
 impl InBand {
     pub(super) fn new(sample_rate_hz: u32) -> Self {
-        Self { sample_rate_hz, sounding: None, waiting: VecDeque::new(), detector: None }
+        Self { sample_rate_hz, sounding: None, waiting: VecDeque::new() }
     }
 
     pub(super) fn press(&mut self, digits: &str) -> Result<(), Misuse> {
@@ -55,25 +53,5 @@ impl InBand {
             rest = rest.get_mut(count..).unwrap_or_default();
         }
         rest.fill(0);
-    }
-
-    /// Listens for keys, or no longer.
-    pub(super) fn listen(&mut self, wanted: bool) {
-        if wanted && self.detector.is_none() {
-            self.detector = Some(Detector::new(self.sample_rate_hz));
-        } else if !wanted {
-            self.detector = None;
-        }
-    }
-
-    /// What was heard; keys in it are told.
-    pub(super) fn hear(&mut self, samples: &[i16], mut tell: impl FnMut(Event)) {
-        if let Some(detector) = &mut self.detector {
-            detector.listen(samples, |event| {
-                if let DtmfEvent::Ended { digit, duration_ms } = event {
-                    tell(Event::Digit { digit, duration: Duration::from_millis(u64::from(duration_ms)) });
-                }
-            });
-        }
     }
 }

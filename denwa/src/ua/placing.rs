@@ -5,7 +5,7 @@ use super::{AccountId, CallId, Ending, UserAgent};
 use crate::Seed;
 use crate::driver::{Answer, Ask, Output, PortId};
 use crate::evidence::{self, AddressTold, Agreement, Description, Fact, MessageHead, Party as Who};
-use crate::media::{MediaConfig, MediaSession};
+use crate::media::{KeyPath, MediaConfig, MediaSession};
 use denwa_sdp::Kind;
 use denwa_sip_core::config::SentBy;
 use denwa_sip_core::endpoint::{Body, CallOptions, LocalIdentity, Party, PlaceCall, Reply};
@@ -279,6 +279,9 @@ impl UserAgent {
         config.sample_rate_hz = self.config.sample_rate_hz;
         config.silence_after = self.config.silence_after;
         config.play_out = self.config.play_out;
+        if self.config.keys == super::Keys::InBand {
+            config.key_path = KeyPath::InBand;
+        }
         config.known_hosts.extend(call.peer.map(|peer| peer.ip()));
         call.media = Some(MediaSession::new(config, seed, now));
     }
