@@ -172,7 +172,7 @@ pub struct AccountArguments {
     /// UDP ports for sound, for instance 20000-20999. Default: the system chooses.
     #[arg(long)]
     pub ports: Option<PortSet>,
-    /// The codecs, the most liked first. Default: PCMA,PCMU.
+    /// The codecs, the most liked first, of opus, G722, PCMA, PCMU, G729, G726-32, iLBC, GSM, L16. Default: PCMA,PCMU.
     #[arg(long, value_delimiter = ',')]
     pub codecs: Vec<String>,
     /// Protect sound by SRTP with keys in the description (SDES): off, offer or require.
@@ -213,6 +213,9 @@ pub struct TalkArguments {
     /// Fail with code 3 when no sound is heard.
     #[arg(long)]
     pub expect_audio: bool,
+    /// Samples a second of what is said and recorded: 8000, 16000 or 48000.
+    #[arg(long, default_value = "8000", value_parser = rate, value_name = "HZ")]
+    pub rate: u32,
     /// Write what was done, and how it went, as JSON.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -231,6 +234,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("`{other}` is not a unit of time: expected ms, s or m")),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is out of range"))
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(rate @ (8_000 | 16_000 | 48_000)) => Ok(rate),
+        _ => Err(format!("`{text}` is not a rate of this telephone: expected 8000, 16000 or 48000")),
+    }
 }
 
 fn language(text: &str) -> Result<Language, String> {

@@ -67,7 +67,12 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 
 impl Desk {
     /// A telephone with these accounts, which it registers at once.
-    pub fn new(mut agent: UserAgent, accounts: Vec<DeskAccount>, sound: Box<dyn Sound>, now: Instant) -> Self {
+    pub fn new(
+        mut agent: UserAgent,
+        accounts: Vec<DeskAccount>,
+        sound: Box<dyn Sound>,
+        now: Instant,
+    ) -> Self {
         let ids: Vec<AccountId> =
             accounts.iter().map(|account| agent.add_account(account.account.clone())).collect();
         let mut desk = Self {
@@ -143,11 +148,15 @@ impl Desk {
                     self.agent.shut_down(now);
                 }
             }
-            Action::Answer(number) => self.on_call(number, "answer", |agent, call| agent.answer(call, now)),
+            Action::Answer(number) => {
+                self.on_call(number, "answer", |agent, call| agent.answer(call, now));
+            }
             Action::Refuse(number) => {
                 self.on_call(number, "decline", |agent, call| agent.refuse(call, StatusCode::BUSY_HERE, now));
             }
-            Action::HangUp(number) => self.on_call(number, "hang up", |agent, call| agent.hang_up(call, now)),
+            Action::HangUp(number) => {
+                self.on_call(number, "hang up", |agent, call| agent.hang_up(call, now));
+            }
             Action::Hold(number) => self.hold(number, true, now),
             Action::Resume(number) => self.hold(number, false, now),
             Action::Transfer { call, to } => {
@@ -222,9 +231,14 @@ impl Desk {
 
     fn hold(&mut self, number: CallNumber, held: bool, now: Instant) {
         let what = if held { "hold" } else { "resume" };
-        let done = self.on_call(number, what, |agent, call| {
-            if held { agent.hold(call, now) } else { agent.resume(call, now) }
-        });
+        let done =
+            self.on_call(
+                number,
+                what,
+                |agent, call| {
+                    if held { agent.hold(call, now) } else { agent.resume(call, now) }
+                },
+            );
         if done {
             self.change(number, |line| line.held_here = held);
             self.tell_hold(number);
@@ -296,7 +310,8 @@ impl Desk {
             }
             Event::MessagesWaiting { account, summary } => {
                 if let Some(place) = self.accounts.iter().position(|own| *own == account) {
-                    let (new, old) = summary.voice.map_or((u32::from(summary.waiting), 0), |voice| (voice.new, voice.old));
+                    let (new, old) =
+                        summary.voice.map_or((u32::from(summary.waiting), 0), |voice| (voice.new, voice.old));
                     self.tell(News::Waiting { account: place, new, old });
                 }
             }
@@ -428,7 +443,8 @@ impl Desk {
             })
         });
         let Some(agreed) = agreed else { return };
-        let path = Path { codec: agreed.codec, security: security(&agreed.security), from: line.from.clone() };
+        let path =
+            Path { codec: agreed.codec, security: security(&agreed.security), from: line.from.clone() };
         let number = line.number;
         self.tell(News::Path { call: number, path });
     }
@@ -494,6 +510,7 @@ fn security(security: &MediaSecurity) -> Option<String> {
         MediaSecurity::Plain => None,
         MediaSecurity::Sdes => Some("SRTP (SDES)".to_owned()),
         MediaSecurity::Dtls => Some("SRTP (DTLS)".to_owned()),
+        other => Some(format!("{other:?}")),
     }
 }
 

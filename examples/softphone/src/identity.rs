@@ -181,7 +181,9 @@ fn instance(account: &AccountConfig) -> String {
 /// One sentence: two ways of encryption that are both required.
 pub fn capability(account: &AccountConfig) -> Result<Capability, String> {
     if account.sdes == Wanted::Required && account.dtls == Wanted::Required {
-        return Err("SDES and DTLS cannot both be required: expected one required and the other off".to_owned());
+        return Err(
+            "SDES and DTLS cannot both be required: expected one required and the other off".to_owned()
+        );
     }
     if account.dtls == Wanted::Required || account.ice == Wanted::Required {
         return Err("this telephone cannot require DTLS-SRTP or ICE yet: expected off or offered".to_owned());
@@ -218,7 +220,9 @@ pub fn listen(told: &[Listen], servers: &[Option<SocketAddr>]) -> Vec<Listen> {
     if v6 {
         hosts.push(Ipv6Addr::UNSPECIFIED.into());
     }
-    let both = |host: IpAddr| [Protocol::Udp, Protocol::Tcp].map(|protocol| Listen { protocol, address: (host, 0).into() });
+    let both = |host: IpAddr| {
+        [Protocol::Udp, Protocol::Tcp].map(|protocol| Listen { protocol, address: (host, 0).into() })
+    };
     hosts.into_iter().flat_map(both).collect()
 }
 
@@ -233,10 +237,4 @@ pub fn listeners(listening: &[denwa::tokio::Listening], transports: &[Protocol])
         }
     }
     all
-}
-
-/// The rate the telephone works at: that of its best codec.
-pub fn sample_rate_hz(account: &AccountConfig) -> u32 {
-    let wide = |name: &str| name.eq_ignore_ascii_case("opus") || name.eq_ignore_ascii_case("G722");
-    if account.codecs.iter().any(|codec| wide(&codec.name)) { 16_000 } else { 8_000 }
 }

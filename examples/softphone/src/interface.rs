@@ -35,13 +35,16 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let mut accounts = Vec::new();
     for account in &config.accounts {
         let registers = account.register;
-        accounts.push((DeskAccount { account: identity::agent_account(account)?, registers }, account.address()));
+        accounts
+            .push((DeskAccount { account: identity::agent_account(account)?, registers }, account.address()));
     }
     if accounts.is_empty() {
         let nobody = identity::account(&crate::arguments::AccountArguments::default(), &config)?;
         let address = nobody.address();
-        accounts.push((DeskAccount { account: identity::agent_account(&nobody)?, registers: false }, address));
+        accounts
+            .push((DeskAccount { account: identity::agent_account(&nobody)?, registers: false }, address));
     }
+    let direct = accounts.iter().all(|(desk, _)| !desk.registers);
     let servers: Vec<_> =
         accounts.iter().map(|(desk, _)| desk.account.server.map(|server| server.address)).collect();
     let first = config.accounts.first();
@@ -59,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         listen: identity::listen(&arguments.listen, &servers),
         transports,
         configure: Box::new(move |agent| {
+            // For calls that are for no account: directly to this host, by whatever name.
             if let Some(capability) = capability {
                 agent.capability = capability;
             }
@@ -67,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         }),
         sound: Box::new(move || sound(choice, &devices)),
         history: identity::history_file(),
-        greeting: None,
+        accounts_are_direct: direct,
     })
 }
 

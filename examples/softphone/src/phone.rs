@@ -1,13 +1,13 @@
 //! The telephone's will: a machine around a user agent that registers, calls, answers, speaks, listens and hangs up as it was
 //! told once.
 
-use denwa::bridge;
-use denwa::driver::{Answer, Machine, Output, PortId, PortNews, PortPacket};
-use denwa::media::{self, StreamReport};
-use denwa::ua::{Account, AccountId, CallId, Ending, Event as AgentEvent, UserAgent};
 use crate::happening::{CallReport, Happening, Verdict};
 use crate::probe::Probe;
+use denwa::bridge;
+use denwa::driver::{Answer, Machine, Output, PortId, PortNews, PortPacket};
 use denwa::evidence::{Evidence, Fact, MediaSecurity};
+use denwa::media::{self, StreamReport};
+use denwa::ua::{Account, AccountId, CallId, Ending, Event as AgentEvent, UserAgent};
 use denwa_codecs::level::Level;
 use denwa_codecs::tone::{Generator, Sine, Tone};
 use denwa_sip_core::Input;
@@ -197,15 +197,17 @@ impl Phone {
         match self.task.errand.clone() {
             Errand::Stay(stay) => self.leave_at = stay.map(|stay| now + stay),
             Errand::Answer { .. } => {}
-            Errand::Call(address) | Errand::Test { address, .. } => match self.agent.call(self.account, &address, now) {
-                Ok(call) => {
-                    self.happened(Happening::Calling { address: address.clone() });
-                    let mut talking = Talking::new(call, address, false, self.rate());
-                    talking.probe = tests.then(|| Probe::new(self.rate()));
-                    self.call = Some(talking);
+            Errand::Call(address) | Errand::Test { address, .. } => {
+                match self.agent.call(self.account, &address, now) {
+                    Ok(call) => {
+                        self.happened(Happening::Calling { address: address.clone() });
+                        let mut talking = Talking::new(call, address, false, self.rate());
+                        talking.probe = tests.then(|| Probe::new(self.rate()));
+                        self.call = Some(talking);
+                    }
+                    Err(misuse) => self.fail(Happening::CannotCall { address, why: misuse.to_string() }, now),
                 }
-                Err(misuse) => self.fail(Happening::CannotCall { address, why: misuse.to_string() }, now),
-            },
+            }
             Errand::Message { to, text } => {
                 if let Err(misuse) = self.agent.send_message(self.account, &to, &text, now) {
                     self.fail(Happening::MessageFailed { why: misuse.to_string() }, now);
@@ -366,7 +368,7 @@ impl Phone {
         let security = match security {
             Some(MediaSecurity::Sdes) => "sdes",
             Some(MediaSecurity::Dtls) => "dtls",
-            Some(MediaSecurity::Plain) | None => "none",
+            _ => "none",
         };
         security.clone_into(&mut told.encryption);
         self.happened(Happening::Ended(Box::new(told)));
@@ -384,8 +386,8 @@ impl Phone {
     fn on_ended(&mut self, call: CallId, reason: &Ending, now: Instant) {
         self.ringing.retain(|(ringing, ..)| *ringing != call);
         let Some(talking) = self.call.take_if(|talking| talking.call == call) else { return };
-        let came_about =
-            talking.answered.is_some() && matches!(reason, Ending::HungUpHere | Ending::HungUpThere | Ending::ShutDown);
+        let came_about = talking.answered.is_some()
+            && matches!(reason, Ending::HungUpHere | Ending::HungUpThere | Ending::ShutDown);
         if !came_about {
             self.outcome = Outcome::Failed;
         } else if self.task.talk.expect_audio
@@ -450,7 +452,9 @@ impl Phone {
         for (call, from) in due {
             match self.agent.answer(call, now) {
                 Ok(()) => self.call = Some(Talking::new(call, from, true, self.rate())),
-                Err(misuse) => self.happened(Happening::ChangeRefused { why: format!("not answered: {misuse}") }),
+                Err(misuse) => {
+                    self.happened(Happening::ChangeRefused { why: format!("not answered: {misuse}") })
+                }
             }
         }
         if let Some(talking) = &mut self.call
@@ -470,7 +474,18 @@ impl Talking {
     fn new(call: CallId, peer: String, incoming: bool, rate: u32) -> Self {
         let tone = Generator::new(&Tone::steady(&[Sine::new(440.0, -12.0)]), rate);
         let (probe, keys) = (None, String::new());
-        Self { call, peer, incoming, probe, keys, answered: None, said: 0, tone, hang_up_at: None, audible: 0 }
+        Self {
+            call,
+            peer,
+            incoming,
+            probe,
+            keys,
+            answered: None,
+            said: 0,
+            tone,
+            hang_up_at: None,
+            audible: 0,
+        }
     }
 }
 
@@ -485,7 +500,8 @@ fn verdict(probe: &Probe, talking: &Talking, reason: &Ending, report: &StreamRep
     match probe.delay_ms() {
         Some(delay) => {
             let quality = mos.map_or(String::new(), |mos| format!(", MOS {mos:.1}"));
-            let sentence = format!("Voice passes both ways: what was said came back after {delay} ms{quality}.");
+            let sentence =
+                format!("Voice passes both ways: what was said came back after {delay} ms{quality}.");
             Verdict { both_ways: true, delay_ms: Some(delay), mos, sentence }
         }
         None => {

@@ -33,7 +33,10 @@ pub struct Probe {
 impl Probe {
     /// A probe at this rate.
     pub fn new(sample_rate_hz: u32) -> Self {
-        let tone = Generator::new(&Tone::steady(&[Sine::new(700.0, -12.0), Sine::new(1_100.0, -15.0)]), sample_rate_hz);
+        let tone = Generator::new(
+            &Tone::steady(&[Sine::new(700.0, -12.0), Sine::new(1_100.0, -15.0)]),
+            sample_rate_hz,
+        );
         Self {
             tone,
             sample_rate_hz,
@@ -72,7 +75,8 @@ impl Probe {
 
     /// After how many milliseconds what was said came back; `None` when it did not.
     pub fn delay_ms(&self) -> Option<u64> {
-        let loud: Vec<bool> = self.heard.chunks(self.piece()).map(|piece| Level::of(piece).dbm0() > -45.0).collect();
+        let loud: Vec<bool> =
+            self.heard.chunks(self.piece()).map(|piece| Level::of(piece).dbm0() > -45.0).collect();
         let latest = (LATEST_MS / PIECE_MS) as usize;
         let (delay, found) = (0..latest)
             .map(|delay| (delay, correlation(&self.said, loud.get(delay..).unwrap_or(&[]))))
@@ -126,7 +130,9 @@ mod tests {
     fn an_echo_is_found_at_its_delay() {
         for delay_ms in [0_usize, 40, 235, 900] {
             let delay = delay_ms * 8;
-            let found = run(|all, at| at.checked_sub(delay).and_then(|at| all.get(at)).map_or(0, |sample| sample / 3));
+            let found = run(|all, at| {
+                at.checked_sub(delay).and_then(|at| all.get(at)).map_or(0, |sample| sample / 3)
+            });
             assert!(found.is_some_and(|found| found.abs_diff(delay_ms as u64) <= 5), "{delay_ms}: {found:?}");
         }
     }

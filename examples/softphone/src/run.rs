@@ -40,7 +40,9 @@ fn screen(arguments: &Arguments) -> ExitCode {
     } else {
         // What has to be asked for is asked before the screen is there.
         match interface::prepare(arguments) {
-            Ok(()) => terminal::guard().map_err(|error| format!("this program cannot be started again: {error}")),
+            Ok(()) => {
+                terminal::guard().map_err(|error| format!("this program cannot be started again: {error}"))
+            }
             Err(sentence) => Err(sentence),
         }
     };
@@ -57,7 +59,7 @@ fn check(arguments: &Arguments) -> Result<(), String> {
     let config = identity::load(arguments.config.as_deref())?;
     for account in &config.accounts {
         identity::capability(account).map_err(|sentence| format!("{}: {sentence}", account.address()))?;
-        let codecs: Vec<&str> = account.codecs.iter().map(|codec| codec.name.as_str()).collect();
+        let codecs: Vec<&str> = account.codecs.iter().map(|codec| &*codec.name).collect();
         println!("{} over {}: {}", account.address(), account.transport, codecs.join(", "));
     }
     println!("{} accounts, nothing wrong", config.accounts.len());
@@ -77,16 +79,18 @@ pub fn telephone(
         return Err("this is not a call: expected call, answer, register, message or test".to_owned());
     };
     // A file that is not asked for is not looked at when the command line says everything.
-    let says_all = wanted.account.account.is_none() && (wanted.account.user.is_some() || wanted.account.server.is_some());
+    let says_all = wanted.account.account.is_none()
+        && (wanted.account.user.is_some() || wanted.account.server.is_some());
     let config = match &arguments.config {
         None if says_all => Config::default(),
         named => identity::load(named.as_deref())?,
     };
     let chosen = identity::account(wanted.account, &config)?;
-    let rate = identity::sample_rate_hz(&chosen);
+    let rate = wanted.talk.map_or(8_000, |talk| talk.rate);
     let task = task(&wanted, &chosen, rate)?;
     let capability = identity::capability(&chosen)?;
-    let listen = identity::listen(&wanted.account.listen, &[task.account.server.map(|server| server.address)]);
+    let listen =
+        identity::listen(&wanted.account.listen, &[task.account.server.map(|server| server.address)]);
     let recording = wanted.talk.and_then(|talk| talk.record.clone()).map(|path| (path, rate));
     let (policy, ports) = (addresses(wanted.account), wanted.account.ports.clone());
     let seed = entropy().map_err(|error| format!("the system gives no entropy: {error}"))?;
@@ -136,7 +140,8 @@ pub fn telephone(
     if let Some(path) = wanted.report {
         (report.exit_code, report.outcome) = (outcome.code(), outcome.name());
         let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-        std::fs::write(path, text + "\n").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        std::fs::write(path, text + "\n")
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     Ok(outcome)
 }
@@ -226,7 +231,9 @@ fn task(wanted: &Wanted<'_>, chosen: &crate::config::AccountConfig, rate: u32) -
     let account = identity::agent_account(chosen)?;
     let has_server = account.server.is_some() || chosen.domain != "localhost";
     let registers = match wanted.registers {
-        Registers::Always if !has_server => return Err("registering needs a --server, or an account of the file".to_owned()),
+        Registers::Always if !has_server => {
+            return Err("registering needs a --server, or an account of the file".to_owned());
+        }
         Registers::Always => true,
         Registers::WhenAsked(asked) => asked,
         Registers::WithServer => chosen.register && has_server,
@@ -356,7 +363,8 @@ mod recorder {
         fn poll_output(&mut self) -> Option<Output<Told>> {
             Some(match self.phone.poll_output()? {
                 Output::Event(event @ Event::Finished(_)) => {
-                    let written = self.recording.take().map(|(path, rate)| wav::write(&path, self.phone.heard(), rate));
+                    let written =
+                        self.recording.take().map(|(path, rate)| wav::write(&path, self.phone.heard(), rate));
                     match written {
                         Some(Err(sentence)) => Output::Event(Told::NotWritten(sentence)),
                         _ => Output::Event(Told::Phone(event)),

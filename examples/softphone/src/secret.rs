@@ -39,15 +39,17 @@ impl Secret {
             Self::Text(text) => Ok(text.clone()),
             Self::File(file) => {
                 let place = file.display();
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| format!("the password of {whose} cannot be read from {place}: {error}"))?;
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    format!("the password of {whose} cannot be read from {place}: {error}")
+                })?;
                 match text.lines().next() {
                     Some(line) if !line.is_empty() => Ok(line.to_owned()),
                     _ => Err(format!("the password of {whose} is not in {place}: its first line is empty")),
                 }
             }
-            Self::Environment(name) => std::env::var(name)
-                .map_err(|_| format!("the password of {whose} should be in the variable {name}, which is not set")),
+            Self::Environment(name) => std::env::var(name).map_err(|_| {
+                format!("the password of {whose} should be in the variable {name}, which is not set")
+            }),
             Self::Prompt => prompt(&format!("Password of {whose}: ")),
         }
     }
@@ -102,7 +104,9 @@ mod tests {
         std::fs::write(&file, "\n").unwrap();
         assert!(Secret::File(file.clone()).fetch("a@b").unwrap_err().contains("first line is empty"));
         std::fs::remove_file(&file).unwrap();
-        assert!(Secret::File(file).fetch("a@b").unwrap_err().starts_with("the password of a@b cannot be read"));
+        assert!(
+            Secret::File(file).fetch("a@b").unwrap_err().starts_with("the password of a@b cannot be read")
+        );
         let missing = Secret::Environment("SOFTPHONE_NO_SUCH_VARIABLE".into());
         assert!(missing.fetch("a@b").unwrap_err().contains("SOFTPHONE_NO_SUCH_VARIABLE, which is not set"));
         assert_eq!(Secret::Text("x".into()).fetch("a@b"), Ok("x".into()));

@@ -4,15 +4,17 @@
 //! be killed, the other notices and leaves in good order. A panic restores the terminal before it says its words.
 
 use crate::desk::{Desk, DeskAccount};
+use crate::identity;
 use crate::sound::Sound;
-use crate::ui::{AccountRow, AccountState, Action, CallState, Key, Language, Model, News, history::History, view};
+use crate::ui::{
+    AccountRow, AccountState, Action, CallState, Key, Language, Model, News, history::History, view,
+};
 use crossterm::event::{self, Event as TerminalEvent, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use denwa::Seed;
 use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, entropy};
 use denwa::ua::{UserAgent, UserAgentConfig};
-use crate::identity;
 use denwa_sip_core::Protocol;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -37,8 +39,8 @@ pub struct Opening {
     pub sound: Box<dyn FnOnce() -> Box<dyn Sound> + Send>,
     /// Where numbers that were dialled are kept.
     pub history: Option<PathBuf>,
-    /// Something to be read at the start.
-    pub greeting: Option<String>,
+    /// Whether no account has a server: then where the telephone listens is shown.
+    pub accounts_are_direct: bool,
 }
 
 enum Wake {
@@ -80,9 +82,13 @@ pub fn open(opening: Opening) -> Result<(), String> {
     });
     let mut model = Model::new(opening.language, rows.collect());
     model.history = history;
-    model.notice = opening.greeting.map(crate::ui::Notice::of);
     let start_with = (opening.accounts, opening.listen, opening.transports);
     let driver = start(start_with, opening.configure, opening.sound, &wake)?;
+    if opening.accounts_are_direct {
+        // Whoever has no server is called directly, and has to say where.
+        let listening: Vec<String> = driver.listening().iter().map(ToString::to_string).collect();
+        model.notice = Some(crate::ui::Notice::of(format!("listening on {}", listening.join(", "))));
+    }
     let handle = driver.handle();
     let screen = Screen::enter().map_err(|error| format!("the terminal cannot be used: {error}"))?;
     read_keys(wake.clone());

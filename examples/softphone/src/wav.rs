@@ -19,7 +19,8 @@ pub fn read(path: &Path, rate_hz: u32) -> Result<Vec<i16>, String> {
         ));
     }
     let all = reader.samples::<i16>().step_by(usize::from(spec.channels.max(1)));
-    let samples: Vec<i16> = all.collect::<Result<_, _>>().map_err(|error| format!("cannot read {place}: {error}"))?;
+    let samples: Vec<i16> =
+        all.collect::<Result<_, _>>().map_err(|error| format!("cannot read {place}: {error}"))?;
     if spec.sample_rate == rate_hz {
         return Ok(samples);
     }

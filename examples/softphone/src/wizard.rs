@@ -40,9 +40,14 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             Err(sentence) => println!("{sentence}"),
         }
     };
-    let encryption = choice("Encryption of sound: off, offered or required (empty: offered)", &["off", "offered", "required"], "offered")?;
+    let encryption = choice(
+        "Encryption of sound: off, offered or required (empty: offered)",
+        &["off", "offered", "required"],
+        "offered",
+    )?;
     let codecs = loop {
-        let text = ask(&format!("Codecs, the most liked first, of {} (empty: PCMA, PCMU)", CODECS.join(", ")))?;
+        let text =
+            ask(&format!("Codecs, the most liked first, of {} (empty: PCMA, PCMU)", CODECS.join(", ")))?;
         let names: Vec<String> =
             text.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         match names.iter().map(|name| config::codec(name)).collect::<Result<Vec<_>, _>>() {

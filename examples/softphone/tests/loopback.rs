@@ -176,6 +176,61 @@ fn a_call_in_which_nothing_is_heard_fails_when_sound_was_expected() {
 }
 
 #[test]
+fn a_report_tells_everything_and_messages_pass() {
+    let folder = scratch("report");
+    let report = folder.join("report.json");
+    let mut answers = Running::start(
+        "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --srtp offer --codecs G722,PCMU --json",
+    );
+    let port = answers.expect("{\"address\":\"udp:127.0.0.1:").split('"').next().unwrap().to_owned();
+    let (outcome, lines) =
+        Running::start(&format!("softphone message sip:bob@127.0.0.1:{port} hello --listen udp:127.0.0.1:0"))
+            .end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert!(lines.contains(&"message delivered".to_owned()), "{lines:#?}");
+    let (outcome, lines) = Running::start(&format!(
+        "softphone call sip:bob@127.0.0.1:{port} --listen udp:127.0.0.1:0 --srtp require --codecs PCMA,G722 --dtmf 5 \
+         --hangup-after 2s --expect-audio --report {}",
+        report.display()
+    ))
+    .end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let call = &report["calls"][0];
+    assert_eq!((&report["exit_code"], &report["outcome"]), (&0.into(), &"good".into()));
+    assert_eq!((&call["codec"], &call["encryption"]), (&"G722/8000".into(), &"sdes".into()), "{report}");
+    assert!(call["answered"] == true && call["packets_received"].as_u64().unwrap() > 50, "{report}");
+    let (outcome, lines) = answers.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    let events: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| event["event"] == "message" && event["text"] == "hello"), "{lines:#?}");
+    assert!(events.iter().any(|event| event["event"] == "key" && event["key"] == "5"), "{lines:#?}");
+}
+
+#[test]
+fn accounts_come_from_a_file() {
+    let folder = scratch("accounts");
+    let file = folder.join("softphone.toml");
+    std::fs::write(&file, "[[accounts]]\nuri = \"sip:ann@localhost\"\nname = \"Ann\"\nregister = false\n[[accounts]]\nuri = \"carol@localhost\"\nregister = false\n")
+        .unwrap();
+    let mut answers = Running::start("softphone answer --user bob --listen udp:127.0.0.1:0 --calls 2");
+    let port = answers.expect("listening on udp:127.0.0.1:");
+    for (account, shown) in [("", "Ann <sip:ann@localhost>"), ("--account carol", "sip:carol@localhost")] {
+        let line = format!(
+            "softphone call sip:bob@127.0.0.1:{port} --config {} {account} --listen udp:127.0.0.1:0 --hangup-after 200ms",
+            file.display()
+        );
+        assert_eq!(Running::start(&line).end().0, Outcome::Good);
+        answers.expect(&format!("call from {shown}"));
+    }
+    let line = format!("softphone call 1 --config {} --account dave", file.display());
+    let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+    let sentence = run::telephone(&arguments, &mut |_| {}, false).unwrap_err();
+    assert_eq!(sentence, "there is no account `dave`: the file has ann@localhost, carol@localhost");
+}
+
+#[test]
 fn a_file_that_cannot_be_said_is_one_sentence() {
     let line = "softphone call 200 --server 127.0.0.1 --play no-such-file.wav";
     let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();

@@ -10,10 +10,10 @@ mod model;
 pub mod view;
 mod words;
 
+pub use keys::Key;
 pub use line::Line;
 pub use model::{
-    AccountRow, AccountState, Action, Card, CallNumber, CallRow, CallState, Mode, Model, News, Notice, Path, Quality, Text,
-    TextState,
+    AccountRow, AccountState, Action, CallNumber, CallRow, CallState, Card, Mode, Model, News, Notice, Path,
+    Quality, Text, TextState,
 };
-pub use keys::Key;
 pub use words::{Language, Words};

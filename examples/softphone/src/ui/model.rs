@@ -588,7 +588,8 @@ impl Model {
 
     /// Everything that is up and not held, but this one and the conference, is to be held.
     pub(super) fn hold_others(&self, but: Option<CallNumber>) -> Vec<Action> {
-        let joined = but.is_some_and(|but| self.calls.iter().any(|call| call.number == but && call.in_conference));
+        let joined =
+            but.is_some_and(|but| self.calls.iter().any(|call| call.number == but && call.in_conference));
         self.calls
             .iter()
             .filter(|call| call.state == CallState::Up && !call.held_here && Some(call.number) != but)

@@ -67,11 +67,18 @@ fn titled(title: &str) -> Block<'_> {
 fn draw_header(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
     let mut right: Vec<Span<'_>> = Vec::new();
     if model.do_not_disturb {
-        right.push(Span::styled(format!(" {} ", words.do_not_disturb), Style::new().bg(Color::Red).fg(Color::White)));
+        right.push(Span::styled(
+            format!(" {} ", words.do_not_disturb),
+            Style::new().bg(Color::Red).fg(Color::White),
+        ));
     }
-    let (new, _) = model.accounts.iter().fold((0, 0), |sum, row| (sum.0 + row.waiting.0, sum.1 + row.waiting.1));
+    let (new, _) =
+        model.accounts.iter().fold((0, 0), |sum, row| (sum.0 + row.waiting.0, sum.1 + row.waiting.1));
     if new > 0 {
-        right.push(Span::styled(format!(" {} {new} ", words.voice_mail), Style::new().bg(Color::Yellow).fg(Color::Black)));
+        right.push(Span::styled(
+            format!(" {} {new} ", words.voice_mail),
+            Style::new().bg(Color::Yellow).fg(Color::Black),
+        ));
     }
     if model.unread > 0 {
         right.push(Span::styled(
@@ -187,7 +194,8 @@ fn draw_past(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
         .iter()
         .take(usize::from(inside.height))
         .map(|past| {
-            let (sign, style) = if past.incoming { ("←", GOOD) } else { ("→", Style::new().fg(Color::Cyan)) };
+            let (sign, style) =
+                if past.incoming { ("←", GOOD) } else { ("→", Style::new().fg(Color::Cyan)) };
             let (lasted, how) = match past.lasted {
                 Some(time) => (clock(time), Style::new()),
                 None if past.incoming => (words.missed.to_owned(), BAD),
@@ -255,14 +263,30 @@ fn draw_sound(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
     match call.quality {
         Some(quality) => {
             let loss = quality.loss * 100.0;
-            let style = if loss < 1.0 { GOOD } else if loss < 5.0 { FAIR } else { BAD };
+            let style = if loss < 1.0 {
+                GOOD
+            } else if loss < 5.0 {
+                FAIR
+            } else {
+                BAD
+            };
             first.push(Span::styled(format!("{} {loss:.1} %  ", words.loss), style));
-            first.push(Span::raw(format!("{} {:.0} ms  ", words.jitter, quality.jitter.as_secs_f64() * 1000.0)));
+            first.push(Span::raw(format!(
+                "{} {:.0} ms  ",
+                words.jitter,
+                quality.jitter.as_secs_f64() * 1000.0
+            )));
             if let Some(time) = quality.round_trip {
                 first.push(Span::raw(format!("{} {:.0} ms  ", words.delay, time.as_secs_f64() * 1000.0)));
             }
             if let Some(mos) = quality.mos {
-                let style = if mos >= 4.0 { GOOD } else if mos >= 3.1 { FAIR } else { BAD };
+                let style = if mos >= 4.0 {
+                    GOOD
+                } else if mos >= 3.1 {
+                    FAIR
+                } else {
+                    BAD
+                };
                 first.push(Span::styled(format!("MOS {mos:.1}"), style));
             }
         }
@@ -309,14 +333,25 @@ fn draw_line(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
         Mode::Keypad => (words.keypad, words.keypad_help),
         Mode::Transfer => {
             let attended = model.selected.is_some_and(|call| model.other_call(call).is_some());
-            (words.transfer, if attended && model.line.is_empty() { words.transfer_attended } else { words.transfer_blind })
+            (
+                words.transfer,
+                if attended && model.line.is_empty() {
+                    words.transfer_attended
+                } else {
+                    words.transfer_blind
+                },
+            )
         }
         Mode::MessageTo => (words.message_to, ""),
         Mode::MessageText => (words.message_text, ""),
         Mode::Quit => (words.dial, words.quit_question),
         _ => (words.dial, ""),
     };
-    let title = if model.mode == Mode::MessageText { format!("{title} → {}", model.message_to) } else { title.to_owned() };
+    let title = if model.mode == Mode::MessageText {
+        format!("{title} → {}", model.message_to)
+    } else {
+        title.to_owned()
+    };
     let block = titled(&title);
     let inside = block.inner(area);
     frame.render_widget(block, area);
@@ -325,7 +360,8 @@ fn draw_line(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
     let room = usize::from(inside.width).saturating_sub(4);
     let hidden = column.saturating_sub(room);
     let shown = skip_columns(model.line.text(), hidden);
-    let spans = vec![Span::styled("> ", GOOD), Span::raw(shown.to_owned()), Span::styled(format!("  {hint}"), DIM)];
+    let spans =
+        vec![Span::styled("> ", GOOD), Span::raw(shown.to_owned()), Span::styled(format!("  {hint}"), DIM)];
     frame.render_widget(Paragraph::new(TextLine::from(spans)), inside);
     if !matches!(model.mode, Mode::Help | Mode::Quit | Mode::Messages) {
         let x = inside.x.saturating_add(2).saturating_add((column - hidden) as u16);
@@ -411,7 +447,8 @@ fn draw_help(words: &Words, frame: &mut Frame<'_>, area: Rect) {
     ];
     let width = lines.iter().map(|line| line.width()).max().unwrap_or(0) as u16;
     let place = centred(area, width.saturating_add(4), lines.len() as u16 + 2);
-    let block = Block::bordered().border_style(FAIR).title(Span::styled(format!(" {} ", words.key_help), BOLD));
+    let block =
+        Block::bordered().border_style(FAIR).title(Span::styled(format!(" {} ", words.key_help), BOLD));
     let text: Vec<TextLine<'_>> = lines.iter().map(|line| TextLine::raw(format!(" {line}"))).collect();
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(text).block(block), place);
@@ -419,12 +456,7 @@ fn draw_help(words: &Words, frame: &mut Frame<'_>, area: Rect) {
 
 fn centred(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
-    Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    }
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
 /// `0:42`, `12:05`, `1:00:00`.
