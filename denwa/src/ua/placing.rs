@@ -267,7 +267,8 @@ impl UserAgent {
         if let Some(told) = told {
             call.note(Fact::Told(told), now);
         }
-        let of_account = call.account.and_then(|account| self.accounts.get(&account)?.account.capability.clone());
+        let of_account =
+            call.account.and_then(|account| self.accounts.get(&account)?.account.capability.clone());
         let since_1970 = self.wall_clock.since_1970;
         let mut config = MediaConfig::new(
             of_account.unwrap_or_else(|| self.config.capability.clone()),

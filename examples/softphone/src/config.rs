@@ -30,8 +30,25 @@ pub struct Config {
     pub language: Option<Language>,
     /// The sound devices.
     pub sound: SoundConfig,
+    /// Whom TLS and WSS believe.
+    pub tls: TlsSection,
     /// Who we are.
     pub accounts: Vec<AccountConfig>,
+}
+
+/// Whom TLS and WSS believe; the system's authorities without a word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// A file of authorities (PEM) that are believed besides the system's.
+    pub authorities: Option<PathBuf>,
+    /// Believe anyone: signalling is encrypted, and nobody knows with whom.
+    #[serde(default)]
+    pub anyone: bool,
+    /// Our own certificates, ours first (PEM): to be listened on by TLS, and for servers that ask.
+    pub certificate: Option<PathBuf>,
+    /// The key of our own certificate (PEM).
+    pub key: Option<PathBuf>,
 }
 
 /// The sound devices, by a part of their names; `None` is what the system prefers.
@@ -250,7 +267,7 @@ fn parse(text: &str) -> Result<Config, Fault> {
         (error.span(), message)
     })?;
     let accounts = file.accounts.into_iter().map(account).collect::<Result<Vec<_>, Fault>>()?;
-    Ok(Config { language: file.language.map(Into::into), sound: file.sound, accounts })
+    Ok(Config { language: file.language.map(Into::into), sound: file.sound, tls: file.tls, accounts })
 }
 
 #[derive(Deserialize)]
@@ -259,6 +276,8 @@ struct File {
     language: Option<FileLanguage>,
     #[serde(default)]
     sound: SoundConfig,
+    #[serde(default)]
+    tls: TlsSection,
     #[serde(default)]
     accounts: Vec<AccountSection>,
 }

@@ -9,7 +9,7 @@ use denwa::bridge;
 use denwa::driver::{Answer, Machine, Output, PortId, PortNews, PortPacket};
 use denwa::evidence::{Evidence, Fact, MediaSecurity};
 use denwa::media;
-use denwa::ua::{Account, AccountId, CallId, Ending, Event, MessageId, UserAgent};
+use denwa::ua::{Account, AccountId, CallId, Ending, Event, MessageId, Misuse, UserAgent};
 use denwa_codecs::level::Level;
 use denwa_sip_core::{Input, StatusCode};
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +44,8 @@ struct Line {
     incoming: bool,
     up: bool,
     held_here: bool,
+    /// What is wanted, while another change is under way.
+    wants_hold: Option<bool>,
     held_there: bool,
     muted: bool,
     confers: bool,
@@ -121,6 +123,7 @@ impl Desk {
             incoming,
             up: false,
             held_here: false,
+            wants_hold: None,
             held_there: false,
             muted: false,
             confers: false,
@@ -186,7 +189,7 @@ impl Desk {
         &mut self,
         number: CallNumber,
         what: &str,
-        act: impl FnOnce(&mut UserAgent, CallId) -> Result<(), denwa::ua::Misuse>,
+        act: impl FnOnce(&mut UserAgent, CallId) -> Result<(), Misuse>,
     ) -> bool {
         // A call that ended meanwhile is gone from the screen too.
         let Some(call) = self.find(number) else { return false };
@@ -230,18 +233,28 @@ impl Desk {
     }
 
     fn hold(&mut self, number: CallNumber, held: bool, now: Instant) {
-        let what = if held { "hold" } else { "resume" };
-        let done =
-            self.on_call(
-                number,
-                what,
-                |agent, call| {
-                    if held { agent.hold(call, now) } else { agent.resume(call, now) }
-                },
-            );
-        if done {
-            self.change(number, |line| line.held_here = held);
-            self.tell_hold(number);
+        let Some(call) = self.find(number) else { return };
+        let done = if held { self.agent.hold(call, now) } else { self.agent.resume(call, now) };
+        match done {
+            Ok(()) => {
+                self.change(number, |line| (line.held_here, line.wants_hold) = (held, None));
+                self.tell_hold(number);
+            }
+            // Another change is under way: this one comes after it.
+            Err(Misuse::NotNow) => self.change(number, |line| line.wants_hold = Some(held)),
+            Err(misuse) => {
+                let what = if held { "hold" } else { "resume" };
+                self.notice(format!("cannot {what}: {misuse}"));
+            }
+        }
+    }
+
+    /// Does what had to wait for another change.
+    fn hold_what_waits(&mut self, now: Instant) {
+        let waiting: Vec<(CallNumber, bool)> =
+            self.calls.values().filter_map(|line| Some((line.number, line.wants_hold?))).collect();
+        for (number, held) in waiting {
+            self.hold(number, held, now);
         }
     }
 
@@ -496,6 +509,7 @@ impl Desk {
     }
 
     fn drain(&mut self, now: Instant) {
+        self.hold_what_waits(now);
         while let Some(output) = self.agent.poll_output() {
             match output.into_event() {
                 Ok(event) => self.on_event(event, now),

@@ -2,9 +2,9 @@
 //! user agent.
 
 use crate::arguments::AccountArguments;
-use crate::config::{self, AccountConfig, Config, KeyMethod, Wanted};
+use crate::config::{self, AccountConfig, Config, KeyMethod, TlsSection, Wanted};
 use crate::secret::Secret;
-use denwa::tokio::Listen;
+use denwa::tokio::{Certificate, Listen, Tls, TlsConfig, Trust};
 use denwa::ua::{Account, Keys};
 use denwa_sdp::{Capability, Encryption, EncryptionCapability};
 use denwa_sip_core::Protocol;
@@ -145,6 +145,7 @@ pub fn agent_account(account: &AccountConfig) -> Result<Account, String> {
     let server = match (&account.server, account.transport) {
         (Some(server), _) => Some(server.as_str()),
         (None, Protocol::Udp) => None,
+        (None, _) if !account.register => None,
         (None, _) => Some(account.domain.as_str()),
     };
     match server {
@@ -194,6 +195,37 @@ pub fn capability(account: &AccountConfig) -> Result<Capability, String> {
         Wanted::Required => EncryptionCapability::sdes(Encryption::Required),
     };
     Ok(Capability::telephone(account.codecs.iter().cloned()).with_encryption(encryption))
+}
+
+/// What TLS and WSS go by; `None` believes the system's authorities.
+///
+/// # Errors
+/// One sentence: the file of authorities cannot be read, or holds none.
+pub fn tls(section: &TlsSection) -> Result<Option<Tls>, String> {
+    if *section == TlsSection::default() {
+        return Ok(None);
+    }
+    let mut config = TlsConfig::default();
+    config.trust = match (&section.authorities, section.anyone) {
+        (_, true) => Trust::Anyone,
+        (None, false) => Trust::System,
+        (Some(file), false) => {
+            let failed = |error| format!("the authorities cannot be read from {}: {error}", file.display());
+            Trust::SystemAnd(std::fs::read(file).map_err(failed)?)
+        }
+    };
+    config.certificate = match (&section.certificate, &section.key) {
+        (Some(chain), Some(key)) => {
+            Some(Certificate::from_files(chain, key).map_err(|error| error.to_string())?)
+        }
+        (None, None) => None,
+        _ => {
+            return Err(
+                "a certificate goes with its key: expected both certificate and key in [tls]".to_owned()
+            );
+        }
+    };
+    Tls::new(&config).map(Some).map_err(|error| error.to_string())
 }
 
 /// The way keys go.

@@ -34,9 +34,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let language = language(arguments, &config);
     let mut accounts = Vec::new();
     for account in &config.accounts {
-        let registers = account.register;
-        accounts
-            .push((DeskAccount { account: identity::agent_account(account)?, registers }, account.address()));
+        let mut own = identity::agent_account(account)?;
+        own.capability = Some(identity::capability(account)?);
+        accounts.push((DeskAccount { account: own, registers: account.register }, account.address()));
     }
     if accounts.is_empty() {
         let nobody = identity::account(&crate::arguments::AccountArguments::default(), &config)?;
@@ -61,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         accounts,
         listen: identity::listen(&arguments.listen, &servers),
         transports,
+        tls: identity::tls(&config.tls)?,
         configure: Box::new(move |agent| {
             // For calls that are for no account: directly to this host, by whatever name.
             if let Some(capability) = capability {

@@ -109,8 +109,9 @@ pub fn telephone(
         config.software = Some(concat!("Denwa softphone/", env!("CARGO_PKG_VERSION")).to_owned());
         Recorder { phone: Phone::new(UserAgent::new(config, Seed(seed), now), task, now), recording }
     };
+    let tls = identity::tls(&config.tls)?;
     let mut config = DriverConfig::new(listen);
-    config.media = None;
+    (config.media, config.tls) = (None, tls);
     let (tell, told) = mpsc::channel();
     let driver = SignallingDriver::start(config, make, move |event| drop(tell.send(event)))
         .map_err(|error| error.to_string())?;

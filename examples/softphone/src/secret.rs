@@ -64,12 +64,14 @@ pub fn prompt(question: &str) -> Result<String, String> {
         return Err(format!("{question}there is no terminal to ask at: give it by file or environment"));
     }
     let failed = |error: io::Error| format!("the terminal fails: {error}");
-    eprint!("{question}");
-    io::stderr().flush().map_err(failed)?;
+    // Where the answer is typed is where the question is seen; another program may read the standard output.
+    let mut screen: Box<dyn Write> =
+        if io::stdout().is_terminal() { Box::new(io::stdout()) } else { Box::new(io::stderr()) };
+    write!(screen, "{question}").and_then(|()| screen.flush()).map_err(failed)?;
     crossterm::terminal::enable_raw_mode().map_err(failed)?;
     let answer = unseen_line();
     let restored = crossterm::terminal::disable_raw_mode();
-    eprintln!();
+    writeln!(screen).map_err(failed)?;
     restored.map_err(failed)?;
     answer.map_err(failed)?.ok_or_else(|| "no password was given".to_owned())
 }

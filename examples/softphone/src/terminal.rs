@@ -13,7 +13,7 @@ use crossterm::event::{self, Event as TerminalEvent, KeyCode, KeyEventKind, KeyM
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use denwa::Seed;
-use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, entropy};
+use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, Tls, entropy};
 use denwa::ua::{UserAgent, UserAgentConfig};
 use denwa_sip_core::Protocol;
 use ratatui::Terminal;
@@ -33,6 +33,8 @@ pub struct Opening {
     pub listen: Vec<Listen>,
     /// The transports of the accounts.
     pub transports: Vec<Protocol>,
+    /// Whom TLS believes; `None` are the system's authorities.
+    pub tls: Option<Tls>,
     /// Everything else of the user agent; its listeners are filled in.
     pub configure: Box<dyn FnOnce(&mut UserAgentConfig) + Send>,
     /// Microphone and loudspeaker; made on the telephone's thread.
@@ -82,7 +84,7 @@ pub fn open(opening: Opening) -> Result<(), String> {
     });
     let mut model = Model::new(opening.language, rows.collect());
     model.history = history;
-    let start_with = (opening.accounts, opening.listen, opening.transports);
+    let start_with = (opening.accounts, opening.listen, opening.transports, opening.tls);
     let driver = start(start_with, opening.configure, opening.sound, &wake)?;
     if opening.accounts_are_direct {
         // Whoever has no server is called directly, and has to say where.
@@ -106,7 +108,12 @@ pub fn open(opening: Opening) -> Result<(), String> {
 }
 
 fn start(
-    (accounts, listen, transports): (Vec<(DeskAccount, String)>, Vec<Listen>, Vec<Protocol>),
+    (accounts, listen, transports, tls): (
+        Vec<(DeskAccount, String)>,
+        Vec<Listen>,
+        Vec<Protocol>,
+        Option<Tls>,
+    ),
     configure: Box<dyn FnOnce(&mut UserAgentConfig) + Send>,
     sound: Box<dyn FnOnce() -> Box<dyn Sound> + Send>,
     wake: &Sender<Wake>,
@@ -122,7 +129,7 @@ fn start(
         Desk::new(UserAgent::new(config, Seed(seed), now), accounts, sound(), now)
     };
     let mut config = DriverConfig::new(listen);
-    config.media = None;
+    (config.media, config.tls) = (None, tls);
     let ended = EndTeller(wake.clone());
     SignallingDriver::start(config, make, move |news| drop(ended.0.send(Wake::News(news))))
         .map_err(|error| error.to_string())
@@ -337,7 +344,10 @@ pub fn guard() -> io::Result<u8> {
     let mut child = std::process::Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .env(GUARDED, std::process::id().to_string())
+        // Libraries of sound systems write there, across the picture.
+        .stderr(std::process::Stdio::piped())
         .spawn()?;
+    let said = child.stderr.take().map(last_words);
     let status = child.wait()?;
     if status.signal().is_some() {
         if let Some(before) = before {
@@ -346,7 +356,26 @@ pub fn guard() -> io::Result<u8> {
         execute!(io::stdout(), LeaveAlternateScreen, cursor::Show)?;
         eprintln!("softphone: it was killed; its calls have ended without a word");
     }
+    if let Some(said) = said.and_then(|reader| reader.join().ok()).filter(|_| !status.success()) {
+        io::stderr().write_all(&said)?;
+    }
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Collects what a process says besides its picture: the last of it.
+#[cfg(unix)]
+fn last_words(mut from: std::process::ChildStderr) -> std::thread::JoinHandle<Vec<u8>> {
+    use std::io::Read;
+    const MOST: usize = 16_384;
+    std::thread::spawn(move || {
+        let (mut all, mut piece) = (Vec::new(), [0; 1024]);
+        while let Ok(length @ 1..) = from.read(&mut piece) {
+            all.extend_from_slice(piece.get(..length).unwrap_or(&[]));
+            let surplus = all.len().saturating_sub(MOST);
+            all.drain(..surplus);
+        }
+        all
+    })
 }
 
 /// Runs this program once more. Without signals there is nothing to guard against.

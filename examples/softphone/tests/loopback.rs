@@ -209,6 +209,47 @@ fn a_report_tells_everything_and_messages_pass() {
 }
 
 #[test]
+fn over_tls_with_an_authority_of_ones_own() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+    let folder = scratch("tls");
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut own = CertificateParams::new(Vec::new()).unwrap();
+    own.subject_alt_names = vec![SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())];
+    let own = own.signed_by(&key, &authority).unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name).display().to_string()
+    };
+    let (authorities, certificate, key) = (
+        file("ca.pem", &authority.pem()),
+        file("own.pem", &own.pem()),
+        file("own.key", &key.serialize_pem()),
+    );
+    let bob = file("bob.toml", &format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"));
+    let ann = file("ann.toml", &format!("[tls]\nauthorities = {authorities:?}\n"));
+    let mut answers = Running::start(&format!(
+        "softphone answer --config {bob} --user bob --listen tls:127.0.0.1:0 --calls 1 --expect-audio"
+    ));
+    let port = answers.expect("listening on tls:");
+    // Whoever does not believe that authority does not call.
+    let (refused, lines) = Running::start(&format!(
+        "softphone call sip:bob@{port};transport=tls --user eve --transport tls --listen tcp:127.0.0.1:0 --hangup-after 1s"
+    ))
+    .end();
+    assert_eq!(refused, Outcome::Failed, "{lines:#?}");
+    let (outcome, lines) = Running::start(&format!(
+        "softphone call sip:bob@{port};transport=tls --config {ann} --user ann --transport tls --listen tcp:127.0.0.1:0 \
+         --hangup-after 1s --expect-audio"
+    ))
+    .end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert_eq!(answers.end().0, Outcome::Good);
+}
+
+#[test]
 fn accounts_come_from_a_file() {
     let folder = scratch("accounts");
     let file = folder.join("softphone.toml");

@@ -155,7 +155,7 @@ fn everything_is_in_its_place() {
     assert!(lines_with(&model, "SRTP (SDES)  192.0.2.7:40002").len() == 1, "{}", shown(&model, 80, 24));
     assert!(lines_with(&model, "voice mail 3").len() == 2 && lines_with(&model, "new messages 1").len() == 1);
     assert!(lines_with(&model, "✕ 2525@club.example  not registered: the password was not taken").len() == 1);
-    assert!(lines_with(&model, "山田 花子").len() == 1 && lines_with(&model, "Enter  answer").len() == 1);
+    assert!(lines_with(&model, "山田 花子").len() == 2 && lines_with(&model, "Enter  answer").len() == 1);
     // Any size is drawn, from nothing on.
     for (width, height) in [(1, 1), (20, 5), (60, 20), (79, 23), (200, 60)] {
         shown(&model, width, height);

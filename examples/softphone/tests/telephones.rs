@@ -84,7 +84,7 @@ fn accounts_calls_transfers_and_a_conference_through_the_pbx() {
         },
         scratch.path(),
         &mut ports,
-        &audio::signal(3, 20),
+        &audio::signal(3, 90),
     );
     bob.wait_registered();
 
@@ -214,6 +214,9 @@ fn linphone_calls_and_is_answered() {
         .arg(&rc)
         .args(["-d", "0"])
         .env("HOME", scratch.path())
+        .env("XDG_RUNTIME_DIR", scratch.path())
+        .env("XDG_CONFIG_HOME", scratch.path().join("config"))
+        .env("XDG_CACHE_HOME", scratch.path().join("cache"))
         .current_dir(scratch.path())
         .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())

@@ -96,8 +96,9 @@ fn a_call_is_made_held_keyed_and_ended() {
     }
     screen.press("\x1b");
     screen.wait_for("Dial");
-    // Long enough for figures.
+    // Long enough for figures, and to be heard.
     screen.wait_for("MOS");
+    screen.wait_for("   0:03");
     screen.press("\x1b[15~"); // F5
     screen.wait_for("muted");
     screen.press("\x1b");
@@ -154,7 +155,7 @@ fn failures_are_shown_with_cause_and_remedy() {
         Other::start("softphone answer --user bob --listen udp:127.0.0.1:0 --codecs G729 --calls 1");
     let port = other.expect("listening on udp:127.0.0.1:");
     screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
-    let text = screen.wait_for("488");
+    let text = screen.wait_for("refused: 488");
     assert!(text.contains("codec"), "{text}");
     assert_eq!(other.end(), Outcome::Failed);
 }
