@@ -84,9 +84,10 @@ pub fn open(opening: Opening) -> Result<(), String> {
     });
     let mut model = Model::new(opening.language, rows.collect());
     model.history = history;
-    let start_with = (opening.accounts, opening.listen, opening.transports, opening.tls);
-    let driver = start(start_with, opening.configure, opening.sound, &wake)?;
-    if opening.accounts_are_direct {
+    let direct = opening.accounts_are_direct;
+    let kept = opening.history.clone();
+    let driver = start(opening, &wake)?;
+    if direct {
         // Whoever has no server is called directly, and has to say where.
         let listening: Vec<String> = driver.listening().iter().map(ToString::to_string).collect();
         model.notice = Some(crate::ui::Notice::of(format!("listening on {}", listening.join(", "))));
@@ -97,7 +98,7 @@ pub fn open(opening: Opening) -> Result<(), String> {
     end_on_signals(wake);
     let outcome = show(&mut model, &woken, &handle);
     drop(screen);
-    if let Some(path) = &opening.history
+    if let Some(path) = &kept
         && let Err(error) = model.history.write(path)
     {
         eprintln!("softphone: {} cannot be written: {error}", path.display());
@@ -107,17 +108,8 @@ pub fn open(opening: Opening) -> Result<(), String> {
     outcome.map_err(|error| format!("the terminal fails: {error}"))
 }
 
-fn start(
-    (accounts, listen, transports, tls): (
-        Vec<(DeskAccount, String)>,
-        Vec<Listen>,
-        Vec<Protocol>,
-        Option<Tls>,
-    ),
-    configure: Box<dyn FnOnce(&mut UserAgentConfig) + Send>,
-    sound: Box<dyn FnOnce() -> Box<dyn Sound> + Send>,
-    wake: &Sender<Wake>,
-) -> Result<SignallingDriver<Action>, String> {
+fn start(opening: Opening, wake: &Sender<Wake>) -> Result<SignallingDriver<Action>, String> {
+    let Opening { accounts, listen, transports, tls, configure, sound, .. } = opening;
     let seed = entropy().map_err(|error| format!("the system gives no entropy: {error}"))?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let accounts: Vec<DeskAccount> = accounts.into_iter().map(|(account, _)| account).collect();

@@ -33,6 +33,19 @@ fn client(program: &str, folder: &Path) -> Command {
     command
 }
 
+/// In nearly every tenth of a second there is this tone and hardly anything else. (Two clocks meet here: now and then a
+/// piece is dropped or missing.)
+fn assert_tone(what: &str, samples: &[i16], hertz: f64) {
+    let pieces: Vec<f64> =
+        samples.as_chunks::<800>().0.iter().map(|piece| audio::tone_share(piece, hertz).0).collect();
+    let good = pieces.iter().filter(|share| **share > 0.9).count();
+    assert!(
+        good * 10 >= pieces.len() * 8 && good > 10,
+        "{what}: {good} of {} pieces: {pieces:.2?}",
+        pieces.len()
+    );
+}
+
 #[test]
 fn a_tone_goes_through_real_devices_both_ways() {
     if !require("pulseaudio") || !require("pactl") {
@@ -105,8 +118,7 @@ fn a_tone_goes_through_real_devices_both_ways() {
 
     let at_other = audio::read_wav(&record);
     let middle = at_other.get(at_other.len() / 3..at_other.len() * 3 / 4).unwrap();
-    let (share, level) = audio::tone_share(middle, 1000.0);
-    assert!(share > 0.8, "the other side heard the microphone's tone: {share} of it, {level}");
+    assert_tone("the other side heard the microphone", middle, 1000.0);
     let bytes = std::fs::read(&heard).unwrap();
     let here: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
     // Only the part of the call.
@@ -114,8 +126,7 @@ fn a_tone_goes_through_real_devices_both_ways() {
         here.chunks(800).filter(|piece| piece.iter().any(|sample| sample.unsigned_abs() > 1000)).collect();
     assert!(loud.len() > 30, "the loudspeaker played for {} tenths of a second", loud.len());
     let middle: Vec<i16> = loud.get(5..loud.len() - 5).unwrap().concat();
-    let (share, level) = audio::tone_share(&middle, 440.0);
-    assert!(share > 0.8, "the loudspeaker played the other side's tone: {share} of it, {level}");
+    assert_tone("the loudspeaker played the other side", &middle, 440.0);
 
     // The server goes away in a call: the screen says so and goes on.
     let line = "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --hangup-after 8s";

@@ -164,6 +164,7 @@ fn failures_are_shown_with_cause_and_remedy() {
 fn killed_in_a_call_it_leaves_the_terminal_usable() {
     for (name, victim, signal) in [
         ("kill", Victim::Drawer, pty::Signal::KILL),
+        ("abort", Victim::Drawer, pty::Signal::ABORT),
         ("terminate", Victim::Drawer, pty::Signal::TERM),
         ("guard", Victim::Guard, pty::Signal::KILL),
     ] {

@@ -7,7 +7,10 @@
 use super::{SAMPLE_RATE_HZ, Signal, Sound};
 use crate::config::SoundConfig;
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{Device, FromSample, SampleFormat, SizedSample, Stream, StreamConfig};
+use cpal::{
+    BufferSize, Device, FromSample, SampleFormat, SizedSample, Stream, StreamConfig, SupportedBufferSize,
+    SupportedStreamConfig,
+};
 use denwa_codecs::resample::Resampler;
 use denwa_codecs::tone::plan::Plan;
 use denwa_codecs::tone::{Generator, Sine, Tone};
@@ -230,9 +233,20 @@ fn breaks_with(which: usize, breaks: Sender<(usize, String)>) -> impl FnMut(cpal
     }
 }
 
+/// The configuration with pieces of 20 ms, as near to that as the device allows: long pieces are late, and come at once.
+fn in_short_pieces(supported: &SupportedStreamConfig) -> StreamConfig {
+    let mut config = supported.config();
+    if let SupportedBufferSize::Range { min, max } = supported.buffer_size()
+        && min <= max
+    {
+        config.buffer_size = BufferSize::Fixed((config.sample_rate / 50).clamp(*min, *max));
+    }
+    config
+}
+
 fn input(device: &Device, said: Arc<Queue>, breaks: Sender<(usize, String)>) -> Result<Stream, String> {
     let supported = device.default_input_config().map_err(|error| error.to_string())?;
-    let (format, config) = (supported.sample_format(), supported.config());
+    let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
     match format {
         SampleFormat::F32 => input_of::<f32>(device, config, said, breaks),
         SampleFormat::I16 => input_of::<i16>(device, config, said, breaks),
@@ -279,7 +293,7 @@ fn output(
     breaks: Sender<(usize, String)>,
 ) -> Result<Stream, String> {
     let supported = device.default_output_config().map_err(|error| error.to_string())?;
-    let (format, config) = (supported.sample_format(), supported.config());
+    let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
     match format {
         SampleFormat::F32 => output_of::<f32>(device, config, voice, which, breaks),
         SampleFormat::I16 => output_of::<i16>(device, config, voice, which, breaks),

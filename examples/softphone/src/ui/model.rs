@@ -506,8 +506,8 @@ impl Model {
                 }
             }
             News::MessageSent { message, failed } => {
-                let ours = self.texts.iter_mut().filter(|text| text.state != TextState::Received);
-                if let Some(text) = ours.skip(message).next() {
+                let mut ours = self.texts.iter_mut().filter(|text| text.state != TextState::Received);
+                if let Some(text) = ours.nth(message) {
                     text.state = failed.map_or(TextState::Sent, TextState::Failed);
                 }
             }
