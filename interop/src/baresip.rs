@@ -62,8 +62,9 @@ impl Phone {
         let voice = home.join("says.wav");
         audio::write_wav(&voice, says);
         let name = account.name;
-        let modules: String =
-            ["g711", "aufile", "aubridge", "sndfile"].iter().fold(String::new(), |mut text, module| {
+        let modules: String = ["g711", "g722", "g726", "gsm", "l16", "opus", "aufile", "aubridge", "sndfile"]
+            .iter()
+            .fold(String::new(), |mut text, module| {
                 let _ = writeln!(text, "module {module}.so");
                 text
             });
