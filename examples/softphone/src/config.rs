@@ -183,17 +183,18 @@ pub fn default_codecs() -> Vec<Codec> {
 }
 
 /// The names of codecs this telephone has.
-pub const CODECS: &[&str] = &["opus", "G722", "PCMA", "PCMU", "G729", "G726-32", "iLBC", "GSM"];
+pub const CODECS: &[&str] = &["opus", "G722", "PCMA", "PCMU", "G729", "G726-32", "iLBC", "GSM", "L16"];
 
 /// Reads the name of a codec.
 ///
 /// # Errors
 /// A sentence that names those there are.
 pub fn codec(name: &str) -> Result<Codec, String> {
-    let known = CODECS.iter().any(|known| known.eq_ignore_ascii_case(name.trim()));
-    Codec::by_name(name).filter(|_| known).ok_or_else(|| {
-        format!("`{name}` is not a codec of this telephone: expected one of {}", CODECS.join(", "))
-    })
+    Codec::by_name(name.trim())
+        .filter(|codec| denwa_codecs::registry::find(&codec.name, codec.clock_rate).is_some())
+        .ok_or_else(|| {
+            format!("`{name}` is not a codec of this telephone: expected one of {}", CODECS.join(", "))
+        })
 }
 
 /// Reads a transport.
