@@ -273,8 +273,10 @@ impl Builder {
         self.writer.header_number(HeaderName::ContentLength, self.body.len());
         let fields = self.writer.finish(&self.body)?;
         Ok(match self.kind {
-            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields }),
-            Kind::Response { status, reason } => Message::Response(Response { status, reason, fields }),
+            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields: fields.into() }),
+            Kind::Response { status, reason } => {
+                Message::Response(Response { status, reason, fields: fields.into() })
+            }
         })
     }
 }

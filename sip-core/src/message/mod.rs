@@ -16,7 +16,7 @@ mod uri_buf;
 mod uri_compare;
 mod validate;
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 
@@ -61,7 +61,8 @@ pub struct Request {
     pub(crate) method: Method,
     /// Where the Request-URI is.
     pub(crate) uri: (u16, u16),
-    pub(crate) fields: Fields,
+    /// Shared: messages are moved and handed on far more often than made.
+    pub(crate) fields: Arc<Fields>,
 }
 
 /// A response.
@@ -70,7 +71,7 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Where the reason phrase is.
     pub(crate) reason: (u16, u16),
-    pub(crate) fields: Fields,
+    pub(crate) fields: Arc<Fields>,
 }
 
 impl Message {

@@ -158,8 +158,12 @@ impl Scanned {
             forgiven: self.forgiven,
         };
         match self.start_line {
-            StartLine::Request { method, uri } => Message::Request(Request { method, uri, fields }),
-            StartLine::Response { status, reason } => Message::Response(Response { status, reason, fields }),
+            StartLine::Request { method, uri } => {
+                Message::Request(Request { method, uri, fields: fields.into() })
+            }
+            StartLine::Response { status, reason } => {
+                Message::Response(Response { status, reason, fields: fields.into() })
+            }
         }
     }
 
