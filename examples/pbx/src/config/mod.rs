@@ -19,8 +19,12 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
+use crate::policy::limits::TrunkLimits;
+
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
-pub use features::{Clock, Conference, Menu, PromptFiles, Queue, Recording, Services, TlsFiles, Voicemail};
+pub use features::{
+    Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
+};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
 
@@ -53,6 +57,8 @@ pub struct Config {
     pub services: Services,
     /// `[tls]`
     pub tls: TlsFiles,
+    /// `[mantela]`
+    pub mantela: Mantela,
     /// `[conference]`
     pub conference: Conference,
     /// `[voicemail]`
@@ -67,6 +73,8 @@ pub struct Config {
     pub menus: Vec<Menu>,
     /// `[[queues]]`, in the order of the file; numbers are distinct.
     pub queues: Vec<Queue>,
+    /// `[[rules]]`, in the order of the file: the first that fits counts.
+    pub rules: Vec<Rule>,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -119,6 +127,10 @@ pub struct Calls {
     pub ring: Duration,
     /// The most calls at a time; a further one is answered 503.
     pub limit: u32,
+    /// Numbers that pass every limit, wherever they lead: 110, 118 and 119 unless the file says otherwise.
+    pub emergency: Vec<String>,
+    /// Callers from neighbours that are refused, by the first digits of their numbers.
+    pub blocked: Vec<String>,
     /// Whether a caller is told by a voice why he is not connected, before he is refused.
     pub announcements: bool,
     /// Whether whom an extension has put on hold hears music.
@@ -169,8 +181,14 @@ pub struct Extension {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether it stands in the document that Mantela publishes.
+    pub published: bool,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// The most calls it may have at a time; `None`: any number.
+    pub call_limit: Option<usize>,
+    /// Whether it rings while it has a call.
+    pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: Secret,
 }
@@ -215,6 +233,8 @@ pub enum Strategy {
     All,
     /// One after the other, from the first.
     Hunt,
+    /// One after the other, who has been without a call longest first.
+    LongestIdle,
     /// One after the other, each call beginning behind the one that the call before began with.
     RoundRobin,
 }
@@ -281,6 +301,12 @@ pub struct Trunk {
     pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
+    /// What Mantela calls it; its name when `None`.
+    pub identifier: Option<String>,
+    /// Where its own Mantela document is.
+    pub mantela: Option<String>,
+    /// What may go out by it.
+    pub limits: TrunkLimits,
     /// How voice travels to and from it.
     pub voice: Voice,
 }
@@ -377,7 +403,14 @@ impl Default for Media {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { ring: Duration::from_secs(60), limit: 500, announcements: true, music_on_hold: true }
+        Self {
+            ring: Duration::from_secs(60),
+            limit: 500,
+            emergency: ["110", "118", "119"].map(str::to_owned).to_vec(),
+            blocked: Vec::new(),
+            announcements: true,
+            music_on_hold: true,
+        }
     }
 }
 

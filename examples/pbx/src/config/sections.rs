@@ -77,6 +77,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .filter_map(|section| route(section, &trunks, &mut taken, problems))
         .collect();
     let tls = read(&mut root, "tls", problems, features::tls);
+    let mantela = read(&mut root, "mantela", problems, features::mantela);
     let conference = read(&mut root, "conference", problems, features::conference);
     let voicemail = read(&mut root, "voicemail", problems, features::voicemail);
     let recording = read(&mut root, "recording", problems, features::recording);
@@ -88,6 +89,8 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let queues = root.sections("queues", problems);
     let queues =
         queues.into_iter().filter_map(|section| features::queue(section, &mut taken, problems)).collect();
+    let rules = root.sections("rules", problems);
+    let rules = rules.into_iter().filter_map(|section| features::rule(section, problems)).collect();
     let services = match root.section("services", problems) {
         Some(section) => features::services(section, &mut taken, problems),
         None => Services::default().without(&taken),
@@ -107,6 +110,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         routes,
         services,
         tls,
+        mantela,
         conference,
         voicemail,
         recording,
@@ -114,6 +118,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         clock,
         menus,
         queues,
+        rules,
     }
 }
 
@@ -298,6 +303,11 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     if let Some(limit) = section.whole("limit", 1..=100_000, problems) {
         calls.limit = u32::try_from(limit).unwrap_or(calls.limit);
     }
+    if let Some(texts) = section.texts("emergency", problems) {
+        calls.emergency =
+            texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
+    }
+    calls.blocked = features::prefixes(&mut section, "blocked", problems);
     if let Some(announcements) = section.flag("announcements", problems) {
         calls.announcements = announcements;
     }
@@ -371,11 +381,17 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     }
     let voice = voice(&mut section, problems);
     let forward = forward(&mut section, problems);
+    let call_limit = section.whole("call_limit", 1..=1_000, problems);
+    let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
+    let published = section.flag("publish", problems).unwrap_or(true);
     let record = section.flag("record", problems).unwrap_or(false);
     let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        published,
         record,
+        call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
+        call_waiting,
         voicemail_pin: Secret::new(pin),
         number: number?.value,
         name: name.map(|text| text.value).unwrap_or_default(),
@@ -435,8 +451,9 @@ fn group(
             "all" => Strategy::All,
             "hunt" => Strategy::Hunt,
             "round robin" => Strategy::RoundRobin,
+            "longest idle" => Strategy::LongestIdle,
             other => {
-                let known = listed(&["all", "hunt", "round robin"]);
+                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
                 let message = format!("\"{other}\" is not known here, expected one of {known}");
                 problems.add(&text.span, &text.key, message);
                 Strategy::default()
@@ -477,9 +494,15 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
     let transit = section.flag("transit", problems).unwrap_or(true);
     let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
     let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
+    let identifier = section.text("identifier", problems).map(|text| text.value);
+    let mantela = section.text("mantela", problems).map(|text| text.value);
+    let limits = features::trunk_limits(&mut section, problems);
     let voice = voice(&mut section, problems);
     section.finish(problems);
     Some(Trunk {
+        identifier,
+        mantela,
+        limits,
         name: name?.value,
         address: address?,
         account,

@@ -420,8 +420,8 @@ impl Phone {
             if self.password.is_empty() || cseq > 1 {
                 return dialog;
             }
-            let response = self.final_response("INVITE");
-            self.ack_failure(&dialog, &response);
+            // A late answer to an earlier call is not the answer to this one.
+            let response = self.final_of(&dialog);
             assert_eq!(response.status(), 407, "{}", response.first_line);
             let digest = self.digest(response.header("Proxy-Authenticate"), "INVITE", &uri);
             authorization = format!("Proxy-Authorization: {digest}\r\n");
@@ -792,7 +792,9 @@ impl Program {
     }
 
     pub fn spawn(folder: PathBuf, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pbx"))
+        // It ends with the test, also when that is killed.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_pbx")])
             .args(arguments)
             .current_dir(&folder)
             .stdin(Stdio::null())
