@@ -4,10 +4,14 @@
 mod virtual_host;
 
 use denwa::Seed;
-use denwa::bridge::{Command as MediaCommand, Connection, Event as MediaEvent, LegId, LegSpec, Source};
+use denwa::bridge::{
+    Command as MediaCommand, ConferenceId, Connection, Event as MediaEvent, LegId, LegSpec, Program,
+    RecordingId, RecordingSpec, Sides, Source,
+};
 use denwa::driver::{Answer, Machine, Output};
 use denwa::media::{PayloadFormat, StreamParameters};
 use denwa::ua::{Account, Event, UserAgent, UserAgentConfig};
+use denwa_codecs::tone::dtmf;
 use denwa_rtp::packet::Header;
 use denwa_sim::laws::{Bounds, Subject};
 use denwa_sim::machine::Stimulus;
@@ -110,8 +114,22 @@ fn the_bridge_obeys() {
         .command(ms(300), |host, now| {
             dictate(host, MediaCommand::SendDigits { leg: LegId(2), digits: "1#".into() }, now);
         })
+        .command(ms(400), |host, now| {
+            let spec = RecordingSpec::new(Sides::Stereo);
+            dictate(host, MediaCommand::Record { leg: LegId(1), recording: RecordingId(1), spec }, now);
+            let program = Program::tone(dtmf::dial("159", dtmf::Sending::default()));
+            dictate(host, MediaCommand::Announce { leg: LegId(2), program }, now);
+            dictate(host, MediaCommand::Detect { leg: LegId(1), in_band_digits: true }, now);
+        })
         .command(ms(700), |host, now| {
             dictate(host, MediaCommand::Connect { leg: LegId(3), to: Connection::Leg(LegId(1)) }, now);
+        })
+        .command(ms(1000), |host, now| {
+            for leg in 1..=3 {
+                let to = Connection::Conference(ConferenceId(1));
+                dictate(host, MediaCommand::Connect { leg: LegId(leg), to }, now);
+            }
+            dictate(host, MediaCommand::Mute { leg: LegId(2), muted: true }, now);
         })
         .command(ms(1500), |host, now| {
             for leg in 1..=4 {

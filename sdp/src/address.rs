@@ -119,19 +119,19 @@ impl<'a> Connection<'a> {
     /// A field is missing, or a time to live or count is out of range; the column counts within the value.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let network = fields.expect("the network type IN")?;
         let address_type = fields.expect("the address type IP4 or IP6")?;
         let address = fields.expect("an address")?;
-        let Some((base, suffix)) = address.split_once('/') else {
-            return Ok(Self {
-                network,
-                address_type,
-                host: Host::parse(address),
-                time_to_live: None,
-                count: None,
-            });
-        };
+        let plain = |host| Self { network, address_type, host, time_to_live: None, count: None };
+        if let Some(address) = ipv4(address) {
+            return Ok(plain(Host::Ip(IpAddr::V4(address))));
+        }
+        let Some((base, suffix)) = address.split_once('/') else { return Ok(plain(Host::parse(address))) };
         let host = Host::parse(base);
         let (first, second) = match suffix.split_once('/') {
             Some((first, second)) => (first, Some(second)),

@@ -8,8 +8,10 @@ use crate::address::Connection;
 use crate::attribute::format::{Fmtp, RtpMap};
 use crate::attribute::{Attribute, AttributeName};
 use crate::direction::Direction;
+use crate::error::{ErrorKind, ParseError};
+use crate::fields::{Fields, is_token, number};
 use crate::profile::{Kind, Profile};
-use crate::session::{Attributes, Line, LineIndex, MediaIndex, values};
+use crate::session::{Attributes, Line, LineIndex, values};
 use crate::timing::Bandwidth;
 
 /// A medium.
@@ -18,8 +20,63 @@ pub struct Media<'d> {
     pub(crate) text: &'d str,
     pub(crate) session: &'d [LineIndex],
     pub(crate) lines: &'d [LineIndex],
-    pub(crate) index: &'d MediaIndex,
+    pub(crate) header: MediaLine<'d>,
     pub(crate) slot: usize,
+}
+
+/// The value of an `m=` line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MediaLine<'d> {
+    pub(crate) kind: &'d str,
+    pub(crate) port: u16,
+    pub(crate) count: u16,
+    pub(crate) profile: &'d str,
+    pub(crate) formats: &'d str,
+}
+
+impl<'d> MediaLine<'d> {
+    /// Reads kind, port, profile and formats. Kind and profile have to be tokens: an answer repeats them, and what cannot
+    /// stand in a line of ours is not taken from a line of theirs.
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'d>) -> Result<Self, ParseError> {
+        const KIND: &str = "a kind of media";
+        const PORT: &str = "a port, 0 to 65535";
+        const PROFILE: &str = "a transport profile";
+        let kind = fields.expect(KIND)?;
+        let mut ahead = fields;
+        let (port, count) = match ahead.number(65_535, PORT) {
+            Ok(port) => {
+                fields = ahead;
+                (port as u16, 1)
+            }
+            Err(error) => ports(&mut fields).map_err(|other| other.unwrap_or(error))?,
+        };
+        let profile = fields.expect(PROFILE)?;
+        let formats = fields.remainder();
+        if !is_token(kind) {
+            return Err(fields.error_in(kind, ErrorKind::Unexpected, KIND));
+        }
+        if !profile.split('/').all(is_token) {
+            return Err(fields.error_in(profile, ErrorKind::Unexpected, PROFILE));
+        }
+        Ok(Self { kind, port, count, profile, formats })
+    }
+}
+
+/// A port with the number of ports after a slash. `Err(None)` when it is something else.
+#[inline(never)]
+fn ports(fields: &mut Fields<'_>) -> Result<(u16, u16), Option<ParseError>> {
+    let field = fields.next().ok_or(None)?;
+    let (port, count) = field.split_once('/').ok_or(None)?;
+    let read = |text: &str| number(text, 65_535).map(|number| number as u16);
+    let port = read(port).map_err(|_| None)?;
+    match read(count) {
+        Ok(count @ 1..) => Ok((port, count)),
+        result => {
+            let kind = result.err().unwrap_or(ErrorKind::OutOfRange);
+            Err(Some(fields.error_in(count, kind, "a number of ports, 1 or more")))
+        }
+    }
 }
 
 impl<'d> Media<'d> {
@@ -28,13 +85,9 @@ impl<'d> Media<'d> {
         self.slot
     }
 
-    fn span(&self, (from, to): (u32, u32)) -> &'d str {
-        self.text.get(from as usize..to as usize).unwrap_or("")
-    }
-
     /// The kind, as written.
     pub fn kind_name(&self) -> &'d str {
-        self.span(self.index.kind)
+        self.header.kind
     }
 
     /// The kind.
@@ -44,17 +97,17 @@ impl<'d> Media<'d> {
 
     /// The port. 0 means that the medium is refused or gone.
     pub fn port(&self) -> u16 {
-        self.index.port
+        self.header.port
     }
 
     /// How many consecutive (pairs of) ports are used; 1 where nothing is said.
-    pub fn port_count(&self) -> u32 {
-        self.index.count
+    pub fn port_count(&self) -> u16 {
+        self.header.count
     }
 
     /// The transport profile, as written.
     pub fn profile_name(&self) -> &'d str {
-        self.span(self.index.profile)
+        self.header.profile
     }
 
     /// The transport profile.
@@ -64,19 +117,20 @@ impl<'d> Media<'d> {
 
     /// The formats, in order of preference.
     pub fn formats(&self) -> impl Iterator<Item = &'d str> + use<'d> {
-        self.span(self.index.formats).split_ascii_whitespace()
+        self.header.formats.split_ascii_whitespace()
     }
 
     /// The formats that are payload types, in order of preference.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> + use<'d> {
         self.formats()
-            .filter_map(|format| crate::fields::number(format, 127).ok())
+            .filter_map(|format| number(format, 127).ok())
             .filter_map(|number| u8::try_from(number).ok())
     }
 
-    /// `mid` (RFC 5888).
+    /// `mid` (RFC 5888), if it is a token.
     pub fn mid(&self) -> Option<&'d str> {
-        self.index.has_mid().then(|| self.span(self.index.mid))
+        let mut lines = self.attributes().named(AttributeName::Mid);
+        lines.find_map(|line| Some(line.value()?.trim_ascii_end()).filter(|mid| is_token(mid)))
     }
 
     /// Its lines, the `m=` line first.

@@ -12,9 +12,21 @@ use crate::attribute::{Attribute, AttributeName};
 use crate::error::{ErrorKind, Leniency, LeniencyKind, ParseError};
 use crate::fields::{Fields, is_token, number};
 use crate::limits::Limits;
+use crate::media::MediaLine;
 use crate::origin::{self, Origin};
-use crate::session::{Description, LineIndex, MediaIndex};
+use crate::scan;
+use crate::session::{Description, LineIndex};
 use crate::timing::{Bandwidth, Timing};
+
+/// Where the lines of the blocks so far have ended.
+struct Ends {
+    /// The first byte of the line that is not ended.
+    line: usize,
+    /// The last byte was a carriage return: a line feed has to follow.
+    pending_return: bool,
+    /// The first line feed without one.
+    bare: Option<usize>,
+}
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +41,8 @@ pub struct ParseOptions {
 }
 
 pub(crate) fn parse<'a>(bytes: &'a [u8], options: &ParseOptions) -> Result<Description<'a>, ParseError> {
-    if bytes.len() > options.limits.bytes {
+    // Places in the text are kept in 32 bits.
+    if bytes.len() > options.limits.bytes || u32::try_from(bytes.len()).is_err() {
         return Err(ParseError::of_line(0, ErrorKind::TooManyBytes, "a shorter body"));
     }
     if bytes.is_empty() {
@@ -39,51 +52,24 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], options: &ParseOptions) -> Result<Descr
         Ok(text) => (Cow::Borrowed(text), false),
         Err(_) => (Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect::<String>()), true),
     };
-    let census = Census::take(bytes);
-    if census.line_feeds >= options.limits.lines {
-        let line = u32::try_from(options.limits.lines).unwrap_or(u32::MAX);
-        return Err(ParseError::of_line(line, ErrorKind::TooManyLines, "fewer lines"));
-    }
-    let mut scanner = Scanner::new(&text, options, census.line_feeds);
+    let mut scanner = Scanner::new(&text, options);
     if latin1 {
         scanner.note(0, LeniencyKind::NotUtf8)?;
     }
-    scanner.run(&census)?;
-    let Scanner { lines, media, leniencies, .. } = scanner;
-    Ok(Description { text, latin1, lines, media, leniencies })
+    scanner.run()?;
+    let Scanner { lines, session_end, leniencies, .. } = scanner;
+    let session_end = session_end.unwrap_or(lines.len());
+    Ok(Description { text, latin1, lines, session_end, leniencies })
 }
 
-/// How many of the bytes that end or break lines there are.
-struct Census {
-    line_feeds: usize,
-    carriage_returns: usize,
-    nuls: usize,
-}
-
-impl Census {
-    fn take(bytes: &[u8]) -> Self {
-        let mut census = Self { line_feeds: 0, carriage_returns: 0, nuls: 0 };
-        // Counters of one byte, so that the compiler counts sixteen bytes at a time.
-        for chunk in bytes.chunks(255) {
-            let (mut feeds, mut returns, mut nuls) = (0_u8, 0_u8, 0_u8);
-            for byte in chunk {
-                feeds = feeds.wrapping_add(u8::from(*byte == b'\n'));
-                returns = returns.wrapping_add(u8::from(*byte == b'\r'));
-                nuls = nuls.wrapping_add(u8::from(*byte == 0));
-            }
-            census.line_feeds = census.line_feeds.wrapping_add(usize::from(feeds));
-            census.carriage_returns = census.carriage_returns.wrapping_add(usize::from(returns));
-            census.nuls = census.nuls.wrapping_add(usize::from(nuls));
-        }
-        census
-    }
-}
-
-struct Scanner<'t> {
+struct Scanner<'t, 'o> {
     text: &'t str,
-    options: ParseOptions,
+    options: &'o ParseOptions,
     lines: Vec<LineIndex>,
-    media: Vec<MediaIndex>,
+    /// How many lines with nothing in them there were: they are not in `lines`.
+    blank_lines: usize,
+    /// How many lines stand before the first medium; `None` before there is one.
+    session_end: Option<usize>,
     leniencies: Vec<Leniency>,
     /// The letters seen at this level, a bit each from `a`.
     seen: u32,
@@ -93,165 +79,250 @@ struct Scanner<'t> {
     rank: u8,
     /// Attributes at this level.
     attributes: usize,
-    /// Whether the medium that is being read has an address of its own.
+    /// How many media there are.
+    media: usize,
+    /// Where the medium that is being read begins, and its port.
+    medium: (usize, u16),
+    /// Whether it has an address of its own.
     addressed: bool,
+    /// Whether it has a `mid`.
+    identified: bool,
 }
 
-impl<'t> Scanner<'t> {
-    fn new(text: &'t str, options: &ParseOptions, line_feeds: usize) -> Self {
+impl<'t, 'o> Scanner<'t, 'o> {
+    fn new(text: &'t str, options: &'o ParseOptions) -> Self {
         Self {
             text,
-            options: *options,
-            lines: Vec::with_capacity(line_feeds.saturating_add(1)),
-            media: Vec::new(),
+            options,
+            // Most lines are longer than sixteen bytes: mostly there is one allocation, and no more.
+            lines: Vec::with_capacity(text.len().wrapping_shr(4).saturating_add(4)),
+            blank_lines: 0,
+            session_end: None,
             leniencies: Vec::new(),
             seen: 0,
             seen_in_session: 0,
             rank: 0,
             attributes: 0,
+            media: 0,
+            medium: (0, 0),
             addressed: false,
+            identified: false,
         }
     }
 
-    fn run(&mut self, census: &Census) -> Result<(), ParseError> {
-        if census.nuls > 0 {
-            return Err(self.find_fault(|bytes| memchr::memchr(0, bytes), ErrorKind::Nul, "text"));
-        }
+    /// Finds the ends of the lines sixty-four bytes at a time.
+    fn run(&mut self) -> Result<(), ParseError> {
         let bytes = self.text.as_bytes();
-        let mut start = 0_usize;
-        let mut proper_ends = 0_usize;
-        for feed in memchr::memchr_iter(b'\n', bytes) {
-            let mut end = feed;
-            if feed > start && bytes.get(feed.wrapping_sub(1)) == Some(&b'\r') {
-                end = feed.wrapping_sub(1);
-                proper_ends = proper_ends.wrapping_add(1);
+        let (blocks, tail) = bytes.as_chunks::<64>();
+        let mut ends = Ends { line: 0, pending_return: false, bare: None };
+        let mut base = 0_usize;
+        for block in blocks {
+            self.block(&scan::breaks(block), base, &mut ends)?;
+            base = base.wrapping_add(64);
+        }
+        if !tail.is_empty() {
+            let mut last = [b' '; 64];
+            for (to, from) in last.iter_mut().zip(tail) {
+                *to = *from;
             }
-            self.line(start, end)?;
-            start = feed.wrapping_add(1);
+            self.block(&scan::breaks(&last), base, &mut ends)?;
         }
-        if proper_ends != census.carriage_returns {
-            let lone = |bytes: &[u8]| {
-                memchr::memchr_iter(b'\r', bytes).find(|at| bytes.get(at.wrapping_add(1)) != Some(&b'\n'))
-            };
-            return Err(self.find_fault(lone, ErrorKind::LoneCarriageReturn, "a line feed"));
+        if ends.pending_return {
+            let at = bytes.len().saturating_sub(1);
+            return Err(self.fault(at, ErrorKind::LoneCarriageReturn, "a line feed"));
         }
-        if start < bytes.len() {
-            self.note(start, LeniencyKind::NoFinalLineEnd)?;
-            self.line(start, bytes.len())?;
+        if ends.line < bytes.len() {
+            self.note(ends.line, LeniencyKind::NoFinalLineEnd)?;
+            self.line(ends.line, bytes.len())?;
         }
-        if proper_ends != census.line_feeds {
-            let bare = |bytes: &[u8]| {
-                memchr::memchr_iter(b'\n', bytes)
-                    .find(|at| at.checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\r'))
-            };
-            self.note(bare(bytes).unwrap_or(0), LeniencyKind::BareLineFeed)?;
+        if let Some(at) = ends.bare {
+            self.note(at, LeniencyKind::BareLineFeed)?;
         }
         self.finish()
+    }
+
+    /// The lines that end in one block.
+    #[inline]
+    fn block(&mut self, breaks: &scan::Breaks, base: usize, ends: &mut Ends) -> Result<(), ParseError> {
+        let returns_before = breaks.returns << 1 | u64::from(ends.pending_return);
+        let lone = breaks.returns & !(breaks.feeds >> 1) & (u64::MAX >> 1);
+        let broken = ends.pending_return && breaks.feeds & 1 == 0;
+        if breaks.nuls != 0 || lone != 0 || broken {
+            return Err(self.break_fault(breaks, lone, broken, base));
+        }
+        ends.pending_return = breaks.returns >> 63 != 0;
+        let bare = breaks.feeds & !returns_before;
+        if bare != 0 && ends.bare.is_none() {
+            ends.bare = Some(base.wrapping_add(bare.trailing_zeros() as usize));
+        }
+        let mut feeds = breaks.feeds;
+        while feeds != 0 {
+            let bit = feeds.trailing_zeros();
+            feeds &= feeds.wrapping_sub(1);
+            let feed = base.wrapping_add(bit as usize);
+            let end = feed.wrapping_sub((returns_before >> bit & 1) as usize);
+            self.line(ends.line, end)?;
+            ends.line = feed.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// The first byte of a block that may not stand where it does.
+    #[cold]
+    fn break_fault(&self, breaks: &scan::Breaks, lone: u64, broken: bool, base: usize) -> ParseError {
+        let nul = breaks.nuls.trailing_zeros();
+        if broken {
+            return self.fault(base.saturating_sub(1), ErrorKind::LoneCarriageReturn, "a line feed");
+        }
+        if nul < lone.trailing_zeros() {
+            return self.fault(base.saturating_add(nul as usize), ErrorKind::Nul, "text");
+        }
+        let at = base.saturating_add(lone.trailing_zeros() as usize);
+        self.fault(at, ErrorKind::LoneCarriageReturn, "a line feed")
     }
 
     /// One line, its end excluded.
     #[inline]
     fn line(&mut self, start: usize, end: usize) -> Result<(), ParseError> {
+        if self.lines.len().wrapping_add(self.blank_lines) >= self.options.limits.lines {
+            return Err(self.fault(start, ErrorKind::TooManyLines, "fewer lines"));
+        }
+        let bytes = self.text.as_bytes();
+        if bytes.get(start..end).is_some_and(|line| line.starts_with(b"a=")) {
+            return self.attribute(start, start.wrapping_add(2), end);
+        }
+        self.other_line(start, end)
+    }
+
+    #[inline(never)]
+    fn other_line(&mut self, start: usize, end: usize) -> Result<(), ParseError> {
         let text = self.text;
         let line = text.get(start..end).unwrap_or("");
-        let bytes = line.as_bytes();
-        let (letter, value_at) = match bytes {
+        let (letter, value_at) = match line.as_bytes() {
             [letter, b'=', ..] => (*letter, start.wrapping_add(2)),
             _ => match self.odd_line(line, start)? {
+                Some((b'a', value_at)) => return self.attribute(start, value_at, end),
                 Some(found) => found,
                 None => return Ok(()),
             },
         };
-        let value = text.get(value_at..end).unwrap_or("");
-        if letter == b'a' {
-            return self.attribute(value_at, end, value);
-        }
         self.lines.push(LineIndex::new(start, value_at, end, end, letter, AttributeName::Other));
         if letter == b'm' {
-            return self.medium(start, value_at, value);
+            return self.medium(start, value_at, end);
         }
         self.check_order(letter, start)?;
-        self.check_value(letter, start, value_at, value)
+        self.check_value(letter, start, value_at, text.get(value_at..end).unwrap_or(""))
     }
 
     #[inline]
-    fn attribute(&mut self, value_at: usize, end: usize, value: &'t str) -> Result<(), ParseError> {
+    fn attribute(&mut self, start: usize, value_at: usize, end: usize) -> Result<(), ParseError> {
         // The ranks of `a=` are the last of each level: only a line after it can be out of order.
         self.rank = u8::MAX;
         self.attributes = self.attributes.wrapping_add(1);
         if self.attributes > self.options.limits.attributes {
-            return Err(self.fault(value_at, ErrorKind::TooManyAttributes, "fewer attributes"));
+            return Err(self.fault(start, ErrorKind::TooManyAttributes, "fewer attributes"));
         }
-        let colon = value.bytes().position(|byte| byte == b':');
-        let name_text = colon.and_then(|colon| value.get(..colon)).unwrap_or(value);
-        let name_text = if colon.is_none() { name_text.trim_ascii_end() } else { name_text };
-        let name = AttributeName::parse(name_text);
-        let colon_at = colon.map_or(end, |colon| value_at.wrapping_add(colon));
-        let start = value_at.saturating_sub(2);
-        self.lines.push(LineIndex::new(start, value_at, end, colon_at, b'a', name));
+        let bytes = self.text.as_bytes();
+        let (first, second) = (scan::load(bytes, value_at), scan::load(bytes, value_at.wrapping_add(8)));
+        let colons = (scan::equal(first, b':'), scan::equal(second, b':'));
+        let length =
+            if colons.0 != 0 { scan::first(colons.0) } else { scan::first(colons.1).wrapping_add(8) };
+        let length = length.min(end.saturating_sub(value_at));
+        let mut colon = value_at.wrapping_add(length);
+        let name = match AttributeName::of_words(first, second, length) {
+            // Sixteen bytes without a colon may be a name, or the beginning of one.
+            Some(name) if length < 16 => name,
+            _ => {
+                colon = scan::find(bytes, value_at, end, b':');
+                AttributeName::parse(self.text.get(value_at..colon).unwrap_or(""))
+            }
+        };
+        self.lines.push(LineIndex::new(start, value_at, end, colon, b'a', name));
         if name == AttributeName::Mid {
-            self.identify(colon_at.saturating_add(1).min(end), end)?;
+            self.identify(colon.saturating_add(1).min(end), end)?;
         }
-        if self.options.strict {
-            if !is_token(name_text) {
-                return Err(self.fault(value_at, ErrorKind::Unexpected, "the name of an attribute"));
-            }
-            let argument = colon.and_then(|colon| value.get(colon.wrapping_add(1)..));
-            if let Err(error) = Attribute::from_parts(name, name_text, argument) {
-                let before = colon_at.saturating_add(1).saturating_sub(start);
-                return Err(error.on_line(self.line_number(start), before));
+        if self.options.strict { self.check_attribute(start, value_at, colon, end, name) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn check_attribute(
+        &self,
+        start: usize,
+        value_at: usize,
+        colon: usize,
+        end: usize,
+        name: AttributeName,
+    ) -> Result<(), ParseError> {
+        let name_text = self.text.get(value_at..colon).unwrap_or("");
+        if !is_token(name_text) {
+            return Err(self.fault(value_at, ErrorKind::Unexpected, "the name of an attribute"));
+        }
+        let has_value = colon < end;
+        let from = colon.wrapping_add(usize::from(has_value));
+        let fields = Fields::within(self.text, from, end);
+        match Attribute::read(name, name_text, has_value, fields) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let before = colon.saturating_add(1).saturating_sub(start);
+                Err(error.on_line(self.line_number(start), before))
             }
         }
-        Ok(())
     }
 
     /// A `mid`: it may stand once in the whole description (RFC 5888 §4).
+    #[inline(never)]
     fn identify(&mut self, from: usize, to: usize) -> Result<(), ParseError> {
-        let name = |index: &MediaIndex| self.text.get(index.mid.0 as usize..index.mid.1 as usize);
         let mid = self.text.get(from..to).map(str::trim_ascii_end).unwrap_or("");
+        let Some(session_end) = self.session_end else { return Ok(()) };
         if !is_token(mid) {
             // It names nothing; a strict reader refuses it with the other attributes.
             return Ok(());
         }
-        if self.media.iter().any(|medium| medium.has_mid() && name(medium) == Some(mid)) {
+        if self.identified {
+            return Err(self.fault(from, ErrorKind::Duplicate, "one identification tag a medium"));
+        }
+        self.identified = true;
+        let others = self.lines.get(session_end..self.lines.len().saturating_sub(1)).unwrap_or(&[]);
+        let of = |line: &LineIndex| self.text.get(line.colon.saturating_add(1) as usize..line.end as usize);
+        let mut known = others.iter().filter(|line| line.letter == b'a' && line.name == AttributeName::Mid);
+        if known.any(|line| of(line).map(str::trim_ascii_end) == Some(mid)) {
             return Err(self.fault(from, ErrorKind::Duplicate, "an identification tag no other medium has"));
         }
-        let span = (offset(from), offset(from.saturating_add(mid.len())));
-        match self.media.last_mut() {
-            Some(medium) if medium.has_mid() => {
-                Err(self.fault(from, ErrorKind::Duplicate, "one identification tag a medium"))
-            }
-            Some(medium) => {
-                medium.mid = span;
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    fn medium(&mut self, start: usize, value_at: usize, value: &'t str) -> Result<(), ParseError> {
+    fn medium(&mut self, start: usize, value_at: usize, end: usize) -> Result<(), ParseError> {
         self.close_medium()?;
-        if self.media.is_empty() {
+        if self.session_end.is_none() {
+            self.session_end = Some(self.lines.len().saturating_sub(1));
             self.seen_in_session = self.seen;
         }
-        if self.media.len() >= self.options.limits.media {
+        self.media = self.media.wrapping_add(1);
+        if self.media > self.options.limits.media {
             return Err(self.fault(start, ErrorKind::TooManyMedia, "fewer media"));
         }
-        (self.seen, self.rank, self.attributes, self.addressed) = (0, 0, 0, false);
-        let mut fields = Fields::new(value);
-        let mut index = read_medium(&mut fields, value_at, &self.options.limits)
-            .map_err(|error| error.on_line(self.line_number(start), value_at.saturating_sub(start)))?;
-        index.first = offset(self.lines.len().saturating_sub(1));
-        let no_format = index.formats.0 == index.formats.1;
-        self.media.push(index);
-        if no_format {
+        (self.seen, self.rank, self.attributes) = (0, 0, 0);
+        (self.addressed, self.identified) = (false, false);
+        let fields = Fields::within(self.text, value_at, end);
+        let located =
+            |error: ParseError| error.on_line(self.line_number(start), value_at.saturating_sub(start));
+        let header = MediaLine::read(fields).map_err(located)?;
+        let formats = header.formats;
+        if formats.len() > self.options.limits.formats
+            && formats.split_ascii_whitespace().count() > self.options.limits.formats
+        {
+            let at = value_at.saturating_add(fields.offset_of(formats));
+            return Err(self.fault(at, ErrorKind::TooManyFormats, "fewer formats"));
+        }
+        self.medium = (start, header.port);
+        if formats.is_empty() {
             self.note(start, LeniencyKind::NoFormat)?;
         }
         if self.options.strict {
-            if has_stray_space(value) {
+            if has_stray_space(fields.whole()) {
                 self.note(start, LeniencyKind::StraySpace)?;
             }
-            if let Some(format) = fields.rest().split_ascii_whitespace().find(|format| !is_token(format)) {
+            if let Some(format) = formats.split_ascii_whitespace().find(|format| !is_token(format)) {
                 let at = value_at.saturating_add(fields.offset_of(format));
                 return Err(self.fault(at, ErrorKind::Unexpected, "a format"));
             }
@@ -261,24 +332,17 @@ impl<'t> Scanner<'t> {
 
     /// The medium that was being read, if any, is complete.
     fn close_medium(&mut self) -> Result<(), ParseError> {
-        let end = offset(self.lines.len());
-        let session_address = self.seen_in_session & bit(b'c') != 0;
-        let addressed = self.addressed;
-        let Some(medium) = self.media.last_mut() else { return Ok(()) };
-        // When another `m=` follows, its line is in the index already.
-        let last_is_medium = self.lines.last().is_some_and(|line| line.letter == b'm');
-        let own = end == medium.first.wrapping_add(1);
-        medium.end = if last_is_medium && !own { end.wrapping_sub(1) } else { end };
-        if medium.port != 0 && !addressed && !session_address {
-            let line = self.lines.get(medium.first as usize).map_or(0, |line| line.start as usize);
-            self.note(line, LeniencyKind::MissingConnection)?;
+        let (start, port) = self.medium;
+        let addressed = self.addressed || self.seen_in_session & bit(b'c') != 0;
+        if self.media > 0 && port != 0 && !addressed {
+            self.note(start, LeniencyKind::MissingConnection)?;
         }
         Ok(())
     }
 
     /// Whether the line stands where RFC 8866 §5 wants it, and not twice.
     fn check_order(&mut self, letter: u8, start: usize) -> Result<(), ParseError> {
-        let in_medium = !self.media.is_empty();
+        let in_medium = self.media > 0;
         let (rank, repeats) = if in_medium { media_rank(letter) } else { session_rank(letter) };
         match rank {
             0 => self.note(
@@ -374,14 +438,15 @@ impl<'t> Scanner<'t> {
     #[cold]
     fn odd_line(&mut self, line: &str, start: usize) -> Result<Option<(u8, usize)>, ParseError> {
         if line.trim().is_empty() {
+            self.blank_lines = self.blank_lines.wrapping_add(1);
             self.note(start, LeniencyKind::BlankLine)?;
             return Ok(None);
         }
         let mut fields = Fields::new(line);
-        let letter = fields.next_until(|byte| byte == b'=').map(str::trim_ascii_end);
+        let letter = fields.until(b'=').map(str::trim_ascii_end);
         if let Some(&[letter]) = letter.map(str::as_bytes)
             && letter.is_ascii_lowercase()
-            && line.contains('=')
+            && fields.has_eaten(b'=')
         {
             self.note(start, LeniencyKind::StraySpace)?;
             return Ok(Some((letter, start.saturating_add(fields.offset()))));
@@ -390,15 +455,20 @@ impl<'t> Scanner<'t> {
     }
 
     fn finish(&mut self) -> Result<(), ParseError> {
-        if self.media.is_empty() {
+        if self.session_end.is_none() {
             self.seen_in_session = self.seen;
         }
         self.close_medium()?;
         if self.options.fragment {
             return Ok(());
         }
-        let missing = |letter| self.seen_in_session & bit(letter) == 0;
-        if missing(b'v') {
+        let wanted = bit(b'v') | bit(b'o') | bit(b's') | bit(b't');
+        if self.seen_in_session & wanted == wanted { Ok(()) } else { self.missing_lines() }
+    }
+
+    #[cold]
+    fn missing_lines(&mut self) -> Result<(), ParseError> {
+        if self.seen_in_session & bit(b'v') == 0 {
             return Err(ParseError::of_line(1, ErrorKind::MissingLine, "v=0 before anything else"));
         }
         let absent = [
@@ -406,10 +476,11 @@ impl<'t> Scanner<'t> {
             (b's', LeniencyKind::MissingSessionName),
             (b't', LeniencyKind::MissingTiming),
         ];
+        let before = self.session_end.and_then(|end| self.lines.get(end));
+        let before = before.map_or(self.text.len(), |line| line.start as usize);
         for (letter, kind) in absent {
             if self.seen_in_session & bit(letter) == 0 {
-                let before = self.media.first().and_then(|medium| self.lines.get(medium.first as usize));
-                self.note(before.map_or(self.text.len(), |line| line.start as usize), kind)?;
+                self.note(before, kind)?;
             }
         }
         Ok(())
@@ -433,16 +504,6 @@ impl<'t> Scanner<'t> {
         ParseError::at(at.saturating_sub(line_start), kind, expected).on_line(self.line_number(at), 0)
     }
 
-    #[cold]
-    fn find_fault(
-        &self,
-        find: impl Fn(&[u8]) -> Option<usize>,
-        kind: ErrorKind,
-        expected: &'static str,
-    ) -> ParseError {
-        self.fault(find(self.text.as_bytes()).unwrap_or(0), kind, expected)
-    }
-
     fn line_number(&self, at: usize) -> u32 {
         line_number(self.text, at)
     }
@@ -454,63 +515,8 @@ pub(crate) fn line_number(text: &str, at: usize) -> u32 {
     u32::try_from(memchr::memchr_iter(b'\n', before).count()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-fn read_medium(fields: &mut Fields<'_>, value_at: usize, limits: &Limits) -> Result<MediaIndex, ParseError> {
-    const PORT: &str = "a port, 0 to 65535";
-    let span = |fields: &Fields<'_>, field: &str| {
-        let from = value_at.saturating_add(fields.offset_of(field));
-        (offset(from), offset(from.saturating_add(field.len())))
-    };
-    // An answer repeats kind and profile: what cannot stand in a line of ours is not taken from a line of theirs.
-    let token = |fields: &Fields<'_>, field: &str, separator: char, expected: &'static str| {
-        let all = field.split(separator).all(is_token);
-        if all {
-            Ok(span(fields, field))
-        } else {
-            Err(fields.error_in(field, ErrorKind::Unexpected, expected))
-        }
-    };
-    const KIND: &str = "a kind of media";
-    let kind = fields.expect(KIND)?;
-    let kind = token(fields, kind, '\n', KIND)?;
-    let port_field = fields.expect(PORT)?;
-    let (port, count) = match port_field.split_once('/') {
-        None => (port_field, None),
-        Some((port, count)) => (port, Some(count)),
-    };
-    let port = number(port, 65_535).map_err(|kind| fields.error_in(port_field, kind, PORT))?;
-    let count = match count.map(|count| (count, number(count, 65_535))) {
-        None => 1,
-        Some((_, Ok(count @ 1..))) => count,
-        Some((field, result)) => {
-            let kind = result.err().unwrap_or(ErrorKind::OutOfRange);
-            return Err(fields.error_in(field, kind, "a number of ports, 1 or more"));
-        }
-    };
-    const PROFILE: &str = "a transport profile";
-    let profile = fields.expect(PROFILE)?;
-    let profile = token(fields, profile, '/', PROFILE)?;
-    let formats = fields.rest().trim_ascii_end();
-    if formats.split_ascii_whitespace().count() > limits.formats {
-        return Err(fields.error_in(formats, ErrorKind::TooManyFormats, "fewer formats"));
-    }
-    Ok(MediaIndex {
-        first: 0,
-        end: 0,
-        port: u16::try_from(port).unwrap_or(0),
-        count,
-        kind,
-        profile,
-        formats: span(fields, formats),
-        mid: (0, 0),
-    })
-}
-
 fn has_stray_space(value: &str) -> bool {
     value.starts_with(' ') || value.ends_with(' ') || value.contains("  ") || value.contains('\t')
-}
-
-fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 fn bit(letter: u8) -> u32 {

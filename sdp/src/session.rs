@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use crate::address::Connection;
 use crate::attribute::{Attribute, AttributeName};
 use crate::error::{Leniency, ParseError};
-use crate::media::Media;
+use crate::fields::Fields;
+use crate::media::{Media, MediaLine};
 use crate::origin::Origin;
 use crate::parse::{self, ParseOptions};
 use crate::timing::{Bandwidth, Timing};
@@ -19,8 +20,10 @@ pub struct Description<'a> {
     pub(crate) text: Cow<'a, str>,
     /// The bytes were not UTF-8: `text` has one character for each of them.
     pub(crate) latin1: bool,
+    /// Every line but blank ones.
     pub(crate) lines: Vec<LineIndex>,
-    pub(crate) media: Vec<MediaIndex>,
+    /// How many of them stand before the first medium.
+    pub(crate) session_end: usize,
     pub(crate) leniencies: Vec<Leniency>,
 }
 
@@ -49,7 +52,8 @@ impl LineIndex {
         letter: u8,
         name: AttributeName,
     ) -> Self {
-        let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        // The parser refuses longer texts.
+        let offset = |at: usize| at as u32;
         Self {
             start: offset(start),
             value: offset(value),
@@ -58,28 +62,6 @@ impl LineIndex {
             letter,
             name,
         }
-    }
-}
-
-/// Where the parts of one `m=` line lie in the text, and which lines follow it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MediaIndex {
-    /// The `m=` line, in the index of lines.
-    pub(crate) first: u32,
-    /// The line after the medium's last, in the index of lines.
-    pub(crate) end: u32,
-    pub(crate) port: u16,
-    pub(crate) count: u32,
-    pub(crate) kind: (u32, u32),
-    pub(crate) profile: (u32, u32),
-    pub(crate) formats: (u32, u32),
-    /// Empty at 0 when there is none.
-    pub(crate) mid: (u32, u32),
-}
-
-impl MediaIndex {
-    pub(crate) fn has_mid(&self) -> bool {
-        self.mid.0 != 0
     }
 }
 
@@ -102,8 +84,8 @@ impl<'a> Description<'a> {
 
     /// The same description, which no longer borrows.
     pub fn into_owned(self) -> Description<'static> {
-        let Self { text, latin1, lines, media, leniencies } = self;
-        Description { text: Cow::Owned(text.into_owned()), latin1, lines, media, leniencies }
+        let Self { text, latin1, lines, session_end, leniencies } = self;
+        Description { text: Cow::Owned(text.into_owned()), latin1, lines, session_end, leniencies }
     }
 
     /// The bytes, exactly as they were read.
@@ -140,8 +122,7 @@ impl<'a> Description<'a> {
     }
 
     fn session_lines(&self) -> &[LineIndex] {
-        let end = self.media.first().map_or(self.lines.len(), |medium| medium.first as usize);
-        self.lines.get(..end).unwrap_or(&[])
+        self.lines.get(..self.session_end).unwrap_or(&[])
     }
 
     /// `o=`. `None` if there is none.
@@ -180,12 +161,13 @@ impl<'a> Description<'a> {
     }
 
     /// The media, in order.
-    pub fn media(&self) -> impl ExactSizeIterator<Item = Media<'_>> {
-        let session = self.session_lines();
-        self.media.iter().enumerate().map(move |(slot, index)| {
-            let lines = self.lines.get(index.first as usize..index.end as usize).unwrap_or(&[]);
-            Media { text: &self.text, session, lines, index, slot }
-        })
+    pub fn media(&self) -> MediaList<'_> {
+        MediaList {
+            text: &self.text,
+            session: self.session_lines(),
+            rest: self.lines.get(self.session_end..).unwrap_or(&[]),
+            slot: 0,
+        }
     }
 
     /// The medium in slot `slot`, counted from 0.
@@ -197,6 +179,33 @@ impl<'a> Description<'a> {
     pub fn groups(&self) -> impl Iterator<Item = crate::attribute::group::Group<'_>> {
         let lines = self.attributes().named(AttributeName::Group);
         lines.filter_map(|line| crate::attribute::group::Group::parse(line.value()?).ok())
+    }
+}
+
+/// The media of a description.
+#[derive(Clone, Debug)]
+pub struct MediaList<'d> {
+    text: &'d str,
+    session: &'d [LineIndex],
+    /// The lines of the media that were not given out yet.
+    rest: &'d [LineIndex],
+    slot: usize,
+}
+
+impl<'d> Iterator for MediaList<'d> {
+    type Item = Media<'d>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (first, after) = self.rest.split_first()?;
+        let own = after.iter().position(|line| line.letter == b'm').unwrap_or(after.len());
+        let (lines, rest) = self.rest.split_at_checked(own.wrapping_add(1))?;
+        // It was read before, when the description was.
+        let header =
+            MediaLine::read(Fields::within(self.text, first.value as usize, first.end as usize)).ok()?;
+        let slot = self.slot;
+        (self.rest, self.slot) = (rest, slot.wrapping_add(1));
+        Some(Media { text: self.text, session: self.session, lines, header, slot })
     }
 }
 
@@ -322,12 +331,19 @@ impl<'d> AttributeLine<'d> {
     /// The name is known and the value cannot be read.
     #[inline]
     pub fn typed(&self) -> Result<Attribute<'d>, ParseError> {
-        Attribute::from_parts(self.line.index.name, self.name(), self.value()).map_err(|error| {
-            let index = self.line.index;
-            error.on_line(
-                self.line.number(),
-                index.colon.saturating_add(1).saturating_sub(index.start) as usize,
-            )
-        })
+        let (index, text) = (self.line.index, self.line.text);
+        let has_value = index.colon < index.end;
+        let start = (index.colon as usize).wrapping_add(usize::from(has_value));
+        let fields = Fields::within(text, start, index.end as usize);
+        match Attribute::read(index.name, self.name(), has_value, fields) {
+            Ok(attribute) => Ok(attribute),
+            Err(error) => Err(self.locate(error)),
+        }
+    }
+
+    #[cold]
+    fn locate(&self, error: ParseError) -> ParseError {
+        let index = self.line.index;
+        error.on_line(self.line.number(), index.colon.saturating_add(1).saturating_sub(index.start) as usize)
     }
 }

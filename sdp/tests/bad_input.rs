@@ -91,7 +91,9 @@ fn what_is_too_much_is_refused_before_it_costs_anything() {
     let fits = format!("{HEAD}{medium}a=x\r\na=x\r\na=x\r\n{medium}a=x\r\n");
     assert_eq!(read(&fits), Ok(()));
     assert_eq!(read(&format!("{HEAD}{}", "x".repeat(400))), Err((0, ErrorKind::TooManyBytes)));
-    assert_eq!(read(&format!("{HEAD}{}", "b=X:1\r\n".repeat(8))), Err((12, ErrorKind::TooManyLines)));
+    assert_eq!(read(&format!("{HEAD}{}", "b=X:1\r\n".repeat(8))), Err((13, ErrorKind::TooManyLines)));
+    assert_eq!(read(&format!("{HEAD}{}", "\r\n".repeat(8))), Err((13, ErrorKind::TooManyLines)));
+    assert_eq!(read(&format!("{HEAD}{}", "b=X:1\r\n".repeat(7))), Ok(()));
     assert_eq!(read(&format!("{HEAD}{}", medium.repeat(3))), Err((8, ErrorKind::TooManyMedia)));
     assert_eq!(
         read(&format!("{HEAD}{medium}{}", "a=x\r\n".repeat(4))),

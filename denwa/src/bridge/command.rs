@@ -1,6 +1,9 @@
 //! What a bridge is told and what it tells, as data: a signalling machine emits the one among its outputs and takes
 //! the other among its inputs, whether both run in one thread or not.
 
+use super::conference::ConferenceId;
+use super::program::{Program, Sound};
+use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
 use crate::media::{StreamParameters, StreamReport};
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,7 +38,46 @@ pub enum Command {
         /// To what.
         to: Connection,
     },
-    /// Sends digits to the leg's peer as telephone events (RFC 4733), one after the other.
+    /// Plays this to the leg's peer over whatever it is joined to, which goes on unheard and is heard again after.
+    /// Answered by [`Event::Played`]. Another announcement takes its place; one without a piece ends it.
+    Announce {
+        /// Which leg.
+        leg: LegId,
+        /// What.
+        program: Program,
+    },
+    /// What the leg's peer says is passed on to nobody, or is again. Recordings of this leg and digits are not touched.
+    Mute {
+        /// Which leg.
+        leg: LegId,
+        /// Whether from now on.
+        muted: bool,
+    },
+    /// Looks for keys in the sound of a peer that agreed on no telephone events; they are told as [`Event::Digit`].
+    Detect {
+        /// Which leg.
+        leg: LegId,
+        /// Whether from now on.
+        in_band_digits: bool,
+    },
+    /// Records the leg: [`Event::Recorded`] as it goes, [`Event::RecordingEnded`] once.
+    Record {
+        /// Which leg.
+        leg: LegId,
+        /// Its name from now on; several may run on one leg, at most 8.
+        recording: RecordingId,
+        /// What, and for how long.
+        spec: RecordingSpec,
+    },
+    /// Ends a recording.
+    StopRecording {
+        /// Which leg.
+        leg: LegId,
+        /// Which of its recordings.
+        recording: RecordingId,
+    },
+    /// Sends digits to the leg's peer, one after the other: as telephone events (RFC 4733), or as tones in the sound when
+    /// it takes none.
     SendDigits {
         /// Which leg.
         leg: LegId,
@@ -56,6 +98,11 @@ impl Command {
             Self::Open { leg, .. }
             | Self::Configure { leg, .. }
             | Self::Connect { leg, .. }
+            | Self::Announce { leg, .. }
+            | Self::Mute { leg, .. }
+            | Self::Detect { leg, .. }
+            | Self::Record { leg, .. }
+            | Self::StopRecording { leg, .. }
             | Self::SendDigits { leg, .. }
             | Self::Close { leg } => *leg,
         }
@@ -87,6 +134,8 @@ pub enum Connection {
     Leg(LegId),
     /// The leg hears this.
     Source(Source),
+    /// The leg hears everybody else in there, and they hear it, whatever their codecs.
+    Conference(ConferenceId),
 }
 
 /// Something to hear that is no other leg.
@@ -104,6 +153,8 @@ pub enum Source {
     },
     /// Silence, sent as packets, to keep the way open.
     Silence,
+    /// A programme of sounds and tones. At its end [`Event::Played`] is told, and the leg is joined to nothing.
+    Program(Program),
 }
 
 impl Source {
@@ -149,7 +200,41 @@ pub enum Event {
         /// The address now.
         to: SocketAddr,
     },
-    /// The peer pressed a key, by telephone event (RFC 4733).
+    /// A program has come to its end.
+    Played {
+        /// To which leg.
+        leg: LegId,
+        /// Whether it was an announcement, or else the source the leg was joined to.
+        announcement: bool,
+    },
+    /// A member of a conference has begun to talk, or ceased.
+    Talking {
+        /// Which leg.
+        leg: LegId,
+        /// Whether from now on.
+        talking: bool,
+    },
+    /// The next stretch of a recording.
+    Recorded {
+        /// Of which leg.
+        leg: LegId,
+        /// Which of its recordings.
+        recording: RecordingId,
+        /// What was heard; two channels take turns where both sides were asked for.
+        samples: Sound,
+    },
+    /// A recording has ended; there is no more of it.
+    RecordingEnded {
+        /// Of which leg.
+        leg: LegId,
+        /// Which of its recordings.
+        recording: RecordingId,
+        /// How long it is.
+        lasted: Duration,
+        /// Why it ended.
+        reason: RecordingEnd,
+    },
+    /// The peer pressed a key, by telephone event (RFC 4733), or by a tone where that was asked for.
     Digit {
         /// Of which leg.
         leg: LegId,
@@ -226,6 +311,10 @@ impl Event {
             | Self::OpenFailed { leg, .. }
             | Self::FirstPacket { leg, .. }
             | Self::SourceMoved { leg, .. }
+            | Self::Played { leg, .. }
+            | Self::Talking { leg, .. }
+            | Self::Recorded { leg, .. }
+            | Self::RecordingEnded { leg, .. }
             | Self::Digit { leg, .. }
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
@@ -274,7 +363,7 @@ pub enum Misuse {
     LegExists(LegId),
     /// A leg cannot be joined to itself; [`Source::Echo`] does that.
     ToItself,
-    /// There is nothing to send digits with: no telephone event was agreed on, or nothing at all yet.
+    /// There is nothing to send digits with: nothing was agreed on yet.
     NoEvents,
     /// A character that is no key.
     NotADigit(char),
@@ -282,6 +371,12 @@ pub enum Misuse {
     TooManyDigits,
     /// As many legs as the configuration allows are open.
     TooManyLegs,
+    /// The leg has no recording of this name.
+    UnknownRecording(RecordingId),
+    /// The leg has a recording of this name already.
+    RecordingExists(RecordingId),
+    /// As many recordings of this leg as may be run already.
+    TooManyRecordings,
     /// Payload types above 127, more than 128 of them, or keys that are none.
     BadParameters,
 }
@@ -292,10 +387,17 @@ impl fmt::Display for Misuse {
             Self::UnknownLeg(LegId(leg)) => write!(f, "there is no leg {leg}"),
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
-            Self::NoEvents => f.write_str("no telephone event was agreed on"),
+            Self::NoEvents => f.write_str("nothing was agreed on with the peer yet"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
             Self::TooManyLegs => f.write_str("as many legs as allowed are open"),
+            Self::UnknownRecording(RecordingId(recording)) => {
+                write!(f, "the leg has no recording {recording}")
+            }
+            Self::RecordingExists(RecordingId(recording)) => {
+                write!(f, "the leg has a recording {recording} already")
+            }
+            Self::TooManyRecordings => f.write_str("as many recordings of this leg as allowed are running"),
             Self::BadParameters => f.write_str("payload types or keys are out of their range"),
         }
     }

@@ -1,9 +1,11 @@
-//! One leg: its stream, what it is joined to, and what is played to it.
+//! One leg: its stream, what it is joined to, what is played to it, and what is done with what comes from it.
 
 use super::plan::Plan;
-use super::tone::Player;
+use super::player::Player;
+use super::recording::Recorder;
+use super::tap::Tap;
 use super::{Connection, Event, LegId, LegSpec};
-use crate::media::{self, Stream, StreamConfig};
+use crate::media::{self, Mouth, Stream, StreamConfig};
 use denwa_rtp::latch;
 use denwa_rtp::session;
 use denwa_rtp::wallclock::WallClock;
@@ -17,7 +19,21 @@ pub(super) struct Leg {
     pub(super) joined: Connection,
     /// From this leg to what it is joined to.
     pub(super) plan: Plan,
+    /// The source it is joined to.
     pub(super) player: Option<Player>,
+    /// What is played over whatever it is joined to.
+    pub(super) announcement: Option<Player>,
+    /// Keys sent as tones, over everything else.
+    pub(super) keys: Option<Player>,
+    /// What the conference it is in says to its peer.
+    pub(super) mouth: Option<Box<Mouth>>,
+    /// What its peer says, as samples, when anybody wants that.
+    pub(super) tap: Option<Box<Tap>>,
+    pub(super) recorders: Vec<Recorder>,
+    /// What its peer says is not passed on.
+    pub(super) muted: bool,
+    /// Keys are looked for in the sound.
+    pub(super) detects: bool,
     /// This leg's place in the order of deadlines.
     pub(super) deadline: Option<Instant>,
 }
@@ -38,27 +54,69 @@ impl Leg {
             joined: Connection::Nothing,
             plan: Plan::nothing(),
             player: None,
+            announcement: None,
+            keys: None,
+            mouth: None,
+            tap: None,
+            recorders: Vec::new(),
+            muted: false,
+            detects: false,
             deadline: None,
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let player = self.player.as_ref().map(|player| player.due);
-        self.stream.poll_timeout().into_iter().chain(player).min()
+        let players = [&self.player, &self.announcement, &self.keys].map(|player| player.as_ref()?.due());
+        let tap = match self.joined {
+            // The conference has a beat of its own.
+            Connection::Conference(_) => None,
+            _ => self.tap.as_ref().map(|tap| tap.due),
+        };
+        self.stream.poll_timeout().into_iter().chain(players.into_iter().flatten()).chain(tap).min()
     }
 
-    /// Makes the packet that is due. Keys go before whatever else is played.
+    /// Something else is played than what it is joined to.
+    #[inline]
+    pub(super) fn is_talked_over(&self) -> bool {
+        self.stream.is_dialling() || self.keys.is_some() || self.announcement.is_some()
+    }
+
+    pub(super) fn records_what_it_hears(&self) -> bool {
+        self.recorders.iter().any(Recorder::wants_what_is_heard)
+    }
+
+    /// Its peer hears this: for the recordings.
+    pub(super) fn was_heard(&mut self, samples: &[i16], sample_rate_hz: u32) {
+        for recorder in &mut self.recorders {
+            recorder.put_heard(samples, sample_rate_hz);
+        }
+    }
+
+    /// Makes the packet that is due. Keys go before announcements, and those before whatever else is played.
     pub(super) fn play(&mut self, buffer: &mut [u8], now: Instant) -> Option<session::Outgoing> {
-        let dialling = self.stream.is_dialling();
+        let mut taken = self.stream.is_dialling();
         let mut made = self.stream.dial(buffer, now);
-        if let Some(player) = self.player.as_mut().filter(|player| player.due <= now)
-            && let Some(session) = &mut self.stream.session
-        {
-            if dialling {
-                player.skip(now);
-            } else {
-                made = Some(player.play(session, buffer, now));
+        let Some(session) = &mut self.stream.session else { return None };
+        let recorders = &mut self.recorders;
+        for player in [&mut self.keys, &mut self.announcement, &mut self.player] {
+            let Some(player) = player else { continue };
+            if player.due().is_some_and(|due| due <= now) {
+                if taken {
+                    player.skip(now);
+                } else {
+                    made = player.play(session, buffer, now);
+                    if let Some((samples, rate)) = player.last_samples() {
+                        recorders.iter_mut().for_each(|recorder| recorder.put_heard(samples, rate));
+                    }
+                }
             }
+            taken = true;
+        }
+        if self.keys.as_ref().is_some_and(Player::is_finished) {
+            self.keys = None;
+        }
+        if !taken && let Some(mouth) = &mut self.mouth {
+            made = mouth.next_packet(session, buffer, now);
         }
         made?.ok()
     }

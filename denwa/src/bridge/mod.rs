@@ -2,7 +2,8 @@
 //!
 //! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
 //! the other's where they lie, by payload type (`plan`), each leg with its own numbers, its own RTCP and its own latch
-//! that follows the peer. A leg can also be joined to a source. Commands and events are plain data ([`Command`],
+//! that follows the peer. A leg can also be joined to a source or a conference, be talked over and recorded; only then is
+//! sound decoded. Commands and events are plain data ([`Command`],
 //! [`Event`]), so that the machine that does the signalling may run elsewhere.
 //!
 //! Media do not queue: [`MediaBridge::receive`] rewrites the datagram in the caller's buffer and says where to send it,
@@ -10,17 +11,26 @@
 //! [`MediaBridge::handle_input`] and [`MediaBridge::poll_output`].
 
 mod command;
+mod conference;
 mod leg;
 mod plan;
-mod tone;
+mod player;
+mod program;
+mod recording;
+mod sound;
+mod tap;
 
 pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
+pub use conference::ConferenceId;
 pub use denwa_rtp::session::{DropReason, Path};
+pub use program::{Piece, Program, Sound};
+pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
 use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
+use conference::Conference;
 use denwa_rtp::latch;
 use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{Content, NotSent};
@@ -28,10 +38,10 @@ use denwa_rtp::wallclock::WallClock;
 use foldhash::fast::FixedState;
 use leg::Leg;
 use plan::Plan;
+use player::Player;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tone::Player;
 
 /// What a bridge is made with.
 #[derive(Clone, Debug)]
@@ -43,6 +53,8 @@ pub struct BridgeConfig {
     pub latch: latch::Config,
     /// One moment on both clocks, for RTCP sender reports.
     pub wall_clock: WallClock,
+    /// Samples a second at which conferences are mixed. Default 8000.
+    pub sound_rate_hz: u32,
 }
 
 impl BridgeConfig {
@@ -52,6 +64,7 @@ impl BridgeConfig {
             legs_limit: 20_000,
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
+            sound_rate_hz: 8000,
         }
     }
 }
@@ -203,6 +216,7 @@ pub struct MediaBridge {
     deadlines: BTreeSet<(Instant, LegId)>,
     /// Legs whose source owes a packet.
     owed: VecDeque<LegId>,
+    conferences: HashMap<ConferenceId, Conference, FixedState>,
     outputs: VecDeque<Output>,
 }
 
@@ -211,6 +225,7 @@ impl MediaBridge {
     pub fn new(config: BridgeConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let legs = HashMap::with_hasher(FixedState::with_seed(random.u64()));
+        let conferences = HashMap::with_hasher(FixedState::with_seed(random.u64()));
         Self {
             config,
             random,
@@ -218,6 +233,7 @@ impl MediaBridge {
             legs,
             deadlines: BTreeSet::new(),
             owed: VecDeque::new(),
+            conferences,
             outputs: VecDeque::new(),
         }
     }
@@ -232,6 +248,11 @@ impl MediaBridge {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
             Command::Connect { leg, to } => self.connect(leg, to, now),
+            Command::Announce { leg, program } => self.announce(leg, program, now),
+            Command::Mute { leg, muted } => self.mute(leg, muted),
+            Command::Detect { leg, in_band_digits } => self.detect(leg, in_band_digits, now),
+            Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
+            Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
             Command::Close { leg } => self.close(leg, now),
         }
@@ -300,7 +321,10 @@ impl MediaBridge {
         };
         match arrived.content {
             Content::Media => {
-                if let Some(payload) = buffer.get_mut(arrived.payload) {
+                if let Some(payload) = buffer.get_mut(arrived.payload.clone()) {
+                    if let Some(tap) = &mut from.tap {
+                        tap.put(&arrived, payload, now);
+                    }
                     from.plan.convert(arrived.payload_type, payload);
                 }
             }
@@ -316,9 +340,9 @@ impl MediaBridge {
     fn pass_on<'d>(&mut self, leg: LegId, buffer: &'d mut [u8], length: usize, now: Instant) -> Action<'d> {
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let target = match &from.joined {
-            Connection::Leg(other) => *other,
-            Connection::Source(Source::Echo) => leg,
-            Connection::Nothing | Connection::Source(_) => return Action::Consumed,
+            Connection::Leg(other) if !from.muted => *other,
+            Connection::Source(Source::Echo) if !from.muted && !from.is_talked_over() => leg,
+            _ => return Action::Consumed,
         };
         // The plan stays where it is: the other leg is another entry of the table.
         let (sent, also) = if target == leg {
@@ -329,7 +353,7 @@ impl MediaBridge {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
             };
-            if to.stream.is_dialling() {
+            if to.is_talked_over() {
                 return Action::Consumed;
             }
             let also = to.stream.also();
@@ -351,12 +375,14 @@ impl MediaBridge {
     /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.conference_beats(now);
         while let Some(&(deadline, leg)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, leg));
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
             entry.deadline = None;
             entry.stream.handle_timeout(now);
             self.drain_outputs(leg, now);
+            self.beat(leg, now);
             // Its packet may be owed now; its place in the order comes back when that has been made.
             self.owed.push_back(leg);
         }
@@ -370,7 +396,13 @@ impl MediaBridge {
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
             let also = entry.stream.also();
             let sent = entry.play(buffer, now);
+            // A member's packets may be shorter than a beat.
+            let more = sent.is_some() && entry.mouth.is_some();
+            self.finish_programs(leg, now);
             self.rearm(leg);
+            if more {
+                self.owed.push_front(leg);
+            }
             if let Some(sent) = sent {
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
@@ -385,7 +417,8 @@ impl MediaBridge {
 
     /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let conferences = self.conferences.values().map(|conference| conference.due);
+        self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(conferences).min()
     }
 
     /// Takes a leg out, to be put into another bridge with its sockets: nothing is said to its peer, and what it was joined to
@@ -467,6 +500,9 @@ impl MediaBridge {
         if let Some(entry) = self.legs.get_mut(&leg) {
             entry.joined = to.clone();
         }
+        if let Connection::Conference(conference) = to {
+            self.join_conference(leg, conference, now);
+        }
         self.replan(leg, now);
         if let Connection::Leg(other) = to {
             self.replan(other, now);
@@ -478,12 +514,17 @@ impl MediaBridge {
     fn part(&mut self, leg: LegId, now: Instant) {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let was = std::mem::replace(&mut entry.joined, Connection::Nothing);
+        entry.player = None;
         self.replan(leg, now);
-        if let Connection::Leg(other) = was
-            && let Some(entry) = self.legs.get_mut(&other)
-        {
-            entry.joined = Connection::Nothing;
-            self.replan(other, now);
+        match was {
+            Connection::Leg(other) => {
+                if let Some(entry) = self.legs.get_mut(&other) {
+                    entry.joined = Connection::Nothing;
+                    self.replan(other, now);
+                }
+            }
+            Connection::Conference(conference) => self.leave_conference(leg, conference),
+            Connection::Nothing | Connection::Source(_) => {}
         }
     }
 
@@ -493,7 +534,7 @@ impl MediaBridge {
         let to = match &entry.joined {
             Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
             Connection::Source(Source::Echo) => entry.stream.parameters.as_ref(),
-            Connection::Nothing | Connection::Source(_) => None,
+            Connection::Nothing | Connection::Source(_) | Connection::Conference(_) => None,
         };
         let plan = match (&entry.stream.parameters, to) {
             (Some(from), Some(to)) => Plan::between(from, to),
@@ -506,19 +547,31 @@ impl MediaBridge {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
         entry.plan = plan;
-        let feed = entry.stream.next_feed();
-        entry.player = match (&entry.joined, &entry.stream.parameters) {
-            (Connection::Source(source), Some(parameters)) => Player::new(source, parameters, feed, now),
-            _ => None,
-        };
+        let parameters = entry.stream.parameters.as_ref();
+        for player in [&mut entry.player, &mut entry.announcement, &mut entry.keys].into_iter().flatten() {
+            player.adapt(parameters, now);
+        }
+        if let (Connection::Source(source), None) = (&entry.joined, &entry.player)
+            && let Some(program) = Self::program_of(source)
+        {
+            let feed = entry.stream.next_feed();
+            let parameters = entry.stream.parameters.as_ref();
+            entry.player = Some(Player::new(program, parameters, feed, self.config.wall_clock.at, now));
+        }
         if let Some((from, to)) = missing {
             self.tell(Event::NoConversion { leg: deaf, from, to });
         }
-        self.rearm(leg);
+        self.configure_mouth(leg);
+        self.retap(leg, now);
     }
 
     fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let takes_events =
+            entry.stream.parameters.as_ref().is_some_and(|parameters| !parameters.send_events.is_empty());
+        if !takes_events {
+            return self.send_tones(leg, digits, now);
+        }
         let pressed = entry.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
@@ -533,6 +586,7 @@ impl MediaBridge {
         entry.stream.leave(now);
         let report = entry.stream.report(now);
         self.drain(leg, now);
+        self.end_recordings(leg, RecordingEnd::LegClosed);
         self.part(leg, now);
         self.forget(leg);
         self.outputs.push_back(Output::Unbind { leg });

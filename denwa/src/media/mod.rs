@@ -17,4 +17,5 @@ pub use session::{
 };
 
 pub(crate) use digits::DigitFault;
-pub(crate) use stream::{Output as StreamOutput, Received, Stream, StreamConfig};
+pub(crate) use stream::{Arrived, Output as StreamOutput, Received, Stream, StreamConfig};
+pub(crate) use voice::{Ear, Mouth};

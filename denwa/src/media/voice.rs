@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// What arrives, made sound.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(crate) struct Ear {
     sample_rate_hz: u32,
     play_out: PlayOut,
     playout: Option<Playout>,
@@ -28,12 +28,12 @@ struct Decoders {
 }
 
 impl Ear {
-    pub(super) fn new(sample_rate_hz: u32, play_out: PlayOut) -> Self {
+    pub(crate) fn new(sample_rate_hz: u32, play_out: PlayOut) -> Self {
         Self { sample_rate_hz, play_out, playout: None, decoders: Decoders::default() }
     }
 
     /// Makes decoders for what was agreed; those that are there already go on.
-    pub(super) fn configure(&mut self, parameters: &StreamParameters, now: Instant) {
+    pub(crate) fn configure(&mut self, parameters: &StreamParameters, now: Instant) {
         let mut old = std::mem::take(&mut self.decoders.by_payload_type);
         for format in &parameters.receive {
             let name = format!("{} {}", format.label(), format.parameters);
@@ -62,7 +62,7 @@ impl Ear {
     }
 
     /// Takes a packet. Says whether it can be heard.
-    pub(super) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
+    pub(crate) fn put(&mut self, arrived: &Arrived, payload: &[u8], now: Instant) -> bool {
         let known =
             self.decoders.by_payload_type.iter().any(|(number, _, _)| *number == arrived.payload_type);
         let Some(playout) = self.playout.as_mut().filter(|_| known) else { return false };
@@ -78,7 +78,7 @@ impl Ear {
         true
     }
 
-    pub(super) fn hear(&mut self, samples: &mut [i16], now: Instant) {
+    pub(crate) fn hear(&mut self, samples: &mut [i16], now: Instant) {
         match &mut self.playout {
             Some(playout) => {
                 playout.pull(&mut self.decoders, samples, now);
@@ -122,10 +122,12 @@ impl std::fmt::Debug for Decoders {
 
 /// What is said, made packets.
 #[derive(Debug)]
-pub(super) struct Mouth {
+pub(crate) struct Mouth {
     sample_rate_hz: u32,
     waiting: VecDeque<i16>,
     waiting_limit: usize,
+    /// Tells its time line apart from others of the same stream.
+    feed: u32,
     voice: Option<Voice>,
 }
 
@@ -147,14 +149,19 @@ struct Voice {
 const PAUSE: Duration = Duration::from_millis(300);
 
 impl Mouth {
-    pub(super) fn new(sample_rate_hz: u32, longest: Duration) -> Self {
+    pub(crate) fn new(sample_rate_hz: u32, longest: Duration) -> Self {
         let limit = u64::from(sample_rate_hz).saturating_mul(longest.as_millis() as u64) / 1000;
         let waiting_limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { sample_rate_hz, waiting: VecDeque::new(), waiting_limit, voice: None }
+        Self { sample_rate_hz, waiting: VecDeque::new(), waiting_limit, feed: 0, voice: None }
+    }
+
+    /// What it says is another feed of its stream than what was said before.
+    pub(crate) fn set_feed(&mut self, feed: u32) {
+        self.feed = feed;
     }
 
     /// Speaks as was agreed: the first codec there is an encoder for.
-    pub(super) fn configure(&mut self, parameters: &StreamParameters) {
+    pub(crate) fn configure(&mut self, parameters: &StreamParameters) {
         let found = parameters.send.iter().find_map(|format| {
             let entry = registry::find(&format.name, format.clock_rate_hz)?;
             (entry.sample_rate_hz == self.sample_rate_hz).then_some((format, entry))
@@ -191,7 +198,7 @@ impl Mouth {
         });
     }
 
-    pub(super) fn say(&mut self, samples: &[i16], muted: bool) {
+    pub(crate) fn say(&mut self, samples: &[i16], muted: bool) {
         if muted {
             self.waiting.extend(std::iter::repeat_n(0, samples.len()));
         } else {
@@ -202,12 +209,12 @@ impl Mouth {
         self.waiting.drain(..surplus);
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.waiting.clear();
     }
 
     /// The next packet, when enough was said.
-    pub(super) fn next_packet(
+    pub(crate) fn next_packet(
         &mut self,
         session: &mut Session,
         buffer: &mut [u8],
@@ -226,7 +233,7 @@ impl Mouth {
         voice.timestamp = timestamp.wrapping_add(voice.ticks);
         voice.last_at = Some(now);
         let payload = voice.payload.get(..length).unwrap_or(&[]);
-        let frame = Frame { feed: 0, timestamp, payload_type: voice.payload_type, marker, payload };
+        let frame = Frame { feed: self.feed, timestamp, payload_type: voice.payload_type, marker, payload };
         Some(session.send(frame, buffer, now))
     }
 }

@@ -171,6 +171,66 @@ fn no_codec_in_common_is_488_and_both_lists_are_named() {
 }
 
 #[test]
+fn a_codec_that_both_have_passes_untouched_and_one_that_only_one_has_is_refused() {
+    let wide = "codecs = [\"G729\", \"PCMA\"]\n";
+    let (port, trunk) = (free_port(), free_port());
+    let text =
+        file(port, trunk, "").replace("name = \"Phone 1001\"\n", &format!("name = \"Phone 1001\"\n{wide}"));
+    let text = text.replace("name = \"Phone 1002\"\n", &format!("name = \"Phone 1002\"\n{wide}"));
+    let program = Program::start(folder("passes"), &text);
+    let mut exchange = Exchange {
+        program,
+        server: SocketAddr::from(([127, 0, 0, 1], port)),
+        trunk: SocketAddr::from(([127, 0, 0, 1], trunk)),
+    };
+    let (mut alice, mut bob, mut carol) =
+        (exchange.phone("1001"), exchange.phone("1002"), exchange.phone("1003"));
+    let sdp = alice.offer("18 101");
+    let mut calling = alice.call_with("1002", &sdp);
+    let called = bob.invited();
+    assert!(called.invite.line("m=audio ").ends_with("RTP/AVP 18 101"), "{:?}", called.invite);
+    bob.answer(&called, &bob.offer("18 101"));
+    let answer = alice.answered(&mut calling);
+    assert_eq!(alice.says_to(0x99, answer.rtp(), 18, &bob), (18, vec![0x99; 160]));
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+
+    let calling = alice.call_with("1003", &sdp);
+    let refusal = alice.refused(&calling);
+    assert_eq!(refusal.status(), 488);
+    assert!(
+        refusal.header("Warning").contains("1001 offers G729, and 1003 may use only PCMU"),
+        "{refusal:?}"
+    );
+    exchange.program.wait_for("1001 offers G729, and 1003 may use only PCMU");
+    let calling = alice.call("1003");
+    carol.invited();
+    alice.cancel(&calling);
+}
+
+#[test]
+fn encrypted_voice_on_one_side_is_plain_on_the_other() {
+    let exchange = Exchange::new("srtp");
+    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
+    let key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
+    let sdp = alice.offer("8 101").replace("RTP/AVP", "RTP/SAVP") + key;
+    let mut calling = alice.call_with("1002", &sdp);
+    let called = bob.invited();
+    assert!(called.invite.line("m=audio ").contains("RTP/AVP"), "{:?}", called.invite);
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    assert!(
+        answer.line("m=audio ").contains("RTP/SAVP") && answer.line("a=crypto:1 ").starts_with("AES_CM_128")
+    );
+    // Bob's plain voice reaches Alice as something else, longer by the authentication tag.
+    let (kind, heard) = bob.says_to(0x42, called.invite.rtp(), 8, &alice);
+    assert_eq!((kind, heard.len()), (8, 170));
+    assert_ne!(heard[..160], [0x42; 160]);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+}
+
+#[test]
 fn a_caller_who_gives_up_silences_the_bell() {
     let mut exchange = Exchange::new("cancel");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
@@ -380,20 +440,6 @@ fn digits_by_info_pass_through() {
 }
 
 #[test]
-fn a_transfer_is_refused_at_once_and_the_call_goes_on() {
-    let exchange = Exchange::new("transfer");
-    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
-    alice.request(&mut calling, "REFER", "Refer-To: <sip:1003@127.0.0.1>\r\n", "");
-    assert_eq!(alice.final_response("REFER").status(), 501);
-    alice.hang_up(&mut calling);
-    bob.hung_up(&called);
-}
-
-#[test]
 fn an_invite_without_offer_gets_ours() {
     let exchange = Exchange::new("late");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
@@ -427,7 +473,8 @@ fn a_neighbour_is_called_by_prefix_and_calls_without_password() {
 
     let mut calling = lab.call("1001");
     let called = alice.invited();
-    assert!(called.invite.header("From").contains("sip:200@"), "{:?}", called.invite);
+    // Dialled from here, this number leads back to the caller.
+    assert!(called.invite.header("From").contains("sip:9200@"), "{:?}", called.invite);
     alice.answer(&called, &alice.offer("8 101"));
     lab.answered(&mut calling);
     lab.hang_up(&mut calling);
@@ -607,7 +654,7 @@ fn the_commands_tell_who_is_there_what_was_called_and_why() {
     );
     let why = command(&exchange, &["why", "2"]);
     assert!(why.contains("PCMA/PCMA.\nNothing was wrong with it."), "{why}");
-    assert!(why.contains("the first voice packet came from"), "{why}");
+    assert!(why.contains("the first media came from"), "{why}");
     let json = command(&exchange, &["calls", "--json"]);
     assert!(
         json.contains("\"outcome\": \"answered\"") && json.contains("\"codec\": \"PCMA/PCMA\""),
@@ -693,4 +740,26 @@ fn what_cannot_be_used_disturbs_nobody() {
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
     exchange.program.wait_for("cannot be used");
+}
+
+#[test]
+fn a_short_message_reaches_every_telephone_of_an_extension() {
+    let exchange = Exchange::new("message");
+    let mut alice = exchange.phone("1001");
+    assert_eq!(alice.message("1002", "anybody there?"), 480);
+    assert_eq!(alice.message("7777", "anybody there?"), 404);
+    let phones = [exchange.phone("1002"), exchange.phone("1002")];
+    let readers = phones.map(|mut phone| {
+        std::thread::spawn(move || {
+            let message = phone.expect("MESSAGE", 0);
+            phone.reply_to(&message, &format!("{};tag=r", message.header("To")), 200, "");
+            (message.header("From").to_owned(), message.body)
+        })
+    });
+    assert_eq!(alice.message("1002", "dinner is ready"), 200);
+    for reader in readers {
+        let (from, text) = reader.join().unwrap();
+        assert!(from.contains("sip:1001@"), "{from}");
+        assert_eq!(text, "dinner is ready");
+    }
 }

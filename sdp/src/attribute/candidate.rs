@@ -5,30 +5,27 @@ use core::fmt;
 
 use crate::address::Host;
 use crate::error::{ErrorKind, ParseError};
-use crate::fields::{Fields, number};
+use crate::fields::Fields;
 
 /// `a=candidate`: one address media may reach its sender at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Numbers are read at once, and the place of every field is known; addresses are read when they are asked for.
+#[derive(Clone, Copy)]
 pub struct Candidate<'a> {
-    /// Equal for candidates of the same kind, base and server.
-    pub foundation: &'a str,
-    /// 1 for RTP, 2 for RTCP; up to 256.
-    pub component: u16,
-    /// `UDP` or `TCP`, as written.
-    pub transport: &'a str,
-    /// How much it is liked, from 1 to 2^31 − 1; 32 bits are read.
-    pub priority: u32,
-    /// The address; a name is an mDNS one (RFC 8839 §4.1 allows names).
-    pub host: Host<'a>,
-    /// The port.
-    pub port: u16,
-    /// Where it comes from.
-    pub kind: CandidateKind<'a>,
-    /// The address it is derived from.
-    pub related: Option<(Host<'a>, u16)>,
-    /// Name and value pairs that follow: `tcptype`, `generation`, `ufrag`, …
-    pub extensions: &'a str,
+    value: &'a str,
+    priority: u32,
+    component: u16,
+    port: u16,
+    foundation: Span,
+    transport: Span,
+    host: Span,
+    kind: Span,
+    /// Where what follows the kind begins.
+    tail: u16,
 }
+
+/// From where to where in the value; candidates are short.
+type Span = (u16, u16);
 
 /// Where a candidate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,46 +75,114 @@ impl<'a> Candidate<'a> {
     /// A field is missing or out of range.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
-        let foundation = fields.expect("a foundation")?;
-        let component = match fields.expect(COMPONENT)? {
-            "1" => 1,
-            "2" => 2,
-            field => match number(field, 256).map(u16::try_from) {
-                Ok(Ok(component @ 1..)) => component,
-                Err(kind) => return Err(fields.error_in(field, kind, COMPONENT)),
-                _ => return Err(fields.error_in(field, ErrorKind::OutOfRange, COMPONENT)),
-            },
-        };
-        let transport = fields.expect("UDP or TCP")?;
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
+        let value = fields.whole();
+        if value.len() > usize::from(u16::MAX) {
+            return Err(ParseError::at(0, ErrorKind::OutOfRange, "a candidate of at most 65535 characters"));
+        }
+        let foundation = fields.span("a foundation")?;
+        let component = fields.number(256, COMPONENT)? as u16;
+        if component == 0 {
+            return Err(ParseError::at(fields.offset().saturating_sub(1), ErrorKind::OutOfRange, COMPONENT));
+        }
+        let transport = fields.span("UDP or TCP")?;
         let priority = fields.number(u32::MAX, "a priority")?;
-        let host = Host::parse(fields.expect("an address")?);
-        let port = u16::try_from(fields.number(65_535, PORT)?).unwrap_or(0);
+        let host = fields.span("an address")?;
+        let port = fields.number(65_535, PORT)? as u16;
         const TYPE: &str = "typ and the kind of the candidate";
         let keyword = fields.expect(TYPE)?;
         if keyword != "typ" {
             return Err(fields.error_in(keyword, ErrorKind::Unexpected, TYPE));
         }
-        let kind = CandidateKind::parse(fields.expect(TYPE)?);
-        let mut related = None;
-        let mut before_extensions = fields;
+        let kind = fields.span(TYPE)?;
+        let tail = fields.offset() as u16;
         if let Some("raddr") = fields.next() {
-            let host = Host::parse(fields.expect("the related address")?);
-            let mut port = 0;
-            before_extensions = fields;
-            if let Some("rport") = fields.next() {
-                port = u16::try_from(fields.number(65_535, PORT)?).unwrap_or(0);
-                before_extensions = fields;
+            fields.expect("the related address")?;
+            let mut ahead = fields;
+            if let Some("rport") = ahead.next() {
+                ahead.number(65_535, PORT)?;
             }
-            related = Some((host, port));
         }
-        let extensions = before_extensions.rest().trim_ascii_end();
-        Ok(Self { foundation, component, transport, priority, host, port, kind, related, extensions })
+        Ok(Self { value, priority, component, port, foundation, transport, host, kind, tail })
+    }
+
+    fn field(&self, (from, to): Span) -> &'a str {
+        self.value.get(usize::from(from)..usize::from(to)).unwrap_or("")
+    }
+
+    /// Equal for candidates of the same kind, base and server.
+    pub fn foundation(&self) -> &'a str {
+        self.field(self.foundation)
+    }
+
+    /// 1 for RTP, 2 for RTCP; up to 256.
+    pub fn component(&self) -> u16 {
+        self.component
+    }
+
+    /// `UDP` or `TCP`, as written.
+    pub fn transport(&self) -> &'a str {
+        self.field(self.transport)
+    }
+
+    /// How much it is liked, from 1 to 2^31 − 1; 32 bits are read.
+    pub fn priority(&self) -> u32 {
+        self.priority
+    }
+
+    /// The address; a name is an mDNS one (RFC 8839 §4.1 allows names).
+    #[inline]
+    pub fn host(&self) -> Host<'a> {
+        Host::parse(self.field(self.host))
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it comes from.
+    #[inline]
+    pub fn kind(&self) -> CandidateKind<'a> {
+        CandidateKind::parse(self.field(self.kind))
+    }
+
+    /// What follows the kind, without the related address.
+    fn tail(&self) -> (Option<(Host<'a>, u16)>, &'a str) {
+        let mut fields = Fields::new(self.value.get(usize::from(self.tail)..).unwrap_or(""));
+        let mut ahead = fields;
+        let mut related = None;
+        if let Some("raddr") = ahead.next()
+            && let Some(host) = ahead.next()
+        {
+            let mut port = 0;
+            fields = ahead;
+            if let Some("rport") = ahead.next() {
+                port = ahead.number(65_535, PORT).unwrap_or(0) as u16;
+                fields = ahead;
+            }
+            related = Some((Host::parse(host), port));
+        }
+        (related, fields.remainder())
+    }
+
+    /// The address it is derived from.
+    pub fn related(&self) -> Option<(Host<'a>, u16)> {
+        self.tail().0
+    }
+
+    /// Name and value pairs that follow: `tcptype`, `generation`, `ufrag`, …
+    pub fn extensions(&self) -> &'a str {
+        self.tail().1
     }
 
     /// The value of an extension.
     pub fn extension(&self, name: &str) -> Option<&'a str> {
-        let mut words = self.extensions.split_ascii_whitespace();
+        let mut words = self.extensions().split_ascii_whitespace();
         while let (Some(known), value) = (words.next(), words.next()) {
             if known == name {
                 return value;
@@ -127,17 +192,40 @@ impl<'a> Candidate<'a> {
     }
 }
 
+impl PartialEq for Candidate<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let numbers = |one: &Self| (one.component, one.priority, one.port);
+        numbers(self) == numbers(other)
+            && self.foundation() == other.foundation()
+            && self.transport() == other.transport()
+            && self.host() == other.host()
+            && self.kind() == other.kind()
+            && self.tail() == other.tail()
+    }
+}
+
+impl Eq for Candidate<'_> {}
+
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Candidate({self})")
+    }
+}
+
 const COMPONENT: &str = "a component, 1 to 256";
 const PORT: &str = "a port, 0 to 65535";
 
 impl fmt::Display for Candidate<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { foundation, component, transport, priority, host, port, kind, .. } = self;
+        let (foundation, transport, host, kind) =
+            (self.foundation(), self.transport(), self.host(), self.kind());
+        let Self { component, priority, port, .. } = self;
         write!(f, "{foundation} {component} {transport} {priority} {host} {port} typ {}", kind.as_str())?;
-        if let Some((host, port)) = &self.related {
+        let (related, extensions) = self.tail();
+        if let Some((host, port)) = related {
             write!(f, " raddr {host} rport {port}")?;
         }
-        if self.extensions.is_empty() { Ok(()) } else { write!(f, " {}", self.extensions) }
+        if extensions.is_empty() { Ok(()) } else { write!(f, " {extensions}") }
     }
 }
 
@@ -156,7 +244,7 @@ impl<'a> RemoteCandidates<'a> {
             fields.number(256, COMPONENT)?;
             fields.expect("an address")?;
             fields.number(65_535, PORT)?;
-            if fields.rest().trim_ascii_end().is_empty() {
+            if fields.rest().is_empty() {
                 return Ok(Self(value));
             }
         }

@@ -158,7 +158,7 @@ impl<'a> SilenceSuppression<'a> {
             "off" => false,
             field => return Err(fields.error_in(field, ErrorKind::Unexpected, EXPECTED)),
         };
-        Ok(Self { enabled, parameters: fields.rest().trim_ascii_end() })
+        Ok(Self { enabled, parameters: fields.remainder() })
     }
 }
 

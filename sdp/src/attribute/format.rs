@@ -26,23 +26,31 @@ impl<'a> RtpMap<'a> {
     /// The payload type or the clock rate is not a number in range, or the encoding is missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
-        let payload_type = fields.number(127, "a payload type, 0 to 127")?;
-        const EXPECTED: &str = "an encoding, a slash and a clock rate";
-        let encoding = match fields.next_until(|byte| byte == b'/') {
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
+        const RATE: &str = "a clock rate, 1 or more";
+        let payload_type = fields.number(127, "a payload type, 0 to 127")? as u8;
+        let encoding = match fields.until(b'/') {
             Some(encoding) if !encoding.is_empty() => encoding.trim_ascii_end(),
-            _ => return Err(ParseError::at(fields.offset(), ErrorKind::MissingField, EXPECTED)),
+            _ => {
+                let kind = ErrorKind::MissingField;
+                return Err(ParseError::at(fields.offset(), kind, "an encoding, a slash and a clock rate"));
+            }
         };
-        let clock_rate = match fields.next_until(|byte| byte == b'/') {
+        let clock_rate = match fields.until(b'/') {
             None => 8_000,
             Some(rate) => match number(rate.trim_ascii_end(), u32::MAX) {
-                Ok(0) => return Err(fields.error_in(rate, ErrorKind::OutOfRange, "a clock rate, 1 or more")),
-                Ok(rate) => rate,
-                Err(kind) => return Err(fields.error_in(rate, kind, "a clock rate, 1 or more")),
+                Ok(rate @ 1..) => rate,
+                result => {
+                    let kind = result.err().unwrap_or(ErrorKind::OutOfRange);
+                    return Err(fields.error_in(rate, kind, RATE));
+                }
             },
         };
-        let parameters = Some(fields.rest().trim_ascii_end()).filter(|rest| !rest.is_empty());
-        let payload_type = u8::try_from(payload_type).unwrap_or(127);
+        let parameters = Some(fields.remainder()).filter(|rest| !rest.is_empty());
         Ok(Self { payload_type, encoding, clock_rate, parameters })
     }
 
@@ -78,9 +86,13 @@ impl<'a> Fmtp<'a> {
     /// There is no format. Parameters may be missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let format = fields.expect("a format and its parameters")?;
-        Ok(Self { format, parameters: fields.rest().trim_ascii_end() })
+        Ok(Self { format, parameters: fields.remainder() })
     }
 
     /// The payload type, if the format is one.

@@ -21,9 +21,13 @@ impl<'a> Group<'a> {
     /// The semantics are missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let semantics = fields.expect("the semantics of the group")?;
-        Ok(Self { semantics, list: fields.rest().trim_ascii_end() })
+        Ok(Self { semantics, list: fields.remainder() })
     }
 
     /// The members, in order.

@@ -24,6 +24,7 @@ pub use name::AttributeName;
 
 use crate::direction::Direction;
 use crate::error::{ErrorKind, ParseError};
+use crate::fields::Fields;
 
 /// The meaning of one `a=` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,43 +149,57 @@ impl<'a> Attribute<'a> {
     /// # Errors
     /// The name is known and its value cannot be read; the column counts within `text`.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        let (name, value) = match text.split_once(':') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text, None),
-        };
-        Self::from_parts(AttributeName::parse(name), name, value)
-            .map_err(|error| error.on_line(0, name.len().saturating_add(1)))
+        let colon = text.find(':');
+        let name = colon.and_then(|colon| text.get(..colon)).unwrap_or(text);
+        let start = name.len().saturating_add(1).min(text.len());
+        let fields = Fields::within(text, start, text.len());
+        Self::read(AttributeName::parse(name), name, colon.is_some(), fields)
+            .map_err(|error| error.on_line(0, start))
     }
 
     /// Reads one attribute whose name is known already; the column of an error counts within the value.
     #[inline]
-    pub(crate) fn from_parts(
+    pub(crate) fn read(
         known: AttributeName,
         name: &'a str,
-        value: Option<&'a str>,
+        has_value: bool,
+        fields: Fields<'a>,
     ) -> Result<Self, ParseError> {
-        let text = value.unwrap_or("");
         Ok(match known {
-            AttributeName::RtpMap => Self::RtpMap(RtpMap::parse(text)?),
-            AttributeName::Fmtp => Self::Fmtp(Fmtp::parse(text)?),
-            AttributeName::Candidate => Self::Candidate(Candidate::parse(text)?),
-            AttributeName::RtcpFb => Self::RtcpFeedback(RtcpFeedback::parse(text)?),
-            AttributeName::ExtMap => Self::ExtensionMap(ExtensionMap::parse(text)?),
-            AttributeName::Ssrc => Self::Source(Source::parse(text)?),
-            AttributeName::SsrcGroup => Self::SourceGroup(SourceGroup::parse(text)?),
-            AttributeName::Ptime => Self::PacketTime(milliseconds(text)?),
-            AttributeName::MaxPtime => Self::MaxPacketTime(milliseconds(text)?),
+            AttributeName::RtpMap => Self::RtpMap(RtpMap::read(fields)?),
+            AttributeName::Fmtp => Self::Fmtp(Fmtp::read(fields)?),
+            AttributeName::Candidate => Self::Candidate(Candidate::read(fields)?),
+            AttributeName::RtcpFb => Self::RtcpFeedback(RtcpFeedback::read(fields)?),
+            AttributeName::ExtMap => Self::ExtensionMap(ExtensionMap::read(fields)?),
+            AttributeName::Ssrc => Self::Source(Source::read(fields)?),
+            AttributeName::SsrcGroup => Self::SourceGroup(SourceGroup::read(fields)?),
+            AttributeName::Ptime => Self::PacketTime(milliseconds(fields)?),
+            AttributeName::MaxPtime => Self::MaxPacketTime(milliseconds(fields)?),
             AttributeName::SendRecv => Self::Direction(Direction::SendRecv),
             AttributeName::SendOnly => Self::Direction(Direction::SendOnly),
             AttributeName::RecvOnly => Self::Direction(Direction::RecvOnly),
             AttributeName::Inactive => Self::Direction(Direction::Inactive),
-            AttributeName::Rtcp => Self::Rtcp(Rtcp::parse(text)?),
+            AttributeName::Rtcp => Self::Rtcp(Rtcp::read(fields)?),
             AttributeName::RtcpMux => Self::RtcpMux,
             AttributeName::RtcpMuxOnly => Self::RtcpMuxOnly,
             AttributeName::RtcpRsize => Self::RtcpReducedSize,
             AttributeName::ExtMapAllowMixed => Self::ExtensionMapAllowMixed,
-            AttributeName::Crypto => Self::Crypto(Crypto::parse(text)?),
-            AttributeName::Fingerprint => Self::Fingerprint(Fingerprint::parse(text)?),
+            AttributeName::Crypto => Self::Crypto(Crypto::read(fields)?),
+            AttributeName::Fingerprint => Self::Fingerprint(Fingerprint::read(fields)?),
+            other => return Self::read_other(other, name, has_value, fields),
+        })
+    }
+
+    /// The attributes there are few of.
+    fn read_other(
+        known: AttributeName,
+        name: &'a str,
+        has_value: bool,
+        fields: Fields<'a>,
+    ) -> Result<Self, ParseError> {
+        let text = fields.whole();
+        let value = has_value.then_some(text);
+        Ok(match known {
             AttributeName::Setup => Self::Setup(Setup::parse(text.trim()).ok_or(ParseError::at(
                 0,
                 ErrorKind::Unexpected,
@@ -204,7 +219,7 @@ impl<'a> Attribute<'a> {
             AttributeName::IceLite => Self::IceLite,
             AttributeName::IceMismatch => Self::IceMismatch,
             AttributeName::IcePacing => Self::IcePacing(whole_number(text, u32::MAX, "milliseconds")?),
-            AttributeName::Group => Self::Group(Group::parse(text)?),
+            AttributeName::Group => Self::Group(Group::read(fields)?),
             AttributeName::Mid => Self::Mid(word(text, 1, usize::MAX, "an identification tag")?),
             AttributeName::BundleOnly => Self::BundleOnly,
             AttributeName::Msid => Self::Msid(text),
@@ -324,9 +339,15 @@ impl fmt::Display for Milliseconds {
 }
 
 /// A positive number of milliseconds, to the microsecond.
-fn milliseconds(text: &str) -> Result<Duration, ParseError> {
+fn milliseconds(fields: Fields<'_>) -> Result<Duration, ParseError> {
     const EXPECTED: &str = "milliseconds, more than 0";
-    let text = text.trim();
+    let mut whole = fields;
+    if let Ok(time @ 1..) = whole.number(3_600_000, EXPECTED)
+        && whole.left().is_empty()
+    {
+        return Ok(Duration::from_millis(u64::from(time)));
+    }
+    let text = fields.whole().trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let whole = crate::fields::number(whole, 3_600_000).map_err(|kind| ParseError::at(0, kind, EXPECTED))?;
     let fraction = match fraction.get(..fraction.len().min(3)) {

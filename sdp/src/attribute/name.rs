@@ -2,6 +2,8 @@
 //! is in the sibling files.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::scan;
+
 macro_rules! attribute_names {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
         /// The name of an attribute.
@@ -98,25 +100,29 @@ impl AttributeName {
 
     /// The name that `text` is. Case counts (RFC 8866 §9), but where nothing else has the name, another case is
     /// understood: fax gateways do not agree on theirs.
-    #[inline]
     pub fn parse(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let (Some(first), Some(middle), Some(last)) =
-            (bytes.first(), bytes.get(bytes.len() / 2), bytes.last())
-        else {
-            return Self::Other;
-        };
-        let index = TABLE.get(slot(bytes.len(), *first, *middle, *last)).copied().unwrap_or(0);
-        if let Some((name, known)) = NAMES.get(usize::from(index))
-            && *known == text
-        {
-            return *name;
+        match Self::of_words(scan::load(bytes, 0), scan::load(bytes, 8), bytes.len()) {
+            Some(name) => name,
+            None => Self::parse_odd(text),
         }
-        if bytes.iter().any(u8::is_ascii_uppercase) { Self::parse_any_case(text) } else { Self::Other }
     }
 
-    #[cold]
-    fn parse_any_case(text: &str) -> Self {
+    /// The name that is `length` bytes long and begins with these words. `None` for a name that is not known, is longer
+    /// than sixteen bytes, or is written in another way.
+    #[inline]
+    pub(crate) fn of_words(first: u64, second: u64, length: usize) -> Option<Self> {
+        let key =
+            Key { first: first & low_bytes(length), second: second & low_bytes(length.saturating_sub(8)) };
+        let index = TABLE.get(key.slot()).copied().unwrap_or(0);
+        let (name, known) = KEYS.get(usize::from(index))?;
+        (*known == key && length <= 16 && *name != Self::Other).then_some(*name)
+    }
+
+    /// A name that is long, in other letters, or followed by spaces.
+    #[inline(never)]
+    pub(crate) fn parse_odd(text: &str) -> Self {
+        let text = text.trim_ascii_end();
         NAMES
             .iter()
             .find(|(_, known)| known.eq_ignore_ascii_case(text))
@@ -124,30 +130,66 @@ impl AttributeName {
     }
 }
 
-// A perfect hash, made and checked at compile time: the length and three bytes tell all known names apart.
+/// The bytes of a name, eight in each word, zeros after them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    first: u64,
+    second: u64,
+}
+
+/// As many of the lowest bytes as `count` says; all from 8 on.
+#[inline]
+const fn low_bytes(count: usize) -> u64 {
+    let count = if count < 8 { count as u32 } else { 8 };
+    1_u64.unbounded_shl(count.wrapping_mul(8)).wrapping_sub(1)
+}
+
+// A perfect hash, made and checked at compile time.
 
 const SLOTS: usize = 256;
 
-#[inline]
-const fn slot(length: usize, first: u8, middle: u8, last: u8) -> usize {
-    length
-        .wrapping_mul(109)
-        .wrapping_add((first as usize).wrapping_mul(37))
-        .wrapping_add((last as usize).wrapping_mul(180))
-        .wrapping_add((middle as usize).wrapping_mul(3))
-        % SLOTS
+impl Key {
+    #[inline]
+    const fn slot(self) -> usize {
+        ((self.first ^ self.second.wrapping_mul(3)).wrapping_mul(0x559d_0d59_67ed_27b3) >> 56) as usize
+    }
 }
 
-// Runs in the compiler only, where an index out of range is a compile error.
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)]
+// Run in the compiler only, where an index out of range is a compile error.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+const KEYS: [(AttributeName, Key); NAMES.len()] = {
+    let mut keys = [(AttributeName::Other, Key { first: 0, second: 0 }); NAMES.len()];
+    let mut index = 0;
+    while index < NAMES.len() {
+        let (name, text) = NAMES[index];
+        let bytes = text.as_bytes();
+        let mut key = Key { first: 0, second: 0 };
+        let mut at = 0;
+        while at < bytes.len() && at < 16 {
+            if at < 8 {
+                key.first |= (bytes[at] as u64) << (8 * at);
+            } else {
+                key.second |= (bytes[at] as u64) << (8 * (at - 8));
+            }
+            at += 1;
+        }
+        keys[index] = (name, key);
+        index += 1;
+    }
+    keys
+};
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 const TABLE: [u8; SLOTS] = {
     let mut table = [0; SLOTS];
     let mut index = 1;
     while index < NAMES.len() {
-        let name = NAMES[index].1.as_bytes();
-        let at = slot(name.len(), name[0], name[name.len() / 2], name[name.len() - 1]);
-        assert!(table[at] == 0, "two attribute names meet in one slot: choose other multipliers");
-        table[at] = index as u8;
+        // Longer names are looked for one by one: they are seldom.
+        if NAMES[index].1.len() <= 16 {
+            let at = KEYS[index].1.slot();
+            assert!(table[at] == 0, "two attribute names meet in one slot: choose another multiplier");
+            table[at] = index as u8;
+        }
         index += 1;
     }
     table
@@ -162,6 +204,7 @@ mod tests {
         for (name, text) in NAMES.iter().skip(1) {
             assert_eq!(AttributeName::parse(text), *name);
             assert_eq!(AttributeName::parse(&text.to_ascii_uppercase()), *name);
+            assert_eq!(AttributeName::parse(&format!("{text} ")), *name);
             assert_eq!(name.as_str(), *text);
         }
         for text in ["", "x", "rtpma", "rtpmapx", "X-nat", "sendrecw", "é"] {

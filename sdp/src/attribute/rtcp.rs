@@ -8,12 +8,12 @@ use crate::error::{ErrorKind, ParseError};
 use crate::fields::{Fields, number};
 
 /// `a=rtcp`: where RTCP goes when that is not the next port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rtcp<'a> {
     /// The port.
     pub port: u16,
-    /// The address, when it is not that of RTP.
-    pub connection: Option<Connection<'a>>,
+    /// The address, when it is not that of RTP, as a `c=` line writes it; empty for none.
+    address: &'a str,
 }
 
 impl<'a> Rtcp<'a> {
@@ -23,22 +23,37 @@ impl<'a> Rtcp<'a> {
     /// The port is out of range, or an address is begun and not finished.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
-        let port = fields.number(65_535, "a port, 0 to 65535")?;
-        let rest = fields.rest();
-        let before = value.len().saturating_sub(rest.len());
-        let connection = match rest {
-            "" => None,
-            rest => Some(Connection::parse(rest).map_err(|error| error.on_line(0, before))?),
-        };
-        Ok(Self { port: u16::try_from(port).unwrap_or(0), connection })
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
+        let port = fields.number(65_535, "a port, 0 to 65535")? as u16;
+        let address = fields.remainder();
+        if !address.is_empty() {
+            Connection::parse(address).map_err(|error| error.on_line(0, fields.offset_of(address)))?;
+        }
+        Ok(Self { port, address })
+    }
+
+    /// The address, when it is not that of RTP.
+    pub fn connection(&self) -> Option<Connection<'a>> {
+        Connection::parse(self.address).ok()
     }
 }
+
+impl PartialEq for Rtcp<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.port == other.port && self.connection() == other.connection()
+    }
+}
+
+impl Eq for Rtcp<'_> {}
 
 impl fmt::Display for Rtcp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.port)?;
-        match &self.connection {
+        match self.connection() {
             Some(connection) => write!(f, " {connection}"),
             None => Ok(()),
         }
@@ -63,17 +78,22 @@ impl<'a> RtcpFeedback<'a> {
     /// The payload type is neither `*` nor 0–127, or the kind is missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         const EXPECTED: &str = "a payload type or *";
-        let mut fields = Fields::new(value);
-        let payload_type = match fields.expect(EXPECTED)? {
-            "*" => None,
-            field => {
-                let number = number(field, 127).map_err(|kind| fields.error_in(field, kind, EXPECTED))?;
-                u8::try_from(number).ok()
+        let mut peek = fields;
+        let payload_type = match peek.next() {
+            Some("*") => {
+                fields = peek;
+                None
             }
+            _ => Some(fields.number(127, EXPECTED)? as u8),
         };
         let kind = fields.expect("a kind of feedback")?;
-        Ok(Self { payload_type, kind, parameter: fields.rest().trim_ascii_end() })
+        Ok(Self { payload_type, kind, parameter: fields.remainder() })
     }
 }
 
@@ -107,23 +127,30 @@ impl<'a> ExtensionMap<'a> {
     /// The id is out of range, the direction is none, or the URI is missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         const EXPECTED: &str = "an id, 1 to 4351, and perhaps a direction";
-        let mut fields = Fields::new(value);
-        let first = fields.expect(EXPECTED)?;
+        let mut peek = fields;
+        let first = peek.expect(EXPECTED)?;
         let (id, direction) = match first.split_once('/') {
-            None => (first, None),
-            Some((id, direction)) => match crate::Direction::parse(direction) {
-                Some(direction) => (id, Some(direction)),
-                None => return Err(fields.error_in(direction, ErrorKind::Unexpected, "a direction")),
-            },
+            None => (fields.number(4_351, EXPECTED)?, None),
+            Some((id, direction)) => {
+                fields = peek;
+                let id = number(id, 4_351).map_err(|kind| fields.error_in(id, kind, EXPECTED))?;
+                match crate::Direction::parse(direction) {
+                    Some(direction) => (id, Some(direction)),
+                    None => return Err(fields.error_in(direction, ErrorKind::Unexpected, "a direction")),
+                }
+            }
         };
-        let id = match number(id, 4_351) {
-            Ok(0) => return Err(fields.error_in(id, ErrorKind::OutOfRange, EXPECTED)),
-            Ok(id) => u16::try_from(id).unwrap_or(0),
-            Err(kind) => return Err(fields.error_in(id, kind, EXPECTED)),
-        };
+        if id == 0 {
+            return Err(fields.error_in(first, ErrorKind::OutOfRange, EXPECTED));
+        }
         let uri = fields.expect("the URI of the extension")?;
-        Ok(Self { id, direction, uri, parameters: fields.rest().trim_ascii_end() })
+        Ok(Self { id: id as u16, direction, uri, parameters: fields.remainder() })
     }
 }
 
@@ -156,16 +183,22 @@ impl<'a> Source<'a> {
     /// The source is not a 32-bit number, or the attribute is missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let ssrc = fields.number(u32::MAX, "a source, 0 to 4294967295")?;
-        let rest = fields.rest();
-        if rest.is_empty() {
-            return Err(ParseError::at(value.len(), ErrorKind::MissingField, "an attribute of the source"));
-        }
-        let (attribute, value) = match rest.split_once(':') {
-            Some((attribute, value)) => (attribute, Some(value)),
-            None => (rest, None),
+        let Some(attribute) = fields.until(b':') else {
+            return Err(ParseError::at(
+                fields.offset(),
+                ErrorKind::MissingField,
+                "an attribute of the source",
+            ));
         };
+        // The colon was eaten, if there was one.
+        let value = fields.has_eaten(b':').then(|| fields.left());
+        let attribute = if value.is_none() { attribute.trim_ascii_end() } else { attribute };
         Ok(Self { ssrc, attribute, value })
     }
 }
@@ -196,7 +229,11 @@ impl<'a> SourceGroup<'a> {
     /// The semantics are missing, or a source is not a 32-bit number.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let semantics = fields.expect("the semantics of the group")?;
         let list = fields.rest();
         while let Some(field) = fields.next() {

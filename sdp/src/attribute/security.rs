@@ -110,14 +110,18 @@ impl<'a> Crypto<'a> {
     /// The tag is not a number of up to nine digits, or suite or keys are missing.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(value);
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         let tag = fields.number(999_999_999, "a tag of up to nine digits")?;
         let suite_name = fields.expect("the name of a crypto suite")?;
         let key_parameters = fields.expect("inline: and a key")?;
-        if !key_parameters.contains(':') {
+        if !key_parameters.starts_with("inline:") && !key_parameters.contains(':') {
             return Err(fields.error_in(key_parameters, ErrorKind::Unexpected, "inline: and a key"));
         }
-        Ok(Self { tag, suite_name, key_parameters, session_parameters: fields.rest().trim_ascii_end() })
+        Ok(Self { tag, suite_name, key_parameters, session_parameters: fields.remainder() })
     }
 
     /// The suite, if this crate knows it.
@@ -293,8 +297,12 @@ impl<'a> Fingerprint<'a> {
     /// A field is missing, or the hash is not hexadecimal bytes with colons between.
     #[inline]
     pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        Self::read(Fields::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, ParseError> {
         const EXPECTED: &str = "hexadecimal bytes with colons between";
-        let mut fields = Fields::new(value);
         let hash = fields.expect("the name of a hash function")?;
         let hex = fields.expect(EXPECTED)?;
         if is_hex_with_colons(hex) {

@@ -148,9 +148,10 @@ impl ActiveMedium {
         self.receive.iter().find(|codec| codec.payload_type == payload_type)
     }
 
-    /// The telephone events to send along with a codec: those of its clock rate.
+    /// The telephone events to send along with a codec: those of its clock rate, else the first there are.
     pub fn events_for(&self, clock_rate: u32) -> Option<&AgreedEvents> {
-        self.send_events.iter().find(|events| events.clock_rate == clock_rate)
+        let same = self.send_events.iter().find(|events| events.clock_rate == clock_rate);
+        same.or(self.send_events.first())
     }
 }
 

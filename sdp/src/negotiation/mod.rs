@@ -440,7 +440,13 @@ impl Negotiator {
         let transport = self.take_transport(&kind);
         let mut new = self.new_slot(kind, direction);
         let place = self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?;
-        new.transport = transport.or_else(|| place.transport.take());
+        let old = place.transport.take();
+        if transport.is_some() {
+            self.pool.extend(old);
+            new.transport = transport;
+        } else {
+            new.transport = old;
+        }
         *place = new;
         Ok(())
     }

@@ -72,9 +72,11 @@ impl Negotiator {
         before: Option<&ActiveMedium>,
         earlier: &[LocalMedium],
     ) -> LocalMedium {
-        let capability = self.capability_for(slot, before.map(|before| &before.profile)).cloned();
+        // A call that turns from speech to fax keeps its place, and nothing of what was agreed for speech.
+        let agreed = before.filter(|before| before.kind == slot.kind);
+        let capability = self.capability_for(slot, agreed.map(|before| &before.profile)).cloned();
         let Some(capability) = capability.filter(|_| slot.wanted) else { return gone(slot) };
-        let (profile, exchange) = self.offered_profile(&capability, slot, before);
+        let (profile, exchange) = self.offered_profile(&capability, slot, agreed);
         let mut medium = LocalMedium::new(slot.kind.clone(), profile);
         medium.direction = slot.wish();
         medium.packet_time = capability.packet_time;
@@ -91,7 +93,7 @@ impl Negotiator {
             // Media that share a transport share the numbers (RFC 9143 §9.1).
             let shared = if self.capability.bundle { earlier } else { &[] };
             let formats: Vec<&LocalFormat> = shared.iter().flat_map(|medium| &medium.formats).collect();
-            medium.formats = self.offered_formats(&capability, slot, before, &formats);
+            medium.formats = self.offered_formats(&capability, slot, agreed, &formats);
             medium.feedback = capability.feedback_kinds.iter().map(|what| (None, what.clone())).collect();
             medium.extensions = offered_extensions(&capability, slot, earlier);
             medium.rtcp_mux = self.capability.rtcp_mux != RtcpMux::Off || self.capability.bundle;

@@ -462,8 +462,7 @@ fn read_formats(media: &Media<'_>) -> Vec<Format> {
 fn read_rtcp(media: &Media<'_>, host: Host<'_>, port: u16) -> Option<RemoteAddress> {
     match media.attributes().first(AttributeName::Rtcp) {
         Some(Attribute::Rtcp(rtcp)) => {
-            let host =
-                rtcp.connection.as_ref().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
+            let host = rtcp.connection().filter(|own| !own.is_unspecified()).map_or(host, |own| own.host);
             Some(RemoteAddress::new(host, rtcp.port))
         }
         _ => Some(RemoteAddress::new(host, port.checked_add(1)?)),
@@ -482,7 +481,7 @@ fn read_ice(media: &Media<'_>, host: Option<Host<'_>>, port: u16) -> Option<Remo
     let parsed = || lines().filter_map(|line| line.typed().ok());
     let default = (host.and_then(|host| host.ip()), port);
     let among = parsed().any(|attribute| match attribute {
-        Attribute::Candidate(candidate) => (candidate.host.ip(), candidate.port) == default,
+        Attribute::Candidate(candidate) => (candidate.host().ip(), candidate.port()) == default,
         _ => false,
     });
     let options = match media.inherited(AttributeName::IceOptions) {

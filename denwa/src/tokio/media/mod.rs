@@ -10,7 +10,7 @@ mod portable;
 mod worker;
 
 use crate::Seed;
-use crate::bridge::{BridgeConfig, Command, Connection, Event, LegId, MediaBridge, Misuse};
+use crate::bridge::{BridgeConfig, Command, ConferenceId, Connection, Event, LegId, MediaBridge, Misuse};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -117,6 +117,11 @@ impl MediaDriver {
                 self.bring_together(leg, *other);
                 self.home(leg)
             }
+            Command::Connect { to: Connection::Conference(ConferenceId(conference)), .. } => {
+                let worker = usize::try_from(conference % self.workers.len().max(1) as u64).unwrap_or(0);
+                self.move_to(leg, worker);
+                self.home(leg)
+            }
             _ => self.home(leg),
         };
         match home.and_then(|home| self.workers.get(home)) {
@@ -127,18 +132,20 @@ impl MediaDriver {
 
     /// Has `other` live where `leg` lives.
     fn bring_together(&self, leg: LegId, other: LegId) {
-        let mut homes = self.homes.lock();
-        let (Some(here), Some(there)) = (homes.get(&leg).copied(), homes.get(&other).copied()) else {
-            return;
-        };
-        if here == there {
-            return;
+        if let Some(here) = self.home(leg) {
+            self.move_to(other, here);
         }
-        let (Some(to), Some(from)) = (self.workers.get(here), self.workers.get(there)) else { return };
-        homes.insert(other, here);
+    }
+
+    /// Has `leg` live on this worker.
+    fn move_to(&self, leg: LegId, worker: usize) {
+        let mut homes = self.homes.lock();
+        let Some(from) = homes.get(&leg).copied().filter(|home| *home != worker) else { return };
+        let (Some(to), Some(from)) = (self.workers.get(worker), self.workers.get(from)) else { return };
+        homes.insert(leg, worker);
         // Commands that come to the new home from now on wait there for the leg.
-        to.send(Work::Expect(other));
-        from.send(Work::Leave { leg: other, to: to.clone() });
+        to.send(Work::Expect(leg));
+        from.send(Work::Leave { leg, to: to.clone() });
     }
 
     fn home(&self, leg: LegId) -> Option<usize> {

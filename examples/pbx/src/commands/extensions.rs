@@ -80,7 +80,7 @@ impl Work<'_> {
         let directory = Directory::new(&self.config, &stored, self.file);
         let mut list = String::new();
         for account in directory.iter() {
-            let codecs: Vec<&str> = account.codecs.iter().map(|codec| Codec::name(*codec)).collect();
+            let codecs: Vec<&str> = account.voice.codecs.iter().map(|codec| Codec::name(*codec)).collect();
             let phones: Vec<String> = registrations
                 .iter()
                 .filter(|binding| binding.number == account.number)

@@ -41,6 +41,8 @@ pub struct Config {
     pub store: StoreUrl,
     /// `[[extensions]]`, in the order of the file; numbers are distinct.
     pub extensions: Vec<Extension>,
+    /// `[[groups]]`, in the order of the file; numbers are distinct.
+    pub groups: Vec<Group>,
     /// `[[trunks]]`, in the order of the file; names and addresses are distinct.
     pub trunks: Vec<Trunk>,
     /// `[[routes]]`, in the order of the file; prefixes are distinct.
@@ -134,17 +136,98 @@ pub struct Extension {
     pub name: String,
     /// The password it registers and calls with.
     pub password: Secret,
-    /// Codecs offered to and accepted from it, best first.
-    pub codecs: Vec<Codec>,
+    /// How voice travels to and from it.
+    pub voice: Voice,
+    /// What becomes of calls to it that it does not take.
+    pub forward: Forward,
 }
 
-/// A codec the exchange can carry.
+/// Where calls to an extension go that it does not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// It is not to be disturbed: calls find it busy.
+    pub do_not_disturb: bool,
+    /// Every call goes there.
+    pub always: Option<String>,
+    /// When it is busy or declines.
+    pub busy: Option<String>,
+    /// When nobody answers.
+    pub no_answer: Option<String>,
+    /// When none of its telephones is there.
+    pub unreachable: Option<String>,
+    /// How long it rings before nobody has answered; as `[calls] ring_seconds` says when `None`.
+    pub ring: Option<Duration>,
+}
+
+/// `[[groups]]`: a number that rings several extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The number dialled.
+    pub number: String,
+    /// Numbers of extensions, in order.
+    pub members: Vec<String>,
+    /// Which of them ring, and when.
+    pub strategy: Strategy,
+    /// How long each ring of it lasts; as `[calls] ring_seconds` says when `None`.
+    pub ring: Option<Duration>,
+    /// What is called when nobody answers.
+    pub no_answer: Option<String>,
+}
+
+/// How a group rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// All at once; the first to answer has the call.
+    #[default]
+    All,
+    /// One after the other, from the first.
+    Hunt,
+    /// One after the other, each call beginning behind the one that the call before began with.
+    RoundRobin,
+}
+
+/// How voice travels to and from one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// Codecs offered and accepted, best first.
+    pub codecs: Vec<Codec>,
+    /// Whether it is encrypted.
+    pub encryption: Encryption,
+}
+
+/// Whether voice is encrypted (SRTP with keys in the description, RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Never; an encrypted offer is refused.
+    Off,
+    /// When the other side offers it.
+    #[default]
+    Accepted,
+    /// Offered to it, and taken when it can.
+    Offered,
+    /// Always; what is not encrypted is refused.
+    Required,
+}
+
+/// A codec the exchange can carry. PCMA and PCMU become one another; any other passes when both sides have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 A-law.
     Pcma,
     /// G.711 mu-law.
     Pcmu,
+    /// G.722, wideband.
+    G722,
+    /// G.729 and its annexes.
+    G729,
+    /// GSM full rate.
+    Gsm,
+    /// iLBC.
+    Ilbc,
+    /// Opus.
+    Opus,
+    /// G.726 at 32 kbit/s.
+    G726,
 }
 
 /// `[[trunks]]`: a neighbour known by its address.
@@ -154,13 +237,30 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it go, and where calls from it come from.
     pub address: PeerAddress,
+    /// The user name and password it asks for when it is called.
+    pub account: Option<TrunkAccount>,
+    /// What is called when it asks for the account's own number, or for one that reaches nothing here.
+    pub incoming: Option<String>,
+    /// Whether its callers' numbers are shown with the prefix that leads back to them.
+    pub rewrite_caller: bool,
     /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
     /// machine are not.
     pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
-    /// Codecs offered to and accepted from it, best first.
-    pub codecs: Vec<Codec>,
+    /// How voice travels to and from it.
+    pub voice: Voice,
+}
+
+/// What a neighbour knows us by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkAccount {
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+    /// Whether we register with it, so that it finds us.
+    pub register: bool,
 }
 
 /// `[[routes]]`: what is dialled with `prefix` goes out by `trunk`.
@@ -263,6 +363,12 @@ impl Default for GuardPolicy {
     }
 }
 
+impl Default for Voice {
+    fn default() -> Self {
+        Self { codecs: Codec::DEFAULT.to_vec(), encryption: Encryption::default() }
+    }
+}
+
 impl Default for StoreUrl {
     fn default() -> Self {
         Self::Sqlite(PathBuf::from("pbx-data/pbx.db"))
@@ -294,15 +400,30 @@ impl fmt::Debug for Secret {
 }
 
 impl Codec {
-    /// Every codec, in the order that is offered when the file says nothing.
-    pub const ALL: [Self; 2] = [Self::Pcma, Self::Pcmu];
+    /// Every codec.
+    pub const ALL: [Self; 8] =
+        [Self::Pcma, Self::Pcmu, Self::G722, Self::G729, Self::Gsm, Self::Ilbc, Self::Opus, Self::G726];
 
-    /// The name of RFC 3551, as the file writes it.
+    /// Those that every telephone has, in the order they are offered when the file says nothing.
+    pub const DEFAULT: [Self; 2] = [Self::Pcma, Self::Pcmu];
+
+    /// The name of RFC 3551 and its like, as the file writes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
+            Self::G722 => "G722",
+            Self::G729 => "G729",
+            Self::Gsm => "GSM",
+            Self::Ilbc => "iLBC",
+            Self::Opus => "opus",
+            Self::G726 => "G726-32",
         }
+    }
+
+    /// Whether it can be made the other law of G.711.
+    pub fn is_g711(self) -> bool {
+        matches!(self, Self::Pcma | Self::Pcmu)
     }
 
     /// The codec of a name, in any case.

@@ -16,8 +16,8 @@ use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Extension, External, GuardPolicy, Media, Networks, Route, Secret, Services, Sip,
-    StoreUrl, Trunk,
+    Calls, Codec, Config, Encryption, Extension, External, Forward, Group, GuardPolicy, Media, Networks,
+    Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
 };
 
 /// The port of STUN (RFC 8489).
@@ -54,10 +54,15 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         guard_policy(section, &mut guard, problems);
     }
     let store = read(&mut root, "store", problems, store);
-    let extensions = root
+    let extensions: Vec<Extension> = root
         .sections("extensions", problems)
         .into_iter()
         .filter_map(|section| extension(section, &mut taken, problems))
+        .collect();
+    let groups: Vec<Group> = root
+        .sections("groups", problems)
+        .into_iter()
+        .filter_map(|section| group(section, &extensions, &mut taken, problems))
         .collect();
     let trunks: Vec<Trunk> = root
         .sections("trunks", problems)
@@ -74,7 +79,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         None => Services::default().without(&taken),
     };
     root.finish(problems);
-    Config { sip, network, media, calls, guard, store, extensions, trunks, routes, services }
+    Config { sip, network, media, calls, guard, store, extensions, groups, trunks, routes, services }
 }
 
 /// Reads one table, or gives its defaults when it is not there.
@@ -307,14 +312,76 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
             "expected a password that is not empty, without control characters",
         );
     }
-    let codecs = codecs(&mut section, problems);
+    let voice = voice(&mut section, problems);
+    let forward = forward(&mut section, problems);
     section.finish(problems);
     Some(Extension {
         number: number?.value,
         name: name.map(|text| text.value).unwrap_or_default(),
         password: Secret::new(password?.value),
-        codecs,
+        voice,
+        forward,
     })
+}
+
+fn forward(section: &mut Section<'_>, problems: &mut Problems) -> Forward {
+    let mut to = |key, problems: &mut Problems| optional_number(section, key, problems);
+    let always = to("forward_always", problems);
+    let busy = to("forward_busy", problems);
+    let no_answer = to("forward_no_answer", problems);
+    let unreachable = to("forward_unreachable", problems);
+    let do_not_disturb = section.flag("do_not_disturb", problems).unwrap_or(false);
+    let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
+    Forward { do_not_disturb, always, busy, no_answer, unreachable, ring }
+}
+
+/// A number, or none when it is not written or empty.
+fn optional_number(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Option<String> {
+    let text = section.text(key, problems).filter(|text| !text.value.is_empty())?;
+    number(text, problems).map(|text| text.value)
+}
+
+fn group(
+    mut section: Section<'_>,
+    extensions: &[Extension],
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Option<Group> {
+    let number = section.required_text("number", problems).and_then(|text| number(text, problems));
+    if let Some(text) = &number {
+        take(text, &format!("the group {}", text.value), &mut taken.numbers, problems);
+    }
+    let members = section.texts("members", problems);
+    if members.as_ref().is_none_or(Vec::is_empty) {
+        problems.add(section.span(), section.key("members"), "expected at least one extension's number");
+    }
+    let members = members.unwrap_or_default();
+    for text in &members {
+        // Others may live in the store: a slip is told apart from them only by the look of it.
+        if !is_number(&text.value) {
+            problems.add(&text.span, &text.key, format!("\"{}\" is not a number", text.value));
+        } else if !extensions.is_empty() && !extensions.iter().any(|one| one.number == text.value) {
+            let message = format!("\"{}\" is not an extension of this file", text.value);
+            problems.add(&text.span, &text.key, message);
+        }
+    }
+    let strategy =
+        section.text("strategy", problems).map_or_else(Strategy::default, |text| match text.value.as_str() {
+            "all" => Strategy::All,
+            "hunt" => Strategy::Hunt,
+            "round robin" => Strategy::RoundRobin,
+            other => {
+                let known = listed(&["all", "hunt", "round robin"]);
+                let message = format!("\"{other}\" is not known here, expected one of {known}");
+                problems.add(&text.span, &text.key, message);
+                Strategy::default()
+            }
+        });
+    let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
+    let no_answer = optional_number(&mut section, "forward_no_answer", problems);
+    section.finish(problems);
+    let members = members.into_iter().map(|text| text.value).collect();
+    Some(Group { number: number?.value, members, strategy, ring, no_answer })
 }
 
 fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Trunk> {
@@ -338,12 +405,56 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
         let text = Text { value: key, ..text };
         take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
     }
+    let account = trunk_account(&mut section, problems);
+    let incoming =
+        section.text("incoming", problems).and_then(|text| number(text, problems)).map(|text| text.value);
+    let rewrite_caller = section.flag("rewrite_caller", problems).unwrap_or(true);
     let transit = section.flag("transit", problems).unwrap_or(true);
     let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
     let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
-    let codecs = codecs(&mut section, problems);
+    let voice = voice(&mut section, problems);
     section.finish(problems);
-    Some(Trunk { name: name?.value, address: address?, supervise, transit, codecs })
+    Some(Trunk {
+        name: name?.value,
+        address: address?,
+        account,
+        incoming,
+        rewrite_caller,
+        supervise,
+        transit,
+        voice,
+    })
+}
+
+fn trunk_account(section: &mut Section<'_>, problems: &mut Problems) -> Option<TrunkAccount> {
+    let user = section.text("user", problems);
+    let password = section.text("password", problems);
+    let register = section.flag("register", problems).unwrap_or(false);
+    if let Some(text) = &user
+        && !is_number(&text.value)
+    {
+        let message =
+            format!("\"{}\" is not a user name, expected letters, digits and * # + . _ -", text.value);
+        problems.add(&text.span, &text.key, message);
+    }
+    match (user, password) {
+        (Some(user), Some(password)) => {
+            Some(TrunkAccount { user: user.value, password: Secret::new(password.value), register })
+        }
+        (Some(_), None) => {
+            problems.add(section.span(), section.key("password"), "is missing, for there is a user");
+            None
+        }
+        (None, Some(_)) => {
+            problems.add(section.span(), section.key("user"), "is missing, for there is a password");
+            None
+        }
+        (None, None) if register => {
+            problems.add(section.span(), section.key("user"), "is missing, for we are to register with it");
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 fn route(
@@ -402,8 +513,28 @@ impl Services {
     }
 }
 
+fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
+    let codecs = codecs(section, problems);
+    let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
+        .value
+        .as_str()
+    {
+        "off" => Encryption::Off,
+        "accepted" => Encryption::Accepted,
+        "offered" => Encryption::Offered,
+        "required" => Encryption::Required,
+        other => {
+            let known = listed(&["off", "accepted", "offered", "required"]);
+            let message = format!("\"{other}\" is not known here, expected one of {known}");
+            problems.add(&text.span, &text.key, message);
+            Encryption::default()
+        }
+    });
+    Voice { codecs, encryption }
+}
+
 fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
-    let Some(texts) = section.texts("codecs", problems) else { return Codec::ALL.to_vec() };
+    let Some(texts) = section.texts("codecs", problems) else { return Codec::DEFAULT.to_vec() };
     let names = Codec::ALL.map(Codec::name);
     check_not_empty(&texts, section, "codecs", &names, problems);
     distinct(&texts, &names, Codec::by_name, problems)

@@ -57,7 +57,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(config.store, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
     let kitchen = config.extension("1001").unwrap();
     assert_eq!((kitchen.name.as_str(), kitchen.password.reveal()), ("Kitchen", "secret"));
-    assert_eq!(kitchen.codecs, [Codec::Pcma, Codec::Pcmu]);
+    assert_eq!(kitchen.voice, Voice::default());
     assert_eq!(config.trunks[0].address.to_string(), "udp:127.0.0.1:5170");
     assert_eq!(config.routes, [Route { prefix: "9".into(), strip: 1, trunk: "lab".into() }]);
     assert_eq!(config.services, Services::default());
@@ -207,10 +207,17 @@ fn a_codec_is_one_that_can_be_carried() {
     let text =
         |codecs: &str| format!("[[extensions]]\nnumber = \"1\"\npassword = \"a\"\ncodecs = {codecs}\n");
     let config = Config::parse(&text("[\"pcmu\"]")).unwrap();
-    assert_eq!(config.extensions[0].codecs, [Codec::Pcmu]);
+    assert_eq!(config.extensions[0].voice.codecs, [Codec::Pcmu]);
+    let config = Config::parse(&text("[\"opus\"]\nencryption = \"required\"")).unwrap();
+    let voice = Voice { codecs: vec![Codec::Opus], encryption: Encryption::Required };
+    assert_eq!(config.extensions[0].voice, voice);
+    assert!(
+        problems(&text("[\"PCMU\"]\nencryption = \"on\""))
+            .contains("\"on\" is not known here, expected one of `off`")
+    );
     assert!(
         problems(&text("[\"PCMX\"]"))
-            .contains("line 4, column 11: extensions[0].codecs[0]: \"PCMX\" is not known here, expected one of `PCMA`, `PCMU`")
+            .contains("line 4, column 11: extensions[0].codecs[0]: \"PCMX\" is not known here, expected one of `PCMA`, `PCMU`, `G722`")
     );
     assert!(problems(&text("[\"PCMU\", \"PCMU\"]")).contains("is written twice"));
     assert!(problems(&text("[]")).contains("is empty"));
@@ -249,6 +256,69 @@ fn ports_are_ranges_that_do_not_overlap_and_hold_a_call() {
     assert!(problems(&text("[\"101-104\"]")).contains("a call needs two pairs"));
     assert!(problems(&text("[]")).contains("a call needs two pairs"));
     assert!(problems(&text("[\"0-10\"]")).contains("is not a range"));
+}
+
+#[test]
+fn a_group_names_extensions_and_its_number_is_its_own() {
+    let text = |group: &str| {
+        format!(
+            "[[extensions]]\nnumber = \"1\"\npassword = \"a\"\n[[extensions]]\nnumber = \"2\"\npassword = \"a\"\n[[groups]]\n{group}"
+        )
+    };
+    let whole = "number = \"8\"\nmembers = [\"2\", \"1\"]\nstrategy = \"hunt\"\nring_seconds = 7\nforward_no_answer = \"100\"\n";
+    let config = Config::parse(&text(whole)).unwrap();
+    let group = Group {
+        number: "8".into(),
+        members: vec!["2".into(), "1".into()],
+        strategy: Strategy::Hunt,
+        ring: Some(Duration::from_secs(7)),
+        no_answer: Some("100".into()),
+    };
+    assert_eq!(config.groups, [group]);
+    assert!(problems(&text("number = \"1\"\nmembers = [\"2\"]\n")).contains("groups[0].number"));
+    assert!(problems(&text("number = \"8\"\n")).contains("groups[0].members: expected at least one"));
+    assert!(
+        problems(&text("number = \"8\"\nmembers = [\"3\"]\n"))
+            .contains("\"3\" is not an extension of this file")
+    );
+    let strategy = text("number = \"8\"\nmembers = [\"1\"]\nstrategy = \"any\"\n");
+    assert!(problems(&strategy).contains("expected one of `all`, `hunt`, `round robin`"));
+}
+
+#[test]
+fn an_extension_says_where_its_calls_go() {
+    let text = |keys: &str| format!("[[extensions]]\nnumber = \"1\"\npassword = \"a\"\n{keys}\n");
+    assert_eq!(Config::parse(&text("")).unwrap().extensions[0].forward, Forward::default());
+    let all = "forward_always = \"2\"\nforward_busy = \"3\"\nforward_no_answer = \"4\"\nforward_unreachable = \"5\"\ndo_not_disturb = true\nring_seconds = 9";
+    let forward = Forward {
+        do_not_disturb: true,
+        always: Some("2".into()),
+        busy: Some("3".into()),
+        no_answer: Some("4".into()),
+        unreachable: Some("5".into()),
+        ring: Some(Duration::from_secs(9)),
+    };
+    assert_eq!(Config::parse(&text(all)).unwrap().extensions[0].forward, forward);
+    assert!(problems(&text("forward_busy = \"a b\"")).contains("extensions[0].forward_busy"));
+    assert!(problems(&text("ring_seconds = 0")).contains("extensions[0].ring_seconds"));
+}
+
+#[test]
+fn a_trunk_has_a_whole_account_or_none() {
+    let text = |keys: &str| format!("[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5060\"\n{keys}\n");
+    assert_eq!(Config::parse(&text("")).unwrap().trunks[0].account, None);
+    let config =
+        Config::parse(&text("user = \"u\"\npassword = \"p\"\nregister = true\nincoming = \"1001\"")).unwrap();
+    let account = config.trunks[0].account.as_ref().unwrap();
+    assert_eq!((account.user.as_str(), account.password.reveal(), account.register), ("u", "p", true));
+    assert_eq!(config.trunks[0].incoming.as_deref(), Some("1001"));
+    assert!(problems(&text("user = \"u\"")).contains("trunks[0].password: is missing, for there is a user"));
+    assert!(
+        problems(&text("password = \"p\"")).contains("trunks[0].user: is missing, for there is a password")
+    );
+    assert!(
+        problems(&text("register = true")).contains("trunks[0].user: is missing, for we are to register")
+    );
 }
 
 #[test]

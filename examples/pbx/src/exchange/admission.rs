@@ -13,9 +13,11 @@ use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Method, Request};
 use denwa_sip_core::{HeaderName, StatusCode};
 
-use super::call::{Call, described, refusal};
+use super::call::{Call, refusal};
 use super::desk::Desk;
 use super::invitation::{Caller, Invitation, dialled, whence};
+use super::messages::Messages;
+use super::planned::described;
 use super::registrar::Registrar;
 use super::{Event, Output};
 use crate::route::Destination;
@@ -24,12 +26,14 @@ use crate::store::thread::StoreRequest;
 use crate::why::{End, explain};
 
 /// What is allowed in a request line here.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER";
 
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     waiting: BTreeMap<RequestHandle, Waiting>,
+    /// Short messages on their way.
+    pub(super) messages: Messages,
 }
 
 #[derive(Debug)]
@@ -53,12 +57,22 @@ impl Admission {
         match message.method() {
             Method::Invite => {
                 let link = desk.links.from(flow.protocol, flow.remote);
-                if let Some(caller) = link.map(|link| Caller::trunk(link, &message)) {
-                    let dialled = dialled(&message);
+                if let Some(link) = link {
+                    let caller = Caller::trunk(link, &message, &desk.setup.plan);
+                    let dialled = link.number_asked_for(dialled(&message), |number| {
+                        desk.setup.plan.find(number, &desk.directory) != Destination::Unknown
+                    });
                     return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
                 }
                 self.ask_password(desk, request, message, flow, true);
             }
+            Method::Message => match desk.links.from(flow.protocol, flow.remote) {
+                Some(link) => {
+                    let sender = Caller::trunk(link, &message, &desk.setup.plan);
+                    self.messages.pass(desk, request, &message, &sender, &dialled(&message));
+                }
+                None => self.ask_password(desk, request, message, flow, true),
+            },
             Method::Register => self.ask_password(desk, request, message, flow, false),
             Method::Options => {
                 let headers = Headers::new()
@@ -120,6 +134,10 @@ impl Admission {
             return None;
         };
         let dialled = dialled(&message);
+        if *message.method() == Method::Message {
+            self.messages.pass(desk, request, &message, &caller, &dialled);
+            return None;
+        }
         self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls)
     }
 

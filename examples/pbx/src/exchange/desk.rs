@@ -15,6 +15,7 @@ use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
 use crate::config;
@@ -33,6 +34,8 @@ pub(super) struct Setup {
     pub(super) call_limit: u32,
     /// The canonical name in RTCP, the same for every call and telling nothing.
     pub(super) cname: String,
+    /// What the exchange calls itself to others, to notice calls that go in a circle.
+    pub(super) name: String,
     /// Where the exchange listens.
     pub(super) listening: Vec<config::Listen>,
     /// An instant and the time of day it was.
@@ -78,6 +81,8 @@ pub(super) struct Desk {
     asked: HashMap<u64, Asked>,
     routes_asked: HashSet<IpAddr>,
     next_question: u64,
+    /// How often each group has been called, for those that take turns.
+    turns: HashMap<String, usize>,
     random: ChaCha20Rng,
 }
 
@@ -111,6 +116,7 @@ impl Desk {
             asked: HashMap::new(),
             routes_asked: HashSet::new(),
             next_question: 1,
+            turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
     }
@@ -152,6 +158,14 @@ impl Desk {
         self.legs.remove(&leg);
     }
 
+    /// A leg with its handle belongs to another call from now on.
+    pub(super) fn rehome(&mut self, leg: &Leg, call: u64) {
+        self.legs.insert(leg.id(), call);
+        if let Some(handle) = leg.handle {
+            self.handles.insert(handle, call);
+        }
+    }
+
     pub(super) fn call_of_leg(&self, leg: LegId) -> Option<u64> {
         self.legs.get(&leg).copied()
     }
@@ -166,6 +180,13 @@ impl Desk {
 
     pub(super) fn call_of(&self, handle: CallHandle) -> Option<u64> {
         self.handles.get(&handle).copied()
+    }
+
+    /// Whose turn it is in a group; the next one's the next time.
+    pub(super) fn next_turn(&mut self, group: &str) -> usize {
+        let turn = self.turns.entry(group.to_owned()).or_default();
+        *turn = turn.wrapping_add(1);
+        turn.wrapping_sub(1)
     }
 
     pub(super) fn negotiator_seed(&mut self) -> denwa_sdp::Seed {

@@ -73,6 +73,15 @@ pub enum Event {
         /// Whose telephone.
         callee: String,
     },
+    /// Nobody took it there, and it went on.
+    CallDiverted {
+        /// The call.
+        call: u64,
+        /// Whom it goes to now.
+        to: String,
+        /// Why, one sentence.
+        cause: String,
+    },
     /// It was answered.
     CallAnswered {
         /// The call.
@@ -92,6 +101,26 @@ pub enum Event {
         by: String,
         /// Whether it is held now.
         held: bool,
+    },
+    /// One side had the other connected with somebody else.
+    CallTransferred {
+        /// The call.
+        call: u64,
+        /// Who asked for it.
+        by: String,
+        /// Whom the other side talks to now.
+        to: String,
+    },
+    /// A transfer came to nothing.
+    TransferFailed {
+        /// The call.
+        call: u64,
+        /// Who asked for it.
+        by: String,
+        /// Whom the other side should have been connected with.
+        to: String,
+        /// Why it was not, one sentence.
+        cause: String,
     },
     /// It is over; its record goes to the store.
     CallEnded {
@@ -176,6 +205,20 @@ pub enum Event {
         /// How that was found out.
         cause: String,
     },
+    /// A neighbour has taken our registration.
+    TrunkRegistered {
+        /// Its name.
+        trunk: String,
+        /// For how long.
+        expires_in: Duration,
+    },
+    /// A neighbour has not taken our registration.
+    TrunkNotRegistered {
+        /// Its name.
+        trunk: String,
+        /// Why, one sentence.
+        cause: String,
+    },
     /// The extensions were changed by a command.
     ExtensionsChanged {
         /// How many there are now.
@@ -206,6 +249,7 @@ impl Event {
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
+            | Self::TrunkNotRegistered { .. }
             | Self::Banned { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
@@ -232,6 +276,7 @@ impl fmt::Display for Event {
                 write!(f, "call {call}: {caller} dialled {dialled} ({reaches})")
             }
             Self::CallRinging { call, callee } => write!(f, "call {call}: {callee} rings"),
+            Self::CallDiverted { call, to, cause } => write!(f, "call {call}: it goes on to {to}. {cause}"),
             Self::CallAnswered { call, callee, codec, after } => {
                 write!(f, "call {call}: {callee} answered after {:.1} s, {codec}", after.as_secs_f32())
             }
@@ -239,6 +284,12 @@ impl fmt::Display for Event {
                 write!(f, "call {call}: {by} put the other side on hold")
             }
             Self::CallHeld { call, by, .. } => write!(f, "call {call}: {by} took the other side back"),
+            Self::CallTransferred { call, by, to } => {
+                write!(f, "call {call}: {by} transferred the other side to {to}")
+            }
+            Self::TransferFailed { call, by, to, cause } => {
+                write!(f, "call {call}: {by} could not transfer the other side to {to}: {cause}")
+            }
             Self::CallEnded { call, record } => ended(*call, record, f),
             Self::Refused { from, what, cause } => write!(f, "{what} from {from} was refused: {cause}"),
             Self::Stray { from, what, cause } => write!(f, "{from} sent \"{what}\": {cause}"),
@@ -268,6 +319,12 @@ impl fmt::Display for Event {
                 write!(f, "the trunk {trunk} answers, after {:.1} ms", round_trip.as_secs_f64() * 1000.0)
             }
             Self::TrunkSilent { trunk, cause } => write!(f, "the trunk {trunk} does not answer: {cause}"),
+            Self::TrunkRegistered { trunk, expires_in } => {
+                write!(f, "registered with the trunk {trunk} for {} s", expires_in.as_secs())
+            }
+            Self::TrunkNotRegistered { trunk, cause } => {
+                write!(f, "not registered with the trunk {trunk}: {cause}")
+            }
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")
             }

@@ -4,45 +4,15 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use denwa::address::Told;
-use denwa::evidence::{
-    AddressTold, Description, Evidence, Fact, HoldState, MediaDirection, MediaSecurity, MessageHead, Party,
-};
-use denwa_sdp::{Kind, RemoteDescription};
-use denwa_sip_core::HeaderName;
-use denwa_sip_core::endpoint::EndReason;
-use denwa_sip_core::endpoint::{CallEnd, Refusal};
+use denwa::evidence::{AddressTold, Description, Evidence, Fact, MessageHead, Party};
+use denwa_sdp::RemoteDescription;
+use denwa_sip_core::endpoint::{CallEnd, EndReason, Refusal};
 use denwa_sip_core::header::{Fields, Reason, Warning};
-use denwa_sip_core::io::{Flow, Protocol};
-use denwa_sip_core::message::{Request, Response};
+use denwa_sip_core::io::Protocol;
+use denwa_sip_core::message::Response;
 
 use super::leg::Leg;
 use super::whereabouts::Place;
-
-/// A request that came.
-pub(super) fn request(message: &Request, flow: &Flow) -> MessageHead {
-    MessageHead {
-        method: message.method().as_str().to_owned(),
-        remote: Some(flow.remote),
-        protocol: flow.protocol.via_token().to_owned(),
-        contact: contact(message.contact().ok().flatten()),
-        agent: agent(message),
-        ..MessageHead::default()
-    }
-}
-
-/// A response that came.
-pub(super) fn response(message: &Response, method: &str, remote: SocketAddr) -> MessageHead {
-    MessageHead {
-        method: method.to_owned(),
-        status: Some(message.status().code()),
-        reason: message.reason().to_owned(),
-        remote: Some(remote),
-        contact: contact(message.contact().ok().flatten()),
-        agent: agent(message),
-        warning: warning(message),
-        ..MessageHead::default()
-    }
-}
 
 /// An INVITE that was sent.
 pub(super) fn invite_sent(protocol: Protocol, remote: SocketAddr) -> MessageHead {
@@ -76,22 +46,9 @@ pub(super) fn media_opened(leg: &Leg) -> Fact {
 }
 
 fn description(body: &[u8]) -> Description {
-    let Ok(document) = denwa_sdp::Description::parse(body) else { return Description::default() };
-    let remote = RemoteDescription::read(&document);
-    let Some(audio) = remote.media.iter().find(|medium| medium.kind == Kind::Audio) else {
-        return Description::default();
-    };
-    Description {
-        address: audio.rtp.as_ref().and_then(|address| address.socket()),
-        codecs: audio.formats.iter().map(|format| format!("{}/{}", format.name, format.clock_rate)).collect(),
-        direction: MediaDirection { sends: audio.direction.sends(), receives: audio.direction.receives() },
-        zero_address: audio.held_by_address,
-        security: match (audio.crypto.is_empty(), audio.fingerprints.is_empty()) {
-            (true, true) => MediaSecurity::Plain,
-            (false, _) => MediaSecurity::Sdes,
-            (true, false) => MediaSecurity::Dtls,
-        },
-    }
+    denwa_sdp::Description::parse(body)
+        .map(|document| Description::of_remote(&RemoteDescription::read(&document)))
+        .unwrap_or_default()
 }
 
 /// The reason phrase of a refusal, and what its Warning and Reason headers add.
@@ -173,83 +130,9 @@ pub(super) fn lines(evidence: &Evidence) -> String {
             more => format!("callee {more} "),
         });
         // Writing to a String does not fail.
-        let _ = writeln!(text, "+{:.3} s {side}{}", dated.after.as_secs_f64(), in_words(&dated.fact));
+        let _ = writeln!(text, "+{:.3} s {side}{}", dated.after.as_secs_f64(), dated.fact);
     }
     text
-}
-
-/// A fact as a line for people.
-fn in_words(fact: &Fact) -> String {
-    let who = |party: &Party| match party {
-        Party::Here => "we",
-        Party::Peer => "he",
-    };
-    match fact {
-        Fact::Sent(head) => format!("sent {head}"),
-        Fact::Received(head) => {
-            let more =
-                [&head.agent, &head.warning].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-            if more.is_empty() { format!("received {head}") } else { format!("received {head} ({more})") }
-        }
-        Fact::Told(told) => format!("told {} our address {}: {}", told.peer, told.address, told.because),
-        Fact::Routed { destination, local: Some(local), interface, .. } => {
-            let interface = interface.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-            format!("packets to {destination} leave by {local}{interface}")
-        }
-        Fact::Routed { destination, .. } => format!("this machine knows no way to {destination}"),
-        Fact::Described { by, description } => {
-            let at = description.address.map(|address| format!(" at {address}")).unwrap_or_default();
-            let codecs = description.codecs.join(", ");
-            let direction = match (description.direction.sends, description.direction.receives) {
-                (true, true) => "",
-                (true, false) => ", sends only",
-                (false, true) => ", listens only",
-                (false, false) => ", neither sends nor listens",
-            };
-            format!("{} described voice{at}: {codecs}{direction}", who(by))
-        }
-        Fact::MediaOpened { rtp } => format!("voice is received at {rtp}"),
-        Fact::MediaNotOpened { why } => format!("a port could not be opened: {why}"),
-        Fact::MediaRedirected { described, to, why } => {
-            format!("voice goes to {to} besides {described}: {why}")
-        }
-        Fact::FirstPacket { from, expected } => match expected.filter(|expected| expected != from) {
-            Some(expected) => format!("the first voice packet came from {from}, not {expected}"),
-            None => format!("the first voice packet came from {from}"),
-        },
-        Fact::SourceMoved { from, to } => format!("voice comes from {to} now, not {from}"),
-        Fact::SourceRefused { from } => format!("packets from {from} are not listened to"),
-        Fact::Silent { lasted } => format!("no voice for {:.0} s", lasted.as_secs_f32()),
-        Fact::Resumed => "voice comes again".to_owned(),
-        Fact::Hold { state, .. } => match state {
-            HoldState::Held => "put the other side on hold".to_owned(),
-            HoldState::Lifted => "took the other side back".to_owned(),
-        },
-        Fact::TranscoderMissing { from, to } => format!("{from} cannot be made {to} here"),
-        Fact::Counters(counters) => {
-            let peer =
-                counters.peer_lost.map(|lost| format!(", he lost {:.1} %", lost * 100.0)).unwrap_or_default();
-            format!(
-                "received {} packets, {} lost, jitter {:.1} ms; sent {}{peer}",
-                counters.received,
-                counters.lost,
-                counters.jitter.as_secs_f64() * 1000.0,
-                counters.sent
-            )
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn contact(contact: Option<denwa_sip_core::header::NameAddr<'_>>) -> Option<String> {
-    let uri = contact?.uri;
-    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-    Some(format!("{}{port}", uri.host_str()))
-}
-
-fn agent(fields: &Fields) -> Option<String> {
-    let agent = fields.get(HeaderName::UserAgent).or_else(|| fields.get(HeaderName::Server))?;
-    Some(agent.chars().take(80).collect())
 }
 
 fn warning(fields: &Fields) -> Option<String> {

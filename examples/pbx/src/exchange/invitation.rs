@@ -7,8 +7,9 @@ use denwa_sip_core::io::{Flow, Protocol};
 use denwa_sip_core::message::Request;
 
 use super::desk::Desk;
-use crate::config::{self, Codec};
+use crate::config::{self, Voice};
 use crate::links::Link;
+use crate::route::Plan;
 
 /// An INVITE from somebody who may call.
 #[derive(Clone, Debug)]
@@ -28,8 +29,8 @@ pub(super) struct Caller {
     pub(super) number: String,
     /// The name shown to the callee; may be empty.
     pub(super) name: String,
-    /// Codecs it may use, best first.
-    pub(super) codecs: Vec<Codec>,
+    /// How voice travels to and from it.
+    pub(super) voice: Voice,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,24 +49,34 @@ impl Caller {
             kind: CallerKind::Extension,
             number: account.number.clone(),
             name: account.name.clone(),
-            codecs: account.codecs.clone(),
+            voice: account.voice.clone(),
         })
     }
 
     /// A call from a neighbour, who says himself whom he calls for.
-    pub(super) fn trunk(link: &Link, message: &Request) -> Self {
+    ///
+    /// His number is shown as it has to be dialled from here, with the prefix that leads to that neighbour: whoever calls it
+    /// back reaches him, over any number of hops that do the same.
+    pub(super) fn trunk(link: &Link, message: &Request, plan: &Plan) -> Self {
         let from = message.from().ok();
         let number = from.as_ref().and_then(|from| from.uri.user_unescaped()).map(|user| user.into_owned());
         let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
+        let number =
+            number.filter(|number| config::is_number(number) && number != "anonymous").map(|number| {
+                let prefix = plan
+                    .prefix_to(&link.trunk.name)
+                    .filter(|_| link.trunk.rewrite_caller)
+                    .unwrap_or_default();
+                let dialled_back = format!("{prefix}{number}");
+                if config::is_number(&dialled_back) { dialled_back } else { number }
+            });
         Self {
             kind: CallerKind::Trunk(link.trunk.name.clone()),
-            number: number
-                .filter(|number| config::is_number(number))
-                .unwrap_or_else(|| "anonymous".to_owned()),
+            number: number.unwrap_or_else(|| "anonymous".to_owned()),
             name: name
                 .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
                 .unwrap_or_default(),
-            codecs: link.trunk.codecs.clone(),
+            voice: link.trunk.voice.clone(),
         }
     }
 

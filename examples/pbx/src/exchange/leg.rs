@@ -7,12 +7,14 @@ use denwa::bridge::{self, LegId, LegSpec};
 use denwa::evidence::Fact;
 use denwa::media::StreamParameters;
 use denwa::port_set::PortPair;
-use denwa_sdp::{AnswerCodecs, Capability, Direction, Negotiator, OfferError, Preference, Transport};
-use denwa_sip_core::endpoint::CallHandle;
+use denwa_sdp::{
+    AnswerCodecs, Capability, Direction, EncryptionCapability, Negotiator, OfferError, Preference, Transport,
+};
+use denwa_sip_core::endpoint::{CallHandle, LocalIdentity};
 
 use super::desk::{Asked, Desk};
 use super::whereabouts::{Place, Way};
-use crate::config::Codec;
+use crate::config::{Codec, Encryption, Voice};
 use crate::why::End;
 
 /// How many pairs of ports are tried when other programs hold them.
@@ -25,6 +27,8 @@ pub(super) struct Leg {
     pub(super) label: String,
     /// Its call in the endpoint, while there is one.
     pub(super) handle: Option<CallHandle>,
+    /// Who we are to it.
+    pub(super) identity: LocalIdentity,
     /// Where its signalling is.
     pub(super) peer: SocketAddr,
     /// What it is told.
@@ -33,8 +37,9 @@ pub(super) struct Leg {
     pub(super) negotiator: Negotiator,
     /// The peer's first offer, kept until its ports are open.
     offered: Option<Bytes>,
-    /// The codecs it may use, best first.
-    pub(super) codecs: Vec<Codec>,
+    /// How voice travels to and from it; the codecs in the order they are liked now.
+    voice: Voice,
+    role: Role,
     /// The codec agreed on.
     pub(super) codec: Option<String>,
     /// What it last asked for: the direction of its side.
@@ -47,6 +52,15 @@ pub(super) struct Leg {
     id: LegId,
     ports: PortPair,
     tries: u32,
+}
+
+/// Who describes the session first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// We do: a telephone that is called.
+    Offers,
+    /// Its peer does: the caller.
+    Answers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,22 +76,25 @@ impl Leg {
     pub(super) fn open(
         desk: &mut Desk,
         call: u64,
+        role: Role,
         label: String,
         peer: SocketAddr,
         place: Place,
-        codecs: Vec<Codec>,
+        voice: Voice,
     ) -> Result<Self, End> {
         let ports = take_ports(desk)?;
-        let negotiator = negotiator(desk, &codecs, &place, ports);
+        let negotiator = negotiator(desk, &voice, role, &place, ports);
         let id = desk.new_leg(call);
         let leg = Self {
             label,
             handle: None,
+            identity: LocalIdentity::default(),
             peer,
             place,
             negotiator,
             offered: None,
-            codecs,
+            voice,
+            role,
             codec: None,
             direction: Direction::SendRecv,
             expected: None,
@@ -136,7 +153,7 @@ impl Leg {
                 self.ports = ports;
                 self.tries += 1;
                 self.id = desk.new_leg(call);
-                self.negotiator = negotiator(desk, &self.codecs, &self.place, ports);
+                self.negotiator = negotiator(desk, &self.voice, self.role, &self.place, ports);
                 if let Some(offer) = &self.offered {
                     // It could be read before, and the codecs are the same.
                     let _ = self.negotiator.receive_offer(offer);
@@ -229,14 +246,32 @@ impl Leg {
     /// Puts the codecs of `wished` in front, so that nothing has to be converted between the two sides.
     pub(super) fn prefer(&mut self, wished: &[String]) {
         let rank = |codec: &Codec| wished.iter().position(|name| name == codec.name()).unwrap_or(usize::MAX);
-        self.codecs.sort_by_key(rank);
-        self.negotiator.set_capability(capability(&self.codecs));
+        self.voice.codecs.sort_by_key(rank);
+        self.negotiator.set_capability(capability(&self.voice, self.role));
+    }
+
+    /// Leaves only those codecs that can be carried from and to a side that has `theirs`; `false` when none is left.
+    pub(super) fn keep_carriable(&mut self, theirs: &[String]) -> bool {
+        let has_g711 = theirs.iter().filter_map(|name| Codec::by_name(name)).any(Codec::is_g711);
+        let carriable = |codec: &Codec| {
+            theirs.iter().any(|name| Codec::by_name(name) == Some(*codec)) || codec.is_g711() && has_g711
+        };
+        self.voice.codecs.retain(carriable);
+        !self.voice.codecs.is_empty()
+    }
+
+    /// The names of the codecs it may use.
+    pub(super) fn codec_names(&self) -> String {
+        self.voice.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.
     pub(super) fn common_codecs(&mut self) -> Result<Vec<String>, OfferError> {
         let mut trial = self.negotiator.fork();
-        trial.set_capability(Capability { answer_codecs: AnswerCodecs::All, ..capability(&self.codecs) });
+        trial.set_capability(Capability {
+            answer_codecs: AnswerCodecs::All,
+            ..capability(&self.voice, self.role)
+        });
         trial.make_answer()?;
         let medium = trial.agreed().and_then(|agreed| agreed.audio());
         Ok(medium
@@ -277,9 +312,9 @@ impl Leg {
     }
 }
 
-fn negotiator(desk: &mut Desk, codecs: &[Codec], place: &Place, ports: PortPair) -> Negotiator {
+fn negotiator(desk: &mut Desk, voice: &Voice, role: Role, place: &Place, ports: PortPair) -> Negotiator {
     let address = SocketAddr::new(place.told, ports.rtp);
-    Negotiator::new(capability(codecs), vec![Transport::audio(address)], desk.negotiator_seed())
+    Negotiator::new(capability(voice, role), vec![Transport::audio(address)], desk.negotiator_seed())
 }
 
 fn take_ports(desk: &mut Desk) -> Result<PortPair, End> {
@@ -291,13 +326,27 @@ fn bind_address(local: IpAddr) -> IpAddr {
     if local.is_multicast() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { local }
 }
 
-fn capability(codecs: &[Codec]) -> Capability {
-    let codecs = codecs.iter().map(|codec| match codec {
+fn capability(voice: &Voice, role: Role) -> Capability {
+    let codecs = voice.codecs.iter().map(|codec| match codec {
         Codec::Pcma => denwa_sdp::Codec::pcma(),
         Codec::Pcmu => denwa_sdp::Codec::pcmu(),
+        Codec::G722 => denwa_sdp::Codec::g722(),
+        Codec::G729 => denwa_sdp::Codec::g729(true),
+        Codec::Gsm => denwa_sdp::Codec::gsm(),
+        Codec::Ilbc => denwa_sdp::Codec::ilbc(30),
+        Codec::Opus => denwa_sdp::Codec::opus(),
+        Codec::G726 => denwa_sdp::Codec::new("G726-32", 8_000),
     });
     let mut capability = Capability::telephone(codecs);
     capability.preference = Preference::Local;
     capability.answer_codecs = AnswerCodecs::One;
+    let policy = match (voice.encryption, role) {
+        (Encryption::Off, _) | (Encryption::Accepted, Role::Offers) => denwa_sdp::Encryption::None,
+        (Encryption::Accepted, Role::Answers) | (Encryption::Offered, _) => denwa_sdp::Encryption::Offered,
+        (Encryption::Required, _) => denwa_sdp::Encryption::Required,
+    };
+    if policy != denwa_sdp::Encryption::None {
+        capability.encryption = EncryptionCapability::sdes(policy);
+    }
     capability
 }

@@ -4,8 +4,11 @@
 //! It follows the contract of every machine here. What it needs beyond the network it asks for as outputs and is provided
 //! with as inputs: the store ([`Output::Store`] – [`Input::Stored`]), routes and names ([`Output::Ask`] – [`Input::Answered`]), and the media plane ([`Output::Media`] – [`Input::Media`]).
 
+mod accounts;
 mod admission;
 mod call;
+mod callee;
+mod caller;
 mod defence;
 mod desk;
 mod driven;
@@ -14,9 +17,14 @@ mod external;
 mod facts;
 mod invitation;
 mod leg;
+mod messages;
 mod modify;
+mod planned;
+mod reach;
 mod registrar;
 mod supervision;
+mod transfer;
+mod voice;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +37,12 @@ use denwa::guard::Offence;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
     self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd,
+    RequestHandle,
 };
 use denwa_sip_core::io::{
     self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit,
 };
+use denwa_sip_core::message::UriBuf;
 use denwa_sip_core::{HeaderName, Method, StatusCode};
 
 use crate::config::{self, Config};
@@ -42,6 +52,7 @@ use crate::route::Plan;
 use crate::store::StoredBinding;
 use crate::store::thread::{StoreAnswer, StoreRequest};
 use crate::why::End;
+use accounts::Accounts;
 use admission::Admission;
 use call::Call;
 use defence::Defence;
@@ -176,6 +187,7 @@ pub struct Exchange {
     registrar: Registrar,
     external: External,
     supervision: Supervision,
+    accounts: Accounts,
     defence: Defence,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
@@ -233,6 +245,7 @@ impl Exchange {
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
             call_limit: file.calls.limit,
             cname: "exchange".to_owned(),
+            name: seed.0.iter().skip(24).map(|byte| format!("{byte:02x}")).collect(),
             listening,
             clock: (now, time),
         };
@@ -252,6 +265,7 @@ impl Exchange {
             registrar,
             external: External::new(&file.network, now),
             supervision: Supervision::new(&desk),
+            accounts: Accounts::new(&desk),
             defence,
             desk,
             calls: BTreeMap::new(),
@@ -315,6 +329,7 @@ impl Exchange {
         self.defence.handle_timeout(now);
         self.external.handle_timeout(&mut self.desk);
         self.supervision.handle_timeout(&mut self.desk);
+        self.accounts.handle_timeout(&mut self.desk);
         self.tell_hostile();
         if self.shut_down_at.is_some_and(|at| at <= now) {
             self.stop();
@@ -340,6 +355,7 @@ impl Exchange {
             self.defence.poll_timeout(),
             self.external.poll_timeout(),
             self.supervision.poll_timeout(),
+            self.accounts.poll_timeout(),
             hostile,
             self.shut_down_at,
         ]
@@ -409,6 +425,7 @@ impl Exchange {
             Asked::Route(peer) => {
                 self.desk.places.routed(peer, way, now);
                 let begun = self.admission.routed(&mut self.desk, peer, self.calls.len());
+                self.admission.messages.routed(&mut self.desk);
                 for call in begun {
                     self.insert(call);
                 }
@@ -517,7 +534,9 @@ impl Exchange {
                 self.registrar.expired(desk, &address_of_record, &contact);
             }
             Sip::RequestCompleted { outgoing, outcome, round_trip } => {
-                if self.supervision.completed(desk, outgoing, &outcome, round_trip) {
+                if self.supervision.completed(desk, outgoing, &outcome, round_trip)
+                    || self.admission.messages.completed(desk, outgoing, &outcome)
+                {
                     return;
                 }
                 if let Some(request) = desk.passing.remove(&outgoing) {
@@ -528,12 +547,24 @@ impl Exchange {
                     let _ = desk.endpoint.respond(request, &Reply::new(status), desk.now);
                 }
             }
+            Sip::Registered { registration, expires_in, .. } => {
+                self.accounts.registered(desk, registration, expires_in)
+            }
+            Sip::RegistrationFailed { registration, reason, retry_in } => {
+                self.accounts.failed(desk, registration, &reason, Some(retry_in));
+            }
+            Sip::RegistrationEnded { registration, reason: Some(reason) } => {
+                self.accounts.failed(desk, registration, &reason, None);
+            }
             Sip::SeenAs { flow, address } => {
                 // The port of a connection we made is nothing that could be called.
                 let port = (!flow.protocol.is_stream()).then_some(address.port());
                 if desk.places.seen_as(flow.remote.ip(), address.ip(), port, desk.now) {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
                 }
+            }
+            Sip::TransferRequested { call, request, refer_to, replaces, .. } => {
+                self.transfer(call, request, &refer_to, replaces.as_deref());
             }
             Sip::Refused { flow, rule, first_line, .. } => {
                 let from = invitation::whence(flow.protocol, flow.remote);
@@ -546,10 +577,6 @@ impl Exchange {
             }
             Sip::LimitReached { limit } => {
                 desk.tell(Event::LimitReached { limit: limit.describe().to_owned() })
-            }
-            // Transfers are not made yet: the telephone is told at once and keeps both its calls.
-            Sip::TransferRequested { request, .. } => {
-                let _ = desk.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), desk.now);
             }
             Sip::ShutDown => self.stop(),
             event => {
@@ -609,6 +636,66 @@ impl Exchange {
         }
     }
 
+    /// A side asks that the other be connected with somebody else.
+    fn transfer(
+        &mut self,
+        asked_in: Option<CallHandle>,
+        request: RequestHandle,
+        refer_to: &UriBuf,
+        replaces: Option<&str>,
+    ) {
+        let now = self.desk.now;
+        let first = asked_in.and_then(|handle| Some((handle, self.desk.call_of(handle)?)));
+        let Some((handle, number)) = first else {
+            // Outside of calls nobody is asked to call anybody.
+            let _ = self.desk.endpoint.respond(request, &Reply::new(StatusCode::FORBIDDEN), now);
+            return;
+        };
+        let second = replaces.and_then(|replaces| self.desk.endpoint.find_call(replaces));
+        let second = second.and_then(|handle| Some((handle, self.desk.call_of(handle)?)));
+        match second.filter(|(_, other)| *other != number) {
+            Some((other_handle, other)) => {
+                self.join_calls((number, handle), (other, other_handle), request, refer_to)
+            }
+            None => self.with_call(number, |call, desk| {
+                if let Some(by) = call.which(handle) {
+                    call.transfer_asked(desk, by, request, refer_to);
+                }
+            }),
+        }
+    }
+
+    /// The end of an attended transfer: who talked to the same telephone in two calls talk to each other.
+    fn join_calls(
+        &mut self,
+        (number, handle): (u64, CallHandle),
+        (other_number, other_handle): (u64, CallHandle),
+        request: RequestHandle,
+        refer_to: &UriBuf,
+    ) {
+        let Some(mut other) = self.calls.remove(&other_number) else { return };
+        if let Some(deadline) = other.deadline() {
+            self.deadlines.remove(&(deadline, other_number));
+        }
+        self.with_call(number, |call, desk| {
+            let Some(by) = call.which(handle) else { return };
+            let given = other.which(other_handle).and_then(|which| other.other(which));
+            let is_up = other.is_talking() && call.is_talking() && call.other(by).is_some();
+            let Some(given) = given.filter(|_| is_up) else {
+                // The other telephone only rings yet: it is called anew, by us.
+                other.end(desk, End::CallerGaveUp);
+                return call.transfer_asked(desk, by, request, refer_to);
+            };
+            let identity = call.leg_mut(by).map(|leg| leg.identity.clone()).unwrap_or_default();
+            let Ok(report) = desk.endpoint.accept_transfer(request, &identity, desk.now) else { return };
+            if let Some(leg) = other.give_away(given) {
+                call.adopt(desk, by, leg, report);
+            }
+            other.end(desk, End::Joined { call: number });
+        });
+        self.insert(other);
+    }
+
     // -- the end
 
     fn shut_down(&mut self) {
@@ -646,7 +733,7 @@ fn endpoint_config(setup: &Setup) -> EndpointConfig {
         setup.listening.iter().map(|listen| Listener::new(listen.protocol, listen.address)).collect();
     let mut config = EndpointConfig::new(listeners);
     config.software = Some(concat!("Denwa PBX ", env!("CARGO_PKG_VERSION")).to_owned());
-    config.allow.retain(|method| !matches!(method, Method::Refer | Method::Notify));
+    config.allow.retain(|method| *method != Method::Notify);
     config
 }
 

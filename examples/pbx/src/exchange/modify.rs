@@ -161,7 +161,8 @@ impl Call {
         self.change.is_none() && self.offer_direction(desk, other, Some(which), wanted)
     }
 
-    fn offer_direction(
+    /// Asks a side for another direction. What `awaits` wanted is answered when it has agreed.
+    pub(super) fn offer_direction(
         &mut self,
         desk: &mut Desk,
         asked: Which,
@@ -178,7 +179,9 @@ impl Call {
             leg.negotiator.rollback();
             return false;
         }
-        self.change = Some(Change { asked, awaits, direction: wanted });
+        if awaits.is_some() {
+            self.change = Some(Change { asked, awaits, direction: wanted });
+        }
         true
     }
 

@@ -89,6 +89,16 @@ impl Link {
         self.trunk.supervise
     }
 
+    /// The number that a call from it reaches: the one it asks for, or the one that is meant when it asks for our account or
+    /// for nothing that is `known`.
+    pub fn number_asked_for(&self, dialled: String, known: impl Fn(&str) -> bool) -> String {
+        let is_account = self.trunk.account.as_ref().is_some_and(|account| account.user == dialled);
+        match &self.trunk.incoming {
+            Some(incoming) if is_account || !known(&dialled) => incoming.clone(),
+            _ => dialled,
+        }
+    }
+
     /// Where a call to it goes; `None` while its name has no address.
     pub fn destination(&self) -> Option<SocketAddr> {
         self.addresses.first().map(|address| SocketAddr::new(*address, self.trunk.address.port))

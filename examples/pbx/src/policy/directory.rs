@@ -7,7 +7,7 @@ use std::path::Path;
 
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
-use crate::config::{Codec, Config};
+use crate::config::{Config, Forward, Voice};
 use crate::store::StoredExtension;
 
 /// Every extension, by number.
@@ -26,8 +26,10 @@ pub struct Account {
     pub name: String,
     /// What it proves itself with, in the realm of this exchange.
     pub secret: Secret,
-    /// Codecs, best first.
-    pub codecs: Vec<Codec>,
+    /// How voice travels to and from its telephones.
+    pub voice: Voice,
+    /// What becomes of calls to it that it does not take.
+    pub forward: Forward,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -56,7 +58,8 @@ impl Directory {
                 number: number.clone(),
                 name: extension.name.clone(),
                 secret: Secret::Ha1(digests),
-                codecs: extension.codecs.clone(),
+                voice: extension.voice.clone(),
+                forward: extension.forward.clone(),
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -115,7 +118,8 @@ impl Directory {
             number: number.clone(),
             name: extension.name.clone(),
             secret: Secret::Ha1(extension.digests.clone()),
-            codecs: extension.codecs.clone(),
+            voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
+            forward: Forward::default(),
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Route};
+use crate::config::{Config, Group, Route};
 use crate::policy::directory::Directory;
 use crate::services::Service;
 
@@ -14,6 +14,7 @@ use crate::services::Service;
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     services: HashMap<String, Service>,
+    groups: HashMap<String, Group>,
     /// Longest prefix first.
     routes: Vec<Route>,
 }
@@ -25,6 +26,8 @@ pub enum Destination {
     Service(Service),
     /// The telephones of an extension.
     Extension(String),
+    /// The extensions of a group.
+    Group(String),
     /// A neighbour.
     Trunk {
         /// Its name.
@@ -45,7 +48,19 @@ impl Plan {
         routes.sort_by(|one, other| {
             other.prefix.len().cmp(&one.prefix.len()).then(one.prefix.cmp(&other.prefix))
         });
-        Self { services, routes }
+        let groups = config.groups.iter().map(|group| (group.number.clone(), group.clone())).collect();
+        Self { services, groups, routes }
+    }
+
+    /// The group of a number.
+    pub fn group(&self, number: &str) -> Option<&Group> {
+        self.groups.get(number)
+    }
+
+    /// The digits before a trunk's own numbers that lead to it: its shortest prefix that is cut off.
+    pub fn prefix_to(&self, trunk: &str) -> Option<&str> {
+        let leads = |route: &&Route| route.trunk == trunk && route.strip == route.prefix.len();
+        self.routes.iter().filter(leads).map(|route| route.prefix.as_str()).min_by_key(|prefix| prefix.len())
     }
 
     /// What `dialled` reaches.
@@ -55,6 +70,9 @@ impl Plan {
         }
         if directory.get(dialled).is_some() {
             return Destination::Extension(dialled.to_owned());
+        }
+        if self.groups.contains_key(dialled) {
+            return Destination::Group(dialled.to_owned());
         }
         let route = self.routes.iter().find(|route| dialled.starts_with(&route.prefix));
         let outward = route.and_then(|route| Some((route, dialled.get(route.strip..)?)));
@@ -120,6 +138,15 @@ mod tests {
         assert_eq!(find("9200"), trunk("lab", "200"));
         assert_eq!(find("90200"), trunk("far", "200"));
         assert_eq!(find("1860312345678"), trunk("lab", "1860312345678"));
+    }
+
+    #[test]
+    fn a_trunk_is_led_to_by_the_prefix_that_is_cut_off() {
+        let plan = Plan::new(&Config::parse(FILE).unwrap());
+        assert_eq!(
+            (plan.prefix_to("lab"), plan.prefix_to("far"), plan.prefix_to("x")),
+            (Some("9"), Some("90"), None)
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl StoredExtension {
             name: name.to_owned(),
             realm: realm.to_owned(),
             digests: Ha1Set::of_password(number, realm, password.reveal()),
-            codecs: Codec::ALL.to_vec(),
+            codecs: Codec::DEFAULT.to_vec(),
             made_by,
             made_at: now,
         }

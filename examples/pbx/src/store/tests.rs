@@ -102,7 +102,7 @@ fn a_second_opening_finds_everything_again() {
         ["1001", "1002"].map(|number| seen(&extension(number)))
     );
     assert_eq!((found[0].made_by, found[0].made_at), (MadeBy::FirstRun, now()));
-    assert_eq!(found[0].codecs, Codec::ALL);
+    assert_eq!(found[0].codecs, Codec::DEFAULT);
     assert_eq!(store.registrations(now()).unwrap(), [binding("1001", "sip:a"), binding("1001", "sip:b")]);
     assert_eq!(store.calls(10).unwrap(), [CallRecord { call, ..record() }]);
 }

@@ -43,6 +43,8 @@ pub enum End {
         /// Whose description it was.
         whose: Side,
     },
+    /// The call went round in a circle, or over more exchanges than may be.
+    TooManyHops,
     /// The callee's telephones are busy.
     Busy {
         /// Who.
@@ -112,6 +114,11 @@ pub enum End {
         /// What was missed, as `its ACK never came`.
         what: String,
     },
+    /// Its two other sides were joined in another call, by a transfer.
+    Joined {
+        /// That call.
+        call: u64,
+    },
     /// The exchange was shut down.
     ShutDown,
 }
@@ -157,7 +164,7 @@ impl End {
     /// The status that the caller's INVITE is answered with when the call was never answered.
     pub fn status(&self) -> u16 {
         match self {
-            Self::HungUp(_) | Self::Silent { .. } | Self::PeerVanished { .. } => 200,
+            Self::HungUp(_) | Self::Silent { .. } | Self::PeerVanished { .. } | Self::Joined { .. } => 200,
             Self::CallerGaveUp => 487,
             Self::UnknownNumber => 404,
             Self::NotRegistered | Self::NoAnswer { .. } | Self::NoReply { .. } | Self::Unreachable { .. } => {
@@ -165,6 +172,7 @@ impl End {
             }
             Self::TransitNotAllowed { .. } => 403,
             Self::TrunkHasNoAddress { .. } => 502,
+            Self::TooManyHops => 483,
             Self::MediaRefused { .. } => 488,
             Self::Busy { .. } => 486,
             Self::Declined { .. } => 603,
@@ -176,7 +184,7 @@ impl End {
     /// What the record calls it, given whether the call had been answered.
     pub fn outcome(&self, answered: bool) -> Outcome {
         match self {
-            Self::HungUp(_) | Self::ShutDown if answered => Outcome::Answered,
+            Self::HungUp(_) | Self::Joined { .. } | Self::ShutDown if answered => Outcome::Answered,
             _ if answered => Outcome::Broken,
             Self::CallerGaveUp => Outcome::Cancelled,
             Self::Busy { .. } => Outcome::Busy,
@@ -211,6 +219,10 @@ impl End {
             Self::MediaRefused { sentence, .. } => (
                 full_stop(sentence),
                 "Give the telephone or the extension (`codecs`) a codec that the other one has.",
+            ),
+            Self::TooManyHops => (
+                "The call has come by too many exchanges, perhaps in a circle.".to_owned(),
+                "Look at the [[routes]] of the exchanges on its way: two of them may send the same digits to each other.",
             ),
             Self::Busy { who } => (format!("{who} is busy."), ""),
             Self::Declined { who } => (format!("{who} declined the call."), ""),
@@ -257,6 +269,7 @@ impl End {
                 format!("The call was ended because {side} was gone: {what}."),
                 "Packets in one direction may be lost: look at the address that side was told in Contact.",
             ),
+            Self::Joined { call } => (format!("A transfer went on with it as call {call}."), ""),
             Self::ShutDown => ("The exchange was shut down.".to_owned(), ""),
         };
         Some(Cause { sentence, remedy: remedy.to_owned() })

@@ -277,6 +277,34 @@ impl Phone {
         }
     }
 
+    // -- messages
+
+    /// Sends a short message, with the password when asked; tells the final status.
+    pub fn message(&mut self, number: &str, text: &str) -> u16 {
+        let call_id = self.fresh("message");
+        let uri = format!("sip:{number}@{}", self.server);
+        let from = format!("<sip:{}@{}>;tag=m", self.user, self.server.ip_text());
+        let mut authorization = String::new();
+        for cseq in 1.. {
+            let branch = self.fresh("z9hG4bK");
+            let text = format!(
+                "MESSAGE {uri} SIP/2.0\r\nVia: {}\r\nFrom: {from}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\n\
+                 CSeq: {cseq} MESSAGE\r\nMax-Forwards: 70\r\n{authorization}Content-Type: text/plain\r\n\
+                 Content-Length: {}\r\n\r\n{text}",
+                self.via(&branch),
+                text.len()
+            );
+            self.wire.send(&text);
+            let response = self.final_response("MESSAGE");
+            if response.status() != 407 || cseq > 1 {
+                return response.status();
+            }
+            let digest = self.digest(response.header("Proxy-Authenticate"), "MESSAGE", &uri);
+            authorization = format!("Proxy-Authorization: {digest}\r\n");
+        }
+        unreachable!()
+    }
+
     // -- calls, as caller
 
     /// Calls a number, with password when asked for; the INVITE is on its way when this returns.
@@ -435,6 +463,45 @@ impl Phone {
     }
 
     // -- inside a dialog
+
+    /// Asks that the other side be connected with somebody else; waits for the 202.
+    pub fn refer(&mut self, dialog: &mut Dialog, refer_to: &str) {
+        self.request(dialog, "REFER", &format!("Refer-To: <{refer_to}>\r\n"), "");
+        assert_eq!(self.final_response("REFER").status(), 202);
+    }
+
+    /// Answers the NOTIFYs about a transfer and the BYEs that end this side's `calls`; gives what they said, the last word
+    /// being final. BYE and the last NOTIFY come in any order.
+    pub fn transferred(&mut self, calls: usize) -> Vec<String> {
+        let mut said: Vec<String> = Vec::new();
+        let mut gone = 0;
+        while gone < calls || said.last().is_none_or(|last| last.starts_with("SIP/2.0 1")) {
+            let message = self.next();
+            assert_eq!(message.status(), 0, "{}: {}", self.user, message.first_line);
+            match message.method().as_str() {
+                "NOTIFY" => said.push(message.body.lines().next().unwrap_or_default().to_owned()),
+                "BYE" => gone += 1,
+                _ => panic!("{}: expected NOTIFY or BYE, got {}", self.user, message.first_line),
+            }
+            self.reply_to(&message, message.header("To"), 200, "");
+        }
+        said
+    }
+
+    /// Answers one NOTIFY; gives the first line of its body.
+    pub fn notified(&mut self) -> String {
+        let notify = self.expect("NOTIFY", 0);
+        self.reply_to(&notify, notify.header("To"), 200, "");
+        notify.body.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What names this dialog to the other end of another call, in a Refer-To (RFC 3891).
+    pub fn replaces(&self, dialog: &Dialog) -> String {
+        let tag = |header: &str| header.split("tag=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let text =
+            format!("{};to-tag={};from-tag={}", dialog.call_id, tag(&dialog.remote), tag(&dialog.local));
+        text.replace('@', "%40").replace(';', "%3B").replace('=', "%3D")
+    }
 
     /// Sends a request of this side.
     pub fn request(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) {

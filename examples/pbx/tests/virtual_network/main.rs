@@ -128,7 +128,10 @@ fn a_call_from_the_first_register_to_the_record() {
         trio.alice().told,
         ["registered", "hears 180", "is told 192.0.2.1", "is answered", "call over: HungUp"]
     );
-    assert_eq!(trio.bob().told, ["registered", "rings", "is told 192.0.2.1", "talks", "call over: HungUp"]);
+    assert_eq!(
+        trio.bob().told,
+        ["registered", "rings for 1001", "is told 192.0.2.1", "talks", "call over: HungUp"]
+    );
     // Five seconds at fifty packets a second, less what the ACK and the BYE take to arrive.
     for heard in [trio.alice().heard, trio.bob().heard] {
         assert!((240..=252).contains(&heard), "{heard} packets heard");
@@ -478,4 +481,132 @@ fn calls_without_a_password_are_challenged_a_few_times_only() {
     assert_eq!(challenged.calls, 0);
     assert!(trio.exchange().events.iter().any(|event| matches!(event, pbx::exchange::Event::Banned { .. })));
     alice_still_calls(&mut trio);
+}
+
+/// Three exchanges in a row: P – Q – R, each with prefixes of its own for its neighbours.
+struct Row {
+    network: Network,
+    exchanges: Vec<Name<Node>>,
+    telephones: Vec<HostId>,
+}
+
+impl Row {
+    fn new(seed: u64, routes: [&str; 3]) -> Self {
+        let mut network = Network::new(seed);
+        let internet = network.internet();
+        let trunk = |name: &str, address: &str| {
+            format!("[[trunks]]\nname = \"{name}\"\naddress = \"udp:{address}\"\n")
+        };
+        let trunks = [
+            trunk("q", "192.0.2.11"),
+            trunk("p", "192.0.2.1") + &trunk("r", "192.0.2.21"),
+            trunk("q", "192.0.2.11"),
+        ];
+        let own = [("192.0.2.1", "192.0.2.5"), ("192.0.2.11", "192.0.2.15"), ("192.0.2.21", "192.0.2.25")];
+        let mut exchanges = Vec::new();
+        let mut telephones = Vec::new();
+        for ((trunks, routes), (address, phone)) in trunks.iter().zip(routes).zip(own) {
+            let host = network.add_host(&format!("exchange {address}"), internet, &[ip(address)]).unwrap();
+            let config = config(&format!("{trunks}{routes}"), Vec::new());
+            exchanges.push(exchange(&mut network, host, config));
+            telephones.push(network.add_host(&format!("phone {phone}"), internet, &[ip(phone)]).unwrap());
+        }
+        network.run_for(seconds(3));
+        Self { network, exchanges, telephones }
+    }
+}
+
+fn route(prefix: &str, trunk: &str) -> String {
+    format!("[[routes]]\nprefix = \"{prefix}\"\ntrunk = \"{trunk}\"\n")
+}
+
+#[test]
+fn the_number_shown_after_two_hops_leads_back_to_the_caller() {
+    let routes = [route("05", "q"), route("07", "p") + &route("06", "r"), route("08", "q")];
+    let mut row = Row::new(30, [&routes[0], &routes[1], &routes[2]]);
+    let network = &mut row.network;
+    let carol = telephone(network, row.telephones[2], "1002", "192.0.2.25", "192.0.2.21", callee());
+    let answering = Habits { answers_after: Some(seconds(1)), ..Habits::default() };
+    let dialling = Habits { dials: Some("05061002".to_owned()), talks_for: Some(seconds(5)), ..answering };
+    network.run_for(seconds(2));
+    let alice = telephone(network, row.telephones[0], "1001", "192.0.2.5", "192.0.2.1", dialling);
+    network.run_for(seconds(15));
+    let told = network.machine(carol).unwrap().told.clone();
+    assert!(told.contains(&"rings for 08071001".to_owned()), "{told:?}");
+    assert!(network.machine(alice).unwrap().heard > 200);
+
+    // Carol calls back what she saw.
+    network.with(carol, |carol: &mut Telephone, now| carol.dial("08071001", now));
+    network.run_for(seconds(15));
+    let told = network.machine(alice).unwrap().told.clone();
+    assert!(told.contains(&"rings for 05061002".to_owned()), "{told:?}");
+    for node in &row.exchanges {
+        let records = &network.machine(*node).unwrap().records;
+        // There and back; the second call is still going on.
+        assert_eq!(records.iter().map(|record| record.outcome).collect::<Vec<_>>(), [Outcome::Answered]);
+    }
+}
+
+#[test]
+fn a_call_that_goes_in_a_circle_is_stopped() {
+    // Q and R send the same digits to each other.
+    let circle = |trunk: &str| format!("[[routes]]\nprefix = \"0\"\nstrip = 0\ntrunk = \"{trunk}\"\n");
+    let routes = [circle("q"), circle("r"), circle("q")];
+    let mut row = Row::new(31, [&routes[0], &routes[1], &routes[2]]);
+    let network = &mut row.network;
+    let dialling = Habits { dials: Some("0123".to_owned()), ..Habits::default() };
+    let alice = telephone(network, row.telephones[0], "1001", "192.0.2.5", "192.0.2.1", dialling);
+    network.run_for(seconds(15));
+    let told = network.machine(alice).unwrap().told.clone();
+    assert!(told.contains(&"call over: Refused".to_owned()), "{told:?}");
+    let stopped: Vec<String> = row.exchanges[1..]
+        .iter()
+        .flat_map(|node| network.machine(*node).unwrap().records.iter().map(|record| record.cause.clone()))
+        .filter(|cause| cause.starts_with("The call has come by too many exchanges"))
+        .collect();
+    assert_eq!(stopped.len(), 1, "one of them noticed");
+    for node in &row.exchanges {
+        assert_eq!(network.machine(*node).unwrap().exchange.counts().calls, 0);
+    }
+}
+
+#[test]
+fn a_trunk_with_an_account_is_registered_with_and_called_with_its_password() {
+    let mut network = Network::new(32);
+    let internet = network.internet();
+    let far = network.add_host("company", internet, &[ip("192.0.2.11")]).unwrap();
+    let near = network.add_host("exchange", internet, &[ip("192.0.2.1")]).unwrap();
+    let lines = ["192.0.2.5", "192.0.2.15"]
+        .map(|address| network.add_host(address, internet, &[ip(address)]).unwrap());
+    // To the company we are its extension 1001.
+    let company = exchange(&mut network, far, config("", Vec::new()));
+    let more = "[[trunks]]\nname = \"company\"\naddress = \"udp:192.0.2.11\"\nuser = \"1001\"\n\
+                password = \"secret-1001\"\nregister = true\nincoming = \"1002\"\n\
+                [[routes]]\nprefix = \"0\"\ntrunk = \"company\"\n";
+    let ours = exchange(&mut network, near, config(more, Vec::new()));
+    network.run_for(seconds(3));
+    let events: Vec<String> = network.machine(ours).unwrap().events.iter().map(ToString::to_string).collect();
+    assert!(events.contains(&"registered with the trunk company for 600 s".to_owned()), "{events:?}");
+
+    // Out: our 1001 calls the company's 1002.
+    let customer = telephone(&mut network, lines[1], "1002", "192.0.2.15", "192.0.2.11", callee());
+    network.run_for(seconds(2));
+    let out = Habits { dials: Some("01002".to_owned()), ..caller() };
+    let inside = telephone(&mut network, lines[0], "1001", "192.0.2.5", "192.0.2.1", out);
+    network.run_for(seconds(15));
+    assert!(network.machine(inside).unwrap().heard > 200);
+
+    // In: the customer calls our account, and our 1002 rings.
+    let own: SocketAddr = "192.0.2.5:5070".parse().unwrap();
+    let (seed, now) = (network.seed(), network.now());
+    let ringing = Telephone::new("1002", own, sip("192.0.2.1"), callee(), seed, now);
+    let ringing = network.add_machine(lines[0], ringing).unwrap();
+    network.run_for(seconds(2));
+    network.with(customer, |customer: &mut Telephone, now| customer.dial("1001", now));
+    network.run_for(seconds(15));
+    let told = network.machine(ringing).unwrap().told.clone();
+    assert!(told.contains(&"rings for 01002".to_owned()), "{told:?}");
+    // The call out; the one in is still going on.
+    let records = &network.machine(company).unwrap().records;
+    assert_eq!(records.iter().map(|record| record.outcome).collect::<Vec<_>>(), [Outcome::Answered]);
 }

@@ -195,7 +195,9 @@ impl Telephone {
                 self.begin_media(now);
                 self.call =
                     self.endpoint.accept_call(request, &self.identity(), CallOptions::default(), now).ok();
-                self.tell("rings");
+                let number =
+                    message.from().ok().and_then(|from| from.uri.user()).unwrap_or_default().to_owned();
+                self.tell(format!("rings for {number}"));
             }
             Event::OfferReceived { call, carrier: Carrier::Invite, body, .. } if !self.offered => {
                 self.note_address(&body.bytes);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Seed;
-use crate::bridge::{BridgeConfig, Connection, LegSpec, Source};
+use crate::bridge::{BridgeConfig, ConferenceId, Connection, LegSpec, Source};
 use crate::media::{PayloadFormat, StreamParameters};
 use crate::tokio::media::{MediaDriver, MediaDriverConfig, epoll::Epoll, portable::Portable};
 use denwa_rtp::packet::{Header, Packet};
@@ -191,6 +191,31 @@ fn legs_of_two_workers_come_together() {
         }
     }
     assert_eq!(ends, 2);
+}
+
+#[test]
+fn legs_of_many_workers_confer() {
+    let (tell, events) = mpsc::channel();
+    let driver =
+        MediaDriver::start(MediaDriverConfig::with_workers(3), move |event| drop(tell.send(event))).unwrap();
+    let mut phones = [Phone::new(), Phone::new(), Phone::new()];
+    let mut legs = Vec::new();
+    for (leg, phone) in (1..).zip(&phones) {
+        driver.command(open(leg, leg));
+        legs.push(opened(&events, leg));
+        driver.command(Command::Configure { leg: LegId(leg), stream: phone.parameters() });
+        let to = Connection::Conference(ConferenceId(2));
+        driver.command(Command::Connect { leg: LegId(leg), to });
+    }
+    let silence = phones[2].hear();
+    // Loud enough to stand out; the conference hears it for as long as it is said.
+    let voice = 0x2a;
+    while phones[2].hear() == silence {
+        phones[0].say(legs[0], voice);
+    }
+    while phones[1].hear() == silence {}
+    expect(&events, |event| (*event == Event::Talking { leg: LegId(1), talking: true }).then_some(()));
+    driver.stop();
 }
 
 #[test]

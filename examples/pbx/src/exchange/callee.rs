@@ -1,0 +1,420 @@
+//! The callee's side of a call: every telephone that is tried, what each of them says, and which of them answers.
+
+use std::time::Instant;
+
+use denwa::bridge::{Command, Connection};
+use denwa::evidence::{Fact, MessageHead};
+use denwa_sip_core::endpoint::{Body, By, CallEnd, Headers, Reply};
+use denwa_sip_core::message::Response;
+use denwa_sip_core::{HeaderName, StatusCode};
+
+use super::Event;
+use super::call::{Call, Stage, Which, fork_side, media_refused, no_session, vanished};
+use super::desk::Desk;
+use super::facts;
+use super::invitation::whence;
+use super::leg::{Leg, Role};
+use super::planned::{Planned, invite};
+use super::reach::Attempt;
+use super::whereabouts::NoWay;
+use crate::why::{End, Side};
+
+/// One telephone that is tried.
+#[derive(Debug)]
+pub(super) struct Fork {
+    pub(super) leg: Leg,
+    pub(super) plan: Planned,
+    /// The negotiator as it was when the offer went out: an answer in a provisional response may differ from the last.
+    pub(super) offered: Option<denwa_sdp::Negotiator>,
+    pub(super) placed_at: Option<Instant>,
+    pub(super) outcome: Option<End>,
+}
+
+impl Call {
+    /// Begins an attempt: rings telephones, or answers for a service.
+    pub(super) fn try_attempt(&mut self, desk: &mut Desk, attempt: Attempt) {
+        self.first = self.forks.len();
+        match attempt {
+            Attempt::Ring(planned, ring) => {
+                self.planned = planned;
+                self.deadline = desk.now.checked_add(ring);
+                self.try_planned(desk);
+            }
+            Attempt::Serve(service) => {
+                self.planned.clear();
+                self.deadline = None;
+                self.service = Some(service);
+                self.serve(desk);
+            }
+        }
+    }
+
+    /// Nobody took the call: whoever comes next is tried, or the caller hears why not.
+    pub(super) fn attempt_failed(&mut self, desk: &mut Desk, end: End) {
+        let caller = self.invitation.caller.clone();
+        let Some(attempt) = self.reach.after(desk, &caller, &end) else { return self.end(desk, end) };
+        let cause = end.cause().map(|cause| cause.sentence).unwrap_or_default();
+        self.hang_up_from(desk, self.first, None);
+        self.planned.clear();
+        let to = match &attempt {
+            Attempt::Ring(planned, _) => planned.first().map(|plan| plan.who.clone()).unwrap_or_default(),
+            Attempt::Serve(service) => service.to_string(),
+        };
+        desk.tell(Event::CallDiverted { call: self.number, to, cause });
+        self.try_attempt(desk, attempt);
+    }
+
+    /// Opens legs for the telephones to which the way is known; those to which it is not are asked for.
+    pub(super) fn try_planned(&mut self, desk: &mut Desk) {
+        let mut waiting = Vec::new();
+        for plan in std::mem::take(&mut self.planned) {
+            match desk.place_of(plan.peer.ip()) {
+                None => waiting.push(plan),
+                Some(Err(NoWay)) => self.fork_impossible(desk, plan),
+                Some(Ok(place)) => {
+                    let label = format!("{} at {}", plan.who, whence(plan.protocol, plan.peer));
+                    match Leg::open(
+                        desk,
+                        self.number,
+                        Role::Offers,
+                        label,
+                        plan.peer,
+                        place,
+                        plan.voice.clone(),
+                    ) {
+                        Ok(leg) => {
+                            let side = fork_side(self.forks.len());
+                            self.evidence.add(side, facts::told(plan.peer.ip(), &leg.place), desk.now);
+                            self.forks.push(Fork {
+                                leg,
+                                plan,
+                                offered: None,
+                                placed_at: None,
+                                outcome: None,
+                            });
+                        }
+                        Err(end) => return self.end(desk, end),
+                    }
+                }
+            }
+        }
+        self.planned = waiting;
+        self.give_up_if_all_failed(desk);
+    }
+
+    pub(super) fn fork_impossible(&mut self, desk: &mut Desk, plan: Planned) {
+        if self.planned.is_empty() && self.forks.len() <= self.first {
+            let to = plan.peer.ip().to_string();
+            self.all_failed(desk, End::NoRoute { to });
+        }
+    }
+
+    /// Sends the INVITE to a telephone once its ports and the caller's are open.
+    pub(super) fn place(&mut self, desk: &mut Desk, index: usize) {
+        let is_open = |fork: &Fork| fork.leg.is_open() && fork.placed_at.is_none();
+        if !self.is_tried(index) || !self.caller.is_open() || !self.forks.get(index).is_some_and(is_open) {
+            return;
+        }
+        // Nothing is known of a caller who leaves the offer to us.
+        let wished = match self.transfer_codecs() {
+            Some(codecs) => Some(codecs),
+            None if self.offer_is_ours => None,
+            None => Some(self.caller.common_codecs().unwrap_or_default()),
+        };
+        let caller =
+            self.transfer.as_ref().map_or(&self.invitation.caller, |transfer| &transfer.stays).clone();
+        let Some(fork) = self.forks.get_mut(index) else { return };
+        if let Some(wished) = wished {
+            let may = fork.leg.codec_names();
+            if !fork.leg.keep_carriable(&wished) {
+                let sentence = format!(
+                    "{} offers {}, and {} may use only {may}: none of them can be carried to the other",
+                    caller.number,
+                    wished.join(", "),
+                    fork.plan.who
+                );
+                let warning = Some(format!("305 pbx \"{sentence}\""));
+                fork.outcome = Some(End::MediaRefused { sentence, warning, whose: Side::Caller });
+                fork.leg.close(desk);
+                return self.give_up_if_all_failed(desk);
+            }
+            fork.leg.prefer(&wished);
+        }
+        let Ok(offer) = fork.leg.negotiator.offer() else { return };
+        fork.offered = Some(fork.leg.negotiator.fork());
+        let invite = invite(desk, &caller, &self.journey, &fork.plan, &fork.leg, offer.clone());
+        fork.leg.identity = invite.local.clone();
+        let placed = desk.endpoint.place_call(invite, desk.now).ok();
+        let side = fork_side(index);
+        match placed {
+            Some(handle) => {
+                desk.hold_handle(handle, self.number);
+                fork.leg.handle = Some(handle);
+                fork.placed_at = Some(desk.now);
+                let head = facts::invite_sent(fork.plan.protocol, fork.plan.peer);
+                self.evidence.add(side, Fact::Sent(head), desk.now);
+                self.evidence.add(side, facts::described_here(&offer), desk.now);
+            }
+            None => {
+                let to = whence(fork.plan.protocol, fork.plan.peer);
+                let reason = "this exchange has no socket for that transport".to_owned();
+                fork.outcome = Some(End::Unreachable { to, reason });
+                fork.leg.close(desk);
+                self.give_up_if_all_failed(desk);
+            }
+        }
+    }
+
+    pub(super) fn fork_progressed(&mut self, desk: &mut Desk, index: usize, response: &Response) {
+        let Some(fork) = self.forks.get(index) else { return };
+        self.evidence.add(fork_side(index), Fact::Received(fork.head_of(response)), desk.now);
+        if self.transfer.is_some() {
+            if self.is_tried(index) {
+                self.transfer_rings(desk);
+            }
+            return;
+        }
+        // What has a description comes again as an answer, and rings then.
+        if self.stage == Stage::Calling && response.body().is_empty() && self.described.is_none() {
+            let status = response.status();
+            if status == StatusCode::RINGING {
+                self.ring(desk, index, Reply::new(status));
+            } else if let Some(handle) = self.caller.handle {
+                let _ = desk.endpoint.ring(handle, &Reply::new(status), desk.now);
+            }
+        }
+    }
+
+    pub(super) fn ring(&mut self, desk: &mut Desk, index: usize, reply: Reply) {
+        if let Some(handle) = self.caller.handle {
+            let _ = desk.endpoint.ring(handle, &reply, desk.now);
+        }
+        if !self.rang {
+            self.rang = true;
+            let callee = self.forks.get(index).map(|fork| fork.leg.label.clone()).unwrap_or_default();
+            desk.tell(Event::CallRinging { call: self.number, callee });
+        }
+    }
+
+    /// The telephone answered our offer, for good or for early media.
+    pub(super) fn fork_described(&mut self, desk: &mut Desk, index: usize, answer: &[u8], preview: bool) {
+        self.evidence.add(fork_side(index), facts::described_by_peer(answer), desk.now);
+        let Some(fork) = self.forks.get_mut(index) else { return };
+        if let Some(offered) = &mut fork.offered {
+            fork.leg.negotiator = offered.fork();
+        }
+        if let Err(error) = fork.leg.negotiator.accept_answer(answer).map(|_| ()) {
+            if preview {
+                return;
+            }
+            return self.fork_unusable(desk, index, media_refused(&error, Side::Callee));
+        }
+        if fork.leg.configure(desk).is_err() {
+            if !preview {
+                self.fork_unusable(desk, index, no_session(Side::Callee));
+            }
+            return;
+        }
+        if preview && self.stage == Stage::Calling && self.heard.is_none_or(|heard| heard == index) {
+            self.early_media(desk, index);
+        }
+    }
+
+    /// Lets the caller hear what the telephone or the network behind the trunk says before the answer.
+    pub(super) fn early_media(&mut self, desk: &mut Desk, index: usize) {
+        self.heard = Some(index);
+        if self.offer_is_ours {
+            // Our offer may not travel in an unreliable response (RFC 3261 section 13.2.1): he hears a bell only.
+            return self.ring(desk, index, Reply::new(StatusCode::RINGING));
+        }
+        self.prefer_codec_of(index);
+        let Ok(answer) = self.caller_answer() else { return };
+        if self.caller.configure(desk).is_err() {
+            return;
+        }
+        self.join(desk, index);
+        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        self.ring(desk, index, reply);
+    }
+
+    pub(super) fn fork_answered(&mut self, desk: &mut Desk, index: usize, response: &Response) {
+        let Some(fork) = self.forks.get(index) else { return };
+        self.evidence.add(fork_side(index), Fact::Received(fork.head_of(response)), desk.now);
+        if !self.is_tried(index) || fork.outcome.is_some() {
+            return;
+        }
+        if fork.leg.codec.is_none() {
+            return self.fork_unusable(desk, index, no_session(Side::Callee));
+        }
+        if self.transfer.is_some() {
+            return self.transfer_answered(desk, index);
+        }
+        self.winner = Some(index);
+        self.planned.clear();
+        let elsewhere = Headers::new()
+            .with("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"")
+            .unwrap_or_default();
+        for (other, fork) in self.forks.iter_mut().enumerate() {
+            if other == index {
+                continue;
+            }
+            if let Some(handle) = fork.leg.handle {
+                let _ = desk.endpoint.hang_up(handle, &elsewhere, desk.now);
+            }
+            fork.leg.close(desk);
+        }
+        self.prefer_codec_of(index);
+        if !self.answer_caller(desk) {
+            return;
+        }
+        self.join(desk, index);
+        let label = self.forks.get(index).map(|fork| fork.leg.label.clone()).unwrap_or_default();
+        self.tell_answered(desk, label);
+    }
+
+    pub(super) fn prefer_codec_of(&mut self, index: usize) {
+        if self.described.is_none()
+            && !self.offer_is_ours
+            && let Some(codec) = self.forks.get(index).and_then(|fork| fork.leg.codec.clone())
+        {
+            self.caller.prefer(&[codec]);
+        }
+    }
+
+    pub(super) fn join(&mut self, desk: &mut Desk, index: usize) {
+        self.heard = Some(index);
+        if let Some(fork) = self.forks.get(index) {
+            desk.media(Command::Connect { leg: self.caller.id(), to: Connection::Leg(fork.leg.id()) });
+        }
+    }
+
+    pub(super) fn tell_answered(&mut self, desk: &mut Desk, callee: String) {
+        let codecs: Vec<&str> = std::iter::once(&self.caller)
+            .chain(self.winner.and_then(|index| self.forks.get(index)).map(|fork| &fork.leg))
+            .filter_map(|leg| leg.codec.as_deref())
+            .collect();
+        let codec = codecs.join("/");
+        let after = desk.now.saturating_duration_since(self.began);
+        desk.tell(Event::CallAnswered { call: self.number, callee, codec, after });
+    }
+
+    pub(super) fn fork_ended(&mut self, desk: &mut Desk, index: usize, reason: CallEnd) {
+        let Some(fork) = self.forks.get_mut(index) else { return };
+        fork.leg.handle = None;
+        fork.leg.close(desk);
+        if let CallEnd::Refused { response } | CallEnd::NotAuthenticated { response, .. } = &reason {
+            let head = fork.head_of(response);
+            self.evidence.add(fork_side(index), Fact::Received(head), desk.now);
+        }
+        if self.stage == Stage::Ending {
+            return;
+        }
+        if self.winner == Some(index) {
+            if self.left_transfer(Which::Fork(index)) {
+                return;
+            }
+            let end = match reason {
+                CallEnd::HungUp { by: By::Remote, .. } => End::HungUp(Side::Callee),
+                reason => vanished(Side::Callee, &reason),
+            };
+            return self.end(desk, end);
+        }
+        let outcome = fork.failure(&reason);
+        if !self.is_tried(index) {
+            return;
+        }
+        // RFC 3261 section 16.7: a 6xx speaks for all telephones of the callee.
+        let speaks_for_all = matches!(outcome, End::Declined { .. });
+        if let Some(fork) = self.forks.get_mut(index) {
+            fork.outcome.get_or_insert(outcome.clone());
+        }
+        if speaks_for_all {
+            return self.all_failed(desk, outcome);
+        }
+        self.give_up_if_all_failed(desk);
+    }
+
+    pub(super) fn give_up_if_all_failed(&mut self, desk: &mut Desk) {
+        if !self.is_reaching() || !self.planned.is_empty() {
+            return;
+        }
+        let tried = self.forks.iter().skip(self.first);
+        let outcomes: Option<Vec<&End>> = tried.map(|fork| fork.outcome.as_ref()).collect();
+        if let Some(best) =
+            outcomes.and_then(|outcomes| outcomes.into_iter().max_by_key(|end| telling(end))).cloned()
+        {
+            self.all_failed(desk, best);
+        }
+    }
+
+    fn all_failed(&mut self, desk: &mut Desk, end: End) {
+        if self.transfer.is_some() {
+            self.transfer_failed(desk, end);
+        } else {
+            self.attempt_failed(desk, end);
+        }
+    }
+
+    /// A telephone answered with something that voice cannot use: it is let go, and its call counts as failed.
+    fn fork_unusable(&mut self, desk: &mut Desk, index: usize, end: End) {
+        if let Some(fork) = self.forks.get_mut(index) {
+            fork.outcome = Some(end);
+            fork.leg.leave(desk);
+        }
+        self.give_up_if_all_failed(desk);
+    }
+}
+
+impl Fork {
+    fn head_of(&self, response: &Response) -> MessageHead {
+        let remote = Some(self.leg.peer);
+        let protocol = self.plan.protocol.to_string();
+        MessageHead { remote, protocol, ..MessageHead::of_response(response, None) }
+    }
+
+    /// What it means that this telephone's call ended before it answered.
+    fn failure(&mut self, reason: &CallEnd) -> End {
+        let plan = &self.plan;
+        let who = || plan.who.clone();
+        let to = || whence(plan.protocol, plan.peer);
+        match reason {
+            CallEnd::Refused { response } => match response.status().code() {
+                486 | 600 => End::Busy { who: who() },
+                603 | 607 => End::Declined { who: who() },
+                488 | 606 => {
+                    let body = (!response.body().is_empty()).then(|| response.body());
+                    let refused = self.leg.negotiator.refused(body, response.get(HeaderName::Warning));
+                    let sentence = refused.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                    let warning = refused.ok().map(|mismatch| mismatch.warning("pbx"));
+                    End::MediaRefused { sentence, warning, whose: Side::Callee }
+                }
+                status => {
+                    End::Refused { who: self.leg.label.clone(), status, reason: facts::phrase(response) }
+                }
+            },
+            CallEnd::NotAuthenticated { response, .. } => End::Refused {
+                who: self.leg.label.clone(),
+                status: response.status().code(),
+                reason: "it wants a password for calls to it".to_owned(),
+            },
+            CallEnd::Unreachable(failure) => match facts::unreachable(*failure) {
+                None => End::NoReply { to: to() },
+                Some(reason) => End::Unreachable { to: to(), reason },
+            },
+            CallEnd::NotAnswered => End::NoReply { to: to() },
+            reason => End::Unreachable { to: to(), reason: facts::ended(reason) },
+        }
+    }
+}
+
+/// How much an outcome tells: of several telephones, the most telling one is what the caller hears.
+fn telling(end: &End) -> u8 {
+    match end {
+        End::Declined { .. } => 6,
+        End::Busy { .. } => 5,
+        End::MediaRefused { .. } => 4,
+        End::Refused { .. } => 3,
+        End::NoAnswer { .. } => 2,
+        _ => 1,
+    }
+}

@@ -1,0 +1,202 @@
+//! Whom to call for a number: the registered telephones of an extension, or a neighbour; and the INVITE that goes there.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use denwa_sip_core::Protocol;
+use denwa_sip_core::endpoint::{
+    Binding, Body, CallOptions, Credentials, Flow, Party, PlaceCall, Secret, Target,
+};
+use denwa_sip_core::message::{Request, UriBuf};
+
+use super::desk::Desk;
+use super::invitation::{Caller, CallerKind};
+use super::leg::Leg;
+use crate::config::{TrunkAccount, Voice};
+use crate::route::Destination;
+use crate::why::End;
+
+/// Where a telephone or a neighbour is called.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    /// For people, as `1002`.
+    pub(super) who: String,
+    pub(super) peer: SocketAddr,
+    pub(super) protocol: Protocol,
+    pub(super) flow: Option<Flow>,
+    pub(super) request_uri: UriBuf,
+    pub(super) to: UriBuf,
+    pub(super) target: Target,
+    pub(super) routes: Vec<String>,
+    /// What may be answered when it asks for a password.
+    pub(super) credentials: Vec<Credentials>,
+    pub(super) voice: Voice,
+    /// Whether it is another exchange.
+    pub(super) is_trunk: bool,
+    /// Who had the call before, and why it went on: the value of Diversion (RFC 5806).
+    pub(super) diverted: Option<String>,
+}
+
+impl Planned {
+    /// A registered telephone: on the flow its REGISTER came on, for that is where it is, whatever its Contact says. A
+    /// connection that an earlier run of the program had is gone; then the Contact is all there is.
+    pub(super) fn binding(number: &str, binding: &Binding, desk: &Desk, voice: &Voice) -> Self {
+        let flow = binding.flow;
+        let (target, flow) = match (flow.protocol.is_stream(), flow.stream) {
+            (true, None) => (Target::Uri(binding.contact.clone()), None),
+            (false, _) if !desk.listens_at(flow.protocol, flow.local) => {
+                (Target::address(flow.protocol, flow.remote), None)
+            }
+            _ => (Target::Flow(flow), Some(flow)),
+        };
+        Self {
+            who: number.to_owned(),
+            peer: binding.flow.remote,
+            protocol: binding.flow.protocol,
+            flow,
+            request_uri: binding.contact.as_uri().for_request(),
+            to: binding.contact.as_uri().for_request(),
+            target,
+            routes: binding.path.iter().map(ToString::to_string).collect(),
+            credentials: Vec::new(),
+            voice: voice.clone(),
+            is_trunk: false,
+            diverted: None,
+        }
+    }
+}
+
+/// The registered telephones of an extension; `Err` when there is none that could ring.
+pub(super) fn phones(
+    desk: &Desk,
+    caller: &Caller,
+    from: Option<&Flow>,
+    number: &str,
+) -> Result<Vec<Planned>, End> {
+    let voice = desk.directory.get(number).map(|account| account.voice.clone()).unwrap_or_default();
+    let is_himself = caller.kind == CallerKind::Extension && caller.number == *number;
+    let bindings = desk.endpoint.bindings(number);
+    // A telephone that dials its own extension rings the others of it, not itself.
+    let others = bindings.iter().filter(|binding| !(is_himself && Some(&binding.flow) == from));
+    let planned: Vec<Planned> =
+        others.map(|binding| Planned::binding(number, binding, desk, &voice)).collect();
+    match (planned.is_empty(), is_himself) {
+        (false, _) => Ok(planned),
+        (true, true) => Err(End::Busy { who: number.to_owned() }),
+        (true, false) => Err(End::NotRegistered),
+    }
+}
+
+/// A neighbour, asked for a number by this caller, or by ourselves when a call is forwarded to it.
+pub(super) fn trunk(
+    desk: &Desk,
+    caller: Option<&Caller>,
+    name: &str,
+    number: &str,
+    diverted: Option<String>,
+) -> Result<Vec<Planned>, End> {
+    if let Some(Caller { kind: CallerKind::Trunk(from), .. }) = caller
+        && desk.links.get(from).is_some_and(|link| !link.trunk.transit)
+    {
+        return Err(End::TransitNotAllowed { from: from.clone(), to: name.to_owned() });
+    }
+    let no_address = || End::TrunkHasNoAddress { trunk: name.to_owned() };
+    let link = desk.links.get(name).ok_or_else(no_address)?;
+    let peer = link.destination().ok_or_else(no_address)?;
+    let protocol = link.trunk.address.protocol;
+    let mut uri = UriBuf::at_address(number, peer);
+    if protocol.is_stream() {
+        uri = uri.with_param("transport", Some(protocol.uri_token()));
+    }
+    Ok(vec![Planned {
+        who: format!("the trunk {name}"),
+        peer,
+        protocol,
+        flow: None,
+        request_uri: uri.clone(),
+        to: uri,
+        target: Target::Address { protocol, remote: peer, local: None },
+        routes: Vec::new(),
+        credentials: link.trunk.account.as_ref().map(credentials).into_iter().collect(),
+        voice: link.trunk.voice.clone(),
+        is_trunk: true,
+        diverted,
+    }])
+}
+
+/// What a neighbour may ask for, whatever realm it names: the answer goes to its own address only.
+pub(super) fn credentials(account: &TrunkAccount) -> Credentials {
+    let secret = Secret::password(account.password.reveal());
+    Credentials { realm: None, username: account.user.clone(), secret }
+}
+
+/// Which exchanges a call has come by, each with the name it drew for itself. A circle closes when one is met too often.
+const EXCHANGES: &str = "X-Exchanges";
+
+/// How often one call may come by here: calling oneself through a neighbour, to try the way, is daily life.
+const MOST_PASSES: usize = 3;
+
+/// What a call has behind it, and what goes with it to the next exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Journey {
+    max_forwards: u8,
+    exchanges: String,
+}
+
+impl Journey {
+    /// The journey of an incoming call; `Err` when it may not go on to another exchange.
+    pub(super) fn of(message: &Request, own_name: &str) -> Result<Self, End> {
+        let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);
+        let exchanges = message.get_all(EXCHANGES).collect::<Vec<_>>().join(", ");
+        let passes = exchanges.split(',').filter(|name| name.trim() == own_name).count();
+        let Some(max_forwards) = max_forwards.checked_sub(1).filter(|_| passes < MOST_PASSES) else {
+            return Err(End::TooManyHops);
+        };
+        let exchanges =
+            if exchanges.is_empty() { own_name.to_owned() } else { format!("{exchanges}, {own_name}") };
+        Ok(Self { max_forwards, exchanges })
+    }
+}
+
+/// The call to one telephone.
+pub(super) fn invite(
+    desk: &Desk,
+    caller: &Caller,
+    journey: &Journey,
+    plan: &Planned,
+    leg: &Leg,
+    offer: Bytes,
+) -> PlaceCall {
+    let identity = desk.identity(&caller.number, &leg.place, plan.protocol, plan.flow);
+    let host =
+        identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());
+    let uri = UriBuf::sip(&caller.number, host).build();
+    let from = if caller.name.is_empty() { Party::new(uri) } else { Party::named(caller.name.clone(), uri) };
+    let mut call = PlaceCall::new(from, Party::new(plan.to.clone()), plan.target.clone());
+    call.request_uri = plan.request_uri.clone();
+    call.routes = plan.routes.clone();
+    call.local = identity;
+    call.body = Some(Body::sdp(offer));
+    call.credentials = plan.credentials.clone();
+    if plan.is_trunk {
+        // Names of exchanges are hexadecimal digits; those of others were read from a header.
+        let _ = call.headers.push(EXCHANGES, &journey.exchanges);
+        if let Some(diverted) = &plan.diverted {
+            let _ = call.headers.push("Diversion", diverted);
+        }
+    }
+    let max_forwards = journey.max_forwards;
+    call.options = CallOptions { ring_timeout: None, max_forwards, ..CallOptions::default() };
+    call
+}
+
+/// What a number reaches, for people and the record.
+pub(super) fn described(reaches: &Destination) -> String {
+    match reaches {
+        Destination::Service(service) => format!("service {service}"),
+        Destination::Extension(number) => format!("extension {number}"),
+        Destination::Group(number) => format!("group {number}"),
+        Destination::Trunk { trunk, .. } => format!("trunk {trunk}"),
+        Destination::Unknown => "nothing".to_owned(),
+    }
+}

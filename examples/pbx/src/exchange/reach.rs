@@ -1,0 +1,185 @@
+//! Who is tried for a number, one attempt after the other: an extension's telephones, a group's members, and whom calls are
+//! forwarded to that nobody took.
+//!
+//! An extension that is not to be disturbed counts as busy; one without a telephone as unreachable. Forwarding follows at
+//! most a few numbers and none twice, so that two extensions that forward to each other end in the outcome of the last.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use denwa_sip_core::endpoint::Flow;
+
+use super::desk::Desk;
+use super::invitation::Caller;
+use super::planned::{Planned, phones, trunk};
+use crate::config::{Group, Strategy};
+use crate::route::Destination;
+use crate::services::Service;
+use crate::why::End;
+
+/// How many numbers one call may be forwarded over.
+const MOST_FORWARDS: usize = 5;
+
+/// One attempt.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// Ring these, for so long.
+    Ring(Vec<Planned>, Duration),
+    /// Answer with a service.
+    Serve(Service),
+}
+
+/// What has been tried, and what comes next.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
+    /// What is being tried.
+    pub(super) current: Destination,
+    /// How long it rings.
+    pub(super) ring: Duration,
+    seen: Vec<String>,
+    /// Members of a group that come after this one.
+    next: VecDeque<String>,
+}
+
+impl Reach {
+    /// The first attempt for what was dialled; `Err` when there is none.
+    pub(super) fn begin(
+        desk: &mut Desk,
+        caller: &Caller,
+        from: Option<&Flow>,
+        dialled: Destination,
+    ) -> Result<(Self, Attempt), End> {
+        let ring = desk.setup.ring;
+        let mut reach = Self { current: dialled, ring, seen: Vec::new(), next: VecDeque::new() };
+        if let Destination::Extension(number) | Destination::Group(number) = &reach.current {
+            reach.seen.push(number.clone());
+        }
+        match reach.attempt(desk, caller, from, None) {
+            Ok(attempt) => Ok((reach, attempt)),
+            Err(end) => match reach.after(desk, caller, &end) {
+                Some(attempt) => Ok((reach, attempt)),
+                None => Err(end),
+            },
+        }
+    }
+
+    /// The next attempt after one that came to `end`.
+    pub(super) fn after(&mut self, desk: &mut Desk, caller: &Caller, end: &End) -> Option<Attempt> {
+        while let Some(member) = self.next.pop_front() {
+            if let Ok(planned) = undisturbed(desk, caller, None, &member) {
+                return Some(Attempt::Ring(planned, self.ring));
+            }
+        }
+        let mut end = end.clone();
+        loop {
+            let (number, reason) = self.forward(desk, &end)?;
+            if self.seen.contains(&number) || self.seen.len() > MOST_FORWARDS {
+                return None;
+            }
+            let diverted =
+                self.seen.last().map(|from| format!("<sip:{from}@{}>;reason={reason}", desk.setup.realm));
+            self.seen.push(number.clone());
+            self.current = desk.setup.plan.find(&number, &desk.directory);
+            self.ring = desk.setup.ring;
+            match self.attempt(desk, caller, None, diverted) {
+                Ok(attempt) => return Some(attempt),
+                Err(next) => end = next,
+            }
+        }
+    }
+
+    /// Where a call goes that came to `end` at what is being tried, and the word for why (RFC 5806).
+    fn forward(&self, desk: &Desk, end: &End) -> Option<(String, &'static str)> {
+        let (number, reason) = match &self.current {
+            Destination::Group(group) => (desk.setup.plan.group(group)?.no_answer.clone(), "no-answer"),
+            Destination::Extension(number) => {
+                let forward = &desk.directory.get(number)?.forward;
+                match end {
+                    _ if forward.always.is_some() => (forward.always.clone(), "unconditional"),
+                    End::Busy { .. } | End::Declined { .. } => (forward.busy.clone(), "user-busy"),
+                    End::NoAnswer { .. } => (forward.no_answer.clone(), "no-answer"),
+                    End::NotRegistered
+                    | End::NoReply { .. }
+                    | End::Unreachable { .. }
+                    | End::NoRoute { .. } => (forward.unreachable.clone(), "unavailable"),
+                    _ => (None, ""),
+                }
+            }
+            Destination::Service(_) | Destination::Trunk { .. } | Destination::Unknown => (None, ""),
+        };
+        Some((number?, reason))
+    }
+
+    /// Tries what is current now.
+    fn attempt(
+        &mut self,
+        desk: &mut Desk,
+        caller: &Caller,
+        from: Option<&Flow>,
+        diverted: Option<String>,
+    ) -> Result<Attempt, End> {
+        match self.current.clone() {
+            Destination::Unknown => Err(End::UnknownNumber),
+            Destination::Service(service) => Ok(Attempt::Serve(service)),
+            Destination::Extension(number) => {
+                let forward =
+                    desk.directory.get(&number).map(|account| account.forward.clone()).unwrap_or_default();
+                if forward.always.is_some() {
+                    return Err(End::Busy { who: number });
+                }
+                self.ring = forward.ring.unwrap_or(desk.setup.ring);
+                Ok(Attempt::Ring(undisturbed(desk, caller, from, &number)?, self.ring))
+            }
+            Destination::Group(number) => {
+                let group = desk.setup.plan.group(&number).cloned().ok_or(End::UnknownNumber)?;
+                self.ring = group.ring.unwrap_or(desk.setup.ring);
+                self.members(desk, caller, from, group)
+            }
+            Destination::Trunk { trunk: name, number } => {
+                // Forwarded calls go out on behalf of the extension that forwards, which may dial out.
+                let caller = (diverted.is_none()).then_some(caller);
+                Ok(Attempt::Ring(trunk(desk, caller, &name, &number, diverted)?, self.ring))
+            }
+        }
+    }
+
+    fn members(
+        &mut self,
+        desk: &mut Desk,
+        caller: &Caller,
+        from: Option<&Flow>,
+        group: Group,
+    ) -> Result<Attempt, End> {
+        if group.strategy == Strategy::All {
+            let mut planned = Vec::new();
+            let mut last = End::NotRegistered;
+            for member in &group.members {
+                match undisturbed(desk, caller, from, member) {
+                    Ok(phones) => planned.extend(phones),
+                    Err(end) => last = end,
+                }
+            }
+            return if planned.is_empty() { Err(last) } else { Ok(Attempt::Ring(planned, self.ring)) };
+        }
+        self.next = group.members.iter().cloned().collect();
+        if group.strategy == Strategy::RoundRobin {
+            let turn = desk.next_turn(&group.number) % group.members.len().max(1);
+            self.next.rotate_left(turn);
+        }
+        while let Some(member) = self.next.pop_front() {
+            if let Ok(planned) = undisturbed(desk, caller, from, &member) {
+                return Ok(Attempt::Ring(planned, self.ring));
+            }
+        }
+        Err(End::NotRegistered)
+    }
+}
+
+/// The telephones of an extension, unless it is not to be disturbed.
+fn undisturbed(desk: &Desk, caller: &Caller, from: Option<&Flow>, number: &str) -> Result<Vec<Planned>, End> {
+    let disturbs = desk.directory.get(number).is_some_and(|account| account.forward.do_not_disturb);
+    if disturbs {
+        return Err(End::Busy { who: number.to_owned() });
+    }
+    phones(desk, caller, from, number)
+}
