@@ -20,14 +20,14 @@ mod recording;
 mod sound;
 mod tap;
 
-pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
+pub use command::{CarriedBy, Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use conference::ConferenceId;
 pub use denwa_rtp::session::{DropReason, Path};
 pub use program::{Piece, Program, Sound};
 pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
-use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
+use crate::media::{self, DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
 use conference::Conference;
@@ -247,6 +247,13 @@ impl MediaBridge {
         match command {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
+            Command::Carry { leg, by } => {
+                let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+                entry.to_carry = Some(by);
+                self.carry(leg, now);
+                Ok(())
+            }
+            Command::RestartIce { leg } => self.restart_ice(leg, now),
             Command::Connect { leg, to } => self.connect(leg, to, now),
             Command::Announce { leg, program } => self.announce(leg, program, now),
             Command::Mute { leg, muted } => self.mute(leg, muted),
@@ -276,6 +283,7 @@ impl MediaBridge {
                     let config = &mut entry.stream.config;
                     (config.rtp, config.rtcp) = (rtp, rtcp);
                     self.tell(Event::Opened { leg, rtp, rtcp });
+                    self.carry(leg, now);
                 }
             }
             Input::BindFailed { leg, reason } => {
@@ -347,8 +355,7 @@ impl MediaBridge {
         // The plan stays where it is: the other leg is another entry of the table.
         let (sent, also) = if target == leg {
             let also = from.stream.also();
-            let Some(session) = &mut from.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
-            (session.forward(buffer, length, &from.plan.map, now), also)
+            (from.stream.forward(buffer, length, &from.plan.map, now), also)
         } else {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
@@ -357,19 +364,28 @@ impl MediaBridge {
                 return Action::Consumed;
             }
             let also = to.stream.also();
-            let Some(session) = &mut to.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
-            (session.forward(buffer, length, &from.plan.map, now), also)
+            if to.stream.session.is_none() {
+                return Action::Dropped(Dropped::NotAgreed);
+            }
+            (to.stream.forward(buffer, length, &from.plan.map, now), also)
         };
         match sent {
-            Ok(sent) => match buffer.get(..sent.length) {
+            Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
                     Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
                 }
                 None => Action::Dropped(Dropped::UnknownLeg),
             },
+            // ICE has no way, or not any more.
+            Ok(None) => Action::Dropped(Dropped::NotSent(NotSent::NoDestination)),
             Err(NotSent::NotRelayed(_)) => Action::Consumed,
             Err(reason) => Action::Dropped(Dropped::NotSent(reason)),
         }
+    }
+
+    /// The path of a datagram that came to the leg's socket of RTCP.
+    pub fn control_path(&self, leg: LegId, source: SocketAddr) -> Path {
+        Path { source, destination: self.legs.get(&leg).map(|entry| entry.stream.config.rtcp) }
     }
 
     /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
@@ -395,7 +411,7 @@ impl MediaBridge {
         while let Some(leg) = self.owed.pop_front() {
             let Some(entry) = self.legs.get_mut(&leg) else { continue };
             let also = entry.stream.also();
-            let sent = entry.play(buffer, now);
+            let sent = entry.play(buffer, now).and_then(|sent| entry.stream.wrap(&sent, buffer));
             // A member's packets may be shorter than a beat.
             let more = sent.is_some() && entry.mouth.is_some();
             self.finish_programs(leg, now);
@@ -462,6 +478,23 @@ impl MediaBridge {
         let (latch, wall_clock) = (self.config.latch.clone(), self.config.wall_clock);
         self.legs.insert(leg, Leg::new(spec, latch, wall_clock));
         self.outputs.push_back(Output::Bind { leg, rtp, rtcp });
+        Ok(())
+    }
+
+    /// Gives the leg what it is to be carried by, once its sockets are open.
+    fn carry(&mut self, leg: LegId, now: Instant) {
+        let seed = self.random.bytes();
+        let Some(entry) = self.legs.get_mut(&leg).filter(|entry| entry.open) else { return };
+        let Some(by) = entry.to_carry.take() else { return };
+        entry.stream.carry(by.ice.as_ref(), by.identity, by.rtcp_mux, seed, now);
+        self.drain(leg, now);
+    }
+
+    fn restart_ice(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let Some(told) = entry.restart_ice(now) else { return Err(Misuse::NoIce) };
+        self.drain(leg, now);
+        self.outputs.push_back(Output::Event(told.of(leg)));
         Ok(())
     }
 
@@ -627,6 +660,11 @@ impl MediaBridge {
                         if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
                     let transmit = Transmit { leg, component, source, destination, payload };
                     self.outputs.push_back(Output::Transmit(transmit));
+                }
+                // Legs have two sockets and nothing else.
+                StreamOutput::Wire(wire) => entry.stream.decline(&wire, now),
+                StreamOutput::Event(media::Event::Gathered) => {
+                    self.outputs.extend(entry.ice_description().map(|told| Output::Event(told.of(leg))));
                 }
                 StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
             }

@@ -141,12 +141,21 @@ impl fmt::Debug for IceParameters {
 /// What ICE tells the stream.
 #[derive(Debug)]
 pub(super) enum IceNews {
-    Transmit { source: SocketAddr, destination: SocketAddr, payload: Bytes },
+    Transmit {
+        source: SocketAddr,
+        destination: SocketAddr,
+        payload: Bytes,
+    },
     Wire(Wire),
     /// Nothing more will be learnt about our addresses for now.
     Gathered,
     /// A component has its pair.
-    Path { component: u16, remote: SocketAddr, words: String, relayed: bool },
+    Path {
+        component: u16,
+        remote: SocketAddr,
+        words: String,
+        relayed: bool,
+    },
     /// No pair works.
     Failed(Vec<PairReport>),
     /// The peer does not answer any more.
@@ -193,7 +202,13 @@ pub enum Wire {
 /// What a datagram was.
 pub(super) enum Judged {
     /// Media or DTLS at this place of the datagram, from there, for a component; and whether it is known to be the peer's.
-    Payload { start: usize, length: usize, remote: SocketAddr, component: u16, checked: bool },
+    Payload {
+        start: usize,
+        length: usize,
+        remote: SocketAddr,
+        component: u16,
+        checked: bool,
+    },
     Taken,
     Useless,
 }
@@ -489,7 +504,9 @@ impl IceSide {
                 words: format!("{} to {}", words(&local), words(&remote)),
                 relayed: [&local, &remote].iter().any(|it| it.kind == CandidateKind::Relayed),
             }),
-            AgentEvent::StateChanged { state: StreamState::Failed, .. } => Some(IceNews::Failed(self.report())),
+            AgentEvent::StateChanged { state: StreamState::Failed, .. } => {
+                Some(IceNews::Failed(self.report()))
+            }
             AgentEvent::ConsentLost { component: 1, .. } => Some(IceNews::Lost),
             _ => None,
         }
@@ -517,11 +534,11 @@ impl IceSide {
 
 /// A packet that was made ready.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
-    pub(super) length: usize,
-    pub(super) stream: Option<StreamId>,
+pub(crate) struct Sent {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) length: usize,
+    pub(crate) stream: Option<StreamId>,
 }
 
 /// What a TURN server wants around a packet, at most.

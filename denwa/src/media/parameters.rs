@@ -4,6 +4,7 @@
 //! write them by hand. Payload types are two per codec: the number we put on what we send is the peer's, the number on
 //! what arrives is ours (RFC 3264 §5.1).
 
+use super::{DtlsParameters, IceParameters};
 use denwa_rtp::srtp::Keying;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -34,8 +35,14 @@ pub struct StreamParameters {
     pub receive_events: Vec<EventFormat>,
     /// How much sound a packet we send holds, 10–200 ms.
     pub packet_time: Duration,
-    /// The keys of SRTP; `None` for plain RTP.
+    /// The keys of SRTP; `None` for plain RTP, and when they come by DTLS.
     pub keys: Option<StreamKeys>,
+    /// DTLS, which makes the keys of SRTP; the stream must have a certificate.
+    pub dtls: Option<DtlsParameters>,
+    /// ICE, which finds the way; the stream must have an agent. The addresses above then say nothing.
+    pub ice: Option<IceParameters>,
+    /// Whether RTCP shares the port of RTP (RFC 5761).
+    pub rtcp_mux: bool,
 }
 
 /// The keys of SRTP (RFC 3711), one for each way.
@@ -118,6 +125,9 @@ impl StreamParameters {
             receive_events: vec![events],
             packet_time: Duration::from_millis(20),
             keys: None,
+            dtls: None,
+            ice: None,
+            rtcp_mux: false,
         }
     }
 

@@ -193,6 +193,12 @@ impl UserAgent {
                     let port = if ports.rtcp_at == Some(source) { ports.rtcp } else { ports.rtp };
                     self.outputs.push_back(Output::SendFromPort { port, destination, payload });
                 }
+                media::Output::Wire(wire) => {
+                    // User agents have no streams besides those of signalling: only UDP leads to TURN servers.
+                    if let Some(media) = &mut call.media {
+                        media.decline(&wire, now);
+                    }
+                }
                 media::Output::Event(event) => {
                     if let Some(fact) = Fact::of_media(&event) {
                         call.note(fact, now);

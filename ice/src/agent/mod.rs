@@ -352,8 +352,7 @@ impl Agent {
     pub fn forget_peer(&mut self, stream: MediaStream, now: Instant) -> Result<(), AgentMisuse> {
         let now = self.see(now);
         self.stream_mut(stream)?.restart();
-        self.transactions
-            .forget(|tag| matches!(tag, Tag::Check { .. }) && tag.stream() == Some(stream.0));
+        self.transactions.forget(|tag| matches!(tag, Tag::Check { .. }) && tag.stream() == Some(stream.0));
         self.update_state(stream.0);
         self.progress(now);
         Ok(())

@@ -76,8 +76,7 @@ impl Library for Kept {
     fn begin(&self, role: DtlsRole, seed: [u8; 32], now: Instant) -> Result<Box<dyn Association>, Failure> {
         let config = self.config(role, seed)?;
         let is_server = role == DtlsRole::Server;
-        let mut endpoint =
-            Endpoint::new(PEER, Default::default(), is_server.then(|| Arc::clone(&config)));
+        let mut endpoint = Endpoint::new(PEER, Default::default(), is_server.then(|| Arc::clone(&config)));
         if !is_server {
             endpoint.connect(now, PEER, config, None).map_err(broken)?;
         }

@@ -145,7 +145,9 @@ impl fmt::Display for Failure {
             Self::WrongCertificate => {
                 f.write_str("the peer's certificate is not the one its description names")
             }
-            Self::UnknownHash(hash) => write!(f, "the peer names its certificate by {hash}, which is not known"),
+            Self::UnknownHash(hash) => {
+                write!(f, "the peer names its certificate by {hash}, which is not known")
+            }
             Self::NoCommonSuite => f.write_str("no suite of SRTP is common to both"),
             Self::Broken(what) => f.write_str(what),
         }
@@ -167,11 +169,7 @@ pub struct DtlsParameters {
 
 impl From<&AgreedDtls> for DtlsParameters {
     fn from(agreed: &AgreedDtls) -> Self {
-        Self {
-            role: agreed.role,
-            fingerprints: agreed.fingerprints.clone(),
-            tls_id: agreed.tls_id.clone(),
-        }
+        Self { role: agreed.role, fingerprints: agreed.fingerprints.clone(), tls_id: agreed.tls_id.clone() }
     }
 }
 
@@ -185,8 +183,7 @@ fn check(certificate: &[u8], fingerprints: &[RemoteFingerprint]) -> Result<(), F
         ("sha-1", &digest::SHA1_FOR_LEGACY_USE_ONLY),
     ];
     for (name, algorithm) in known {
-        let mut named =
-            fingerprints.iter().filter(|it| it.hash.eq_ignore_ascii_case(name)).peekable();
+        let mut named = fingerprints.iter().filter(|it| it.hash.eq_ignore_ascii_case(name)).peekable();
         if named.peek().is_none() {
             continue;
         }

@@ -27,7 +27,7 @@ pub(in crate::media) struct Whence {
 #[derive(Debug)]
 pub(in crate::media) enum DtlsNews {
     Transmit(Whence, Bytes),
-    Keys { keys: Box<StreamKeys>, suite: &'static str, from: Option<SocketAddr> },
+    Keys { keys: Box<StreamKeys>, suite: &'static str },
     Failed(Failure),
 }
 
@@ -92,7 +92,8 @@ impl DtlsSide {
     /// A way to the peer is there: the client begins.
     pub(in crate::media) fn path_found(&mut self, whence: Whence, now: Instant) {
         let is_client = self.parameters.as_ref().is_some_and(|it| it.role == DtlsRole::Client);
-        let mut of_component = self.associations.iter_mut().filter(|it| it.whence.component == whence.component);
+        let mut of_component =
+            self.associations.iter_mut().filter(|it| it.whence.component == whence.component);
         if is_client && let Some(entry) = of_component.next() {
             entry.whence = whence;
         } else if is_client && !self.failed {
@@ -121,7 +122,11 @@ impl DtlsSide {
         };
         let is_server = parameters.role == DtlsRole::Server;
         let of_component = |entry: &Entry| entry.whence.component == whence.component;
-        let place = match self.associations.iter().position(|it| of_component(it) && (it.whence == whence || !is_server)) {
+        let place = match self
+            .associations
+            .iter()
+            .position(|it| of_component(it) && (it.whence == whence || !is_server))
+        {
             Some(place) => place,
             None if is_server => {
                 // Once the peer is known, nobody else gets a hearing; before that, a few do.
@@ -167,7 +172,7 @@ impl DtlsSide {
             Some(keys) => {
                 let suite = established.suite.sdes_name();
                 let keys = Box::new(keys);
-                self.news.push_back(DtlsNews::Keys { keys, suite, from: whence.remote });
+                self.news.push_back(DtlsNews::Keys { keys, suite });
             }
             None => self.fail(Failure::NoCommonSuite),
         }
