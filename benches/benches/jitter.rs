@@ -1,7 +1,8 @@
 //! The jitter buffer over bad networks, beside the neteq crate (with `--features peers`) and an algorithm from the
 //! literature, each at its default settings, fed with the same traces in the same run.
 //!
-//! Delay is what buffering adds to the fastest packet's time. Loss is what was invented plus what arrived and was not
+//! Where DTX sends nothing in pauses, what is invented after a talk-spurt's last frame and before the next is heard is no
+//! loss. Delay is what buffering adds to the fastest packet's time. Loss is what was invented plus what arrived and was not
 //! heard. `cargo bench -p denwa-benches --bench jitter [--features peers]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

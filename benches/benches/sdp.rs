@@ -1,5 +1,5 @@
 //! Session descriptions: parse, parse with every attribute typed, write, and answer, for a phone's offer (452 bytes) and
-//! a browser's (3.7 kB). With `--features peers` other parsers run beside it.
+//! a browser's (3.7 kB). With `--features peers` other parsers run beside it. Heap allocations are printed before the times.
 //!
 //! `cargo bench -p denwa-benches --bench sdp --features peers`
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -38,6 +38,12 @@ fn typed(bytes: &[u8]) -> usize {
 
 fn parse(criterion: &mut Criterion) {
     for (name, bytes) in [("phone", PHONE), ("browser", BROWSER)] {
+        let index = allocation_counter::measure(|| drop(black_box(Description::parse(bytes))));
+        let all = allocation_counter::measure(|| _ = black_box(typed(bytes)));
+        println!(
+            "sdp {name}: {} allocations, with every attribute typed {}",
+            index.count_total, all.count_total
+        );
         let mut group = criterion.benchmark_group(format!("sdp parse {name}"));
         group.bench_function("denwa, typed", |bencher| bencher.iter(|| typed(black_box(bytes))));
         group.bench_function("denwa, index only", |bencher| {

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    quality::burst::{Bursts, Figures},
     sequence::{distance, timestamp_distance},
     time,
 };
@@ -18,6 +19,8 @@ const MINIMUM_SEQUENTIAL: u8 = 2;
 const MAXIMUM_DROPOUT: u16 = 3000;
 /// A packet this late is reordered; an older one may be a restart (MAX_MISORDER).
 const MAXIMUM_MISORDER: u16 = 100;
+/// So far back a missing packet may still come; one older is lost.
+const HORIZON: u16 = 64;
 /// A transit time that changes by more than this is a jump of the timestamps, not jitter.
 const TIMESTAMP_JUMP_NANOS: u64 = 2_000_000_000;
 
@@ -62,6 +65,11 @@ pub struct Source {
     after_jump: Option<u16>,
     /// Bit `n` is set when the packet `n` numbers before `highest` was seen.
     seen: u128,
+    /// The same of packets that came too late to be played.
+    unplayed: u128,
+    bursts: Bursts,
+    /// Clock units from one packet to the next, as two in a row showed last.
+    step: u32,
     received: u64,
     expected_at_report: u64,
     received_at_report: u64,
@@ -96,6 +104,9 @@ impl Source {
             base: u64::from(sequence),
             after_jump: None,
             seen: 0,
+            unplayed: 0,
+            bursts: Bursts::default(),
+            step: 0,
             received: 0,
             expected_at_report: 0,
             received_at_report: 0,
@@ -124,6 +135,7 @@ impl Source {
                 if packet.marker {
                     self.talk_spurts = self.talk_spurts.wrapping_add(1);
                 }
+                self.note_step(update, packet);
                 self.count(packet, clock_rate_hz, now);
             }
             Order::Reordered => self.count(packet, clock_rate_hz, now),
@@ -132,6 +144,15 @@ impl Source {
             Order::Duplicate | Order::Jump => {}
         }
         update
+    }
+
+    #[inline]
+    const fn note_step(&mut self, update: Update, packet: Arrival) {
+        let step = packet.timestamp.wrapping_sub(self.timestamp);
+        // A step of more than a fifth of a second, or the first of a talk-spurt, is no packet's length.
+        if update.skipped == 0 && !packet.marker && step <= self.clock_rate_hz / 5 {
+            self.step = step;
+        }
     }
 
     fn count(&mut self, packet: Arrival, clock_rate_hz: u32, now: Instant) {
@@ -187,11 +208,54 @@ impl Source {
         if sequence < self.highest {
             self.cycles = self.cycles.wrapping_add(0x1_0000);
         }
+        // The packet that passes the horizon now has come, and been heard, as a rule.
+        if ahead != 1 || self.seen & 1 << (HORIZON - 1) == 0 || self.unplayed != 0 {
+            self.settle(ahead);
+        }
         self.highest = sequence;
         self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         self.received = self.received.wrapping_add(1);
         self.after_jump = None;
         Update { order: Order::InOrder, extended: self.extended(), skipped: ahead.saturating_sub(1) }
+    }
+
+    /// Counts what passes the horizon when the highest number moves by `ahead` and was not heard.
+    #[cold]
+    fn settle(&mut self, ahead: u16) {
+        let highest = self.extended();
+        for step in 0..ahead.min(HORIZON) {
+            let behind = HORIZON.saturating_sub(1).saturating_sub(step);
+            let heard = self.seen & !self.unplayed;
+            let missing = heard.checked_shr(u32::from(behind)).unwrap_or(0) & 1 == 0;
+            if let Some(number) = highest.checked_sub(u64::from(behind)).filter(|number| *number >= self.base)
+                && missing
+            {
+                self.bursts.lost(number, 1);
+            }
+        }
+        // Of a longer gap the front passes the horizon at once.
+        self.bursts.lost(highest.saturating_add(1), u64::from(ahead.saturating_sub(HORIZON)));
+        self.unplayed = self.unplayed.checked_shl(u32::from(ahead)).unwrap_or(0);
+    }
+
+    /// A packet that was counted as received came too late to be played, or was thrown away: to who listens it is lost.
+    pub(crate) fn discarded(&mut self, sequence: u16) {
+        let behind = self.highest.wrapping_sub(sequence);
+        self.unplayed |= 1u128.checked_shl(u32::from(behind)).unwrap_or(0);
+    }
+
+    /// Bursts and gaps of what was lost or came too late.
+    #[must_use]
+    pub fn bursts(&self) -> Figures {
+        let mut whole = self.clone();
+        whole.settle(HORIZON);
+        whole.bursts.figures(self.expected(), self.frame())
+    }
+
+    /// From one packet to the next; zero before two came in a row.
+    #[must_use]
+    pub fn frame(&self) -> Duration {
+        time::duration(u64::from(self.step), self.clock_rate_hz)
     }
 
     #[cold]
@@ -232,6 +296,8 @@ impl Source {
         self.cycles = 0;
         self.after_jump = None;
         self.seen = 1;
+        self.unplayed = 0;
+        self.bursts = Bursts::default();
         self.received_at_report = 0;
         self.expected_at_report = 0;
         self.duplicates = 0;

@@ -434,3 +434,64 @@ fn outputs_are_limited() {
     }
     assert_eq!(count, 5, "four and the one that says so");
 }
+
+/// RFC 3611 §4.7: what XR tells is what happened, play-out and bursts included, and the peer hears of it.
+#[test]
+fn rfc3611_voip_metrics_tell_of_loss_bursts_and_play_out() {
+    let start = Instant::now();
+    let (a_at, b_at) = ("10.0.0.1:4000", "10.0.0.2:4000");
+    let with_extended = |remote| Config { extended_reports: true, ..config(start, remote) };
+    let (mut a, mut b) = (End::new(a_at, b_at, 1, start), End::new(b_at, a_at, 2, start));
+    a.session = Session::new(with_extended(b_at), Seed([1; 32]), start);
+    b.session = Session::new(with_extended(a_at), Seed([2; 32]), start);
+    let jitter = denwa_rtp::jitter::Config::voice(8000);
+    let mut playout = denwa_rtp::jitter::JitterBuffer::new(jitter, start);
+    let mut now = start;
+    for step in 0..2000u32 {
+        now = start + PTIME * step;
+        let (from_a, from_b) = (a.speak(now), b.speak(now));
+        // In each 200 packets one is lost alone, and a burst of four within seven.
+        let lost = matches!(step % 200, 50 | 120 | 122 | 124 | 126);
+        if !lost {
+            b.hear(a.address, from_a, now).unwrap();
+        }
+        // One that comes but too late is lost to who listens.
+        if step % 200 == 160 {
+            let source = b.session.active_source().unwrap();
+            let (ssrc, sequence) = (source.ssrc(), source.extended() as u16);
+            b.session.note_discarded(ssrc, sequence);
+        }
+        a.hear(b.address, from_b, now).unwrap();
+        playout.get(now);
+        b.session.note_playout(playout.statistics(now));
+        a.wake(now);
+        b.wake(now);
+        for transmit in std::mem::take(&mut b.transmits) {
+            a.hear(b.address, transmit.payload.to_vec(), now).unwrap();
+        }
+        for transmit in std::mem::take(&mut a.transmits) {
+            b.hear(a.address, transmit.payload.to_vec(), now).unwrap();
+        }
+    }
+    let quality = b.session.quality(None, now);
+    let bursts = quality.received.bursts;
+    assert_eq!(bursts.bursts, 10);
+    assert_eq!(bursts.burst_duration, PTIME * 7);
+    assert!((bursts.burst_density - 4.0 / 7.0).abs() < 1e-9, "{bursts:?}");
+    assert!((bursts.gap_density - 20.0 / 1929.0).abs() < 1e-3, "{bursts:?}");
+    let metrics = quality.voip_metrics().unwrap();
+    assert_eq!((metrics.minimum_gap, metrics.burst_duration), (16, 140));
+    assert_eq!(metrics.burst_density, (4 * 256 / 7) as u8);
+    assert!((6..=7).contains(&metrics.loss_rate), "{metrics:?}");
+    assert_eq!(metrics.jitter_buffer_maximum, 500);
+    assert_eq!(metrics.receiver_configuration, 0b1111_1111, "concealed, adaptive, slow");
+    assert!(metrics.mos_listening >= metrics.mos_conversational);
+    // A learns how it sounds at B.
+    let told = a.session.remote_report().unwrap().metrics.expect("XR came");
+    assert_eq!((told.ssrc, told.burst_duration), (a.session.ssrc(), 140));
+    let sent = a.session.quality(None, now).sent;
+    assert_eq!(sent.bursts.burst_duration, Duration::from_millis(140));
+    let mouth_to_ear = sent.mouth_to_ear.unwrap();
+    assert!(mouth_to_ear >= Duration::from_millis(u64::from(told.end_system_delay)), "{mouth_to_ear:?}");
+    assert!(a.events.iter().any(|event| matches!(event, Event::VoipMetricsReceived { .. })));
+}

@@ -56,6 +56,14 @@
 //! # }
 //! ```
 //!
+//! # Speed
+//!
+//! Reading allocates once, for the index of lines, however many attributes are read and typed after that. On one core of a
+//! small server, in one run: the offer of a phone (452 bytes) 0.34 µs, with every attribute typed 0.84 µs (sipx-sdp 0.80,
+//! sdp-types 1.36, webrtc-rs 2.8, webrtc-sdp 5.4); that of a browser (3.7 kB) 1.5 µs, typed 4.1 µs (sipx-sdp 5.2,
+//! sdp-types 7.5, webrtc-rs 15, webrtc-sdp 52; all but webrtc-sdp leave most values as text).
+//! `cargo bench -p denwa-benches --bench sdp --features peers` measures them again.
+//!
 //! # Left out on purpose
 //!
 //! * Capability negotiation (RFC 5939) and the choice among address families inside one medium (ANAT, ALTC): their

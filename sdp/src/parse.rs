@@ -18,16 +18,6 @@ use crate::scan;
 use crate::session::{Description, LineIndex};
 use crate::timing::{Bandwidth, Timing};
 
-/// Where the lines of the blocks so far have ended.
-struct Ends {
-    /// The first byte of the line that is not ended.
-    line: usize,
-    /// The last byte was a carriage return: a line feed has to follow.
-    pending_return: bool,
-    /// The first line feed without one.
-    bare: Option<usize>,
-}
-
 /// How a body is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParseOptions {
@@ -110,75 +100,56 @@ impl<'t, 'o> Scanner<'t, 'o> {
         }
     }
 
-    /// Finds the ends of the lines sixty-four bytes at a time.
     fn run(&mut self) -> Result<(), ParseError> {
+        self.all_lines().map_err(|error| match self.first_break() {
+            // What breaks a line explains what is wrong in it.
+            Some(fault) if fault.line <= error.line => fault,
+            _ => error,
+        })
+    }
+
+    fn all_lines(&mut self) -> Result<(), ParseError> {
         let bytes = self.text.as_bytes();
-        let (blocks, tail) = bytes.as_chunks::<64>();
-        let mut ends = Ends { line: 0, pending_return: false, bare: None };
-        let mut base = 0_usize;
-        for block in blocks {
-            self.block(&scan::breaks(block), base, &mut ends)?;
-            base = base.wrapping_add(64);
-        }
-        if !tail.is_empty() {
-            let mut last = [b' '; 64];
-            for (to, from) in last.iter_mut().zip(tail) {
-                *to = *from;
+        let returns = memchr::memchr_iter(b'\r', bytes).count();
+        let (mut start, mut paired, mut bare) = (0_usize, 0_usize, None);
+        for feed in memchr::memchr_iter(b'\n', bytes) {
+            let before = feed.wrapping_sub(1);
+            let mut end = feed;
+            if feed > start && bytes.get(before) == Some(&b'\r') {
+                end = before;
+                paired = paired.wrapping_add(1);
+            } else if bare.is_none() {
+                bare = Some(feed);
             }
-            self.block(&scan::breaks(&last), base, &mut ends)?;
+            self.line(start, end)?;
+            start = feed.wrapping_add(1);
         }
-        if ends.pending_return {
-            let at = bytes.len().saturating_sub(1);
-            return Err(self.fault(at, ErrorKind::LoneCarriageReturn, "a line feed"));
+        if (paired != returns || memchr::memchr(0, bytes).is_some())
+            && let Some(fault) = self.first_break()
+        {
+            return Err(fault);
         }
-        if ends.line < bytes.len() {
-            self.note(ends.line, LeniencyKind::NoFinalLineEnd)?;
-            self.line(ends.line, bytes.len())?;
+        if start < bytes.len() {
+            self.note(start, LeniencyKind::NoFinalLineEnd)?;
+            self.line(start, bytes.len())?;
         }
-        if let Some(at) = ends.bare {
+        if let Some(at) = bare {
             self.note(at, LeniencyKind::BareLineFeed)?;
         }
         self.finish()
     }
 
-    /// The lines that end in one block.
-    #[inline]
-    fn block(&mut self, breaks: &scan::Breaks, base: usize, ends: &mut Ends) -> Result<(), ParseError> {
-        let returns_before = breaks.returns << 1 | u64::from(ends.pending_return);
-        let lone = breaks.returns & !(breaks.feeds >> 1) & (u64::MAX >> 1);
-        let broken = ends.pending_return && breaks.feeds & 1 == 0;
-        if breaks.nuls != 0 || lone != 0 || broken {
-            return Err(self.break_fault(breaks, lone, broken, base));
-        }
-        ends.pending_return = breaks.returns >> 63 != 0;
-        let bare = breaks.feeds & !returns_before;
-        if bare != 0 && ends.bare.is_none() {
-            ends.bare = Some(base.wrapping_add(bare.trailing_zeros() as usize));
-        }
-        let mut feeds = breaks.feeds;
-        while feeds != 0 {
-            let bit = feeds.trailing_zeros();
-            feeds &= feeds.wrapping_sub(1);
-            let feed = base.wrapping_add(bit as usize);
-            let end = feed.wrapping_sub((returns_before >> bit & 1) as usize);
-            self.line(ends.line, end)?;
-            ends.line = feed.wrapping_add(1);
-        }
-        Ok(())
-    }
-
-    /// The first byte of a block that may not stand where it does.
+    /// The first byte that may not stand where it does.
     #[cold]
-    fn break_fault(&self, breaks: &scan::Breaks, lone: u64, broken: bool, base: usize) -> ParseError {
-        let nul = breaks.nuls.trailing_zeros();
-        if broken {
-            return self.fault(base.saturating_sub(1), ErrorKind::LoneCarriageReturn, "a line feed");
-        }
-        if nul < lone.trailing_zeros() {
-            return self.fault(base.saturating_add(nul as usize), ErrorKind::Nul, "text");
-        }
-        let at = base.saturating_add(lone.trailing_zeros() as usize);
-        self.fault(at, ErrorKind::LoneCarriageReturn, "a line feed")
+    fn first_break(&self) -> Option<ParseError> {
+        let bytes = self.text.as_bytes();
+        let lone = |at: usize| bytes.get(at.saturating_add(1)) != Some(&b'\n');
+        let at = memchr::memchr2_iter(b'\r', 0, bytes).find(|at| bytes.get(*at) == Some(&0) || lone(*at))?;
+        Some(if bytes.get(at) == Some(&0) {
+            self.fault(at, ErrorKind::Nul, "text")
+        } else {
+            self.fault(at, ErrorKind::LoneCarriageReturn, "a line feed")
+        })
     }
 
     /// One line, its end excluded.

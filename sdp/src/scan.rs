@@ -1,5 +1,4 @@
-//! The byte scanning that is worth the trouble: eight bytes at a time in plain arithmetic, the ends of lines in blocks of
-//! sixty-four.
+//! The byte scanning that is worth the trouble within a line: eight bytes at a time in plain arithmetic.
 //!
 //! Each function has a slow twin in the tests, and agrees with it on everything.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -85,59 +84,10 @@ pub(crate) fn digits(word: u64, length: usize) -> Option<u32> {
     Some((low.wrapping_add(high) >> 32) as u32)
 }
 
-/// Which of sixty-four bytes end or break lines, a bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Breaks {
-    pub(crate) feeds: u64,
-    pub(crate) returns: u64,
-    pub(crate) nuls: u64,
-}
-
-/// The breaks of a block.
-#[inline]
-pub(crate) fn breaks(block: &[u8; 64]) -> Breaks {
-    // Exact for every byte, not only up to the first: no borrow crosses a byte.
-    let exact = |word: u64, byte: u8| {
-        let zero = word ^ ONES.wrapping_mul(u64::from(byte));
-        !((zero & !HIGH).wrapping_add(!HIGH) | zero | !HIGH)
-    };
-    // The high bits of eight bytes, gathered in one.
-    let gather = |found: u64| (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    let mut all = Breaks::default();
-    let (words, _) = block.as_chunks::<8>();
-    for (number, word) in (0_u32..).zip(words) {
-        let word = u64::from_le_bytes(*word);
-        let shift = number.wrapping_mul(8);
-        all.feeds |= gather(exact(word, b'\n')).unbounded_shl(shift);
-        all.returns |= gather(exact(word, b'\r')).unbounded_shl(shift);
-    }
-    // There is hardly ever one.
-    if block.contains(&0) {
-        for (number, byte) in (0_u32..).zip(block) {
-            all.nuls |= u64::from(*byte == 0).unbounded_shl(number);
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn slow_breaks(block: &[u8; 64]) -> Breaks {
-        let mut all = Breaks::default();
-        for (at, byte) in block.iter().enumerate() {
-            let bit = 1_u64 << at;
-            match byte {
-                b'\n' => all.feeds |= bit,
-                b'\r' => all.returns |= bit,
-                0 => all.nuls |= bit,
-                _ => {}
-            }
-        }
-        all
-    }
 
     /// Bytes that the scans care about, and their neighbours.
     fn bytes() -> impl Strategy<Value = u8> {
@@ -148,12 +98,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn blocks_agree(block in proptest::collection::vec(bytes(), 64)) {
-            let block: [u8; 64] = block.try_into().unwrap();
-            prop_assert_eq!(breaks(&block), slow_breaks(&block));
-        }
-
         #[test]
         fn searches_agree(text in proptest::collection::vec(bytes(), 0..40), at in 0..40_usize, end in 0..40_usize) {
             let end = end.min(text.len());

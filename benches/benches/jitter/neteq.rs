@@ -15,7 +15,7 @@ use std::{
 use neteq::{AudioPacket, NetEq, NetEqConfig, RtpHeader, codec::AudioDecoder};
 
 use super::{
-    score::{self, Player, Score},
+    score::{self, Packet, Player, Score},
     trace,
     voice::Voice,
 };
@@ -52,9 +52,9 @@ impl Crate {
 }
 
 impl Player for Crate {
-    fn arrive(&mut self, frame: usize, payload: &[u8], _: bool, _: Instant) {
-        let header = RtpHeader::new(frame as u16, frame as u32 * 160, 1, 0, false);
-        let _ = self.0.insert_packet(AudioPacket::new(header, payload.to_vec(), 8000, 1, 20));
+    fn arrive(&mut self, packet: &Packet, _: Instant) {
+        let header = RtpHeader::new(packet.sequence, packet.frame as u32 * 160, 1, 0, packet.marker);
+        let _ = self.0.insert_packet(AudioPacket::new(header, packet.payload.clone(), 8000, 1, 20));
     }
 
     fn pull(&mut self, out: &mut [i16; 80], _: Instant) -> usize {

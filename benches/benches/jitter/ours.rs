@@ -7,7 +7,10 @@ use denwa_rtp::jitter::{
     playout::{Decoder, Playout},
 };
 
-use super::{score::Player, voice::Voice};
+use super::{
+    score::{Packet, Player},
+    voice::Voice,
+};
 
 pub(crate) struct Ours {
     playout: Playout,
@@ -42,14 +45,14 @@ impl Ours {
 }
 
 impl Player for Ours {
-    fn arrive(&mut self, frame: usize, payload: &[u8], spurt: bool, now: Instant) {
+    fn arrive(&mut self, packet: &Packet, now: Instant) {
         let incoming = Incoming {
             ssrc: 1,
-            sequence: frame as u16,
-            timestamp: frame as u32 * 160,
+            sequence: packet.sequence,
+            timestamp: packet.frame as u32 * 160,
             payload_type: 0,
-            marker: spurt && frame == 0,
-            payload,
+            marker: packet.marker,
+            payload: &packet.payload,
         };
         self.playout.put(incoming, now);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    score::Player,
+    score::{Packet, Player},
     voice::{FRAME, Voice},
 };
 
@@ -79,14 +79,16 @@ impl Ramjee {
 }
 
 impl Player for Ramjee {
-    fn arrive(&mut self, frame: usize, payload: &[u8], spurt: bool, now: Instant) {
+    fn arrive(&mut self, packet: &Packet, now: Instant) {
+        let Packet { frame, spurt, payload, .. } = packet;
+        let (frame, spurt) = (*frame, *spurt);
         let delay = self.ms(now) - frame as f64 * 20.0;
         self.estimate(delay);
         if self.spurts.is_empty() || (spurt && frame > self.newest_spurt) {
             self.spurts.insert(frame, self.d + 4.0 * self.v);
             self.newest_spurt = frame;
         }
-        self.waiting.insert(frame, payload.to_vec());
+        self.waiting.insert(frame, payload.clone());
     }
 
     fn pull(&mut self, out: &mut [i16; 80], now: Instant) -> usize {

@@ -24,6 +24,8 @@ pub(crate) struct Trace {
     pub(crate) fastest: f64,
     /// What the sender calls 20 ms, in ms of the receiver.
     pub(crate) frame_ms: f64,
+    /// Nothing is sent in pauses of the voice (G.711 Appendix II), and talk-spurts begin with a marker.
+    pub(crate) dtx: bool,
 }
 
 /// SplitMix64, and what can be made of it.
@@ -109,7 +111,7 @@ fn run(name: &'static str, seconds: f64, ppm: f64, seed: u64, model: &mut Model<
         }
     }
     arrivals.sort_by(|a, b| a.at.total_cmp(&b.at));
-    Trace { name, frames, arrivals, fastest, frame_ms }
+    Trace { name, frames, arrivals, fastest, frame_ms, dtx: false }
 }
 
 /// In a queue nobody overtakes: a packet arrives after the one before it.
@@ -162,6 +164,13 @@ pub(crate) fn all() -> Vec<Trace> {
     traces.push(run("drift +500 ppm", 4.0 * seconds, 500.0, 10, &mut in_order(|_, _, r| drift(r))));
     traces.push(run("drift -500 ppm", 4.0 * seconds, -500.0, 11, &mut in_order(|_, _, r| drift(r))));
     traces.push(outages(seconds));
+    let mild = |random: &mut Random| Some(20.0 + random.gamma(2.0, 5.0));
+    let quiet = run("DTX, gamma (sd 7 ms)", seconds, 0.0, 13, &mut in_order(|_, _, r| mild(r)));
+    for trace in
+        [quiet, Trace { name: "DTX, Wi-Fi", ..wifi(seconds) }, Trace { name: "DTX, LTE", ..lte(seconds) }]
+    {
+        traces.push(Trace { dtx: true, ..trace });
+    }
     traces
 }
 

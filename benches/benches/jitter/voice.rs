@@ -13,12 +13,18 @@ pub(crate) struct Voice {
     frames: Vec<[i16; FRAME]>,
     /// The frame begins a talk-spurt.
     pub(crate) spurt: Vec<bool>,
+    /// The frame is within a talk-spurt: under DTX others are not sent.
+    pub(crate) speaking: Vec<bool>,
 }
 
 impl Voice {
     pub(crate) fn new(frames: usize) -> Self {
         let mut random = Random::new(42);
-        let mut voice = Self { frames: Vec::with_capacity(frames), spurt: vec![false; frames] };
+        let mut voice = Self {
+            frames: Vec::with_capacity(frames),
+            spurt: vec![false; frames],
+            speaking: vec![false; frames],
+        };
         let (mut phase, mut pitch, mut loudness) = (0.0f64, 140.0f64, 0.0f64);
         let (mut speaking, mut left) = (false, 0.0);
         for frame in 0..frames {
@@ -27,6 +33,7 @@ impl Voice {
                 voice.spurt[frame] = speaking;
                 left = random.exponential(if speaking { 60.0 } else { 35.0 }).max(5.0);
             }
+            voice.speaking[frame] = speaking;
             left -= 1.0;
             let mut samples = [0; FRAME];
             for sample in &mut samples {

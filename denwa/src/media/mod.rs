@@ -2,13 +2,16 @@
 
 mod agreed;
 mod carrier;
+mod decoding;
 mod digits;
 pub mod dtls;
+mod encoding;
 mod event;
 mod ice;
 mod parameters;
 mod session;
 mod stream;
+mod tones;
 mod voice;
 
 pub use agreed::NotUsable;
@@ -17,11 +20,13 @@ pub use denwa_rtp::session::Path;
 pub use dtls::{DtlsParameters, Identity};
 pub use event::{Event, StreamReport};
 pub use ice::{IceConfig, IceParameters, TurnServer, Wire};
-pub use parameters::{EventFormat, PayloadFormat, StreamKeys, StreamParameters};
+pub use parameters::{EventFormat, KeyPath, PayloadFormat, StreamKeys, StreamParameters};
 pub use session::{
     Action, Dropped, Input, MediaConfig, MediaSession, Misuse, Outgoing, Output, PlayOut, Refusal,
 };
 
-pub(crate) use digits::DigitFault;
+pub(crate) use decoding::{Decoders, scaled};
+pub(crate) use digits::{DigitFault, Key};
+pub(crate) use encoding::{Encoded, Encoding};
 pub(crate) use stream::{Arrived, Output as StreamOutput, Received, Stream, StreamConfig};
 pub(crate) use voice::{Ear, Mouth};

@@ -14,13 +14,14 @@ use super::dtls::Identity;
 use super::ice::{IceConfig, IceSide, Wire};
 use super::voice::{Ear, Mouth};
 use super::{
-    Event, NotUsable, PairReport, Received, Stream, StreamConfig, StreamOutput, StreamParameters,
+    Event, KeyPath, NotUsable, PairReport, Received, Stream, StreamConfig, StreamOutput, StreamParameters,
     StreamReport,
 };
 use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
 use bytes::Bytes;
+use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_ice::{QuestionId, StreamId};
 use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
@@ -64,6 +65,10 @@ pub struct MediaConfig {
     pub ice: Option<IceConfig>,
     /// Our certificate for DTLS, whose fingerprint the capability should name. Default: none.
     pub identity: Option<Identity>,
+    /// How keys of the telephone are told to the peer. Default: as events where they were agreed on, else in the sound.
+    pub key_path: KeyPath,
+    /// Silence is not sent where the peer takes descriptions of it (RFC 3389). Default: it is sent.
+    pub suppresses_silence: bool,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -93,6 +98,8 @@ impl MediaConfig {
             play_out: PlayOut::Adaptive,
             ice: None,
             identity: None,
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             unsent_sound: Duration::from_millis(200),
         }
     }
@@ -262,6 +269,10 @@ pub struct MediaSession {
     mouth: Mouth,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
+    key_path: KeyPath,
+    suppresses_silence: bool,
+    /// Listens for keys in the sound where the peer has no other way to send them.
+    keys: Option<Box<Detector>>,
     muted: bool,
     latest: Instant,
     outputs: VecDeque<Output>,
@@ -299,6 +310,9 @@ impl MediaSession {
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
+            key_path: config.key_path,
+            suppresses_silence: config.suppresses_silence,
+            keys: None,
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
@@ -468,12 +482,22 @@ impl MediaSession {
         let Some(medium) = self.negotiator.agreed().and_then(|agreed| agreed.audio()) else { return Ok(()) };
         let mut parameters = StreamParameters::from_agreed(medium)?;
         parameters.known_hosts.clone_from(&self.known_hosts);
+        parameters.key_path = self.key_path;
+        parameters.suppresses_silence = self.suppresses_silence;
+        if !parameters.hears_keys_in_sound() {
+            self.keys = None;
+        } else if self.keys.is_none() {
+            self.keys = Some(Box::new(Detector::new(self.sample_rate_hz)));
+        }
         self.ear.configure(&parameters, now);
-        self.mouth.configure(&parameters);
+        self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
         let needs = (parameters.ice.is_some(), parameters.dtls.is_some());
         // Payload types of a description are in range.
         let configured = self.stream.configure(parameters, seed, now);
+        if let (Some(session), Some(rate)) = (&mut self.stream.session, self.mouth.clock_rate_hz()) {
+            session.set_clock_rate(rate);
+        }
         self.drain(now);
         match (configured, needs) {
             (Err(_), (true, _)) if self.stream.carrier().and_then(Carrier::ice).is_none() => {
@@ -502,6 +526,16 @@ impl MediaSession {
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
         self.ear.hear(samples, now);
+        let Some(keys) = &mut self.keys else { return };
+        let outputs = &mut self.outputs;
+        keys.listen(samples, |event| {
+            if let DtmfEvent::Ended { digit, duration_ms } = event
+                && outputs.len() < OUTPUTS_LIMIT
+            {
+                let duration = Duration::from_millis(duration_ms.into());
+                outputs.push_back(Output::Event(Event::Digit { digit, duration }));
+            }
+        });
     }
 
     /// While muted, silence is sent in place of what is said.
@@ -515,11 +549,13 @@ impl MediaSession {
     /// Says what makes no sense; digits before it are pressed.
     pub fn press(&mut self, digits: &str, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
-        self.stream.press(digits, now).map_err(|fault| match fault {
+        let pressed = self.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
-        })
+        });
+        self.drain(now);
+        pressed
     }
 
     /// Says good-bye to the peer by RTCP. The session is at its end; [`MediaSession::poll_output`] has the last word.
@@ -531,7 +567,7 @@ impl MediaSession {
 
     /// The figures now.
     pub fn report(&self) -> StreamReport {
-        self.stream.report(self.latest)
+        self.stream.report_with(self.ear.statistics(self.latest).as_ref(), self.latest)
     }
 
     /// Samples a second of the sound that goes in and out.
@@ -552,10 +588,12 @@ impl MediaSession {
                     let payload = datagram.get(arrived.payload.clone()).unwrap_or(&[]);
                     let receives =
                         self.stream.parameters.as_ref().is_some_and(|parameters| parameters.receives);
-                    if receives && self.ear.put(&arrived, payload, now) {
-                        Action::Sound
-                    } else {
-                        Action::Dropped(Dropped::NotHeard)
+                    match if receives { self.ear.put(&arrived, payload, now) } else { None } {
+                        Some(put) => {
+                            self.stream.note_put(&arrived, put);
+                            Action::Sound
+                        }
+                        None => Action::Dropped(Dropped::NotHeard),
                     }
                 }
             },
@@ -647,6 +685,10 @@ impl MediaSession {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        // What RTCP tells of the play-out is of this moment.
+        if let Some(statistics) = self.ear.statistics(now) {
+            self.stream.note_playout(statistics);
+        }
         self.stream.handle_timeout(now);
         self.drain(now);
     }
@@ -670,6 +712,9 @@ impl MediaSession {
                 }
                 StreamOutput::Wire(wire) => Output::Wire(wire),
                 StreamOutput::Event(event) => Output::Event(event),
+                StreamOutput::Key(key) => {
+                    Output::Event(Event::Digit { digit: key.digit, duration: key.duration })
+                }
             };
             if self.outputs.len() < OUTPUTS_LIMIT {
                 self.outputs.push_back(output);

@@ -52,6 +52,8 @@ pub(super) struct Call {
     pub(super) media: Option<MediaSession>,
     pub(super) ports: Option<Ports>,
     pub(super) port_attempts: u8,
+    /// Its description is written when the media know their addresses.
+    pub(super) waits_for_media: bool,
     pub(super) evidence: Evidence,
     /// When the next sound is due.
     beat: Option<Instant>,
@@ -86,6 +88,7 @@ impl Call {
             media: None,
             ports: None,
             port_attempts: 0,
+            waits_for_media: false,
             evidence: Evidence::new(id.to_string(), Evidence::DEFAULT_LIMIT, now),
             beat: None,
             ended_here: false,
@@ -206,6 +209,11 @@ impl UserAgent {
                     self.outputs.push_back(Output::Event(Event::Media { call: id, event }));
                 }
             }
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.waits_for_media && call.media.as_ref().is_some_and(MediaSession::is_gathered) {
+            call.waits_for_media = false;
+            self.on_gathered(id, now);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a user agent is told: who it is, what it can do, how long it waits.
 
 use crate::address::AddressPolicy;
-use crate::media::PlayOut;
+use crate::media::{IceConfig, Identity, PlayOut};
 use crate::port_set::PortSet;
 use denwa_sdp::{Capability, Codec};
 use denwa_sip_core::config::Listener;
@@ -27,6 +27,10 @@ pub struct UserAgentConfig {
     pub sound_frame: Duration,
     /// How long arriving sound waits for what is late.
     pub play_out: PlayOut,
+    /// How paths are found by ICE, when the capability has ICE. Default: not.
+    pub ice: Option<IceConfig>,
+    /// Our certificate for DTLS, whose fingerprint the capability should name. Default: none.
+    pub identity: Option<Identity>,
     /// Whose calls ring here.
     pub callers: Callers,
     /// Calls at a time; more are answered with 486. Default 8.
@@ -52,6 +56,8 @@ impl UserAgentConfig {
             sample_rate_hz: 8000,
             sound_frame: Duration::from_millis(20),
             play_out: PlayOut::Adaptive,
+            ice: None,
+            identity: None,
             callers: Callers::Anyone,
             calls_limit: 8,
             silence_after: Duration::from_secs(30),

@@ -427,6 +427,8 @@ impl JitterBuffer {
             compressed: duration(self.tally.compressed),
             delay: duration(u64::from(delay.max(0).unsigned_abs())),
             target: duration(u64::from(self.estimator.target())),
+            maximum: duration(u64::from(self.estimator.most())),
+            adaptive: !self.is_fixed(),
             drift_ppm: self.estimator.drift_ppm(),
             ..self.statistics
         }

@@ -91,7 +91,6 @@ impl Estimator {
         self.base_line_ends = arrival + u64::from(self.config.clock_rate_hz) * 2;
         (self.slowest, self.fastest) = (0, i32::MAX);
         self.window_ends = arrival + u64::from(self.config.clock_rate_hz / WINDOWS_A_SECOND);
-        self.course = Course::default();
         self.course.begin(arrival, transit, self.config.clock_rate_hz);
     }
 
@@ -180,6 +179,10 @@ impl Estimator {
         0
     }
 
+    pub(super) const fn most(&self) -> u32 {
+        self.most
+    }
+
     pub(super) const fn target(&self) -> u32 {
         self.target
     }
@@ -221,7 +224,7 @@ struct Course {
 impl Default for Course {
     fn default() -> Self {
         Self {
-            points: Vec::new(),
+            points: Vec::with_capacity(COURSE),
             last: 0,
             unwrapped: 0,
             fastest: i64::MAX,
@@ -234,6 +237,8 @@ impl Default for Course {
 
 impl Course {
     fn begin(&mut self, arrival: u64, transit: u32, rate: u32) {
+        self.points.clear();
+        (self.unwrapped, self.fastest, self.fastest_at) = (0, i64::MAX, 0);
         self.last = transit;
         self.length = u64::from(rate) * 4;
         self.ends = arrival + self.length;

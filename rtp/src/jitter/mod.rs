@@ -60,7 +60,8 @@ impl Config {
             clock_rate_hz,
             mode,
             maximum_packets: 256,
-            maximum_payload: 1500,
+            // 20 ms of linear sound at 48 kHz is more than a packet of Ethernet.
+            maximum_payload: 2048,
             outage: Duration::from_secs(1),
             comfort_noise: None,
         }
@@ -184,6 +185,10 @@ pub struct Statistics {
     pub delay: Duration,
     /// The delay wanted.
     pub target: Duration,
+    /// The most the delay may be asked to become; the delay itself in fixed mode.
+    pub maximum: Duration,
+    /// Whether the delay follows the network.
+    pub adaptive: bool,
     /// The sender's clock against the play-out clock, in parts per million; positive when the sender is faster.
     /// `None` for the first half minute of a stream.
     pub drift_ppm: Option<f64>,

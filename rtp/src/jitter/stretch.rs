@@ -67,10 +67,14 @@ impl Stretcher {
         likeness: f32,
     ) -> Option<usize> {
         let period = self.period(samples.get(start..)?, most, likeness)?;
-        let seam: Vec<i16> = (0..period)
-            .map(|index| blend(samples[start + period + index], samples[start + index], index, period))
-            .collect();
-        samples.splice(start + period..start + period, seam);
+        let (end, seam) = (samples.len(), start + period);
+        samples.resize(end + period, 0);
+        samples.copy_within(seam..end, seam + period);
+        // What was behind the seam leads back to its start.
+        for index in 0..period {
+            samples[seam + index] =
+                blend(samples[seam + period + index], samples[start + index], index, period);
+        }
         Some(period)
     }
 

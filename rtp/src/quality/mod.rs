@@ -2,6 +2,7 @@
 //!
 //! [`Snapshot`] is cheap (a copy of counters and some floating point); [`emodel`] is ITU-T G.107, narrow-band.
 
+pub mod burst;
 pub mod emodel;
 
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::{
 const ALIVE: Duration = Duration::from_secs(5);
 
 /// What we sent, as far as anybody told us.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sent {
     /// Packets.
     pub packets: u64,
@@ -36,6 +37,8 @@ pub struct Sent {
     pub report: Option<ReportBlock>,
     /// The last round trip measured.
     pub round_trip: Option<Duration>,
+    /// What the peer last said of how we sound (RFC 3611 §4.7).
+    pub metrics: Option<VoipMetrics>,
 }
 
 /// Which directions carry media.
@@ -73,6 +76,8 @@ pub struct Direction {
     pub reordered: u64,
     /// Interarrival jitter.
     pub jitter: Duration,
+    /// Bursts and gaps of what was lost or came too late; of what the peer receives as it tells by XR.
+    pub bursts: burst::Figures,
     /// Audio that was invented, as a fraction of all that was played, 0–1.
     pub concealed: f64,
     /// Since the last packet; `None` when there was none.
@@ -81,8 +86,10 @@ pub struct Direction {
     pub mouth_to_ear: Option<Duration>,
     /// R factor, 0–100; `None` before anything was heard.
     pub r_factor: Option<f64>,
-    /// Mean opinion score, 1–4.5.
+    /// Mean opinion score of the conversation, 1–4.5.
     pub mos: Option<f64>,
+    /// Mean opinion score of listening, delay left out, 1–4.5.
+    pub listening_mos: Option<f64>,
 }
 
 /// Both directions at one moment.
@@ -100,6 +107,19 @@ pub struct Snapshot {
     pub round_trip: Option<Duration>,
     /// Depth of the jitter buffer.
     pub playout_delay: Option<Duration>,
+    /// The jitter buffer's bounds and manner, where there is one.
+    pub playout: Option<PlayoutManner>,
+}
+
+/// How the jitter buffer is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayoutManner {
+    /// The delay it aims at.
+    pub target: Duration,
+    /// The most that may become.
+    pub maximum: Duration,
+    /// Whether it follows the network.
+    pub adaptive: bool,
 }
 
 /// What cannot be measured here: packetisation, codec look-ahead and sound hardware of both ends together.
@@ -134,6 +154,11 @@ impl Snapshot {
             },
             round_trip: sent.round_trip,
             playout_delay: playout.map(|playout| playout.delay),
+            playout: playout.map(|playout| PlayoutManner {
+                target: playout.target,
+                maximum: playout.maximum.max(playout.target),
+                adaptive: playout.adaptive,
+            }),
         }
     }
 
@@ -146,22 +171,42 @@ impl Snapshot {
         let direction = &self.received;
         let expected = direction.expected.max(1) as f64;
         let tenths = |mos: Option<f64>| mos.map_or(UNAVAILABLE, |mos| (mos * 10.0).clamp(10.0, 50.0) as u8);
-        let delay = milliseconds(self.playout_delay.unwrap_or_default());
+        let bursts = &direction.bursts;
+        let playout = self.playout;
+        let nominal = playout.map_or(0, |playout| milliseconds(playout.target));
+        let maximum = playout.map_or(0, |playout| milliseconds(playout.maximum));
         Some(VoipMetrics {
             ssrc,
             loss_rate: fraction(direction.loss),
             discard_rate: fraction((direction.late + direction.discarded) as f64 / expected),
+            burst_density: fraction(bursts.burst_density),
+            gap_density: fraction(bursts.gap_density),
+            burst_duration: milliseconds(bursts.burst_duration),
+            gap_duration: milliseconds(bursts.gap_duration),
             round_trip_delay: milliseconds(self.round_trip.unwrap_or_default()),
             end_system_delay: milliseconds(self.playout_delay.unwrap_or_default() + END_SYSTEMS),
+            minimum_gap: burst::MINIMUM_GAP,
             r_factor: direction.r_factor.map_or(UNAVAILABLE, |r| r.clamp(0.0, 100.0) as u8),
-            mos_listening: tenths(direction.mos),
+            mos_listening: tenths(direction.listening_mos),
             mos_conversational: tenths(direction.mos),
-            jitter_buffer_nominal: delay,
-            jitter_buffer_maximum: delay,
-            jitter_buffer_absolute_maximum: delay,
+            receiver_configuration: playout.map_or(0, configuration),
+            jitter_buffer_nominal: nominal,
+            jitter_buffer_maximum: maximum,
+            jitter_buffer_absolute_maximum: maximum,
             ..VoipMetrics::default()
         })
     }
+}
+
+/// RFC 3611 §4.7.6: concealment, adaptivity, and how fast the buffer adapts.
+const fn configuration(playout: PlayoutManner) -> u8 {
+    const STANDARD_CONCEALMENT: u8 = 0b11 << 6;
+    const SILENCE: u8 = 0b01 << 6;
+    const ADAPTIVE: u8 = 0b11 << 4;
+    const NOT_ADAPTIVE: u8 = 0b10 << 4;
+    /// Twice so many frames for a step from 30 to 100 ms: a second's worth of packets has to show it first.
+    const RATE: u8 = 15;
+    if playout.adaptive { STANDARD_CONCEALMENT | ADAPTIVE | RATE } else { SILENCE | NOT_ADAPTIVE }
 }
 
 fn received(
@@ -179,8 +224,13 @@ fn received(
     let buffer = playout.map_or(source.jitter() * 2 + FRAME, |playout| playout.delay);
     let mouth_to_ear = one_way + buffer + END_SYSTEMS;
     let heard_loss = loss + (1.0 - loss) * ratio(late + discarded, unique.max(1));
-    let r_factor =
-        source.is_valid().then(|| emodel::r_factor(&Parameters::of_call(codec, heard_loss, mouth_to_ear)));
+    let bursts = source.bursts();
+    let rate = |delay| {
+        let parameters = Parameters::of_call(codec, heard_loss, delay);
+        // The E-model knows bursts of up to twice their length under independent loss (G.107 §7.2).
+        emodel::r_factor(&Parameters { burst_ratio: bursts.burst_ratio.clamp(1.0, 2.0), ..parameters })
+    };
+    let r_factor = source.is_valid().then(|| rate(mouth_to_ear));
     Direction {
         packets: source.received(),
         expected,
@@ -191,11 +241,13 @@ fn received(
         duplicates: source.duplicates(),
         reordered: source.reordered(),
         jitter: source.jitter(),
+        bursts,
         concealed: playout.map_or(0.0, Statistics::concealed_fraction),
         since_last,
         mouth_to_ear: Some(mouth_to_ear),
         r_factor,
         mos: r_factor.map(emodel::mos),
+        listening_mos: source.is_valid().then(|| emodel::mos(rate(Duration::ZERO))),
     }
 }
 
@@ -205,11 +257,31 @@ fn sent_direction(sent: &Sent, one_way: Duration, codec: Codec, since_last: Opti
         direction.lost = i64::from(report.lost);
         direction.loss = f64::from(report.fraction_lost) / 256.0;
         direction.jitter = time::duration(u64::from(report.jitter), sent.clock_rate_hz);
-        let mouth_to_ear = one_way + direction.jitter.min(Duration::from_secs(1)) * 2 + FRAME + END_SYSTEMS;
+        // What the peer tells of its play-out is better than what its jitter suggests.
+        let theirs = sent.metrics.filter(|metrics| metrics.end_system_delay > 0);
+        let their_end = theirs
+            .map_or(direction.jitter.min(Duration::from_secs(1)) * 2 + FRAME + END_SYSTEMS, |metrics| {
+                Duration::from_millis(u64::from(metrics.end_system_delay)).min(Duration::from_secs(5))
+            });
+        let discarded = sent.metrics.map_or(0.0, |metrics| f64::from(metrics.discard_rate) / 256.0);
+        let heard_loss = direction.loss + (1.0 - direction.loss) * discarded;
+        let mouth_to_ear = one_way + their_end;
+        let rate = |delay| emodel::r_factor(&Parameters::of_call(codec, heard_loss, delay));
         direction.mouth_to_ear = Some(mouth_to_ear);
-        direction.r_factor =
-            Some(emodel::r_factor(&Parameters::of_call(codec, direction.loss, mouth_to_ear)));
+        direction.r_factor = Some(rate(mouth_to_ear));
         direction.mos = direction.r_factor.map(emodel::mos);
+        direction.listening_mos = Some(emodel::mos(rate(Duration::ZERO)));
+    }
+    if let Some(metrics) = sent.metrics {
+        let milliseconds = |value: u16| Duration::from_millis(u64::from(value));
+        direction.bursts = burst::Figures {
+            bursts: u64::from(metrics.burst_duration > 0),
+            burst_density: f64::from(metrics.burst_density) / 256.0,
+            gap_density: f64::from(metrics.gap_density) / 256.0,
+            burst_duration: milliseconds(metrics.burst_duration),
+            gap_duration: milliseconds(metrics.gap_duration),
+            burst_ratio: 1.0,
+        };
     }
     direction
 }

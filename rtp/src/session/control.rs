@@ -140,7 +140,8 @@ impl Session {
                 round_trip(arrival, block.last_report, block.delay).filter(|time| plausible(*time));
             let Some(member) = self.members.get_mut(from) else { continue };
             let round_trip = measured.or(member.report.and_then(|report| report.round_trip));
-            member.report = Some(RemoteReport { from, block, round_trip, at: now });
+            let metrics = member.report.and_then(|report| report.metrics);
+            member.report = Some(RemoteReport { from, block, round_trip, metrics, at: now });
             self.event(Event::ReportReceived { from, report: block, round_trip: measured });
         }
     }
@@ -183,6 +184,11 @@ impl Session {
                 Block::DelaySince(contents) => self.delays(from, contents, now),
                 Block::VoipMetrics(metrics) => {
                     if metrics.ssrc == self.sender.ssrc() {
+                        if let Some(report) =
+                            self.members.get_mut(from).and_then(|member| member.report.as_mut())
+                        {
+                            report.metrics = Some(metrics);
+                        }
                         self.event(Event::VoipMetricsReceived { from, metrics });
                     }
                 }
@@ -205,7 +211,8 @@ impl Session {
             }
             if measured.is_some() {
                 let block = ReportBlock { ssrc: ours, ..ReportBlock::default() };
-                member.report = Some(RemoteReport { from, block, round_trip: measured, at: now });
+                member.report =
+                    Some(RemoteReport { from, block, round_trip: measured, metrics: None, at: now });
             }
         }
     }

@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{rtcp::receiver_report::ReportBlock, source::Source};
+use crate::{
+    rtcp::{extended::VoipMetrics, receiver_report::ReportBlock},
+    source::Source,
+};
 
 /// A participant.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct RemoteReport {
     pub block: ReportBlock,
     /// Round-trip time measured with it, or with an earlier one.
     pub round_trip: Option<Duration>,
+    /// What it last said of how we sound, by XR.
+    pub metrics: Option<VoipMetrics>,
     /// When it came.
     pub at: Instant,
 }

@@ -24,6 +24,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::{
     error::Misuse,
+    jitter,
     latch::{Evidence, Latch, Policy},
     quality,
     rtcp::{application::Application, feedback::Feedback},
@@ -58,6 +59,8 @@ pub struct Session {
     timer: ControlTimer,
     watch: MediaWatch,
     counters: Counters,
+    /// What the play-out told last.
+    playout: Option<jitter::Statistics>,
     outputs: VecDeque<Output>,
     limits_told: Vec<Limit>,
     sent_own: bool,
@@ -113,6 +116,7 @@ impl Session {
             timer: ControlTimer::new(now),
             watch: MediaWatch { expected: true, last_at: None, since: now, stopped: false },
             counters: Counters::default(),
+            playout: None,
             outputs: VecDeque::new(),
             limits_told: Vec::new(),
             sent_own: false,
@@ -249,6 +253,13 @@ impl Session {
         }
     }
 
+    /// What is sent has timestamps of this clock from now on, in ticks a second: another codec is spoken (RFC 7160).
+    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        if clock_rate_hz > 0 {
+            self.sender.set_clock_rate(clock_rate_hz);
+        }
+    }
+
     /// The outgoing stream was held back on purpose (hold, a switch of connections): what is sent next goes on with the
     /// next number, so that the peer does not count what we kept from it as lost.
     pub const fn restart_feed(&mut self) {
@@ -363,13 +374,27 @@ impl Session {
         self.latch.evidence()
     }
 
-    /// How the call sounds, both ways, with the play-out side's figures where there is one.
+    /// The play-out of the source that is listened to tells how it fares: reports carry it from now on (RFC 3611 §4.7).
+    /// Cheap enough to be told before each [`Session::handle_timeout`].
+    pub const fn note_playout(&mut self, statistics: jitter::Statistics) {
+        self.playout = Some(statistics);
+    }
+
+    /// A packet of this source came too late to be played, or was thrown away: to who listens it is lost.
+    pub fn note_discarded(&mut self, ssrc: u32, sequence: u16) {
+        if let Some(source) = self.members.get_mut(ssrc).and_then(|member| member.source.as_mut()) {
+            source.discarded(sequence);
+        }
+    }
+
+    /// How the call sounds, both ways, with the play-out side's figures where there is one: those given here, else those
+    /// of [`Session::note_playout`].
     #[must_use]
-    pub fn quality(&self, playout: Option<&crate::jitter::Statistics>, now: Instant) -> quality::Snapshot {
+    pub fn quality(&self, playout: Option<&jitter::Statistics>, now: Instant) -> quality::Snapshot {
         let report = self.remote_report();
         quality::Snapshot::new(
             self.active_source(),
-            playout,
+            playout.or(self.playout.as_ref()),
             quality::Sent {
                 packets: self.sender.packets(),
                 payload_octets: self.sender.payload_octets(),
@@ -377,6 +402,7 @@ impl Session {
                 clock_rate_hz: self.sender.clock_rate_hz(),
                 report: report.map(|report| report.block),
                 round_trip: report.and_then(|report| report.round_trip),
+                metrics: report.and_then(|report| report.metrics),
             },
             self.config.codec,
             self.clock.latest().max(now),

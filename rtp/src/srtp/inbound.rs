@@ -150,7 +150,7 @@ impl Inbound {
         self.scratch.clear();
         self.scratch.extend_from_slice(packet);
         let candidates = self.current.candidates(ssrc, sequence, self.search_budget > 0);
-        let many = candidates.len() > 1;
+        let many = candidates.clone().nth(1).is_some();
         for index in candidates {
             let position = self.current.position(ssrc);
             if let Ok(length) = self.current.unprotect(packet, header, ssrc, index, position) {
@@ -167,7 +167,7 @@ impl Inbound {
         }
         let Some(former) = &mut self.former else { return Err(NotAuthentic) };
         let position = former.position(ssrc);
-        let index = former.candidates(ssrc, sequence, false).first().copied().ok_or(NotAuthentic)?;
+        let index = former.candidates(ssrc, sequence, false).next().ok_or(NotAuthentic)?;
         former.unprotect(packet, header, ssrc, index, position)
     }
 
@@ -237,22 +237,25 @@ impl Generation {
     }
 
     /// The indices a packet may have, likeliest first.
-    fn candidates(&self, ssrc: u32, sequence: u16, search: bool) -> Vec<u64> {
+    fn candidates(
+        &self,
+        ssrc: u32,
+        sequence: u16,
+        search: bool,
+    ) -> impl Iterator<Item = u64> + Clone + use<> {
         let highest = self.position(ssrc).and_then(|position| self.streams.get(position)?.media.highest());
-        if let Some(highest) = highest {
-            return vec![sequence::extend(highest, sequence)];
-        }
+        let followed = highest.map(|highest| sequence::extend(highest, sequence));
         let hint = self.hints.iter().find(|(known, _)| *known == ssrc).map(|(_, rollover)| *rollover);
-        let at = |rollover: u32| u64::from(rollover) << 16 | u64::from(sequence);
-        let mut candidates = Vec::new();
         // New keys restart at 0 by the book; peers that go on are known by the hint, a turn later at most.
-        candidates.extend(hint.map(at));
-        candidates.push(at(0));
-        if search {
-            candidates.extend(hint.and_then(|hint| hint.checked_add(1)).map(at));
-            candidates.extend((1..=u32::from(self.keying.policy.rollover_search)).map(at));
-        }
-        candidates
+        let fresh = followed.is_none();
+        let first = hint.into_iter().chain([0]).filter(move |_| fresh);
+        let further = hint
+            .and_then(|hint| hint.checked_add(1))
+            .into_iter()
+            .chain(1..=u32::from(self.keying.policy.rollover_search))
+            .filter(move |_| fresh && search);
+        let at = move |rollover: u32| u64::from(rollover) << 16 | u64::from(sequence);
+        followed.into_iter().chain(first.chain(further).map(at))
     }
 
     /// Which key a packet names, and where its MKI begins.

@@ -14,6 +14,7 @@ use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, 
 use rtc_dtls::crypto::Certificate;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,8 +35,18 @@ const PROFILES: [SrtpProtectionProfile; 4] = [
     SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32,
 ];
 
-/// Messages are sent again after this long: media paths are short, and a lost handshake is silence that somebody hears.
+/// Messages are sent again after this long, and then twice as long each time: media paths are short, and a lost handshake is
+/// silence that somebody hears.
 const RESEND_AFTER: Duration = Duration::from_millis(400);
+
+/// The longest pause before messages are sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// How often messages are sent again before the peer counts as silent.
+const RESENDS: u8 = 10;
+
+/// The library's own timer is set this far off: it stops for good when a message comes twice.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// What fits into a datagram on every path that carries voice.
 const DATAGRAM: usize = 1200;
@@ -58,7 +69,7 @@ impl Kept {
             .with_certificates(vec![self.certificate.clone()])
             .with_srtp_protection_profiles(PROFILES.to_vec())
             .with_extended_master_secret(ExtendedMasterSecretType::Request)
-            .with_flight_interval(RESEND_AFTER)
+            .with_flight_interval(NEVER)
             // The fingerprint is what vouches for a certificate; that its key is the peer's is proved either way.
             .with_insecure_skip_verify(true)
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
@@ -80,7 +91,17 @@ impl Library for Kept {
         if !is_server {
             endpoint.connect(now, PEER, config, None).map_err(broken)?;
         }
-        Ok(Box::new(Handshake { endpoint, complete: false, taken: 0 }))
+        let mut handshake = Handshake {
+            endpoint,
+            complete: false,
+            taken: 0,
+            flight: Vec::new(),
+            resend_at: None,
+            resent: 0,
+            outbox: VecDeque::new(),
+        };
+        handshake.send_what_is_new(now);
+        Ok(Box::new(handshake))
     }
 }
 
@@ -91,42 +112,100 @@ struct Handshake {
     endpoint: Endpoint,
     complete: bool,
     taken: u16,
+    /// What was sent last, to be sent again until the peer goes on.
+    flight: Vec<Bytes>,
+    resend_at: Option<Instant>,
+    resent: u8,
+    outbox: VecDeque<Bytes>,
 }
+
+impl Handshake {
+    /// Sends what the library has made; says whether it was anything.
+    fn send_what_is_new(&mut self, now: Instant) -> bool {
+        let mut flight = Vec::new();
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            flight.push(transmit.message.freeze());
+        }
+        if flight.is_empty() {
+            return false;
+        }
+        self.outbox.extend(flight.iter().cloned());
+        // Whoever has not shown yet that he is where he says is sent nothing twice.
+        (self.flight, self.resent) = (flight, 0);
+        self.resend_at = (!self.complete && !self.asks_for_a_cookie()).then(|| now + RESEND_AFTER);
+        true
+    }
+
+    fn asks_for_a_cookie(&self) -> bool {
+        self.flight.first().is_some_and(|it| it.get(13) == Some(&HELLO_VERIFY_REQUEST))
+    }
+
+    fn send_again(&mut self) -> bool {
+        self.resent = self.resent.saturating_add(1);
+        let may = self.resent <= RESENDS;
+        if may {
+            self.outbox.extend(self.flight.iter().cloned());
+        }
+        may
+    }
+}
+
+/// The type of that message of a handshake.
+const HELLO_VERIFY_REQUEST: u8 = 3;
+
+/// The type of records that hold messages of a handshake.
+const HANDSHAKE_RECORD: u8 = 22;
 
 impl Association for Handshake {
     fn receive(&mut self, datagram: &[u8], now: Instant) -> Result<(), Failure> {
-        if !self.complete {
+        let was_complete = self.complete;
+        if !was_complete {
             self.taken = self.taken.saturating_add(1);
             if self.taken > PATIENCE {
                 return Err(Failure::Broken("the handshake does not come to an end".to_owned()));
             }
         }
-        for event in self.endpoint.read(now, PEER, None, BytesMut::from(datagram)).map_err(broken)? {
+        let events = self.endpoint.read(now, PEER, None, BytesMut::from(datagram));
+        for event in events.as_deref().unwrap_or_default() {
             match event {
-                EndpointEvent::HandshakeComplete => self.complete = true,
+                EndpointEvent::HandshakeComplete => (self.complete, self.resend_at) = (true, None),
                 EndpointEvent::PeerClosed => {
+                    self.send_what_is_new(now);
                     return Err(Failure::Broken("the peer ended the association".to_owned()));
                 }
                 // Data channels have no place here.
                 _ => {}
             }
         }
+        let is_new = self.send_what_is_new(now);
+        events.map_err(broken)?;
+        // The peer is not done, though we are: our last messages were lost (RFC 6347 §4.2.4). Or our question was.
+        let repeats = !is_new && datagram.first() == Some(&HANDSHAKE_RECORD);
+        if repeats && (was_complete || self.asks_for_a_cookie()) {
+            self.send_again();
+        }
         Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
-        if self.poll_timeout().is_none() {
+        if self.resend_at.is_none_or(|at| at > now) {
             return Ok(());
         }
-        self.endpoint.handle_timeout(PEER, now).map_err(|_| Failure::NoAnswer)
+        if !self.send_again() {
+            self.resend_at = None;
+            return Err(Failure::NoAnswer);
+        }
+        let pause = RESEND_AFTER.saturating_mul(1 << self.resent.min(4)).min(LONGEST_PAUSE);
+        self.resend_at = now.checked_add(pause);
+        Ok(())
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout(&PEER)
+        self.resend_at
     }
 
     fn poll_transmit(&mut self) -> Option<Bytes> {
-        self.endpoint.poll_transmit().map(|transmit| transmit.message.freeze())
+        self.outbox.pop_front()
     }
 
     fn established(&self) -> Option<Established> {
@@ -149,6 +228,8 @@ impl Association for Handshake {
 
     fn close(&mut self, now: Instant) {
         let _ = self.endpoint.close(now);
+        self.send_what_is_new(now);
+        self.resend_at = None;
     }
 }
 
