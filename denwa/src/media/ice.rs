@@ -280,13 +280,16 @@ impl IceSide {
         self.gathered
     }
 
-    /// What the peer is told.
-    pub(super) fn local(&self) -> LocalIce {
+    /// What the peer is told of that many components.
+    pub(super) fn local(&self, components: u16) -> LocalIce {
         let Credentials { fragment, password } = self.agent.credentials().clone();
         LocalIce {
             ufrag: fragment,
             password,
-            candidates: self.candidates.iter().map(ToString::to_string).collect(),
+            candidates: (self.candidates.iter())
+                .filter(|candidate| candidate.component <= components)
+                .map(ToString::to_string)
+                .collect(),
             complete: true,
         }
     }

@@ -342,7 +342,7 @@ impl MediaSession {
     }
 
     /// Writes what is known of our addresses into the descriptions to come.
-    fn describe_transport(&mut self) {
+    fn describe_transport(&mut self, muxed: bool) {
         let Some(ice) = self.stream.carrier().and_then(Carrier::ice) else { return };
         let mut transport = self.transport.clone();
         if let Some(address) = ice.default_address(1) {
@@ -351,7 +351,7 @@ impl MediaSession {
         if let Some(control) = ice.default_address(2).filter(|_| transport.rtcp_port.is_some()) {
             transport.rtcp_port = Some(control.port());
         }
-        let transport = transport.with_ice(ice.local());
+        let transport = transport.with_ice(ice.local(if muxed { 1 } else { 2 }));
         if self.negotiator.set_transport(0, transport.clone()).is_err() {
             self.negotiator.set_free_transports(vec![transport]);
         }
@@ -362,7 +362,7 @@ impl MediaSession {
     /// # Errors
     /// An exchange is under way already.
     pub fn offer(&mut self) -> Result<Bytes, SdpMisuse> {
-        self.describe_transport();
+        self.describe_transport(false);
         self.negotiator.offer()
     }
 
@@ -372,12 +372,15 @@ impl MediaSession {
     /// The offer cannot be read, or there is nothing in common (its text is the sentence for a 488); nothing has
     /// changed then.
     pub fn answer(&mut self, offer: &[u8], now: Instant) -> Result<Bytes, OfferError> {
-        let theirs = self.negotiator.receive_offer(offer)?.media.first().and_then(|it| it.ice.clone());
+        let theirs = self.negotiator.receive_offer(offer)?.media.first();
+        let muxed = theirs.is_some_and(|it| it.rtcp_mux);
+        let theirs = theirs.and_then(|it| it.ice.clone());
+        let muxed = muxed && self.negotiator.capability().rtcp_mux != RtcpMux::Off;
         let begins_anew = |ice: &IceSide| theirs.is_some_and(|it| ice.is_news(&it.ufrag, &it.password));
         if self.stream.carrier().and_then(Carrier::ice).is_some_and(begins_anew) {
             self.restart_ice(now);
         }
-        self.describe_transport();
+        self.describe_transport(muxed);
         let answer = self.negotiator.make_answer().inspect_err(|_| self.negotiator.rollback())?;
         // What this session cannot carry is not in its capability, so it is never agreed on.
         let _ = self.apply(now);

@@ -215,7 +215,7 @@ impl Stream {
     pub(crate) fn ice_description(&self) -> Option<(LocalIce, SocketAddr, Option<SocketAddr>)> {
         let ice = self.carrier.as_deref()?.ice()?;
         let rtp = ice.default_address(1).unwrap_or(self.config.rtp);
-        Some((ice.local(), rtp, ice.default_address(2)))
+        Some((ice.local(2), rtp, ice.default_address(2)))
     }
 
     /// Draws new credentials for ICE.

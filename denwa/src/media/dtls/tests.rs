@@ -16,7 +16,7 @@ fn the_strongest_known_hash_decides() {
     let strange = RemoteFingerprint { hash: "md2".to_owned(), bytes: vec![0; 16] };
     assert_eq!(check(certificate, std::slice::from_ref(&right)), Ok(()));
     assert_eq!(check(certificate, &[strange.clone(), right.clone()]), Ok(()));
-    assert_eq!(check(certificate, &[weak.clone()]), Ok(()));
+    assert_eq!(check(certificate, std::slice::from_ref(&weak)), Ok(()));
     assert_eq!(check(certificate, &[right.clone(), weak, wrong]), Err(Failure::WrongCertificate));
     assert_eq!(check(certificate, &[strange]), Err(Failure::UnknownHash("md2".to_owned())));
     // Several certificates may be named by one function; one of them is it.
@@ -34,7 +34,7 @@ fn shake(mut each: impl FnMut(usize, Bytes) -> Option<Bytes>) -> [Option<Establi
     ];
     let mut clock = now;
     let mut number = 0;
-    for _ in 0..100 {
+    for _ in 0..200 {
         for from in 0..2 {
             let mut sent = Vec::new();
             while let Some(datagram) = ends[from].poll_transmit() {
@@ -88,9 +88,14 @@ fn rubbish_neither_panics_nor_gives_keys() {
 }
 
 #[test]
-fn every_other_datagram_is_lost() {
-    let [Some(client), Some(server)] = shake(|number, datagram| (number % 2 == 0).then_some(datagram)) else {
-        panic!("no keys")
-    };
-    assert_eq!(client.material, server.material);
+fn a_third_of_all_datagrams_is_lost() {
+    for seed in 1..=10u32 {
+        let mut random = seed;
+        let ends = shake(|_, datagram| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (!(random >> 16).is_multiple_of(3)).then_some(datagram)
+        });
+        let [Some(client), Some(server)] = ends else { panic!("no keys with seed {seed}") };
+        assert_eq!(client.material, server.material);
+    }
 }
