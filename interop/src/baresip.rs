@@ -62,7 +62,7 @@ impl Phone {
         let voice = home.join("says.wav");
         audio::write_wav(&voice, says);
         let name = account.name;
-        let mut wanted = vec!["g711", "aufile", "aubridge", "sndfile"];
+        let mut wanted = vec!["g711", "g722", "g726", "gsm", "l16", "opus", "aufile", "aubridge", "sndfile"];
         for (parameter, module) in
             [("mediaenc=srtp", "srtp"), ("mediaenc=dtls_srtp", "dtls_srtp"), ("medianat=ice", "ice")]
         {

@@ -8,6 +8,7 @@ pub mod dtls;
 mod encoding;
 mod event;
 mod ice;
+mod in_band;
 mod parameters;
 mod session;
 mod stream;

@@ -12,6 +12,7 @@
 use super::carrier::Carrier;
 use super::dtls::Identity;
 use super::ice::{IceConfig, IceSide, Wire};
+use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
 use super::{
     Event, KeyPath, NotUsable, PairReport, Received, Stream, StreamConfig, StreamOutput, StreamParameters,
@@ -267,6 +268,7 @@ pub struct MediaSession {
     stream: Stream,
     ear: Ear,
     mouth: Mouth,
+    in_band: InBand,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
     key_path: KeyPath,
@@ -308,6 +310,7 @@ impl MediaSession {
             stream,
             ear: Ear::new(config.sample_rate_hz, config.play_out),
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
+            in_band: InBand::new(config.sample_rate_hz),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
             key_path: config.key_path,
@@ -517,7 +520,9 @@ impl MediaSession {
     /// [`MediaSession::next_packet`] as they fill. Nothing is kept while there is nobody to say it to.
     pub fn say(&mut self, samples: &[i16]) {
         let may = self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends);
-        if may && !self.stream.is_dialling() {
+        if self.in_band.is_sounding() {
+            // The keys' tones go out at the pace of what is heard.
+        } else if may && !self.stream.is_dialling() {
             self.mouth.say(samples, self.muted);
         } else {
             self.mouth.forget();
@@ -529,6 +534,13 @@ impl MediaSession {
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
         self.ear.hear(samples, now);
+        if self.in_band.is_sounding() {
+            let mut tones = vec![0; samples.len()];
+            self.in_band.sound(&mut tones);
+            if self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends) {
+                self.mouth.say(&tones, false);
+            }
+        }
         let Some(keys) = &mut self.keys else { return };
         let outputs = &mut self.outputs;
         keys.listen(samples, |event| {
@@ -539,6 +551,25 @@ impl MediaSession {
                 outputs.push_back(Output::Event(Event::Digit { digit, duration }));
             }
         });
+    }
+
+    /// Presses keys as tones in the sound, in place of what is said; they go out as [`MediaSession::hear`] is called.
+    ///
+    /// # Errors
+    /// Says what makes no sense; nothing is pressed then.
+    pub fn press_in_band(&mut self, digits: &str) -> Result<(), Misuse> {
+        if self.stream.parameters.is_none() {
+            return Err(Misuse::NoEvents);
+        }
+        self.in_band.press(digits)
+    }
+
+    /// Has packets go to this address as well until the first one comes from anywhere: where the signalling comes from, when
+    /// the described address seems to be out of reach.
+    pub fn send_also_to(&mut self, address: Option<SocketAddr>) {
+        if let Some(parameters) = &mut self.stream.parameters {
+            parameters.also_rtp = address;
+        }
     }
 
     /// While muted, silence is sent in place of what is said.
