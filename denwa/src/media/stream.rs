@@ -53,6 +53,8 @@ pub(crate) struct Stream {
     wanted: VecDeque<Output>,
     news: Vec<Event>,
     refusal_told: bool,
+    /// Packets in a row that failed their check.
+    unauthentic: u32,
     undeliverable: u64,
     undeliverable_told: Option<SocketAddr>,
 }
@@ -116,6 +118,7 @@ impl Stream {
             wanted: VecDeque::new(),
             news: Vec::new(),
             refusal_told: false,
+            unauthentic: 0,
             undeliverable: 0,
             undeliverable_told: None,
         }
@@ -397,6 +400,12 @@ impl Stream {
 
     #[cold]
     fn note_refusal(&mut self, path: Path, reason: DropReason) {
+        if reason == DropReason::NotAuthentic {
+            self.unauthentic = self.unauthentic.saturating_add(1);
+            if self.unauthentic == UNAUTHENTIC_TOLD {
+                self.news.push(Event::ProtectionFailed);
+            }
+        }
         // While an address is being learned nothing is wrong yet.
         let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
         if refused && !std::mem::replace(&mut self.refusal_told, true) {
@@ -623,3 +632,6 @@ fn arrived(media: &Media<'_>) -> Arrived {
 /// Payload types above 127, too many of them, or keys that are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadParameters;
+
+/// Packets that must fail their check before this is told: a few are forged, or late.
+const UNAUTHENTIC_TOLD: u32 = 25;

@@ -75,6 +75,9 @@ pub(super) struct Call {
     pub(super) referred_by: Option<String>,
     /// Until when it waits to know how its peer sees us.
     pub(super) patience: Option<Instant>,
+    /// The host in the Via of our INVITE, and whether it came back as another.
+    pub(super) sent_by: Option<String>,
+    pub(super) was_altered: bool,
     /// It takes the place of this one.
     pub(super) takes_over: Option<CallId>,
     /// The interface that signalling leaves by.
@@ -122,6 +125,8 @@ impl Call {
             replaces: None,
             referred_by: None,
             patience: None,
+            sent_by: None,
+            was_altered: false,
             takes_over: None,
             interface: None,
             media_route: None,
@@ -213,8 +218,14 @@ impl UserAgent {
             PortNews::Opened { address } => self.on_port_open(id, component, address, now),
             PortNews::NotOpened { reason } => self.on_port_taken(id, port, &reason, now),
             PortNews::Datagram { remote, payload } => {
-                if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
-                    media.receive(payload, Path::from(remote), now);
+                let Some(call) = self.calls.get_mut(&id) else { return };
+                let ports = call.ports;
+                let destination = match component {
+                    Component::Rtp => ports.and_then(|ports| ports.rtp_at),
+                    Component::Rtcp => ports.and_then(|ports| ports.rtcp_at),
+                };
+                if let Some(media) = call.media.as_mut() {
+                    media.receive(payload, Path { source: remote, destination }, now);
                     self.drain_media(id, now);
                 }
             }

@@ -1,6 +1,7 @@
 //! A telephone exchange: registrar, back-to-back user agent, media relay.
 #![forbid(unsafe_code)]
 
+pub mod cabinet;
 pub mod commands;
 pub mod config;
 pub mod control;

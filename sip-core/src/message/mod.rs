@@ -4,11 +4,15 @@
 mod build;
 pub(crate) mod class;
 mod edit;
+mod host;
 mod method;
 mod multipart;
 mod parse;
+mod salvage;
 mod status;
+mod text;
 pub(crate) mod uri;
+mod uri_buf;
 mod uri_compare;
 mod validate;
 
@@ -18,12 +22,15 @@ use bytes::Bytes;
 
 pub use build::{Builder, RequestBuilder, ResponseBuilder};
 pub use edit::{Edit, Editable};
+pub use host::Host;
 pub use method::Method;
 pub use multipart::{Part, SipFragment};
 pub use parse::ParseOptions;
-pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
+pub(crate) use parse::Scanned;
+pub(crate) use salvage::{Salvaged, salvage, stream_body_length};
 pub use status::StatusCode;
-pub use uri::{Host, Scheme, Uri, UriBuf, UriBuilder};
+pub use uri::{Scheme, Uri};
+pub use uri_buf::{UriBuf, UriBuilder};
 
 /// Escapes what may not stand in the user part of a URI.
 pub(crate) fn escape_user(user: &str) -> std::borrow::Cow<'_, str> {

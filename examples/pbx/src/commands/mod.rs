@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 when it was done, 1 when it was not, 2 when the command itself was not understood.
 
+mod certificate;
 mod check;
 mod clock;
 mod extensions;

@@ -40,7 +40,13 @@ impl Reloader {
         };
         let mut config = Config::load(file).map_err(|error| error.to_string())?;
         let mut present = self.present();
-        let notices = keep(&mut config, &present.config);
+        let mut notices = keep(&mut config, &present.config);
+        // Certificates are renewed in their place: they are read anew whatever the file says.
+        match super::certificate::tls(&config, &[]) {
+            Ok(Some(tls)) => drop(self.handle.reload_tls(tls)),
+            Ok(None) => {}
+            Err(error) => notices.push(format!("the certificate stays as it was: {error}")),
+        }
         let directory = self.directory(&config, &present.people);
         present.config = config.clone();
         // When it has ended by itself there is nothing to be told.

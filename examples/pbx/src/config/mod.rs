@@ -5,6 +5,7 @@
 
 mod address;
 mod document;
+mod features;
 mod problem;
 mod sections;
 
@@ -18,9 +19,8 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::services::Service;
-
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
+pub use features::{Clock, Conference, Menu, PromptFiles, Queue, Recording, Services, TlsFiles, Voicemail};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
 
@@ -51,6 +51,22 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[services]`
     pub services: Services,
+    /// `[tls]`
+    pub tls: TlsFiles,
+    /// `[conference]`
+    pub conference: Conference,
+    /// `[voicemail]`
+    pub voicemail: Voicemail,
+    /// `[recording]`
+    pub recording: Recording,
+    /// `[prompts]`
+    pub prompts: PromptFiles,
+    /// `[clock]`
+    pub clock: Clock,
+    /// `[[menus]]`, in the order of the file; numbers are distinct.
+    pub menus: Vec<Menu>,
+    /// `[[queues]]`, in the order of the file; numbers are distinct.
+    pub queues: Vec<Queue>,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -103,6 +119,10 @@ pub struct Calls {
     pub ring: Duration,
     /// The most calls at a time; a further one is answered 503.
     pub limit: u32,
+    /// Whether a caller is told by a voice why he is not connected, before he is refused.
+    pub announcements: bool,
+    /// Whether whom an extension has put on hold hears music.
+    pub music_on_hold: bool,
 }
 
 /// `[guard]`: how strangers are treated that guess passwords, scan or flood.
@@ -149,6 +169,10 @@ pub struct Extension {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// What its mailbox asks for; empty: nothing when called by its own telephone.
+    pub voicemail_pin: Secret,
 }
 
 /// Where calls to an extension go that it does not take.
@@ -283,15 +307,6 @@ pub struct Route {
     pub trunk: String,
 }
 
-/// `[services]`: the number that reaches each; `None` when it is switched off by `""`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Services {
-    /// 1000 Hz at 0 dBm0.
-    pub milliwatt: Option<String>,
-    /// The caller's own voice.
-    pub echo: Option<String>,
-}
-
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -362,7 +377,7 @@ impl Default for Media {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { ring: Duration::from_secs(60), limit: 500 }
+        Self { ring: Duration::from_secs(60), limit: 500, announcements: true, music_on_hold: true }
     }
 }
 
@@ -381,12 +396,6 @@ impl Default for Voice {
 impl Default for StoreUrl {
     fn default() -> Self {
         Self::Sqlite(PathBuf::from("pbx-data/pbx.db"))
-    }
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        Self { milliwatt: Some("100".to_owned()), echo: Some("186".to_owned()) }
     }
 }
 
@@ -447,15 +456,6 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
             Self::Memory => formatter.write_str("sqlite::memory:"),
         }
-    }
-}
-
-impl Services {
-    /// Each service that is switched on, and its number.
-    pub fn listed(&self) -> impl Iterator<Item = (Service, &str)> {
-        [(Service::Milliwatt, &self.milliwatt), (Service::Echo, &self.echo)]
-            .into_iter()
-            .filter_map(|(service, number)| number.as_deref().map(|number| (service, number)))
     }
 }
 

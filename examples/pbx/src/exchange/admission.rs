@@ -26,7 +26,8 @@ use crate::store::thread::StoreRequest;
 use crate::why::{End, explain};
 
 /// What is allowed in a request line here.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE";
 
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
@@ -80,7 +81,8 @@ impl Admission {
                     .and_then(|headers| headers.with("Accept", "application/sdp"));
                 answer(desk, request, Reply::new(StatusCode::OK).with_headers(headers.unwrap_or_default()));
             }
-            Method::Subscribe | Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
+            Method::Subscribe => self.ask_password(desk, request, message, flow, false),
+            Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
             method => {
                 let cause = format!("{} is not served here outside a call", method.as_str());
                 let from = whence(flow.protocol, flow.remote);
@@ -105,6 +107,16 @@ impl Admission {
         match self.waiting.get(&request)? {
             Waiting::Password { message, flow } if *message.method() == Method::Invite => Some(*flow),
             _ => None,
+        }
+    }
+
+    /// A SUBSCRIBE whose password was right.
+    pub(super) fn subscription(&mut self, request: RequestHandle) -> Option<(Request, Flow)> {
+        let is_one = matches!(self.waiting.get(&request), Some(Waiting::Password { message, .. })
+            if *message.method() == Method::Subscribe);
+        match is_one.then(|| self.waiting.remove(&request))?? {
+            Waiting::Password { message, flow } => Some((message, flow)),
+            Waiting::Route(_) => None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What every part of the exchange works with: the endpoint below, the ports, the addresses, the tables that say which
 //! call a handle belongs to, and the queue of outputs.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use denwa::bridge::{self, LegId};
+use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
@@ -15,6 +16,7 @@ use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::attend::Conferences;
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
@@ -22,6 +24,8 @@ use crate::config;
 use crate::links::Links;
 use crate::policy::directory::Directory;
 use crate::route::Plan;
+use crate::services::prompts::{Language, Prompts};
+use crate::services::script::Message;
 
 /// What the configuration says, in the form that calls need.
 #[derive(Clone, Debug)]
@@ -54,6 +58,14 @@ pub(super) struct Policy {
     pub(super) ring: Duration,
     pub(super) silence: Duration,
     pub(super) call_limit: u32,
+    pub(super) announcements: bool,
+    pub(super) music_on_hold: bool,
+    pub(super) conference: config::Conference,
+    pub(super) mailbox_limit: usize,
+    pub(super) message_limit: Duration,
+    pub(super) recording_announced: bool,
+    pub(super) language: Language,
+    pub(super) time_of_day: config::Clock,
 }
 
 impl Policy {
@@ -64,6 +76,14 @@ impl Policy {
             ring: file.calls.ring,
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
             call_limit: file.calls.limit,
+            announcements: file.calls.announcements,
+            music_on_hold: file.calls.music_on_hold,
+            conference: file.conference.clone(),
+            mailbox_limit: file.voicemail.messages,
+            message_limit: file.voicemail.longest,
+            recording_announced: file.recording.announced,
+            language: file.prompts.language,
+            time_of_day: file.clock,
         }
     }
 }
@@ -108,6 +128,13 @@ pub(super) struct Desk {
     asked: HashMap<u64, Asked>,
     routes_asked: HashSet<IpAddr>,
     next_question: u64,
+    /// What can be said.
+    pub(super) prompts: Arc<Prompts>,
+    /// The messages in every mailbox.
+    pub(super) mailboxes: BTreeMap<String, Vec<Message>>,
+    /// Who is in which conference.
+    pub(super) conferences: Conferences,
+    next_recording: u64,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -144,6 +171,10 @@ impl Desk {
             asked: HashMap::new(),
             routes_asked: HashSet::new(),
             next_question: 1,
+            prompts: Arc::default(),
+            mailboxes: BTreeMap::new(),
+            conferences: Conferences::default(),
+            next_recording: 1,
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
@@ -185,6 +216,12 @@ impl Desk {
         self.next_leg += 1;
         self.legs.insert(leg, call);
         leg
+    }
+
+    pub(super) fn new_recording(&mut self) -> RecordingId {
+        let recording = RecordingId(self.next_recording);
+        self.next_recording += 1;
+        recording
     }
 
     pub(super) fn forget_leg(&mut self, leg: LegId) {

@@ -14,11 +14,14 @@ use super::invitation::Caller;
 use super::planned::{Planned, phones, trunk};
 use crate::config::{Group, Strategy};
 use crate::route::Destination;
-use crate::services::Service;
+use crate::services::Serving;
 use crate::why::End;
 
 /// How many numbers one call may be forwarded over.
 const MOST_FORWARDS: usize = 5;
+
+/// What stands for the own mailbox where a number to forward to is written.
+const VOICEMAIL: &str = "voicemail";
 
 /// One attempt.
 #[derive(Debug)]
@@ -26,7 +29,9 @@ pub(super) enum Attempt {
     /// Ring these, for so long.
     Ring(Vec<Planned>, Duration),
     /// Answer with a service.
-    Serve(Service),
+    Serve(Serving),
+    /// Say why not, then refuse.
+    Announce(End),
 }
 
 /// What has been tried, and what comes next.
@@ -63,6 +68,11 @@ impl Reach {
         }
     }
 
+    /// Nothing is tried, and nothing comes next.
+    pub(super) fn nowhere(dialled: Destination) -> Self {
+        Self { current: dialled, ring: Duration::ZERO, seen: Vec::new(), next: VecDeque::new() }
+    }
+
     /// The next attempt after one that came to `end`.
     pub(super) fn after(&mut self, desk: &mut Desk, caller: &Caller, end: &End) -> Option<Attempt> {
         while let Some(member) = self.next.pop_front() {
@@ -78,8 +88,13 @@ impl Reach {
             }
             let diverted =
                 self.seen.last().map(|from| format!("<sip:{from}@{}>;reason={reason}", desk.setup.realm));
-            self.seen.push(number.clone());
-            self.current = desk.setup.plan.find(&number, &desk.directory);
+            self.current = match &self.current {
+                Destination::Extension(own) if number == VOICEMAIL => {
+                    Destination::Served(Serving::Mailbox(own.clone()))
+                }
+                _ => desk.setup.plan.find(&number, &desk.directory),
+            };
+            self.seen.push(number);
             self.ring = desk.setup.ring;
             match self.attempt(desk, caller, None, diverted) {
                 Ok(attempt) => return Some(attempt),
@@ -105,7 +120,7 @@ impl Reach {
                     _ => (None, ""),
                 }
             }
-            Destination::Service(_) | Destination::Trunk { .. } | Destination::Unknown => (None, ""),
+            Destination::Served(_) | Destination::Trunk { .. } | Destination::Unknown => (None, ""),
         };
         Some((number?, reason))
     }
@@ -120,7 +135,7 @@ impl Reach {
     ) -> Result<Attempt, End> {
         match self.current.clone() {
             Destination::Unknown => Err(End::UnknownNumber),
-            Destination::Service(service) => Ok(Attempt::Serve(service)),
+            Destination::Served(serving) => Ok(Attempt::Serve(serving)),
             Destination::Extension(number) => {
                 let forward =
                     desk.directory.get(&number).map(|account| account.forward.clone()).unwrap_or_default();

@@ -63,7 +63,7 @@ impl Call {
             reaches: planned::described(&self.reaches),
             answered_by: answerer
                 .map(|leg| leg.label.clone())
-                .or_else(|| self.service.map(|service| service.to_string()))
+                .or_else(|| self.service.as_ref().map(ToString::to_string))
                 .unwrap_or_default(),
             codec: codecs.join("/"),
             held_by,

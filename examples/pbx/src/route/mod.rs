@@ -6,15 +6,17 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Group, Route};
+use crate::config::{Config, Group, Menu, Queue, Route};
 use crate::policy::directory::Directory;
-use crate::services::Service;
+use crate::services::{Service, Serving};
 
 /// Services and prefixes.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     services: HashMap<String, Service>,
     groups: HashMap<String, Group>,
+    menus: HashMap<String, Menu>,
+    queues: HashMap<String, Queue>,
     /// Longest prefix first.
     routes: Vec<Route>,
 }
@@ -23,7 +25,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// The exchange itself.
-    Service(Service),
+    Served(Serving),
     /// The telephones of an extension.
     Extension(String),
     /// The extensions of a group.
@@ -49,12 +51,24 @@ impl Plan {
             other.prefix.len().cmp(&one.prefix.len()).then(one.prefix.cmp(&other.prefix))
         });
         let groups = config.groups.iter().map(|group| (group.number.clone(), group.clone())).collect();
-        Self { services, groups, routes }
+        let menus = config.menus.iter().map(|menu| (menu.number.clone(), menu.clone())).collect();
+        let queues = config.queues.iter().map(|queue| (queue.number.clone(), queue.clone())).collect();
+        Self { services, groups, menus, queues, routes }
     }
 
     /// The group of a number.
     pub fn group(&self, number: &str) -> Option<&Group> {
         self.groups.get(number)
+    }
+
+    /// The menu of a number.
+    pub fn menu(&self, number: &str) -> Option<&Menu> {
+        self.menus.get(number)
+    }
+
+    /// The queue of a number.
+    pub fn queue(&self, number: &str) -> Option<&Queue> {
+        self.queues.get(number)
     }
 
     /// The digits before a trunk's own numbers that lead to it: its shortest prefix that is cut off.
@@ -66,10 +80,16 @@ impl Plan {
     /// What `dialled` reaches.
     pub fn find(&self, dialled: &str, directory: &Directory) -> Destination {
         if let Some(service) = self.services.get(dialled) {
-            return Destination::Service(*service);
+            return Destination::Served(Serving::Service(*service));
         }
         if directory.get(dialled).is_some() {
             return Destination::Extension(dialled.to_owned());
+        }
+        if self.menus.contains_key(dialled) {
+            return Destination::Served(Serving::Menu(dialled.to_owned()));
+        }
+        if self.queues.contains_key(dialled) {
+            return Destination::Served(Serving::Queue(dialled.to_owned()));
         }
         if self.groups.contains_key(dialled) {
             return Destination::Group(dialled.to_owned());
@@ -129,8 +149,8 @@ mod tests {
     fn whole_numbers_come_before_prefixes() {
         assert_eq!(find("1001"), Destination::Extension("1001".into()));
         assert_eq!(find("91"), Destination::Extension("91".into()));
-        assert_eq!(find("100"), Destination::Service(Service::Milliwatt));
-        assert_eq!(find("186"), Destination::Service(Service::Echo));
+        assert_eq!(find("100"), Destination::Served(Serving::Service(Service::Milliwatt)));
+        assert_eq!(find("186"), Destination::Served(Serving::Service(Service::Echo)));
     }
 
     #[test]
