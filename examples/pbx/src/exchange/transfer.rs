@@ -254,6 +254,7 @@ impl Call {
             },
             number: self.invitation.dialled.clone(),
             name: String::new(),
+            withheld: false,
             voice: fork.plan.voice.clone(),
         })
     }
