@@ -170,6 +170,17 @@ fn limits_are_kept_and_emergency_calls_pass_them() {
 }
 
 #[test]
+fn an_intercom_call_asks_to_be_answered_at_once() {
+    let house = House::new("intercom", ["", "", ""], "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let calling = alice.call("*801002");
+    let called = bob.invited();
+    assert_eq!(called.invite.header("Answer-Mode"), "Auto");
+    assert!(called.invite.header("Call-Info").ends_with("answer-after=0"), "{:?}", called.invite);
+    alice.cancel(&calling);
+}
+
+#[test]
 fn at_its_hours_a_number_means_another() {
     let tables =
         "[clock]\noffset = \"+00:00\"\n[[rules]]\nnumber = \"500\"\nhours = \"00:00-24:00\"\nto = \"1003\"\n";

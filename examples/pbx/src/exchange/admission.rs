@@ -29,6 +29,9 @@ use crate::why::{End, explain};
 const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE";
 
+/// Before a number: the telephones there answer by themselves, to be spoken to.
+const INTERCOM: &str = "*80";
+
 /// Before a number: the caller's own is not shown.
 const WITHHOLD: &str = "*67";
 
@@ -149,6 +152,10 @@ impl Admission {
             return None;
         };
         let mut dialled = dialled(&message);
+        if let Some(rest) = dialled.strip_prefix(INTERCOM).filter(|rest| !rest.is_empty()) {
+            caller.intercom = true;
+            dialled = rest.to_owned();
+        }
         if let Some(rest) = dialled.strip_prefix(WITHHOLD).filter(|rest| !rest.is_empty()) {
             caller.withheld = true;
             dialled = rest.to_owned();

@@ -31,6 +31,8 @@ pub(super) struct Caller {
     pub(super) name: String,
     /// Whether its number is not to be shown.
     pub(super) withheld: bool,
+    /// Whether the telephones it calls are to answer by themselves.
+    pub(super) intercom: bool,
     /// How voice travels to and from it.
     pub(super) voice: Voice,
 }
@@ -52,6 +54,7 @@ impl Caller {
             number: account.number.clone(),
             name: account.name.clone(),
             withheld: false,
+            intercom: false,
             voice: account.voice.clone(),
         })
     }
@@ -83,6 +86,7 @@ impl Caller {
                 .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
                 .unwrap_or_default(),
             withheld: false,
+            intercom: false,
             voice: link.trunk.voice.clone(),
         }
     }

@@ -197,6 +197,16 @@ pub(super) fn invite(
     call.local = identity;
     call.body = Some(Body::sdp(offer));
     call.credentials = plan.credentials.clone();
+    if caller.intercom && !plan.is_trunk {
+        // What makes telephones answer by themselves: RFC 5373, and what they knew before it.
+        for (name, value) in [
+            ("Answer-Mode", "Auto"),
+            ("Alert-Info", "<http://localhost>;info=alert-autoanswer;delay=0"),
+            ("Call-Info", "<sip:localhost>;answer-after=0"),
+        ] {
+            let _ = call.headers.push(name, value);
+        }
+    }
     if plan.is_trunk {
         // Names of exchanges are hexadecimal digits; those of others were read from a header.
         let _ = call.headers.push(EXCHANGES, &journey.exchanges);

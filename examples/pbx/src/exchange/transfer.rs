@@ -255,6 +255,7 @@ impl Call {
             number: self.invitation.dialled.clone(),
             name: String::new(),
             withheld: false,
+            intercom: false,
             voice: fork.plan.voice.clone(),
         })
     }

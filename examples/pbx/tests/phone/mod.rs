@@ -801,6 +801,14 @@ impl Program {
         program
     }
 
+    /// Starts it under a limit of `prlimit`.
+    pub fn start_limited(folder: PathBuf, limit: &str) -> Self {
+        let mut program = Self::spawn_under(folder, &["prlimit", limit], &["--config", "pbx.toml"], &[]);
+        program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
+        program
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -818,9 +826,20 @@ impl Program {
     }
 
     fn spawn_with(folder: PathBuf, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn_under(folder, &[], arguments, environment)
+    }
+
+    fn spawn_under(
+        folder: PathBuf,
+        before: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         // It ends with the test, also when that is killed.
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_pbx")])
+            .args(["--pdeathsig", "KILL"])
+            .args(before)
+            .arg(env!("CARGO_BIN_EXE_pbx"))
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(&folder)
