@@ -124,6 +124,8 @@ pub struct Account {
     pub expires: Duration,
     /// Watches the account's mailbox once it is registered (RFC 3842). Default: no.
     pub message_waiting: bool,
+    /// What the media of its calls can do, when that is not what the configuration says for all.
+    pub capability: Option<Capability>,
     /// What makes this device known among all others, for ever, as `urn:uuid:…`: with it the registration asks for outbound
     /// (RFC 5626), and calls come by the connection it was made on. Default: none.
     pub instance: Option<String>,
@@ -141,6 +143,7 @@ impl Account {
             server: None,
             expires: Duration::from_secs(300),
             message_waiting: false,
+            capability: None,
             instance: None,
         }
     }

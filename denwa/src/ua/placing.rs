@@ -263,9 +263,11 @@ impl UserAgent {
                 call.note(seen.fact(), now);
             }
         }
+        let of_account =
+            call.account.and_then(|account| self.accounts.get(&account)?.account.capability.clone());
         let since_1970 = self.wall_clock.since_1970;
         let mut config = MediaConfig::new(
-            self.config.capability.clone(),
+            of_account.unwrap_or_else(|| self.config.capability.clone()),
             rtp,
             rtcp,
             advertised,
