@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod exchange;
 pub mod links;
+pub mod mantela;
 pub mod policy;
 pub mod route;
 pub mod services;

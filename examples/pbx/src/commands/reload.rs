@@ -8,11 +8,13 @@ use denwa::tokio::DriverHandle;
 use crate::config::Config;
 use crate::control::Desk;
 use crate::exchange::{Command, Filter, Question};
+use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::store::thread::People;
 
 /// What the configuration and the store say at present, and the way to the exchange that goes by it.
 pub(super) struct Reloader {
+    mantela: Option<Server>,
     handle: DriverHandle<Command>,
     file: Option<PathBuf>,
     present: Mutex<Present>,
@@ -25,12 +27,13 @@ struct Present {
 
 impl Reloader {
     pub(super) fn new(
+        mantela: Option<Server>,
         handle: DriverHandle<Command>,
         file: Option<PathBuf>,
         config: Config,
         people: People,
     ) -> Self {
-        Self { handle, file, present: Mutex::new(Present { config, people }) }
+        Self { mantela, handle, file, present: Mutex::new(Present { config, people }) }
     }
 
     /// Reads the file anew. What only a restart can change stays as it was, and is named.
@@ -67,7 +70,11 @@ impl Reloader {
         for notice in directory.notices() {
             tracing::warn!("{notice}");
         }
-        directory.with_settings(&people.settings)
+        let directory = directory.with_settings(&people.settings);
+        if let Some(mantela) = &self.mantela {
+            mantela.replace(document(config, &directory).to_string());
+        }
+        directory
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {

@@ -24,6 +24,7 @@ use crate::cabinet::{self, Cabinet, CabinetConfig};
 use crate::config::{Config, Secret, StoreUrl};
 use crate::control::{self, Control, Switchboard};
 use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
+use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::services::prompts::Prompts;
 use crate::store::thread::{People, StoreAnswer, StoreRequest, StoreThread};
@@ -161,7 +162,8 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
         let _ = answers.command(Command::Cabinet(answer));
     })
     .map_err(|error| format!("cannot start a thread: {error}"))?;
-    let reloader = Arc::new(Reloader::new(handle.clone(), file, config, people));
+    let mantela = serve_mantela(&config, &people, file.as_deref())?;
+    let reloader = Arc::new(Reloader::new(mantela, handle.clone(), file, config, people));
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -222,6 +224,17 @@ impl Queues {
 /// The operator's prompts, when there is a folder of them.
 fn prompts(config: &Config) -> Result<Option<Prompts>, String> {
     config.prompts.folder.as_deref().map(Prompts::with_own).transpose()
+}
+
+/// The Mantela document, served where the file says.
+fn serve_mantela(config: &Config, people: &People, file: Option<&Path>) -> Result<Option<Server>, String> {
+    let Some(address) = config.mantela.listen else { return Ok(None) };
+    let directory = Directory::new(config, &people.extensions, file).with_settings(&people.settings);
+    let document = document(config, &directory).to_string();
+    let server = Server::start(address, document)
+        .map_err(|error| format!("cannot serve Mantela at {address}: {error}"))?;
+    tracing::info!("Mantela is served at http://{address}/.well-known/mantela.json");
+    Ok(Some(server))
 }
 
 /// Where sounds are kept: beside the store unless the file says otherwise.

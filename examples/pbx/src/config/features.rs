@@ -1,13 +1,16 @@
 //! The tables of what the exchange does by itself: services, voicemail, recordings, prompts, menus, queues, the clock.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{Section, listed};
+use super::document::{Section, Text, listed};
 use super::is_number;
 use super::problem::Problems;
 use super::sections::{Taken, number, optional_number, take};
+use crate::policy::hours::Hours;
+use crate::policy::limits::TrunkLimits;
 use crate::services::Service;
 use crate::services::prompts::Language;
 
@@ -22,6 +25,21 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// Its key, in PEM.
     pub key: Option<PathBuf>,
+}
+
+/// `[mantela]`: how this exchange publishes itself to the network's viewers and phone books.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mantela {
+    /// Where the document is served by HTTP; nowhere when `None`.
+    pub listen: Option<SocketAddr>,
+    /// The exchange's name for people.
+    pub name: String,
+    /// Its name for programs.
+    pub identifier: String,
+    /// The prefix it would like to have.
+    pub prefix: String,
+    /// Its address; not published when empty.
+    pub sip_uri: String,
 }
 
 /// `[conference]`
@@ -94,6 +112,17 @@ pub struct Queue {
     pub longest: Duration,
     /// The number called then.
     pub otherwise: Option<String>,
+}
+
+/// `[[rules]]`: at these hours a number means another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What is dialled.
+    pub number: String,
+    /// When.
+    pub hours: Hours,
+    /// What it means then.
+    pub to: String,
 }
 
 /// How times of day are told.
@@ -206,6 +235,18 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> TlsFiles
     }
     section.finish(problems);
     files
+}
+
+pub(super) fn mantela(mut section: Section<'_>, problems: &mut Problems) -> Mantela {
+    let listen = section.text("listen", problems).filter(|text| !text.value.is_empty()).and_then(|text| {
+        let wrong = |_| problems.add(&text.span, &text.key, "expected ADDRESS:PORT as 127.0.0.1:8080");
+        text.value.parse().map_err(wrong).ok()
+    });
+    let mut text = |key| section.text(key, problems).map(|text| text.value).unwrap_or_default();
+    let (name, identifier) = (text("name"), text("identifier"));
+    let (prefix, sip_uri) = (text("prefix"), text("sip_uri"));
+    section.finish(problems);
+    Mantela { listen, name, identifier, prefix, sip_uri }
 }
 
 pub(super) fn conference(mut section: Section<'_>, problems: &mut Problems) -> Conference {
@@ -324,6 +365,36 @@ pub(super) fn menu(mut section: Section<'_>, taken: &mut Taken, problems: &mut P
         section.whole("seconds", 1..=120, problems).map_or(Duration::from_secs(8), Duration::from_secs);
     section.finish(problems);
     Some(Menu { number: text?.value, prompt, choices, otherwise, patience })
+}
+
+pub(super) fn rule(mut section: Section<'_>, problems: &mut Problems) -> Option<Rule> {
+    let from = section.required_text("number", problems).and_then(|text| number(text, problems));
+    let to = section.required_text("to", problems).and_then(|text| number(text, problems));
+    let hours = section.required_text("hours", problems).and_then(|text| hours(&text, problems));
+    section.finish(problems);
+    Some(Rule { number: from?.value, to: to?.value, hours: hours? })
+}
+
+fn hours(text: &Text, problems: &mut Problems) -> Option<Hours> {
+    text.value.parse().map_err(|error: String| problems.add(&text.span, &text.key, error)).ok()
+}
+
+/// What of a trunk's table limits what goes out by it.
+pub(super) fn trunk_limits(section: &mut Section<'_>, problems: &mut Problems) -> TrunkLimits {
+    let mut count = |key, problems: &mut Problems| section.whole(key, 1..=1_000_000, problems);
+    let calls = count("call_limit", problems).and_then(|count| usize::try_from(count).ok());
+    let calls_an_hour = count("calls_an_hour", problems).and_then(|count| usize::try_from(count).ok());
+    let minutes_a_day = count("minutes_a_day", problems);
+    let quiet = section.text("quiet_hours", problems).filter(|text| !text.value.is_empty());
+    let quiet = quiet.and_then(|text| hours(&text, problems));
+    let barred = prefixes(section, "barred", problems);
+    TrunkLimits { calls, calls_an_hour, minutes_a_day, quiet, barred }
+}
+
+/// A list of the first digits of numbers.
+pub(super) fn prefixes(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Vec<String> {
+    let texts = section.texts(key, problems).unwrap_or_default();
+    texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect()
 }
 
 pub(super) fn queue(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Queue> {

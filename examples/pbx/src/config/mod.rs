@@ -8,6 +8,7 @@ mod document;
 mod features;
 mod problem;
 mod sections;
+mod style;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,10 +20,15 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
+use crate::policy::limits::TrunkLimits;
+
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
-pub use features::{Clock, Conference, Menu, PromptFiles, Queue, Recording, Services, TlsFiles, Voicemail};
+pub use features::{
+    Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
+};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
+pub use style::{IdentityHeader, TrunkStyle};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -53,6 +59,8 @@ pub struct Config {
     pub services: Services,
     /// `[tls]`
     pub tls: TlsFiles,
+    /// `[mantela]`
+    pub mantela: Mantela,
     /// `[conference]`
     pub conference: Conference,
     /// `[voicemail]`
@@ -67,6 +75,8 @@ pub struct Config {
     pub menus: Vec<Menu>,
     /// `[[queues]]`, in the order of the file; numbers are distinct.
     pub queues: Vec<Queue>,
+    /// `[[rules]]`, in the order of the file: the first that fits counts.
+    pub rules: Vec<Rule>,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -119,6 +129,10 @@ pub struct Calls {
     pub ring: Duration,
     /// The most calls at a time; a further one is answered 503.
     pub limit: u32,
+    /// Numbers that pass every limit, wherever they lead: 110, 118 and 119 unless the file says otherwise.
+    pub emergency: Vec<String>,
+    /// Callers from neighbours that are refused, by the first digits of their numbers.
+    pub blocked: Vec<String>,
     /// Whether a caller is told by a voice why he is not connected, before he is refused.
     pub announcements: bool,
     /// Whether whom an extension has put on hold hears music.
@@ -169,8 +183,14 @@ pub struct Extension {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether it stands in the document that Mantela publishes.
+    pub published: bool,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// The most calls it may have at a time; `None`: any number.
+    pub call_limit: Option<usize>,
+    /// Whether it rings while it has a call.
+    pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: Secret,
 }
@@ -215,6 +235,8 @@ pub enum Strategy {
     All,
     /// One after the other, from the first.
     Hunt,
+    /// One after the other, who has been without a call longest first.
+    LongestIdle,
     /// One after the other, each call beginning behind the one that the call before began with.
     RoundRobin,
 }
@@ -242,7 +264,7 @@ pub enum Encryption {
     Required,
 }
 
-/// A codec the exchange can carry. PCMA and PCMU become one another; any other passes when both sides have it.
+/// A codec the exchange can carry. What both sides have passes untouched, any other becomes what the other side has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 A-law.
@@ -281,6 +303,14 @@ pub struct Trunk {
     pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
+    /// How it likes its calls.
+    pub style: TrunkStyle,
+    /// What Mantela calls it; its name when `None`.
+    pub identifier: Option<String>,
+    /// Where its own Mantela document is.
+    pub mantela: Option<String>,
+    /// What may go out by it.
+    pub limits: TrunkLimits,
     /// How voice travels to and from it.
     pub voice: Voice,
 }
@@ -318,6 +348,16 @@ pub enum LoadError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A secret that it names is not there.
+    #[error("{}: {what}: {cause}", .path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        what: String,
+        /// What the system said.
+        cause: String,
+    },
     /// Something in it is wrong.
     #[error("{}", wrong(.path, .problems))]
     Wrong {
@@ -333,7 +373,30 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let text =
             fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
-        Self::parse(&text).map_err(|problems| LoadError::Wrong { path: path.to_owned(), problems })
+        let mut config =
+            Self::parse(&text).map_err(|problems| LoadError::Wrong { path: path.to_owned(), problems })?;
+        config.reveal_secrets().map_err(|(what, cause)| LoadError::Secret {
+            path: path.to_owned(),
+            what,
+            cause,
+        })?;
+        Ok(config)
+    }
+
+    /// Puts in their place the secrets that are kept elsewhere: `env:NAME` and `file:PATH`.
+    fn reveal_secrets(&mut self) -> Result<(), (String, String)> {
+        for extension in &mut self.extensions {
+            extension
+                .password
+                .resolve()
+                .map_err(|cause| (format!("extension {}", extension.number), cause))?;
+        }
+        for trunk in &mut self.trunks {
+            if let Some(account) = &mut trunk.account {
+                account.password.resolve().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads and checks the text of a file; all that is wrong with it when something is.
@@ -377,7 +440,14 @@ impl Default for Media {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { ring: Duration::from_secs(60), limit: 500, announcements: true, music_on_hold: true }
+        Self {
+            ring: Duration::from_secs(60),
+            limit: 500,
+            emergency: ["110", "118", "119"].map(str::to_owned).to_vec(),
+            blocked: Vec::new(),
+            announcements: true,
+            music_on_hold: true,
+        }
     }
 }
 
@@ -403,6 +473,23 @@ impl Secret {
     /// Keeps a password.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
+    }
+
+    /// Reads the secret from the environment or a file when it only names one.
+    fn resolve(&mut self) -> Result<(), String> {
+        let text = if let Some(name) = self.0.strip_prefix("env:") {
+            std::env::var(name).map_err(|_| format!("the environment has no {name}"))?
+        } else if let Some(path) = self.0.strip_prefix("file:") {
+            fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
+        } else {
+            return Ok(());
+        };
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() || secret.chars().any(char::is_control) {
+            return Err("expected a secret of one line that is not empty".to_owned());
+        }
+        *self = Self::new(secret);
+        Ok(())
     }
 
     /// The password itself, for hashing or for the one time it is shown.
@@ -437,11 +524,6 @@ impl Codec {
             Self::Opus => "opus",
             Self::G726 => "G726-32",
         }
-    }
-
-    /// Whether it can be made the other law of G.711.
-    pub fn is_g711(self) -> bool {
-        matches!(self, Self::Pcma | Self::Pcmu)
     }
 
     /// The codec of a name, in any case.

@@ -14,12 +14,12 @@ use toml::de::DeTable;
 use super::address::Protocol;
 use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
-use super::features;
 use super::problem::{Problem, Problems};
 use super::{
     Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
     Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
 };
+use super::{features, style};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
@@ -77,6 +77,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .filter_map(|section| route(section, &trunks, &mut taken, problems))
         .collect();
     let tls = read(&mut root, "tls", problems, features::tls);
+    let mantela = read(&mut root, "mantela", problems, features::mantela);
     let conference = read(&mut root, "conference", problems, features::conference);
     let voicemail = read(&mut root, "voicemail", problems, features::voicemail);
     let recording = read(&mut root, "recording", problems, features::recording);
@@ -88,6 +89,8 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let queues = root.sections("queues", problems);
     let queues =
         queues.into_iter().filter_map(|section| features::queue(section, &mut taken, problems)).collect();
+    let rules = root.sections("rules", problems);
+    let rules = rules.into_iter().filter_map(|section| features::rule(section, problems)).collect();
     let services = match root.section("services", problems) {
         Some(section) => features::services(section, &mut taken, problems),
         None => Services::default().without(&taken),
@@ -107,6 +110,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         routes,
         services,
         tls,
+        mantela,
         conference,
         voicemail,
         recording,
@@ -114,6 +118,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         clock,
         menus,
         queues,
+        rules,
     }
 }
 
@@ -268,11 +273,42 @@ fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
             problems.add(span, section.key("ports"), message);
         }
     }
+    if let Some(map_e) = section.section("map_e", problems) {
+        media.ports = map_e_ports(map_e, problems).unwrap_or(media.ports);
+    }
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
     section.finish(problems);
     media
+}
+
+/// The ports that a router which shares its address owns (RFC 7597).
+fn map_e_ports(mut section: Section<'_>, problems: &mut Problems) -> Option<PortSet> {
+    let mut bits = |key, most: u64, problems: &mut Problems| section.whole(key, 0..=most, problems);
+    let offset = bits("offset", 15, problems).unwrap_or(6);
+    let length = bits("length", 16, problems);
+    let psid = bits("psid", 65_535, problems);
+    let (Some(length), Some(psid)) = (length, psid) else {
+        problems.add(section.span(), section.key("psid"), "expected { offset = 6, length = 8, psid = 52 }");
+        return None;
+    };
+    let span = section.span().clone();
+    let key = section.key("psid");
+    section.finish(problems);
+    let narrow = |bits: u64| u8::try_from(bits).unwrap_or(u8::MAX);
+    let set = PortSet::mape(narrow(offset), narrow(length), u16::try_from(psid).unwrap_or(u16::MAX));
+    match set {
+        Ok(set) if set.pairs() >= 2 => Some(set),
+        Ok(_) => {
+            problems.add(&span, key, "leaves fewer than the two pairs of ports that a call needs");
+            None
+        }
+        Err(error) => {
+            problems.add(&span, key, error.to_string());
+            None
+        }
+    }
 }
 
 fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
@@ -298,6 +334,11 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     if let Some(limit) = section.whole("limit", 1..=100_000, problems) {
         calls.limit = u32::try_from(limit).unwrap_or(calls.limit);
     }
+    if let Some(texts) = section.texts("emergency", problems) {
+        calls.emergency =
+            texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
+    }
+    calls.blocked = features::prefixes(&mut section, "blocked", problems);
     if let Some(announcements) = section.flag("announcements", problems) {
         calls.announcements = announcements;
     }
@@ -371,11 +412,17 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     }
     let voice = voice(&mut section, problems);
     let forward = forward(&mut section, problems);
+    let call_limit = section.whole("call_limit", 1..=1_000, problems);
+    let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
+    let published = section.flag("publish", problems).unwrap_or(true);
     let record = section.flag("record", problems).unwrap_or(false);
     let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        published,
         record,
+        call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
+        call_waiting,
         voicemail_pin: Secret::new(pin),
         number: number?.value,
         name: name.map(|text| text.value).unwrap_or_default(),
@@ -435,8 +482,9 @@ fn group(
             "all" => Strategy::All,
             "hunt" => Strategy::Hunt,
             "round robin" => Strategy::RoundRobin,
+            "longest idle" => Strategy::LongestIdle,
             other => {
-                let known = listed(&["all", "hunt", "round robin"]);
+                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
                 let message = format!("\"{other}\" is not known here, expected one of {known}");
                 problems.add(&text.span, &text.key, message);
                 Strategy::default()
@@ -477,9 +525,17 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
     let transit = section.flag("transit", problems).unwrap_or(true);
     let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
     let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
+    let style = style::trunk_style(&mut section, problems);
+    let identifier = section.text("identifier", problems).map(|text| text.value);
+    let mantela = section.text("mantela", problems).map(|text| text.value);
+    let limits = features::trunk_limits(&mut section, problems);
     let voice = voice(&mut section, problems);
     section.finish(problems);
     Some(Trunk {
+        style,
+        identifier,
+        mantela,
+        limits,
         name: name?.value,
         address: address?,
         account,

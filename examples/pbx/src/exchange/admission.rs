@@ -15,7 +15,7 @@ use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::call::{Call, refusal};
 use super::desk::Desk;
-use super::invitation::{Caller, Invitation, dialled, whence};
+use super::invitation::{Caller, CallerKind, Invitation, dialled, whence};
 use super::messages::Messages;
 use super::planned::described;
 use super::registrar::Registrar;
@@ -28,6 +28,12 @@ use crate::why::{End, explain};
 /// What is allowed in a request line here.
 const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE";
+
+/// Before a number: the telephones there answer by themselves, to be spoken to.
+const INTERCOM: &str = "*80";
+
+/// Before a number: the caller's own is not shown.
+const WITHHOLD: &str = "*67";
 
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
@@ -60,9 +66,9 @@ impl Admission {
                 let link = desk.links.from(flow.protocol, flow.remote);
                 if let Some(link) = link {
                     let caller = Caller::trunk(link, &message, &desk.setup.plan);
-                    let dialled = link.number_asked_for(dialled(&message), |number| {
-                        desk.setup.plan.find(number, &desk.directory) != Destination::Unknown
-                    });
+                    let asked = link.trunk.style.incoming(&dialled(&message));
+                    let dialled =
+                        link.number_asked_for(asked, |number| desk.find(number) != Destination::Unknown);
                     return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
                 }
                 self.ask_password(desk, request, message, flow, true);
@@ -140,12 +146,20 @@ impl Admission {
             }
             return None;
         }
-        let Some(caller) = Caller::extension(username, desk) else {
+        let Some(mut caller) = Caller::extension(username, desk) else {
             // The extension was removed between the challenge and the answer.
             answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
             return None;
         };
-        let dialled = dialled(&message);
+        let mut dialled = dialled(&message);
+        if let Some(rest) = dialled.strip_prefix(INTERCOM).filter(|rest| !rest.is_empty()) {
+            caller.intercom = true;
+            dialled = rest.to_owned();
+        }
+        if let Some(rest) = dialled.strip_prefix(WITHHOLD).filter(|rest| !rest.is_empty()) {
+            caller.withheld = true;
+            dialled = rest.to_owned();
+        }
         if *message.method() == Method::Message {
             self.messages.pass(desk, request, &message, &caller, &dialled);
             return None;
@@ -235,7 +249,12 @@ impl Admission {
 
     /// A caller who may call has called.
     fn invited(&mut self, desk: &mut Desk, invitation: Invitation, calls: usize) -> Option<Call> {
-        if calls >= usize::try_from(desk.setup.call_limit).unwrap_or(usize::MAX) {
+        let is_emergency = desk.setup.emergency.contains(&invitation.dialled);
+        if let Some(end) = forbidden(desk, &invitation.caller).filter(|_| !is_emergency) {
+            refuse(desk, &invitation, &Destination::Unknown, &end);
+            return None;
+        }
+        if !is_emergency && calls >= usize::try_from(desk.setup.call_limit).unwrap_or(usize::MAX) {
             let limit = desk.setup.call_limit;
             desk.tell(Event::LimitReached { limit: format!("{limit} calls at a time") });
             refuse(desk, &invitation, &Destination::Unknown, &End::TooManyCalls { limit });
@@ -245,7 +264,7 @@ impl Admission {
             self.waiting.insert(invitation.request, Waiting::Route(invitation));
             return None;
         }
-        let reaches = desk.setup.plan.find(&invitation.dialled, &desk.directory);
+        let reaches = desk.find(&invitation.dialled);
         match Call::begin(desk, invitation, reaches.clone()) {
             Ok(call) => Some(call),
             Err(refused) => {
@@ -255,6 +274,30 @@ impl Admission {
             }
         }
     }
+}
+
+/// Why a caller may not call now.
+fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
+    let limit = match &caller.kind {
+        CallerKind::Extension => {
+            let limit = desk.directory.get(&caller.number)?.call_limit?;
+            (desk.calls_of(&caller.number) >= limit)
+                .then(|| format!("{} has {limit} calls already, as many as it may have", caller.number))?
+        }
+        CallerKind::Trunk(name) => {
+            let blocked =
+                desk.setup.blocked.iter().find(|blocked| caller.number.starts_with(blocked.as_str()));
+            if let Some(blocked) = blocked {
+                return Some(End::NotAllowed {
+                    limit: format!("callers that begin with {blocked} are blocked"),
+                });
+            }
+            let limit = desk.links.get(name)?.trunk.limits.calls?;
+            (desk.calls_of(&format!("trunk {name}")) >= limit)
+                .then(|| format!("there are {limit} calls by the trunk {name} already, as many as may be"))?
+        }
+    };
+    Some(End::NotAllowed { limit })
 }
 
 fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {

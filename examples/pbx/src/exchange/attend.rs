@@ -20,11 +20,13 @@ use super::reach::{Attempt, Reach};
 use crate::cabinet::Request;
 use crate::config;
 use crate::services::clock::SpeakingClock;
+use crate::services::codes::Confirm;
 use crate::services::conference::Room;
 use crate::services::digits::ReadBack;
 use crate::services::mailbox::{LeaveMessage, Listen, PIN};
 use crate::services::menu::{Menu, Queue};
 use crate::services::music::{door, on_hold};
+use crate::services::park::Parked;
 use crate::services::script::{Act, Heard, Scene, Script};
 use crate::services::simple::{Greeting, Steady};
 use crate::services::{Service, Serving};
@@ -86,7 +88,7 @@ pub(super) fn spoken(end: &End) -> Option<&'static [&'static str]> {
     Some(match end {
         End::UnknownNumber => &["unknown-number"],
         End::NotRegistered => &["absent"],
-        End::TransitNotAllowed { .. } => &["not-allowed"],
+        End::TransitNotAllowed { .. } | End::NotAllowed { .. } => &["not-allowed"],
         End::TrunkHasNoAddress { .. } | End::NoRoute { .. } => &["circuits-busy"],
         _ => return None,
     })
@@ -104,12 +106,19 @@ impl Call {
             return;
         }
         self.tell_answered(desk, serving.to_string());
-        self.attend(desk);
+        // Who takes a call over is joined with it as soon as this is done.
+        if !matches!(serving, Serving::PickUp(_) | Serving::Unpark(_)) {
+            self.attend(desk);
+        }
     }
 
     /// Begins the script of what serves the caller.
     pub(super) fn attend(&mut self, desk: &mut Desk) {
         let Some(serving) = self.service.clone() else { return };
+        if serving == Serving::Park {
+            let slot = desk.setup.plan.slot(desk.parked.len());
+            desk.parked.insert(slot, self.number);
+        }
         desk.media(Command::Detect { leg: self.caller.id(), in_band_digits: true });
         self.attendance.script = Some(script(&serving, desk));
         self.hear(desk, Heard::Answered);
@@ -241,7 +250,7 @@ impl Call {
             return;
         }
         let caller = self.invitation.caller.clone();
-        let destination = desk.setup.plan.find(number, &desk.directory);
+        let destination = desk.find(number);
         match Reach::begin(desk, &caller, None, destination) {
             Ok((reach, attempt @ (Attempt::Ring(..) | Attempt::Serve(_)))) => {
                 self.reach = reach;
@@ -428,7 +437,15 @@ impl Call {
     pub(super) fn unattended(&mut self, desk: &mut Desk) {
         self.attendance.wake_at = None;
         self.diverting = false;
+        desk.parked.retain(|_, call| *call != self.number);
         self.leave_room(desk);
+    }
+
+    /// Whoever was served talks to somebody now.
+    pub(super) fn taken_over(&mut self, desk: &mut Desk) {
+        desk.parked.retain(|_, call| *call != self.number);
+        self.service = None;
+        self.diverted(desk);
     }
 
     fn leave_room(&mut self, desk: &mut Desk) {
@@ -452,6 +469,14 @@ fn script(serving: &Serving, desk: &Desk) -> Box<dyn Script> {
         Serving::Service(Service::Conference) => {
             let config::Conference { pin, members } = desk.setup.conference.clone();
             Box::new(Room::new("conference".to_owned(), pin, members))
+        }
+        Serving::Code(setting) => Box::new(Confirm(setting.clone())),
+        Serving::Park => {
+            Box::new(Parked { slot: desk.parked.keys().next_back().cloned().unwrap_or_default() })
+        }
+        // Those who take a call over are joined with it at once; what is said here is said when there is none.
+        Serving::Unpark(_) | Serving::PickUp(_) | Serving::Service(Service::Parking | Service::PickUp) => {
+            Box::new(crate::services::simple::Say(&["wrong"]))
         }
         Serving::Mailbox(number) => Box::new(LeaveMessage::new(number.clone())),
         Serving::Menu(number) => match desk.setup.plan.menu(number).cloned() {

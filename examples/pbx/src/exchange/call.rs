@@ -64,6 +64,8 @@ pub(super) struct Call {
     pub(super) service: Option<Serving>,
     /// The script of it, once it has answered.
     pub(super) attendance: Attendance,
+    /// Its caller has still to be joined with the call he wants to take over.
+    pub(super) takes_over: bool,
     /// A caller who was served is being connected with a number.
     pub(super) diverting: bool,
     /// The reason the caller is being told before he is refused for it.
@@ -178,6 +180,7 @@ impl Call {
             attempt: Some(attempt),
             service: None,
             attendance: Attendance::default(),
+            takes_over: true,
             diverting: false,
             refusing: None,
             first: 0,

@@ -23,7 +23,8 @@ use super::{Event, Output, Seed};
 use crate::config;
 use crate::links::Links;
 use crate::policy::directory::Directory;
-use crate::route::Plan;
+use crate::policy::limits::Spent;
+use crate::route::{Destination, Plan};
 use crate::services::prompts::{Language, Prompts};
 use crate::services::script::Message;
 
@@ -58,6 +59,8 @@ pub(super) struct Policy {
     pub(super) ring: Duration,
     pub(super) silence: Duration,
     pub(super) call_limit: u32,
+    pub(super) emergency: Vec<String>,
+    pub(super) blocked: Vec<String>,
     pub(super) announcements: bool,
     pub(super) music_on_hold: bool,
     pub(super) conference: config::Conference,
@@ -76,6 +79,8 @@ impl Policy {
             ring: file.calls.ring,
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
             call_limit: file.calls.limit,
+            emergency: file.calls.emergency.clone(),
+            blocked: file.calls.blocked.clone(),
             announcements: file.calls.announcements,
             music_on_hold: file.calls.music_on_hold,
             conference: file.conference.clone(),
@@ -135,6 +140,14 @@ pub(super) struct Desk {
     /// Who is in which conference.
     pub(super) conferences: Conferences,
     next_recording: u64,
+    /// Which call waits in which parking slot.
+    pub(super) parked: BTreeMap<String, u64>,
+    /// The extensions (`1001`) and trunks (`trunk lab`) that each call uses.
+    pub(super) lines: BTreeMap<u64, Vec<String>>,
+    /// What has gone out by each trunk.
+    pub(super) spent: Spent,
+    /// When each extension's last call ended, for groups that call who has been idle longest.
+    pub(super) idle_since: HashMap<String, Instant>,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -175,6 +188,10 @@ impl Desk {
             mailboxes: BTreeMap::new(),
             conferences: Conferences::default(),
             next_recording: 1,
+            parked: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            spent: Spent::default(),
+            idle_since: HashMap::new(),
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
@@ -204,6 +221,22 @@ impl Desk {
         let call = self.next_call;
         self.next_call += 1;
         call
+    }
+
+    /// What a number reaches now.
+    pub(super) fn find(&self, dialled: &str) -> Destination {
+        self.setup.plan.find_at(dialled, &self.directory, self.setup.time_of_day, self.unix())
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix(&self) -> u64 {
+        let time = self.time_of_day(self.now);
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// How many calls an extension or a trunk has now.
+    pub(super) fn calls_of(&self, line: &str) -> usize {
+        self.lines.values().filter(|lines| lines.iter().any(|own| own == line)).count()
     }
 
     /// How many calls there have been since the start.

@@ -108,6 +108,30 @@ impl Leg {
         Ok(leg)
     }
 
+    /// What holds its place when it was given away: nothing is heard of it any more.
+    pub(super) fn stand_in(&mut self) -> Self {
+        Self {
+            label: self.label.clone(),
+            handle: None,
+            identity: self.identity.clone(),
+            peer: self.peer,
+            place: self.place.clone(),
+            negotiator: self.negotiator.fork(),
+            offered: None,
+            voice: self.voice.clone(),
+            role: self.role,
+            codec: self.codec.clone(),
+            direction: self.direction,
+            expected: None,
+            heard_from: None,
+            media: Media::Closed,
+            // No leg has this name.
+            id: LegId(0),
+            ports: self.ports,
+            tries: self.tries,
+        }
+    }
+
     /// The leg's name on the media side.
     pub(super) fn id(&self) -> LegId {
         self.id
@@ -253,21 +277,6 @@ impl Leg {
         let rank = |codec: &Codec| wished.iter().position(|name| name == codec.name()).unwrap_or(usize::MAX);
         self.voice.codecs.sort_by_key(rank);
         self.negotiator.set_capability(capability(&self.voice, self.role));
-    }
-
-    /// Leaves only those codecs that can be carried from and to a side that has `theirs`; `false` when none is left.
-    pub(super) fn keep_carriable(&mut self, theirs: &[String]) -> bool {
-        let has_g711 = theirs.iter().filter_map(|name| Codec::by_name(name)).any(Codec::is_g711);
-        let carriable = |codec: &Codec| {
-            theirs.iter().any(|name| Codec::by_name(name) == Some(*codec)) || codec.is_g711() && has_g711
-        };
-        self.voice.codecs.retain(carriable);
-        !self.voice.codecs.is_empty()
-    }
-
-    /// The names of the codecs it may use.
-    pub(super) fn codec_names(&self) -> String {
-        self.voice.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.

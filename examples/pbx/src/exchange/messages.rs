@@ -45,7 +45,7 @@ impl Messages {
         from: &Caller,
         number: &str,
     ) {
-        let reaches = desk.setup.plan.find(number, &desk.directory);
+        let reaches = desk.find(number);
         let planned = match Reach::begin(desk, from, None, reaches.clone()) {
             Ok((_, Attempt::Ring(planned, _))) => planned,
             Ok((_, Attempt::Serve(_) | Attempt::Announce(_))) => {

@@ -21,6 +21,7 @@ mod invitation;
 mod leg;
 mod messages;
 mod modify;
+mod pickup;
 mod planned;
 mod reach;
 mod record;

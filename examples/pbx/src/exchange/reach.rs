@@ -92,7 +92,7 @@ impl Reach {
                 Destination::Extension(own) if number == VOICEMAIL => {
                     Destination::Served(Serving::Mailbox(own.clone()))
                 }
-                _ => desk.setup.plan.find(&number, &desk.directory),
+                _ => desk.find(&number),
             };
             self.seen.push(number);
             self.ring = desk.setup.ring;
@@ -153,6 +153,7 @@ impl Reach {
             Destination::Trunk { trunk: name, number } => {
                 // Forwarded calls go out on behalf of the extension that forwards, which may dial out.
                 let caller = (diverted.is_none()).then_some(caller);
+                may_go_out(desk, &name, &number)?;
                 Ok(Attempt::Ring(trunk(desk, caller, &name, &number, diverted)?, self.ring))
             }
         }
@@ -177,6 +178,10 @@ impl Reach {
             return if planned.is_empty() { Err(last) } else { Ok(Attempt::Ring(planned, self.ring)) };
         }
         self.next = group.members.iter().cloned().collect();
+        if group.strategy == Strategy::LongestIdle {
+            // Who has had no call since the start has been idle longest of all.
+            self.next.make_contiguous().sort_by_key(|member| desk.idle_since.get(member).copied());
+        }
         if group.strategy == Strategy::RoundRobin {
             let turn = desk.next_turn(&group.number) % group.members.len().max(1);
             self.next.rotate_left(turn);
@@ -190,10 +195,28 @@ impl Reach {
     }
 }
 
+/// Whether a call may go out by a trunk now; emergency calls always may.
+fn may_go_out(desk: &mut Desk, trunk: &str, number: &str) -> Result<(), End> {
+    let Some(limits) = desk.links.get(trunk).map(|link| link.trunk.limits.clone()) else { return Ok(()) };
+    if desk.setup.emergency.iter().any(|emergency| emergency == number) {
+        return Ok(());
+    }
+    if let Some(limit) = limits.calls.filter(|most| desk.calls_of(&format!("trunk {trunk}")) >= *most) {
+        let limit = format!("there are {limit} calls by the trunk {trunk} already, as many as may be");
+        return Err(End::NotAllowed { limit });
+    }
+    let (clock, unix, now) = (desk.setup.time_of_day, desk.unix(), desk.now);
+    desk.spent.begin(trunk, number, &limits, (clock, unix), now).map_err(|limit| End::NotAllowed { limit })
+}
+
 /// The telephones of an extension, unless it is not to be disturbed.
 fn undisturbed(desk: &Desk, caller: &Caller, from: Option<&Flow>, number: &str) -> Result<Vec<Planned>, End> {
     let disturbs = desk.directory.get(number).is_some_and(|account| account.forward.do_not_disturb);
-    if disturbs {
+    let calls = desk.calls_of(number);
+    let is_full = desk.directory.get(number).is_some_and(|account| {
+        account.call_limit.is_some_and(|limit| calls >= limit) || !account.call_waiting && calls > 0
+    });
+    if disturbs || is_full {
         return Err(End::Busy { who: number.to_owned() });
     }
     phones(desk, caller, from, number)

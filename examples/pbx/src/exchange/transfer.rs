@@ -55,7 +55,7 @@ impl Call {
         };
         let number = refer_to.as_uri().user_unescaped().unwrap_or_default().into_owned();
         let number = number.split(';').next().unwrap_or_default().to_owned();
-        let reaches = desk.setup.plan.find(&number, &desk.directory);
+        let reaches = desk.find(&number);
         // The call that follows is made on behalf of the side that asks: it must be allowed to make it.
         let asks = self.party(desk, by);
         let stays_party = self.party(desk, stays);
@@ -254,6 +254,8 @@ impl Call {
             },
             number: self.invitation.dialled.clone(),
             name: String::new(),
+            withheld: false,
+            intercom: false,
             voice: fork.plan.voice.clone(),
         })
     }

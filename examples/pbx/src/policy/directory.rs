@@ -31,8 +31,14 @@ pub struct Account {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether it stands in the document that Mantela publishes.
+    pub published: bool,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// The most calls it may have at a time.
+    pub call_limit: Option<usize>,
+    /// Whether it rings while it has a call.
+    pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: ConfigSecret,
     /// Where it is defined.
@@ -65,7 +71,10 @@ impl Directory {
                 secret: Secret::Ha1(digests),
                 voice: extension.voice.clone(),
                 forward: extension.forward.clone(),
+                published: extension.published,
                 record: extension.record,
+                call_limit: extension.call_limit,
+                call_waiting: extension.call_waiting,
                 voicemail_pin: extension.voicemail_pin.clone(),
                 defined: Defined::File,
             };
@@ -139,7 +148,10 @@ impl Directory {
             secret: Secret::Ha1(extension.digests.clone()),
             voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
             forward: Forward::default(),
+            published: true,
             record: false,
+            call_limit: None,
+            call_waiting: true,
             voicemail_pin: ConfigSecret::new(""),
             defined: Defined::Store,
         };
@@ -149,7 +161,7 @@ impl Directory {
 
 impl Account {
     /// The names of what can be set for an extension, as the file has them.
-    pub const SETTINGS: [&'static str; 8] = [
+    pub const SETTINGS: [&'static str; 9] = [
         "do_not_disturb",
         "forward_always",
         "forward_busy",
@@ -157,6 +169,7 @@ impl Account {
         "forward_unreachable",
         "ring_seconds",
         "record",
+        "publish",
         "voicemail_pin",
     ];
 
@@ -174,6 +187,7 @@ impl Account {
         match key {
             "do_not_disturb" => forward.do_not_disturb = flag(value)?,
             "record" => self.record = flag(value)?,
+            "publish" => self.published = flag(value)?,
             "voicemail_pin" if value.bytes().all(|byte| byte.is_ascii_digit()) && value.len() <= 32 => {
                 self.voicemail_pin = ConfigSecret::new(value);
             }

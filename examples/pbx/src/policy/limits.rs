@@ -58,11 +58,15 @@ impl Spent {
         let account = self.trunks.entry(trunk.to_owned()).or_default();
         account.forget(now);
         if let Some(most) = limits.calls_an_hour.filter(|most| account.begun.len() >= *most) {
-            return Err(format!("{most} calls have gone out by the trunk {trunk} within an hour, as many as may"));
+            return Err(format!(
+                "{most} calls have gone out by the trunk {trunk} within an hour, as many as may"
+            ));
         }
         let talked: Duration = account.talked.iter().map(|(_, talked)| *talked).sum();
         if let Some(most) = limits.minutes_a_day.filter(|most| talked.as_secs() / 60 >= *most) {
-            return Err(format!("{most} minutes were talked by the trunk {trunk} within a day, as many as may"));
+            return Err(format!(
+                "{most} minutes were talked by the trunk {trunk} within a day, as many as may"
+            ));
         }
         account.begun.push_back(now);
         Ok(())
@@ -102,7 +106,7 @@ mod tests {
             barred: vec!["0990".to_owned()],
             ..TrunkLimits::default()
         };
-        let mut begin =
+        let begin =
             |spent: &mut Spent, number, now| spent.begin("lab", number, &limits, (Clock::Fixed(0), 0), now);
         assert!(begin(&mut spent, "0990123", start).unwrap_err().contains("barred"));
         assert_eq!(begin(&mut spent, "1", start), Ok(()));

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Group, Menu, Queue, Route};
+use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule};
 use crate::policy::directory::Directory;
-use crate::services::{Service, Serving};
+use crate::services::{Service, Serving, codes};
 
 /// Services and prefixes.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Plan {
     queues: HashMap<String, Queue>,
     /// Longest prefix first.
     routes: Vec<Route>,
+    rules: Vec<Rule>,
 }
 
 /// What a number reaches.
@@ -53,12 +54,27 @@ impl Plan {
         let groups = config.groups.iter().map(|group| (group.number.clone(), group.clone())).collect();
         let menus = config.menus.iter().map(|menu| (menu.number.clone(), menu.clone())).collect();
         let queues = config.queues.iter().map(|queue| (queue.number.clone(), queue.clone())).collect();
-        Self { services, groups, menus, queues, routes }
+        Self { services, groups, menus, queues, routes, rules: config.rules.clone() }
     }
 
     /// The group of a number.
     pub fn group(&self, number: &str) -> Option<&Group> {
         self.groups.get(number)
+    }
+
+    /// Codes that carry digits behind them: settings, slots, whose call is picked up.
+    fn with_digits(&self, dialled: &str, directory: &Directory) -> Option<Serving> {
+        let after = |wanted: Service| {
+            let own = self.services.iter().find(|(_, service)| **service == wanted)?.0;
+            dialled.strip_prefix(own.as_str()).map(str::to_owned)
+        };
+        if let Some(slot) = after(Service::Parking).filter(|slot| slot.len() == 2) {
+            return Some(Serving::Unpark(slot));
+        }
+        if let Some(number) = after(Service::PickUp).filter(|number| directory.get(number).is_some()) {
+            return Some(Serving::PickUp(Some(number)));
+        }
+        codes::setting(dialled).map(Serving::Code)
     }
 
     /// The menu of a number.
@@ -77,10 +93,36 @@ impl Plan {
         self.routes.iter().filter(leads).map(|route| route.prefix.as_str()).min_by_key(|prefix| prefix.len())
     }
 
+    /// The whole number of a slot of which the last digits were dialled.
+    pub fn slot_named(&self, digits: &str) -> String {
+        let own = self.services.iter().find(|(_, service)| **service == Service::Parking);
+        format!("{}{digits}", own.map_or("", |(number, _)| number.as_str()))
+    }
+
+    /// What `dialled` reaches at a time, by the rules of the time of day.
+    pub fn find_at(&self, dialled: &str, directory: &Directory, clock: Clock, unix: u64) -> Destination {
+        let rule = self.rules.iter().find(|rule| rule.number == dialled && rule.hours.contain(clock, unix));
+        self.find(rule.map_or(dialled, |rule| &rule.to), directory)
+    }
+
+    /// The number of the next parking slot.
+    pub fn slot(&self, taken: usize) -> String {
+        let own = self.services.iter().find(|(_, service)| **service == Service::Parking);
+        let number = own.map_or("", |(number, _)| number.as_str());
+        format!("{number}{:02}", taken % 99 + 1)
+    }
+
     /// What `dialled` reaches.
     pub fn find(&self, dialled: &str, directory: &Directory) -> Destination {
         if let Some(service) = self.services.get(dialled) {
-            return Destination::Served(Serving::Service(*service));
+            return Destination::Served(match service {
+                Service::Parking => Serving::Park,
+                Service::PickUp => Serving::PickUp(None),
+                service => Serving::Service(*service),
+            });
+        }
+        if let Some(serving) = self.with_digits(dialled, directory) {
+            return Destination::Served(serving);
         }
         if directory.get(dialled).is_some() {
             return Destination::Extension(dialled.to_owned());

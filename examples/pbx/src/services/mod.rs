@@ -1,11 +1,13 @@
 //! What the exchange itself answers: a number dialled that reaches no telephone.
 
 pub mod clock;
+pub mod codes;
 pub mod conference;
 pub mod digits;
 pub mod mailbox;
 pub mod menu;
 pub mod music;
+pub mod park;
 pub mod prompts;
 pub mod script;
 pub mod simple;
@@ -33,11 +35,15 @@ pub enum Service {
     Music,
     /// The caller's mailbox.
     Voicemail,
+    /// Calls wait here; the number after it is the first slot.
+    Parking,
+    /// Takes a call that rings elsewhere; followed by a number: at that extension.
+    PickUp,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Milliwatt,
         Self::Clock,
         Self::Greeting,
@@ -46,6 +52,8 @@ impl Service {
         Self::Echo,
         Self::Music,
         Self::Voicemail,
+        Self::Parking,
+        Self::PickUp,
     ];
 
     /// Its name in the configuration file.
@@ -59,6 +67,8 @@ impl Service {
             Self::Echo => "echo",
             Self::Music => "music",
             Self::Voicemail => "voicemail",
+            Self::Parking => "parking",
+            Self::PickUp => "pick_up",
         }
     }
 
@@ -73,6 +83,8 @@ impl Service {
             Self::Echo => "186",
             Self::Music => "188",
             Self::Voicemail => "*97",
+            Self::Parking => "*68",
+            Self::PickUp => "*8",
         }
     }
 
@@ -87,6 +99,8 @@ impl Service {
             Self::Echo => "your own voice, sent back to you",
             Self::Music => "music",
             Self::Voicemail => "your messages",
+            Self::Parking => "a call transferred here waits at *6801 to *6899, whichever is said",
+            Self::PickUp => "takes a call that rings elsewhere; followed by a number: there",
         }
     }
 }
@@ -108,6 +122,14 @@ pub enum Serving {
     Menu(String),
     /// A queue of this number.
     Queue(String),
+    /// A star code.
+    Code(codes::Setting),
+    /// Wait with music until somebody dials the slot.
+    Park,
+    /// Take the call that waits in a slot.
+    Unpark(String),
+    /// Take a call that rings elsewhere: at this extension, or anywhere.
+    PickUp(Option<String>),
 }
 
 impl fmt::Display for Serving {
@@ -117,6 +139,11 @@ impl fmt::Display for Serving {
             Self::Mailbox(number) => write!(formatter, "mailbox {number}"),
             Self::Menu(number) => write!(formatter, "menu {number}"),
             Self::Queue(number) => write!(formatter, "queue {number}"),
+            Self::Code(setting) => write!(formatter, "setting {}", setting.key),
+            Self::Park => formatter.write_str("parking"),
+            Self::Unpark(slot) => write!(formatter, "parking slot {slot}"),
+            Self::PickUp(Some(number)) => write!(formatter, "pick-up of {number}"),
+            Self::PickUp(None) => formatter.write_str("pick-up"),
         }
     }
 }

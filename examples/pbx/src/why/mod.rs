@@ -114,6 +114,11 @@ pub enum End {
         /// What was missed, as `its ACK never came`.
         what: String,
     },
+    /// A limit of the operator's forbids it.
+    NotAllowed {
+        /// Which, one sentence without a full stop.
+        limit: String,
+    },
     /// What answered it had no more to say.
     Served,
     /// The operator ended it by a command.
@@ -179,7 +184,7 @@ impl End {
             Self::NotRegistered | Self::NoAnswer { .. } | Self::NoReply { .. } | Self::Unreachable { .. } => {
                 480
             }
-            Self::TransitNotAllowed { .. } => 403,
+            Self::TransitNotAllowed { .. } | Self::NotAllowed { .. } => 403,
             Self::TrunkHasNoAddress { .. } => 502,
             Self::TooManyHops => 483,
             Self::MediaRefused { .. } => 488,
@@ -225,6 +230,9 @@ impl End {
                 ),
                 "`transit = true` for that trunk in the file lets it pass calls on.",
             ),
+            Self::NotAllowed { limit } => {
+                (full_stop(limit), "The limits stand in the file; emergency numbers pass them all.")
+            }
             Self::TrunkHasNoAddress { trunk } => (
                 format!("The host name of the trunk {trunk} has no address at present."),
                 "Look whether the name is spelt right, and whether this machine can look up names.",
