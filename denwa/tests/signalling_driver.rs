@@ -2,146 +2,19 @@
 #![cfg(feature = "tokio")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod parrot;
+
 use bytes::Bytes;
-use denwa::bridge::{Command as MediaCommand, Event as MediaEvent, LegId, LegSpec};
-use denwa::driver::{Answer, Ask, Machine, Output};
+use denwa::bridge::{Command as MediaCommand, LegId, LegSpec};
+use denwa::driver::{Ask, Output};
 use denwa::tokio::{DriverConfig, Listen, Listening, SignallingDriver, StartError, StreamLimits};
-use denwa_sip_core::io::{Input, Protocol, QueryId, Question};
+use denwa_sip_core::io::{Protocol, QueryId, Question};
 use denwa_sip_core::{StreamId, Transmit};
-use std::collections::VecDeque;
+use parrot::{Order, PATIENCE, Parrot, Running};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Echoes datagrams and stream data, tells everything it hears, and does as it is told.
-#[derive(Default)]
-struct Parrot {
-    outputs: VecDeque<Output<String>>,
-    deadline: Option<Instant>,
-}
-
-enum Order {
-    Do(Box<Output<String>>),
-    WakeMeIn(Duration),
-}
-
-impl Parrot {
-    fn tell(&mut self, text: String) {
-        self.outputs.push_back(Output::Event(text));
-    }
-}
-
-impl Machine for Parrot {
-    type Command = Order;
-    type Event = String;
-
-    fn handle_input(&mut self, input: Input<'_>, _: Instant) {
-        match input {
-            Input::Datagram { local, remote, payload } => {
-                self.tell(format!("datagram of {} at {local}", payload.len()));
-                self.outputs.push_back(Output::Transmit(Transmit {
-                    source: Some(local),
-                    destination: remote,
-                    protocol: Protocol::Udp,
-                    stream: None,
-                    payload: Bytes::copy_from_slice(payload),
-                }));
-            }
-            Input::StreamData { stream, payload } => {
-                self.tell(format!("data of {}", payload.len()));
-                self.outputs.push_back(Output::Transmit(Transmit {
-                    source: None,
-                    destination: SocketAddr::from(([127, 0, 0, 1], 1)),
-                    protocol: Protocol::Tcp,
-                    stream: Some(stream),
-                    payload: Bytes::copy_from_slice(payload),
-                }));
-                if payload.ends_with(b"quit") {
-                    self.outputs.push_back(Output::CloseStream { stream });
-                }
-            }
-            Input::Unreachable { destination, .. } => self.tell(format!("unreachable {destination}")),
-            Input::StreamOpened { remote, .. } => self.tell(format!("opened {remote}")),
-            Input::StreamFailed { reason, .. } => self.tell(format!("failed {reason:?}")),
-            Input::StreamClosed { .. } => self.tell("closed".to_owned()),
-            Input::Resolved { answer, .. } => self.tell(format!("resolved {answer:?}")),
-            Input::Routed { route, .. } => self.tell(format!("routed {:?}", route.map(|route| route.local))),
-            Input::Provided { .. } => {}
-        }
-    }
-
-    fn handle_media(&mut self, event: MediaEvent, _: Instant) {
-        self.tell(format!("media {event:?}"));
-    }
-
-    fn handle_answer(&mut self, question: u64, answer: Answer, _: Instant) {
-        self.tell(format!("answer {question} {answer:?}"));
-    }
-
-    fn handle_command(&mut self, order: Order, now: Instant) {
-        match order {
-            Order::Do(output) => self.outputs.push_back(*output),
-            Order::WakeMeIn(delay) => self.deadline = Some(now + delay),
-        }
-    }
-
-    fn handle_timeout(&mut self, _: Instant) {
-        self.deadline = None;
-        self.tell("woken".to_owned());
-    }
-
-    fn poll_output(&mut self) -> Option<Output<String>> {
-        self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
-    }
-}
-
-struct Running {
-    driver: SignallingDriver<Order>,
-    told: mpsc::Receiver<String>,
-}
-
-impl Running {
-    fn start(limits: StreamLimits) -> Self {
-        let (tell, told) = mpsc::channel();
-        let listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"].map(|text| text.parse().unwrap()).to_vec();
-        let mut config = DriverConfig::new(listen);
-        config.limits = limits;
-        let make = |_: &[Listening], _| Parrot::default();
-        let driver = SignallingDriver::start(config, make, move |event| drop(tell.send(event))).unwrap();
-        Self { driver, told }
-    }
-
-    fn address(&self, protocol: Protocol) -> SocketAddr {
-        self.driver.listening().iter().find(|listening| listening.protocol == protocol).unwrap().address
-    }
-
-    fn order(&self, output: Output<String>) {
-        self.driver.handle().command(Order::Do(Box::new(output))).unwrap();
-    }
-
-    /// Waits for something told that begins so.
-    fn expect(&self, beginning: &str) -> String {
-        loop {
-            let told =
-                self.told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never told `{beginning}`"));
-            if told.starts_with(beginning) {
-                return told;
-            }
-        }
-    }
-
-    fn stop(self) {
-        self.order(Output::Stop);
-        self.driver.join().unwrap();
-    }
-}
+use std::time::Duration;
 
 #[test]
 fn datagrams_come_and_go_by_the_address_they_came_to() {

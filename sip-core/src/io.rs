@@ -298,6 +298,8 @@ pub enum StreamFailure {
     Unreachable,
     /// TLS was not agreed on.
     TlsHandshake,
+    /// Nobody who is believed vouches for the certificate, or it is not valid now.
+    UntrustedCertificate,
     /// The certificate is not that of the host asked for (RFC 5922 §7.3).
     WrongIdentity,
     /// The WebSocket handshake failed, or the server does not speak the `sip` subprotocol.

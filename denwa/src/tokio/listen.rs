@@ -96,8 +96,8 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The transport is not in this build.
-    NotSupported(Protocol),
+    /// To be listened on with TLS, and there is no certificate to show.
+    NoCertificate(Listen),
     /// No thread could be started.
     Thread(std::io::Error),
 }
@@ -122,8 +122,8 @@ impl fmt::Display for StartError {
                 }
                 _ => write!(f, "cannot listen on {listen}: {error}"),
             },
-            Self::NotSupported(protocol) => {
-                write!(f, "cannot listen on {}: this build has no such transport", protocol.via_token())
+            Self::NoCertificate(listen) => {
+                write!(f, "cannot listen on {listen}: TLS needs a certificate and its key")
             }
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
@@ -134,7 +134,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Listen { error, .. } | Self::Thread(error) => Some(error),
-            Self::NotSupported(_) => None,
+            Self::NoCertificate(_) => None,
         }
     }
 }
@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn places_to_listen_are_read_and_written() {
-        for text in ["udp:127.0.0.1:5060", "tcp:[::1]:5060", "tls:0.0.0.0:5061"] {
+        for text in
+            ["udp:127.0.0.1:5060", "tcp:[::1]:5060", "tls:0.0.0.0:5061", "ws:127.0.0.1:8080", "wss:[::]:443"]
+        {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }
         assert_eq!("UDP:192.0.2.1".parse::<Listen>().unwrap().to_string(), "udp:192.0.2.1:5060");

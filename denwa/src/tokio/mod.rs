@@ -1,23 +1,31 @@
 //! The drivers: they move bytes between sockets and machines, and decide nothing.
 //!
-//! [`SignallingDriver`] runs one [`crate::driver::Machine`] on a thread of its own: UDP and TCP, names, routes, time.
-//! [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each. Neither ever waits for the other, nor for
-//! the program. TLS, WebSocket and DNS records other than addresses are not here yet.
+//! [`SignallingDriver`] runs one [`crate::driver::Machine`] on a thread of its own: UDP, TCP, TLS, WS and WSS, names, routes,
+//! time. [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each. Neither ever waits for the other,
+//! nor for the program.
 
+mod connect;
 mod listen;
 mod media;
+mod names;
 mod port;
-mod resolve;
 mod route;
+mod running;
 mod signalling;
 mod stream;
+mod streams;
+mod tls;
 mod udp;
+mod websocket;
 
 pub use listen::{Listen, Listening, ParseListenError, StartError};
 pub use media::{MediaDriver, MediaDriverConfig};
+pub use names::DnsConfig;
 pub use route::route_to;
 pub use signalling::{DriverConfig, DriverHandle, SignallingDriver, Stopped};
 pub use stream::StreamLimits;
+pub use tls::{Certificate, ClientCertificates, Tls, TlsConfig, TlsError, Trust};
+pub use websocket::WebSocketConfig;
 
 /// 32 bytes of the system's entropy, for a machine's seed.
 ///

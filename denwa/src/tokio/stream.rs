@@ -3,13 +3,18 @@
 //! What comes in is handed over a piece at a time, and the next piece is read when the machine has taken the one before: a
 //! peer cannot fill our memory by sending. What goes out waits in a bounded queue: a peer that does not read is cut off when
 //! it is full, or when nothing went out for too long.
+//!
+//! Over WebSockets a piece is a message. What keeps a flow alive there is a ping, which every browser answers by itself: the
+//! machine's two line breaks leave as a ping, and a pong comes in as one line break.
 
 use bytes::{Bytes, BytesMut};
+use denwa_sip_core::transport::websocket::{Decoder, Event, Opcode, Role, close_payload, encode};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// What a connection may cost us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +32,10 @@ pub struct StreamLimits {
     pub bytes_per_second: usize,
     /// Octets that a peer may send at once above that. Default 4 MiB.
     pub burst_bytes: usize,
-    /// How long the making of a connection may take. Default 10 s.
+    /// How long the making of a connection may take, TLS and WebSocket handshakes included. Default 10 s.
     pub connect: Duration,
+    /// Octets of one WebSocket message. Default 64 KiB.
+    pub websocket_message_bytes: usize,
 }
 
 impl Default for StreamLimits {
@@ -41,8 +48,18 @@ impl Default for StreamLimits {
             bytes_per_second: 1 << 20,
             burst_bytes: 4 << 20,
             connect: Duration::from_secs(10),
+            websocket_message_bytes: 64 << 10,
         }
     }
+}
+
+/// What the bytes of a connection are.
+#[derive(Debug)]
+pub(super) enum Framing {
+    /// SIP.
+    Bytes,
+    /// Frames; `early` came with the handshake.
+    WebSocket { role: Role, early: Bytes },
 }
 
 /// What a connection's task tells the driver.
@@ -58,24 +75,52 @@ pub(super) enum FromStream {
 #[derive(Debug)]
 pub(super) struct Taken(#[allow(dead_code)] tokio::sync::OwnedSemaphorePermit);
 
+/// What waits to be written.
+#[derive(Debug)]
+enum Outgoing {
+    Payload(Bytes),
+    Pong(Bytes),
+    /// A close frame with this code; nothing follows it.
+    Close(u16),
+}
+
 /// The driver's end of a connection.
 #[derive(Debug)]
 pub(super) struct StreamHandle {
-    queue: mpsc::UnboundedSender<Bytes>,
-    unwritten: Rc<Cell<usize>>,
+    queue: mpsc::UnboundedSender<Outgoing>,
+    unwritten: Unwritten,
+}
+
+/// Octets that wait to be written, and how many may.
+#[derive(Clone, Debug)]
+struct Unwritten {
+    octets: Rc<Cell<usize>>,
     limit: usize,
+}
+
+impl Unwritten {
+    fn add(&self, length: usize) -> bool {
+        let waiting = self.octets.get().saturating_add(length);
+        if waiting > self.limit {
+            return false;
+        }
+        self.octets.set(waiting);
+        true
+    }
+
+    fn written(&self, length: usize) {
+        self.octets.set(self.octets.get().saturating_sub(length));
+    }
 }
 
 impl StreamHandle {
     /// Puts bytes into the queue. `false` when it is full: the connection must be cut off by dropping this handle's task.
     pub(super) fn send(&self, payload: Bytes) -> bool {
-        let waiting = self.unwritten.get().saturating_add(payload.len());
-        if waiting > self.limit {
+        if !self.unwritten.add(payload.len()) {
             return false;
         }
-        self.unwritten.set(waiting);
         // A task that has ended tells so itself.
-        let _ = self.queue.send(payload);
+        let _ = self.queue.send(Outgoing::Payload(payload));
         true
     }
 }
@@ -84,6 +129,7 @@ impl StreamHandle {
 /// limit is reached, or, after everything was written, when the handle is dropped.
 pub(super) fn connection<S>(
     stream: S,
+    framing: Framing,
     limits: StreamLimits,
     tell: impl AsyncFn(FromStream),
 ) -> (StreamHandle, impl Future<Output = ()>)
@@ -91,12 +137,29 @@ where
     S: AsyncRead + AsyncWrite,
 {
     let (queue, waiting) = mpsc::unbounded_channel();
-    let unwritten = Rc::new(Cell::new(0));
-    let handle = StreamHandle { queue, unwritten: Rc::clone(&unwritten), limit: limits.unwritten_bytes };
+    let unwritten = Unwritten { octets: Rc::new(Cell::new(0)), limit: limits.unwritten_bytes };
+    let back = Back { queue: queue.downgrade(), unwritten: unwritten.clone() };
+    let handle = StreamHandle { queue, unwritten: unwritten.clone() };
     let task = async move {
         let (reader, writer) = tokio::io::split(stream);
-        let read = read(reader, limits, &tell);
-        let write = write(writer, waiting, &unwritten, limits);
+        let role = match &framing {
+            Framing::Bytes => None,
+            Framing::WebSocket { role, .. } => Some(*role),
+        };
+        let reader =
+            Reader { reader, allowance: Allowance::new(limits.bytes_per_second, limits.burst_bytes) };
+        let teller = Teller { turn: Arc::new(Semaphore::new(1)), tell: &tell };
+        let read = async {
+            match framing {
+                Framing::Bytes => read_bytes(reader, &teller).await,
+                Framing::WebSocket { role, early } => {
+                    let mut decoder = Decoder::new(role, limits.websocket_message_bytes);
+                    decoder.push(&early);
+                    read_frames(reader, decoder, &back, &teller).await;
+                }
+            }
+        };
+        let write = write(writer, waiting, role, &unwritten, limits.write_stall);
         // Whichever ends first ends the connection: a peer that only closed its sending half has nothing to wait for.
         first_of(read, write).await;
         tell(FromStream::Closed).await;
@@ -104,36 +167,167 @@ where
     (handle, task)
 }
 
-async fn read(mut reader: impl AsyncRead + Unpin, limits: StreamLimits, tell: &impl AsyncFn(FromStream)) {
-    let turn = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
-    let mut allowance = Allowance::new(limits.bytes_per_second, limits.burst_bytes);
-    let mut buffer = BytesMut::with_capacity(PIECE);
-    loop {
-        let Ok(permit) = std::sync::Arc::clone(&turn).acquire_owned().await else { return };
+/// The way of the reading half to the writing half.
+struct Back {
+    queue: mpsc::WeakUnboundedSender<Outgoing>,
+    unwritten: Unwritten,
+}
+
+impl Back {
+    fn send(&self, outgoing: Outgoing, length: usize) -> bool {
+        // Without the driver's handle what was queued before is the last.
+        self.unwritten.add(length) && self.queue.upgrade().is_none_or(|queue| queue.send(outgoing).is_ok())
+    }
+}
+
+/// Hands over one piece at a time.
+struct Teller<'a, T> {
+    turn: Arc<Semaphore>,
+    tell: &'a T,
+}
+
+impl<T: AsyncFn(FromStream)> Teller<'_, T> {
+    async fn turn(&self) -> Option<Taken> {
+        Arc::clone(&self.turn).acquire_owned().await.ok().map(Taken)
+    }
+
+    async fn data(&self, payload: Bytes, taken: Taken) {
+        (self.tell)(FromStream::Data { payload, taken }).await;
+    }
+}
+
+struct Reader<R> {
+    reader: R,
+    allowance: Allowance,
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// Reads on; `false` at the end, after an error, or when the peer sends too fast.
+    async fn read(&mut self, buffer: &mut BytesMut) -> bool {
         buffer.reserve(PIECE);
-        match reader.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(length) if !allowance.take(length, Instant::now()) => return,
-            Ok(_) => tell(FromStream::Data { payload: buffer.split().freeze(), taken: Taken(permit) }).await,
+        match self.reader.read_buf(buffer).await {
+            Ok(0) | Err(_) => false,
+            Ok(length) => self.allowance.take(length, Instant::now()),
         }
     }
 }
 
-async fn write(
-    mut writer: impl AsyncWrite + Unpin,
-    mut waiting: mpsc::UnboundedReceiver<Bytes>,
-    unwritten: &Cell<usize>,
-    limits: StreamLimits,
+async fn read_bytes<R, T>(mut reader: Reader<R>, teller: &Teller<'_, T>)
+where
+    R: AsyncRead + Unpin,
+    T: AsyncFn(FromStream),
+{
+    let mut buffer = BytesMut::with_capacity(PIECE);
+    while let Some(taken) = teller.turn().await {
+        if !reader.read(&mut buffer).await {
+            return;
+        }
+        teller.data(buffer.split().freeze(), taken).await;
+    }
+}
+
+async fn read_frames<R, T>(mut reader: Reader<R>, mut decoder: Decoder, back: &Back, teller: &Teller<'_, T>)
+where
+    R: AsyncRead + Unpin,
+    T: AsyncFn(FromStream),
+{
+    let mut buffer = BytesMut::with_capacity(PIECE);
+    loop {
+        while let Some(next) = decoder.next() {
+            let payload = match next {
+                Ok(Event::Message(payload)) => payload,
+                Ok(Event::Pong(_)) => Bytes::from_static(b"\r\n"),
+                Ok(Event::Ping(payload)) => {
+                    let length = payload.len();
+                    if !back.send(Outgoing::Pong(payload), length) {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Event::Close(_)) => return say_close(back, 1000).await,
+                Err(error) => return say_close(back, error.close_code()).await,
+            };
+            let Some(taken) = teller.turn().await else { return };
+            teller.data(payload, taken).await;
+        }
+        if !reader.read(&mut buffer).await {
+            return;
+        }
+        decoder.push(&buffer);
+        buffer.clear();
+    }
+}
+
+/// Has a close frame written, after which the writing half ends the connection.
+async fn say_close(back: &Back, code: u16) {
+    if back.send(Outgoing::Close(code), 0) {
+        std::future::pending().await
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut waiting: mpsc::UnboundedReceiver<Outgoing>,
+    role: Option<Role>,
+    unwritten: &Unwritten,
+    stall: Duration,
 ) {
-    while let Some(payload) = waiting.recv().await {
-        let length = payload.len();
-        match tokio::time::timeout(limits.write_stall, writer.write_all(&payload)).await {
-            Ok(Ok(())) => unwritten.set(unwritten.get().saturating_sub(length)),
+    let closing = |code| role.and_then(|role| frame(role, Opcode::Close, &close_payload(code)));
+    let mut last_words = closing(1000);
+    while let Some(outgoing) = waiting.recv().await {
+        let (length, wire) = match (outgoing, role) {
+            (Outgoing::Payload(payload), None) => (payload.len(), Some(payload)),
+            (Outgoing::Payload(payload), Some(role)) => (payload.len(), message(role, &payload)),
+            (Outgoing::Pong(payload), Some(role)) => (payload.len(), frame(role, Opcode::Pong, &payload)),
+            (Outgoing::Close(code), _) => {
+                last_words = closing(code);
+                break;
+            }
+            // Only the reader of frames sends pongs.
+            (Outgoing::Pong(_), None) => continue,
+        };
+        let Some(wire) = wire else { return };
+        match tokio::time::timeout(stall, write_all(&mut writer, &wire)).await {
+            Ok(Ok(())) => unwritten.written(length),
             _ => return,
         }
     }
     // The handle is gone and the queue is empty: a proper end.
-    let _ = tokio::time::timeout(limits.write_stall, writer.shutdown()).await;
+    let end = async {
+        if let Some(last_words) = last_words {
+            write_all(&mut writer, &last_words).await?;
+        }
+        writer.shutdown().await
+    };
+    let _ = tokio::time::timeout(stall, end).await;
+}
+
+async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, wire: &[u8]) -> std::io::Result<()> {
+    writer.write_all(wire).await?;
+    // TLS keeps what the socket did not take.
+    writer.flush().await
+}
+
+/// A message of the machine's as a frame.
+fn message(role: Role, payload: &[u8]) -> Option<Bytes> {
+    match payload {
+        b"\r\n\r\n" => frame(role, Opcode::Ping, b""),
+        payload if std::str::from_utf8(payload).is_ok() => frame(role, Opcode::Text, payload),
+        payload => frame(role, Opcode::Binary, payload),
+    }
+}
+
+/// `None` when the system has no entropy for a mask, which ends the connection.
+fn frame(role: Role, opcode: Opcode, payload: &[u8]) -> Option<Bytes> {
+    let mask = match role {
+        Role::Server => None,
+        Role::Client => {
+            let mut mask = [0; 4];
+            getrandom::fill(&mut mask).ok()?;
+            Some(mask)
+        }
+    };
+    Some(encode(opcode, payload, mask))
 }
 
 /// Octets read at a time.
