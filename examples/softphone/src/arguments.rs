@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use denwa::address::Network;
 use denwa::port_set::PortSet;
 use denwa::tokio::Listen;
+use denwa_sdp::attribute::security::SrtpSuite;
 use denwa_sip_core::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -97,6 +98,10 @@ pub struct AccountArguments {
     /// Protect sound by SRTP with keys in the description (SDES): off, offer or require.
     #[arg(long, default_value = "off")]
     pub srtp: Srtp,
+    /// The suites of SRTP, the most liked first.
+    #[arg(long, value_delimiter = ',', value_parser = suite,
+        default_value = "AES_CM_128_HMAC_SHA1_80,AES_CM_128_HMAC_SHA1_32")]
+    pub srtp_suites: Vec<SrtpSuite>,
     /// The address that peers beyond the local networks are told.
     #[arg(long)]
     pub external: Option<IpAddr>,
@@ -153,6 +158,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("`{other}` is not a unit of time: expected ms, s or m")),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is out of range"))
+}
+
+fn suite(text: &str) -> Result<SrtpSuite, String> {
+    SrtpSuite::parse(text).ok_or_else(|| {
+        format!("`{text}` is not a suite of SRTP: expected AES_CM_128_HMAC_SHA1_80 or its like")
+    })
 }
 
 fn transport(text: &str) -> Result<Protocol, String> {

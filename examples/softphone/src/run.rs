@@ -142,11 +142,14 @@ fn capability(account: &AccountArguments) -> Result<Capability, String> {
             _ => return Err(format!("`{name}` is not a codec of this telephone: expected PCMA or PCMU")),
         }
     }
-    let encryption = match account.srtp {
+    let mut encryption = match account.srtp {
         Srtp::Off => EncryptionCapability::none(),
         Srtp::Offer => EncryptionCapability::sdes(Encryption::Offered),
         Srtp::Require => EncryptionCapability::sdes(Encryption::Required),
     };
+    if let Some(sdes) = &mut encryption.sdes {
+        sdes.suites.clone_from(&account.srtp_suites);
+    }
     Ok(Capability::telephone(codecs).with_encryption(encryption))
 }
 

@@ -1,0 +1,67 @@
+//! What a relayed packet costs: a bare receive-and-send loop over the same kind of sockets, the media driver, and rtpengine in
+//! user space where it is installed; each under the same load in the same run. `cargo bench -p denwa-benches --bench relay`.
+//!
+//! 20 000 packets a second of 20 ms G.711 pass in all, whatever the number of calls, so that only the number of calls
+//! differs. Counted is the processor time of the relaying threads, from the system's own books, over packets that came out
+//! at the other side; delay is from just before the generator's send to just after the sink's receive.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "relay/bare.rs"]
+mod bare;
+#[path = "relay/load.rs"]
+mod load;
+#[path = "relay/ours.rs"]
+mod ours;
+#[path = "relay/rtpengine.rs"]
+mod rtpengine;
+
+use std::time::Duration;
+
+use load::{Cost, Phones};
+use ours::Kind;
+
+/// Packets a second in all.
+const RATE: u32 = 20_000;
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--test");
+    let (time, rate) =
+        if quick { (Duration::from_millis(200), 1000) } else { (Duration::from_secs(3), RATE) };
+    println!(
+        "{:<52} {:>6} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "", "calls", "µs/packet", "of bare", "p50 µs", "p99 µs", "kB/call"
+    );
+    let counts: &[usize] = if quick { &[10] } else { &[10, 200, 2000] };
+    for &calls in counts {
+        let phones = |time| Phones::new(calls, rate, time);
+        let floor = bare::per_leg(&phones(time));
+        line("bare loop, a socket per leg", calls, &floor, &floor);
+        line("bare loop, one socket for all", calls, &bare::shared(&phones(time)), &floor);
+        line("bare loop, one socket, batched both ways", calls, &bare::batched(&phones(time)), &floor);
+        line("denwa, PCMU to PCMU", calls, &ours::relay(&phones(time), Kind::Plain), &floor);
+        if calls == 200 || quick {
+            line("denwa, PCMU to PCMA", calls, &ours::relay(&phones(time), Kind::Converting), &floor);
+            line("denwa, SRTP (CM) to plain", calls, &ours::relay(&phones(time), Kind::Protected), &floor);
+        }
+        if !quick {
+            match rtpengine::relay(&phones(time)) {
+                Some(cost) => line("rtpengine in user space", calls, &cost, &floor),
+                None => println!("(rtpengine is not installed)"),
+            }
+        }
+    }
+}
+
+fn line(name: &str, calls: usize, cost: &Cost, floor: &Cost) {
+    println!(
+        "{name:<52} {calls:>6} {:>9.2} {:>9.2} {:>9.0} {:>9.0} {:>8}",
+        cost.micros,
+        cost.micros / floor.micros,
+        cost.delay_median.as_secs_f64() * 1e6,
+        cost.delay_99.as_secs_f64() * 1e6,
+        cost.kilobytes_per_call.map_or(String::new(), |kilobytes| format!("{kilobytes:.1}")),
+    );
+    if cost.lost > 0.001 {
+        println!("  ({:.2} % were lost)", cost.lost * 100.0);
+    }
+}
