@@ -12,6 +12,12 @@ pub trait Encoder: Send {
     /// The samples of one frame: the input's length must be a multiple of it. 1 for codecs without frames.
     fn frame_samples(&self) -> usize;
 
+    /// The longest packet of at most `samples` samples, and one frame at least.
+    fn packet_samples(&self, samples: usize) -> usize {
+        let frame = self.frame_samples().max(1);
+        (samples / frame).max(1) * frame
+    }
+
     /// The most bytes that `samples` samples can become.
     fn max_payload_bytes(&self, samples: usize) -> usize;
 

@@ -14,6 +14,8 @@ pub const RTP_CLOCK_RATE_HZ: u32 = 48_000;
 pub const SAMPLE_RATES_HZ: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
 /// The longest packet, in ms.
 const LONGEST_MS: usize = 120;
+/// The lengths a packet may have, in frames of 2.5 ms.
+const PACKET_FRAMES: [usize; 9] = [1, 2, 4, 8, 16, 24, 32, 40, 48];
 /// The largest packet an encoder is let make, in bytes: it fits a datagram.
 const LARGEST_PACKET: usize = 1_275;
 
@@ -107,6 +109,12 @@ impl crate::Encoder for Encoder {
         self.config.sample_rate_hz as usize / 400
     }
 
+    fn packet_samples(&self, samples: usize) -> usize {
+        let frame = crate::Encoder::frame_samples(self);
+        let fits = PACKET_FRAMES.iter().rev().find(|frames| **frames * frame <= samples);
+        fits.unwrap_or(&1) * frame
+    }
+
     fn max_payload_bytes(&self, _samples: usize) -> usize {
         LARGEST_PACKET
     }
@@ -117,9 +125,7 @@ impl crate::Encoder for Encoder {
         }
         let frame_samples = crate::Encoder::frame_samples(self);
         let frames = samples.len() / frame_samples;
-        if !samples.len().is_multiple_of(frame_samples)
-            || !matches!(frames, 1 | 2 | 4 | 8 | 16 | 24 | 32 | 40 | 48)
-        {
+        if !samples.len().is_multiple_of(frame_samples) || !PACKET_FRAMES.contains(&frames) {
             return Err(if frames > 48 {
                 EncodeError::TooManySamples { samples: samples.len(), maximum: 48 * frame_samples }
             } else {

@@ -23,6 +23,11 @@ use crate::linear;
 use crate::opus;
 use crate::{Decoder, Encoder};
 
+/// From parameters and the rate wanted.
+type MakeEncoder = fn(&str, u32) -> Result<Box<dyn Encoder>, ParameterError>;
+/// The same.
+type MakeDecoder = fn(&str, u32) -> Result<Box<dyn Decoder>, ParameterError>;
+
 /// A codec that can be built.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -38,8 +43,8 @@ pub struct Entry {
     pub static_payload_type: Option<u8>,
     /// The usual packet, in ms.
     pub packet_ms: u32,
-    encoder: fn(&str) -> Result<Box<dyn Encoder>, ParameterError>,
-    decoder: fn(&str) -> Result<Box<dyn Decoder>, ParameterError>,
+    encoder: MakeEncoder,
+    decoder: MakeDecoder,
 }
 
 impl Entry {
@@ -48,7 +53,16 @@ impl Entry {
     /// # Errors
     /// A parameter has a value this codec cannot have.
     pub fn encoder(&self, fmtp: &str) -> Result<Box<dyn Encoder>, ParameterError> {
-        (self.encoder)(fmtp)
+        (self.encoder)(fmtp, self.sample_rate_hz)
+    }
+
+    /// As [`Entry::encoder`], but at `sample_rate_hz` where the codec leaves the choice (Opus): telephone sound is not
+    /// brought to 48 kHz for nothing. All others have the rate they have; ask [`Encoder::sample_rate_hz`].
+    ///
+    /// # Errors
+    /// A parameter has a value this codec cannot have.
+    pub fn encoder_at(&self, fmtp: &str, sample_rate_hz: u32) -> Result<Box<dyn Encoder>, ParameterError> {
+        (self.encoder)(fmtp, sample_rate_hz)
     }
 
     /// A decoder of what our own `fmtp` (empty when there is none) asked for.
@@ -56,7 +70,15 @@ impl Entry {
     /// # Errors
     /// A parameter has a value this codec cannot have.
     pub fn decoder(&self, fmtp: &str) -> Result<Box<dyn Decoder>, ParameterError> {
-        (self.decoder)(fmtp)
+        (self.decoder)(fmtp, self.sample_rate_hz)
+    }
+
+    /// As [`Entry::decoder`], but at `sample_rate_hz` where the codec leaves the choice (Opus).
+    ///
+    /// # Errors
+    /// A parameter has a value this codec cannot have.
+    pub fn decoder_at(&self, fmtp: &str, sample_rate_hz: u32) -> Result<Box<dyn Decoder>, ParameterError> {
+        (self.decoder)(fmtp, sample_rate_hz)
     }
 
     /// Samples in the usual packet, at [`Entry::sample_rate_hz`].
@@ -66,8 +88,7 @@ impl Entry {
 
     /// The same, in whole frames of `encoder`, which parameters may have made longer or shorter.
     pub fn packet_samples_of(&self, encoder: &dyn Encoder) -> usize {
-        let frame = encoder.frame_samples().max(1);
-        (self.packet_samples() / frame).max(1) * frame
+        encoder.packet_samples(self.packet_samples())
     }
 }
 
@@ -103,8 +124,8 @@ pub fn find_static(payload_type: u8) -> Option<&'static Entry> {
 const fn narrow(
     name: &'static str,
     static_payload_type: Option<u8>,
-    encoder: fn(&str) -> Result<Box<dyn Encoder>, ParameterError>,
-    decoder: fn(&str) -> Result<Box<dyn Decoder>, ParameterError>,
+    encoder: MakeEncoder,
+    decoder: MakeDecoder,
 ) -> Entry {
     Entry {
         name,
@@ -161,6 +182,12 @@ fn opus_config(fmtp: &str) -> Result<opus::Config, ParameterError> {
     })
 }
 
+/// The lowest rate of Opus that leaves nothing of `rate` out.
+#[cfg(feature = "opus")]
+fn opus_rate(rate: u32) -> u32 {
+    opus::SAMPLE_RATES_HZ.into_iter().find(|own| *own >= rate).unwrap_or(opus::RTP_CLOCK_RATE_HZ)
+}
+
 #[cfg(feature = "opus")]
 const OPUS: ParameterError =
     ParameterError { codec: "opus", parameter: "rate", expected: "one that Opus has" };
@@ -171,8 +198,8 @@ macro_rules! g726_entry {
         narrow(
             $name,
             None,
-            |_| Ok(Box::new(g726::Encoder::new(g726::Rate::$rate, g726::Packing::$packing))),
-            |_| Ok(Box::new(g726::Decoder::new(g726::Rate::$rate, g726::Packing::$packing))),
+            |_, _| Ok(Box::new(g726::Encoder::new(g726::Rate::$rate, g726::Packing::$packing))),
+            |_, _| Ok(Box::new(g726::Decoder::new(g726::Rate::$rate, g726::Packing::$packing))),
         )
     };
 }
@@ -187,8 +214,8 @@ macro_rules! l16_entry {
             channels: 1,
             static_payload_type: $payload_type,
             packet_ms: 20,
-            encoder: |_| Ok(Box::new(linear::Encoder::new($rate))),
-            decoder: |_| Ok(Box::new(linear::Decoder::new($rate))),
+            encoder: |_, _| Ok(Box::new(linear::Encoder::new($rate))),
+            decoder: |_, _| Ok(Box::new(linear::Decoder::new($rate))),
         }
     };
 }
@@ -202,8 +229,11 @@ const ENTRIES: &[Entry] = &[
         channels: 2,
         static_payload_type: None,
         packet_ms: 20,
-        encoder: |fmtp| Ok(Box::new(opus::Encoder::new(opus_config(fmtp)?).map_err(|_| OPUS)?)),
-        decoder: |_| Ok(Box::new(opus::Decoder::new(48_000).map_err(|_| OPUS)?)),
+        encoder: |fmtp, rate| {
+            let config = opus::Config { sample_rate_hz: opus_rate(rate), ..opus_config(fmtp)? };
+            Ok(Box::new(opus::Encoder::new(config).map_err(|_| OPUS)?))
+        },
+        decoder: |_, rate| Ok(Box::new(opus::Decoder::new(opus_rate(rate)).map_err(|_| OPUS)?)),
     },
     #[cfg(feature = "g722")]
     Entry {
@@ -213,22 +243,22 @@ const ENTRIES: &[Entry] = &[
         channels: 1,
         static_payload_type: Some(9),
         packet_ms: 20,
-        encoder: |_| Ok(Box::new(g722::Encoder::new())),
-        decoder: |_| Ok(Box::new(g722::Decoder::new(g722::Mode::Kbit64))),
+        encoder: |_, _| Ok(Box::new(g722::Encoder::new())),
+        decoder: |_, _| Ok(Box::new(g722::Decoder::new(g722::Mode::Kbit64))),
     },
     #[cfg(feature = "g711")]
     narrow(
         "PCMU",
         Some(0),
-        |_| Ok(Box::new(g711::Encoder::new(g711::Law::Mu))),
-        |_| Ok(Box::new(g711::Decoder::new(g711::Law::Mu))),
+        |_, _| Ok(Box::new(g711::Encoder::new(g711::Law::Mu))),
+        |_, _| Ok(Box::new(g711::Decoder::new(g711::Law::Mu))),
     ),
     #[cfg(feature = "g711")]
     narrow(
         "PCMA",
         Some(8),
-        |_| Ok(Box::new(g711::Encoder::new(g711::Law::A))),
-        |_| Ok(Box::new(g711::Decoder::new(g711::Law::A))),
+        |_, _| Ok(Box::new(g711::Encoder::new(g711::Law::A))),
+        |_, _| Ok(Box::new(g711::Decoder::new(g711::Law::A))),
     ),
     // Silence is left out only where the peer says in so many words that it wants that; without a word it merely
     // bears it (RFC 4749 §5.6's rule for `annexb`).
@@ -236,7 +266,7 @@ const ENTRIES: &[Entry] = &[
     narrow(
         "G729",
         Some(18),
-        |fmtp| {
+        |fmtp, _| {
             let dtx = match parameter(fmtp, "annexb") {
                 Some("yes") => true,
                 None | Some("no") => false,
@@ -246,7 +276,7 @@ const ENTRIES: &[Entry] = &[
             };
             Ok(Box::new(g729::Encoder::new(g729::EncoderConfig { dtx })))
         },
-        |_| Ok(Box::new(g729::Decoder::new(g729::Variant::AnnexA))),
+        |_, _| Ok(Box::new(g729::Decoder::new(g729::Variant::AnnexA))),
     ),
     #[cfg(feature = "g726")]
     g726_entry!("G726-32", Kbit32, Rtp),
@@ -270,12 +300,17 @@ const ENTRIES: &[Entry] = &[
         ..narrow(
             "iLBC",
             None,
-            |fmtp| Ok(Box::new(ilbc::Encoder::new(ilbc_mode(fmtp)?))),
-            |fmtp| Ok(Box::new(ilbc::Decoder::new(ilbc_mode(fmtp)?))),
+            |fmtp, _| Ok(Box::new(ilbc::Encoder::new(ilbc_mode(fmtp)?))),
+            |fmtp, _| Ok(Box::new(ilbc::Decoder::new(ilbc_mode(fmtp)?))),
         )
     },
     #[cfg(feature = "gsm")]
-    narrow("GSM", Some(3), |_| Ok(Box::new(gsm::Encoder::new())), |_| Ok(Box::new(gsm::Decoder::new()))),
+    narrow(
+        "GSM",
+        Some(3),
+        |_, _| Ok(Box::new(gsm::Encoder::new())),
+        |_, _| Ok(Box::new(gsm::Decoder::new())),
+    ),
     #[cfg(feature = "l16")]
     l16_entry!(8_000, None),
     #[cfg(feature = "l16")]

@@ -234,6 +234,11 @@ impl Sender {
         self.placed = (out, out_timestamp);
     }
 
+    /// Timestamps run by another clock from the next switch of feeds on, when another codec is spoken (RFC 7160 §4).
+    pub const fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        self.clock_rate_hz = clock_rate_hz;
+    }
+
     /// The stream's synchronisation source.
     #[must_use]
     pub const fn ssrc(&self) -> u32 {

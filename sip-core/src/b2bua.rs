@@ -8,10 +8,11 @@
 
 use crate::{
     call::offer_answer::Carrier,
-    command::{Body, Headers, Reply},
+    command::{Body, Headers, Party, PlaceCall, Reply},
     event::{CallEnd, Event, OfferAbort},
     header::{Fields, HeaderName},
-    message::{Method, Request, Response, StatusCode},
+    message::{Method, Request, Response, StatusCode, UriBuf},
+    transport::Target,
 };
 
 /// What passes beyond what every back-to-back agent passes.
@@ -121,16 +122,18 @@ pub fn hops_left(invite: &Request) -> Result<u8, StatusCode> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Across {
-    /// `ring` the caller, reliably when the callee's response was and the caller can.
+    /// A description that belongs to what follows at once, `Ring`, `Answer` or `Accept`: made fit, it is the body there.
+    Description(Body),
+    /// `ring` the caller, or `ring_reliably` when it came so and the caller can.
     Ring {
-        /// With this; its body is the description that went before, made fit.
+        /// With this.
         reply: Reply,
         /// Whether it was sent reliably.
         reliably: bool,
     },
-    /// `answer` the caller.
+    /// `answer` the caller with this.
     Answer(Reply),
-    /// `refuse` the caller.
+    /// `refuse` the caller with this.
     Refuse(Reply),
     /// `hang_up` the other leg, whatever it takes.
     HangUp(Headers),
@@ -143,7 +146,9 @@ pub enum Across {
     },
     /// Ask the other leg for an offer: `reinvite` without body.
     AskForOffer,
-    /// `answer_offer` on the other leg.
+    /// `answer_offer` on the other leg with the description that came before: its change was accepted here.
+    Accept,
+    /// `answer_offer` on the other leg with this: the answer came in an ACK or a PRACK, and nothing follows.
     AnswerOffer(Body),
     /// `refuse_offer` on the other leg: what it offered was refused.
     RefuseOffer(Reply),
@@ -155,6 +160,15 @@ pub enum Across {
         headers: Headers,
         /// Body.
         body: Option<Body>,
+    },
+    /// One side wants the other transferred: act on it here, or `transfer` the other leg and report how it goes.
+    Transfer {
+        /// Whom to call.
+        refer_to: UriBuf,
+        /// The dialog to be replaced, which is one of ours: look it up with `find_call`; it means nothing elsewhere.
+        replaces: Option<String>,
+        /// Who asks; told on to those who are trusted only.
+        referred_by: Option<String>,
     },
     /// Nothing.
     Nothing,
@@ -171,13 +185,21 @@ pub fn across(event: &Event, is_caller: bool, rules: &HeaderRules) -> Across {
         Event::CallAnswered { response, .. } => Across::Answer(reply(response, rules)),
         Event::CallEnded { reason, .. } => ended(reason, is_caller, rules),
         Event::OfferReceived { body, carrier, .. } => match carrier {
-            // The first INVITE's offer goes into the first INVITE of the other leg; the application places that.
-            Carrier::Invite | Carrier::Update | Carrier::Prack | Carrier::Reliable | Carrier::Success => {
+            // The first INVITE's offer is told with this too: it went into the INVITE of the other leg already.
+            Carrier::Invite | Carrier::Update | Carrier::Prack => {
                 Across::Offer { body: body.clone(), carrier: *carrier }
             }
-            _ => Across::Nothing,
+            _ => Across::Description(body.clone()),
         },
-        Event::AnswerReceived { body, preview: false, .. } => Across::AnswerOffer(body.clone()),
+        Event::AnswerReceived { body, carrier: Carrier::Ack | Carrier::Prack, .. } => {
+            Across::AnswerOffer(body.clone())
+        }
+        // Nothing is told after the 2xx of a PRACK.
+        Event::AnswerReceived { body, carrier: Carrier::PrackSuccess, .. } => {
+            Across::AnswerOffer(body.clone())
+        }
+        Event::AnswerReceived { body, .. } => Across::Description(body.clone()),
+        Event::Modified { .. } => Across::Accept,
         Event::OfferRequested { .. } => Across::AskForOffer,
         Event::OfferAborted { reason, .. } => match reason {
             OfferAbort::Refused { response } => Across::RefuseOffer(reply(response, rules)),
@@ -188,8 +210,33 @@ pub fn across(event: &Event, is_caller: bool, rules: &HeaderRules) -> Across {
             _ => Across::Nothing,
         },
         Event::DialogRequest { message, .. } => request(message, rules),
+        Event::TransferRequested { call: Some(_), refer_to, replaces, referred_by, .. } => Across::Transfer {
+            refer_to: refer_to.clone(),
+            replaces: replaces.clone(),
+            referred_by: referred_by.clone().filter(|_| rules.passes("Referred-By")),
+        },
         _ => Across::Nothing,
     }
+}
+
+/// The INVITE of the other leg: to whom the application decided, with what passes of the one that came. Its body, made
+/// fit, is the application's to put in; the caller's From stays, with a tag of our own.
+///
+/// # Errors
+/// The status to refuse the INVITE with: 483 when it came round too often, 400 when it cannot be read.
+pub fn place_call(
+    invite: &Request,
+    to: UriBuf,
+    target: Target,
+    rules: &HeaderRules,
+) -> Result<PlaceCall, StatusCode> {
+    let from = invite.from().map_err(|_| StatusCode::BAD_REQUEST)?;
+    let name = from.display_name.map(|name| name.text().into_owned());
+    let from = Party { display_name: name, uri: from.uri.to_owned() };
+    let mut place = PlaceCall::new(from, Party::new(to), target);
+    place.options.max_forwards = hops_left(invite)?;
+    place.headers = rules.pass_on(invite);
+    Ok(place)
 }
 
 /// A response as it is given on: status, phrase, what passes of its headers. Its description is not: that is made fit.

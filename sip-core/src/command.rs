@@ -364,6 +364,64 @@ pub struct Register {
     pub expires: Duration,
 }
 
+/// A device that registers over several flows at once (RFC 5626), so that it is reached while one of them is gone.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Which device: a URN that never changes, without angle brackets, as `urn:uuid:…`.
+    pub instance: String,
+    /// Whom to register with over each flow; the first `reg-id` is 1.
+    pub flows: Vec<Target>,
+    /// How often a flow is kept alive when the registrar does not say by `Flow-Timer`.
+    pub keep_alive: Duration,
+}
+
+/// Event state to be published (RFC 3903).
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// `Event`: the package.
+    pub event: String,
+    /// From: who publishes.
+    pub from: Party,
+    /// To: whose state it is.
+    pub to: Party,
+    /// The request line.
+    pub request_uri: UriBuf,
+    /// Whom the PUBLISH is sent to.
+    pub target: Target,
+    /// `Route` values, topmost first.
+    pub routes: Vec<String>,
+    /// Who we are to this peer.
+    pub local: LocalIdentity,
+    /// Further header fields.
+    pub headers: Headers,
+    /// The state.
+    pub body: Option<Body>,
+    /// What may be answered to challenges, and whose.
+    pub credentials: Vec<Credentials>,
+    /// How long to ask for.
+    pub expires: Duration,
+}
+
+impl Publish {
+    /// One's own state, for an hour; to be filled in further.
+    #[must_use]
+    pub fn new(event: impl Into<String>, whose: Party, body: Body, target: Target) -> Self {
+        Self {
+            event: event.into(),
+            request_uri: whose.uri.clone(),
+            from: whose.clone(),
+            to: whose,
+            target,
+            routes: Vec::new(),
+            local: LocalIdentity::default(),
+            headers: Headers::new(),
+            body: Some(body),
+            credentials: Vec::new(),
+            expires: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// A subscription to be made.
 #[derive(Clone, Debug)]
 pub struct Subscribe {

@@ -12,7 +12,10 @@ use crate::{
     endpoint::EndpointConfig,
     error::Misuse,
     event::Event,
-    handle::{AuthHandle, CallHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
+    handle::{
+        AuthHandle, CallHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
+        SubscriptionHandle,
+    },
     header::{CSeq, HeaderName},
     io::{Lookup, Output, QueryId},
     limits::Limit,
@@ -21,7 +24,10 @@ use crate::{
     transaction::{ClientId, SendOptions, ServerId, Transactions},
     transport::Target,
 };
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// A table by ids that are made here: no peer chooses them, so a fast hasher does.
 pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedState>;
@@ -41,6 +47,8 @@ pub(crate) enum Owner {
     Registration(RegistrationHandle),
     /// A SUBSCRIBE, NOTIFY or REFER.
     Subscription(SubscriptionHandle),
+    /// A PUBLISH.
+    Publication(PublicationHandle),
     /// A BYE whose call has ended already.
     Farewell,
     /// An INVITE that was answered: further 2xx are acknowledged.
@@ -91,6 +99,8 @@ pub(crate) struct Capabilities {
     pub(crate) all: String,
     /// Without `100rel`, for calls that switched it off.
     pub(crate) unreliable: String,
+    /// `Recv-Info`.
+    pub(crate) packages: Option<String>,
 }
 
 /// How a call that a transfer asked for is going.
@@ -107,6 +117,7 @@ pub(crate) enum Over {
     Call(CallHandle),
     Registration(RegistrationHandle),
     Subscription(SubscriptionHandle),
+    Publication(PublicationHandle),
 }
 
 /// What a question to the application was for.
@@ -126,6 +137,8 @@ pub(crate) enum Timer {
     Registration(RegistrationHandle),
     Subscription(SubscriptionHandle),
     Bindings(crate::registrar::RecordHandle),
+    Publication(PublicationHandle),
+    EventState(crate::publication::compositor::StateHandle),
 }
 
 /// See the file's head.
@@ -149,6 +162,8 @@ pub(crate) struct Context {
     pub(crate) reports: Vec<Report>,
     /// Calls that others replace, and by which (RFC 3891).
     pub(crate) replaced: Vec<(CallHandle, CallHandle)>,
+    /// Of each group of flows to one registrar (RFC 5626 §4.2), how many stand.
+    pub(crate) flows_up: IdMap<u64, u16>,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
     pub(crate) is_shutting_down: bool,
@@ -171,6 +186,15 @@ impl Context {
     /// A Call-ID: 128 random bits, and no address that would tell where we are.
     pub(crate) fn new_call_id(&mut self) -> String {
         hex(&self.random.bytes::<16>())
+    }
+
+    /// How long to wait after so many failures: between half of and the full of first · 2ⁿ, at most the longest wait of
+    /// the registration policy (RFC 5626 §4.5, used for publications as well).
+    pub(crate) fn back_off(&mut self, failures: u32, first: Duration) -> Duration {
+        let full = first.saturating_mul(1 << failures.min(16)).min(self.config.registration.longest_wait);
+        let half = u64::try_from(full.as_millis()).unwrap_or(u64::MAX).saturating_div(2);
+        let more = u64::from(self.random.below(u32::try_from(half).unwrap_or(u32::MAX)));
+        Duration::from_millis(half.saturating_add(more))
     }
 
     pub(crate) fn ask(&mut self, query: Query, lookup: Lookup) -> QueryId {
@@ -364,10 +388,14 @@ impl Context {
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
     pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
-        builder.header(HeaderName::Allow, &self.capabilities.allow).header(
-            HeaderName::Supported,
-            if reliable { &self.capabilities.all } else { &self.capabilities.unreliable },
-        )
+        let supported = if reliable { &self.capabilities.all } else { &self.capabilities.unreliable };
+        let builder = builder
+            .header(HeaderName::Allow, &self.capabilities.allow)
+            .header(HeaderName::Supported, supported);
+        match &self.capabilities.packages {
+            Some(packages) => builder.header(HeaderName::RecvInfo, packages),
+            None => builder,
+        }
     }
 }
 

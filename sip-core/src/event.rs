@@ -8,10 +8,14 @@ use crate::{
     call::offer_answer::{Carrier, Conflict},
     command::Body,
     error::ParseError,
-    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
+    handle::{
+        CallHandle, ForkHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
+        SubscriptionHandle,
+    },
     io::{Flow, PeerIdentity},
     limits::Limit,
     message::{Method, Request, Response, StatusCode, UriBuf},
+    publication::PublicationFailure,
     registrar::binding::{Binding, RegistrationRefusal},
     subscription::{SubscriptionEnd, SubscriptionState},
     transaction::{EndReason, StreamEnd},
@@ -215,6 +219,8 @@ pub enum Event {
         response: Response,
         /// `Service-Route` values to be used as routes for requests (RFC 3608).
         service_route: Vec<String>,
+        /// Addresses of this very device, when it asked for them (RFC 5627).
+        gruu: Option<Gruu>,
     },
     /// An attempt failed.
     RegistrationFailed {
@@ -231,6 +237,42 @@ pub enum Event {
         registration: RegistrationHandle,
         /// `None`: it was withdrawn as asked.
         reason: Option<RegistrationFailure>,
+    },
+
+    // -- event state
+    /// The compositor took our PUBLISH (RFC 3903).
+    Published {
+        /// The publication.
+        publication: PublicationHandle,
+        /// For how long.
+        expires_in: Duration,
+        /// The 2xx.
+        response: Response,
+    },
+    /// An attempt failed.
+    PublicationFailed {
+        /// The publication.
+        publication: PublicationHandle,
+        /// Why.
+        reason: PublicationFailure,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// A publication is over. Always its last event.
+    PublicationEnded {
+        /// The publication.
+        publication: PublicationHandle,
+        /// `None`: it was withdrawn as asked.
+        reason: Option<PublicationFailure>,
+    },
+    /// What somebody published of a resource here changed.
+    PublicationChanged {
+        /// The resource, as the application named it.
+        resource: String,
+        /// The event package.
+        package: String,
+        /// The state; `None`: withdrawn, or run out.
+        body: Option<Body>,
     },
 
     // -- subscriptions
@@ -353,6 +395,15 @@ pub enum Event {
     },
     /// Everything has ended after `shut_down`.
     ShutDown,
+}
+
+/// Globally routable URIs of one device (RFC 5627).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gruu {
+    /// The public one, which names the user.
+    pub public: UriBuf,
+    /// A temporary one, which tells nothing of him.
+    pub temporary: Option<UriBuf>,
 }
 
 /// How a request from others ended.
@@ -527,6 +578,8 @@ pub enum RegistrationFailure {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// 469: an INFO of a package that was not announced (RFC 6086).
+    InfoPackage,
     /// It could not be read.
     Malformed(ParseError),
     /// 481: no such dialog.

@@ -26,6 +26,10 @@ handle! {
     pub SubscriptionHandle
 }
 handle! {
+    /// Event state published from here, to [`PublicationEnded`](crate::event::Event::PublicationEnded).
+    pub PublicationHandle
+}
+handle! {
     /// Credentials and what challenges taught, held by a call or registration.
     pub(crate) AuthHandle
 }

@@ -6,7 +6,8 @@
 //! transaction          the four machines of RFC 3261 §17
 //! auth                 digest authentication, both sides
 //! dialog               dialogs: ids, route sets, requests inside
-//! call, registration, registrar   what dialogs and transactions are used for
+//! call, subscription, publication, registration, registrar   what dialogs and transactions are used for
+//! proxy, b2bua         requests on their way to somebody else
 //! endpoint             all of it as one machine, for telephones and exchanges
 //! ```
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod limits;
 pub mod lookup;
 pub mod message;
 pub mod proxy;
+pub mod publication;
 pub mod registrar;
 pub mod registration;
 pub mod resolve;

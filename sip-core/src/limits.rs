@@ -98,6 +98,8 @@ pub enum Limit {
     Forks,
     /// Subscriptions.
     Subscriptions,
+    /// Published event states.
+    Publications,
     /// Requests that await the application.
     Requests,
     /// Addresses of record with bindings.
@@ -128,6 +130,7 @@ impl Limit {
             Self::Calls => "calls",
             Self::Forks => "early dialogs of one call",
             Self::Subscriptions => "subscriptions",
+            Self::Publications => "published event states",
             Self::Requests => "requests that await an answer",
             Self::AddressesOfRecord => "addresses of record",
             Self::Nonces => "remembered nonces",

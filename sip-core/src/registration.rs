@@ -9,9 +9,10 @@ use crate::{
     command::{Headers, Party},
     context::{Context, Over, Owner, Timer, request_headers},
     dialog::{Face, values},
-    event::{Event, RegistrationFailure},
+    event::{Event, Gruu, RegistrationFailure},
     handle::{AuthHandle, RegistrationHandle},
-    header::{CSeq, HeaderName},
+    header::{self, CSeq, HeaderName},
+    io::Flow,
     message::{Method, Request, Response, StatusCode, UriBuf},
     transaction::EndReason,
     transport::Target,
@@ -23,14 +24,20 @@ use std::time::{Duration, Instant};
 pub struct RegistrationPolicy {
     /// The first wait after a failure; doubled with each further one.
     pub first_wait: Duration,
+    /// The same while other flows of the device stand (RFC 5626 §4.5).
+    pub first_wait_with_others: Duration,
     /// The longest wait.
     pub longest_wait: Duration,
 }
 
 impl Default for RegistrationPolicy {
-    /// 30 s, doubled up to half an hour, as RFC 5626 §4.5 recommends.
+    /// 30 s (90 s while other flows stand), doubled up to half an hour, as RFC 5626 §4.5 recommends.
     fn default() -> Self {
-        Self { first_wait: Duration::from_secs(30), longest_wait: Duration::from_secs(1800) }
+        Self {
+            first_wait: Duration::from_secs(30),
+            first_wait_with_others: Duration::from_secs(90),
+            longest_wait: Duration::from_secs(1800),
+        }
     }
 }
 
@@ -50,7 +57,21 @@ pub(crate) struct Registration {
     pub(crate) tag: String,
     pub(crate) sequence: u32,
     pub(crate) failures: u32,
+    pub(crate) outbound: Option<OutboundFlow>,
     pub(crate) state: State,
+}
+
+/// One of several flows to one registrar (RFC 5626 §4.2).
+#[derive(Debug)]
+pub(crate) struct OutboundFlow {
+    /// All registrations of one device with one registrar.
+    pub(crate) group: u64,
+    /// `+sip.instance`, with its angle brackets.
+    pub(crate) instance: String,
+    /// How often the flow is kept alive when the registrar does not say.
+    pub(crate) keep_alive: Duration,
+    /// The flow it stands on.
+    pub(crate) flow: Option<Flow>,
 }
 
 /// Where it stands.
@@ -104,7 +125,11 @@ impl Registration {
             .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
             .header(HeaderName::Expires, expires.as_secs())
             .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-        Ok(request_headers(cx.capabilities(builder, true), &self.headers).finish()?)
+        let mut builder = cx.capabilities(builder, true);
+        if self.outbound.is_some() {
+            builder = builder.header(HeaderName::Supported, "path, outbound, gruu");
+        }
+        Ok(request_headers(builder, &self.headers).finish()?)
     }
 
     /// It was challenged and sent again with this number.
@@ -116,6 +141,7 @@ impl Registration {
         &mut self,
         cx: &mut Context,
         response: &Response,
+        flow: Flow,
         refusal: Option<ChallengeRefusal>,
     ) {
         let status = response.status();
@@ -125,7 +151,9 @@ impl Registration {
         match self.state {
             State::Withdrawing => self.over(cx, None),
             State::Registering { withdraw: true } => self.send(cx, Duration::ZERO),
-            State::Registering { withdraw: false } if status.is_success() => self.on_success(cx, response),
+            State::Registering { withdraw: false } if status.is_success() => {
+                self.on_success(cx, response, flow)
+            }
             State::Registering { withdraw: false } => match (status, refusal) {
                 (StatusCode::INTERVAL_TOO_BRIEF, _) if self.ask_for_longer(response) => {
                     let expires = self.expires;
@@ -142,20 +170,20 @@ impl Registration {
         self.arm(cx);
     }
 
-    fn on_success(&mut self, cx: &mut Context, response: &Response) {
+    fn on_success(&mut self, cx: &mut Context, response: &Response, flow: Flow) {
         // Our Contact is the one of ours in the list; a lone one is ours whatever a box on the way made of it.
         let contacts: Vec<Option<u32>> = match response.contacts() {
-            Ok(crate::header::Contacts::List(list)) => list.iter().map(|contact| contact.expires()).collect(),
+            Ok(header::Contacts::List(list)) => list.iter().map(|contact| contact.expires()).collect(),
             _ => Vec::new(),
         };
-        let header = response.expires().ok().flatten();
+        let for_all = response.expires().ok().flatten();
         let granted = match contacts.as_slice() {
             [] => {
                 self.wait(cx, RegistrationFailure::NotBound, None);
                 return;
             }
-            [only] => only.or(header),
-            several => several.iter().copied().flatten().min().or(header),
+            [only] => only.or(for_all),
+            several => several.iter().copied().flatten().min().or(for_all),
         };
         let expires_in = granted.map_or(self.expires, |seconds| Duration::from_secs(u64::from(seconds)));
         let expires_in = expires_in.max(Duration::from_secs(1));
@@ -166,8 +194,61 @@ impl Registration {
         self.state = State::Registered { refresh_at: cx.now.checked_add(after).unwrap_or(cx.now) };
         let service_route =
             values(response, HeaderName::ServiceRoute).iter().map(ToString::to_string).collect();
+        let gruu = self.gruu(response);
+        self.flow_is_up(cx, flow, response);
         let response = response.clone();
-        cx.event(Event::Registered { registration: self.handle, expires_in, response, service_route });
+        cx.event(Event::Registered { registration: self.handle, expires_in, response, service_route, gruu });
+    }
+
+    /// The GRUUs granted to our own Contact (RFC 5627 §4.2).
+    fn gruu(&self, response: &Response) -> Option<Gruu> {
+        let instance = &self.outbound.as_ref()?.instance;
+        let header::Contacts::List(contacts) = response.contacts().ok()? else { return None };
+        let own = contacts.iter().find(|contact| {
+            contact.params.unquoted("+sip.instance").is_some_and(|it| it.eq_ignore_ascii_case(instance))
+        })?;
+        let uri = |name| UriBuf::parse(&own.params.unquoted(name)?).ok();
+        Some(Gruu { public: uri("pub-gruu")?, temporary: uri("temp-gruu") })
+    }
+
+    /// The flow stands: it is kept alive, as often as the registrar says (RFC 5626 §4.4).
+    fn flow_is_up(&mut self, cx: &mut Context, flow: Flow, response: &Response) {
+        let Some(outbound) = &mut self.outbound else { return };
+        if outbound.flow == Some(flow) {
+            return;
+        }
+        let told = response.number(HeaderName::FlowTimer, 86_400).ok().flatten().map(Duration::from_secs);
+        let _ = cx.transactions.keep_alive(flow, told.unwrap_or(outbound.keep_alive), cx.now);
+        if let Some(before) = outbound.flow.replace(flow) {
+            cx.transactions.let_go(&before);
+        } else {
+            let up = cx.flows_up.entry(outbound.group).or_default();
+            *up = up.saturating_add(1);
+        }
+    }
+
+    fn flow_is_down(&mut self, cx: &mut Context) {
+        let Some(outbound) = &mut self.outbound else { return };
+        let Some(flow) = outbound.flow.take() else { return };
+        cx.transactions.let_go(&flow);
+        if let Some(up) = cx.flows_up.get_mut(&outbound.group) {
+            *up = up.saturating_sub(1);
+            if *up == 0 {
+                cx.flows_up.remove(&outbound.group);
+            }
+        }
+    }
+
+    /// The flow is lost (RFC 5626 §4.5): the registration is made anew at once, over a new one.
+    pub(crate) fn on_flow_lost(&mut self, cx: &mut Context, flow: &Flow) {
+        if self.outbound.as_ref().is_none_or(|outbound| outbound.flow.as_ref() != Some(flow)) {
+            return;
+        }
+        self.flow_is_down(cx);
+        if matches!(self.state, State::Registered { .. }) {
+            let expires = self.expires;
+            self.send(cx, expires);
+        }
     }
 
     fn ask_for_longer(&mut self, response: &Response) -> bool {
@@ -216,19 +297,18 @@ impl Registration {
 
     /// Waits by RFC 5626 §4.5: between half of and the full of first · 2ⁿ, at most the longest.
     fn wait(&mut self, cx: &mut Context, reason: RegistrationFailure, at_least: Option<Duration>) {
+        self.flow_is_down(cx);
         let policy = cx.config.registration;
-        let full = policy.first_wait.saturating_mul(1 << self.failures.min(16)).min(policy.longest_wait);
-        let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
-        let half = millis.saturating_div(2);
-        let more = u64::from(cx.random.below(u32::try_from(half).unwrap_or(u32::MAX)));
-        let wait = Duration::from_millis(half.saturating_add(more));
-        let wait = wait.max(at_least.unwrap_or_default());
+        let others = self.outbound.as_ref().is_some_and(|outbound| cx.flows_up.contains_key(&outbound.group));
+        let first = if others { policy.first_wait_with_others } else { policy.first_wait };
+        let wait = cx.back_off(self.failures, first).max(at_least.unwrap_or_default());
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { retry_at: cx.now.checked_add(wait).unwrap_or(cx.now) };
         cx.event(Event::RegistrationFailed { registration: self.handle, reason, retry_in: wait });
     }
 
     fn over(&mut self, cx: &mut Context, reason: Option<RegistrationFailure>) {
+        self.flow_is_down(cx);
         self.state = State::Over(reason);
         cx.over.push(Over::Registration(self.handle));
     }

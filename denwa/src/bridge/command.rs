@@ -76,8 +76,8 @@ pub enum Command {
         /// Which of its recordings.
         recording: RecordingId,
     },
-    /// Sends digits to the leg's peer, one after the other: as telephone events (RFC 4733), or as tones in the sound when
-    /// it takes none.
+    /// Sends digits to the leg's peer, one after the other: as telephone events (RFC 4733) where they were agreed on, else in
+    /// the sound, or as the leg's [`crate::media::KeyPath`] says.
     SendDigits {
         /// Which leg.
         leg: LegId,
@@ -234,7 +234,18 @@ pub enum Event {
         /// Why it ended.
         reason: RecordingEnd,
     },
-    /// The peer pressed a key, by telephone event (RFC 4733), or by a tone where that was asked for.
+    /// A key is to be told to the leg's peer by the signalling (INFO): it was pressed by whom the leg is joined to, or by
+    /// [`Command::SendDigits`], and the leg's [`crate::media::KeyPath`] says so.
+    KeyToSignal {
+        /// Of which leg.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long.
+        duration: Duration,
+    },
+    /// The peer pressed a key, by telephone event (RFC 4733) or, where none were agreed on and it was asked
+    /// for or the other leg wants it told otherwise, by a tone in the sound.
     Digit {
         /// Of which leg.
         leg: LegId,
@@ -316,6 +327,7 @@ impl Event {
             | Self::Recorded { leg, .. }
             | Self::RecordingEnded { leg, .. }
             | Self::Digit { leg, .. }
+            | Self::KeyToSignal { leg, .. }
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }
@@ -363,7 +375,7 @@ pub enum Misuse {
     LegExists(LegId),
     /// A leg cannot be joined to itself; [`Source::Echo`] does that.
     ToItself,
-    /// There is nothing to send digits with: nothing was agreed on yet.
+    /// There is nothing to send digits with: nothing was agreed on yet, or no codec that is known here.
     NoEvents,
     /// A character that is no key.
     NotADigit(char),
@@ -387,7 +399,7 @@ impl fmt::Display for Misuse {
             Self::UnknownLeg(LegId(leg)) => write!(f, "there is no leg {leg}"),
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
-            Self::NoEvents => f.write_str("nothing was agreed on with the peer yet"),
+            Self::NoEvents => f.write_str("nothing was agreed on that could send keys"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),
             Self::TooManyLegs => f.write_str("as many legs as allowed are open"),

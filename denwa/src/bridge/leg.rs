@@ -1,10 +1,12 @@
 //! One leg: its stream, what it is joined to, what is played to it, and what is done with what comes from it.
 
+use super::keys::KeyEar;
 use super::plan::Plan;
 use super::player::Player;
 use super::recording::Recorder;
 use super::tap::Tap;
-use super::{Connection, Event, LegId, LegSpec};
+use super::transcode::Transcoder;
+use super::{Connection, Event, LegId, LegSpec, Source};
 use crate::media::{self, Mouth, Stream, StreamConfig};
 use denwa_rtp::latch;
 use denwa_rtp::session;
@@ -19,12 +21,18 @@ pub(super) struct Leg {
     pub(super) joined: Connection,
     /// From this leg to what it is joined to.
     pub(super) plan: Plan,
+    /// Makes packets that the plan says so of what the other leg sends.
+    pub(super) transcoder: Option<Box<Transcoder>>,
+    /// The transcoder has more packets than the one that went out at once.
+    pub(super) owes_since: Option<Instant>,
+    /// When an event last passed on: no transcoded voice goes in between.
+    pub(super) event_at: Option<Instant>,
+    /// Listens for keys that the other leg is to be told of in another way.
+    pub(super) key_ear: Option<Box<KeyEar>>,
     /// The source it is joined to.
     pub(super) player: Option<Player>,
     /// What is played over whatever it is joined to.
     pub(super) announcement: Option<Player>,
-    /// Keys sent as tones, over everything else.
-    pub(super) keys: Option<Player>,
     /// What the conference it is in says to its peer.
     pub(super) mouth: Option<Box<Mouth>>,
     /// What its peer says, as samples, when anybody wants that.
@@ -53,9 +61,12 @@ impl Leg {
             open: false,
             joined: Connection::Nothing,
             plan: Plan::nothing(),
+            transcoder: None,
+            owes_since: None,
+            event_at: None,
+            key_ear: None,
             player: None,
             announcement: None,
-            keys: None,
             mouth: None,
             tap: None,
             recorders: Vec::new(),
@@ -66,19 +77,30 @@ impl Leg {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let players = [&self.player, &self.announcement, &self.keys].map(|player| player.as_ref()?.due());
+        let players = [&self.player, &self.announcement].map(|player| player.as_ref()?.due());
         let tap = match self.joined {
             // The conference has a beat of its own.
             Connection::Conference(_) => None,
             _ => self.tap.as_ref().map(|tap| tap.due),
         };
-        self.stream.poll_timeout().into_iter().chain(players.into_iter().flatten()).chain(tap).min()
+        let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.due);
+        let own = [self.stream.poll_timeout(), tap, transcoder, self.owes_since];
+        own.into_iter().chain(players).flatten().min()
+    }
+
+    /// The leg that hears this one; `leg` is its own name.
+    pub(super) fn target(&self, leg: LegId) -> Option<LegId> {
+        match &self.joined {
+            Connection::Leg(other) => Some(*other),
+            Connection::Source(Source::Echo) => Some(leg),
+            _ => None,
+        }
     }
 
     /// Something else is played than what it is joined to.
     #[inline]
     pub(super) fn is_talked_over(&self) -> bool {
-        self.stream.is_dialling() || self.keys.is_some() || self.announcement.is_some()
+        self.stream.is_dialling() || self.announcement.is_some()
     }
 
     pub(super) fn records_what_it_hears(&self) -> bool {
@@ -98,7 +120,7 @@ impl Leg {
         let mut made = self.stream.dial(buffer, now);
         let Some(session) = &mut self.stream.session else { return None };
         let recorders = &mut self.recorders;
-        for player in [&mut self.keys, &mut self.announcement, &mut self.player] {
+        for player in [&mut self.announcement, &mut self.player] {
             let Some(player) = player else { continue };
             if player.due().is_some_and(|due| due <= now) {
                 if taken {
@@ -111,9 +133,6 @@ impl Leg {
                 }
             }
             taken = true;
-        }
-        if self.keys.as_ref().is_some_and(Player::is_finished) {
-            self.keys = None;
         }
         if !taken && let Some(mouth) = &mut self.mouth {
             made = mouth.next_packet(session, buffer, now);
@@ -129,6 +148,7 @@ pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
         media::Event::SourceMoved { from, to } => Event::SourceMoved { leg, from, to },
         media::Event::SourceRefused { from } => Event::SourceRefused { leg, from },
         media::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
+        media::Event::KeyToSignal { digit, duration } => Event::KeyToSignal { leg, digit, duration },
         media::Event::Silent { lasted } => Event::Silent { leg, lasted },
         media::Event::Resumed { after } => Event::Resumed { leg, after },
         media::Event::Undeliverable { destination } => Event::Undeliverable { leg, destination },

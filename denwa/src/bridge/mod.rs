@@ -1,9 +1,10 @@
 //! The media plane as one machine: legs, each an RTP session with one peer, and what joins them.
 //!
 //! A [`MediaBridge`] holds any number of legs. Two joined legs hear one another: packets pass from the one's session to
-//! the other's where they lie, by payload type (`plan`), each leg with its own numbers, its own RTCP and its own latch
-//! that follows the peer. A leg can also be joined to a source or a conference, be talked over and recorded; only then is
-//! sound decoded. Commands and events are plain data ([`Command`],
+//! the other's where they lie, by payload type (`plan`), or are transcoded where codecs differ (`transcode`), each leg with
+//! its own numbers, its own RTCP and its own latch that follows the peer. Keys of the telephone are told to each peer the
+//! way it takes them. A leg can also be joined to a source or a conference, be talked over and recorded; only then, and to
+//! transcode, is sound decoded. Commands and events are plain data ([`Command`],
 //! [`Event`]), so that the machine that does the signalling may run elsewhere.
 //!
 //! Media do not queue: [`MediaBridge::receive`] rewrites the datagram in the caller's buffer and says where to send it,
@@ -12,6 +13,7 @@
 
 mod command;
 mod conference;
+mod keys;
 mod leg;
 mod plan;
 mod player;
@@ -19,6 +21,7 @@ mod program;
 mod recording;
 mod sound;
 mod tap;
+mod transcode;
 
 pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use conference::ConferenceId;
@@ -27,7 +30,7 @@ pub use program::{Piece, Program, Sound};
 pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
-use crate::media::{DigitFault, Received, StreamOutput, StreamParameters, StreamReport};
+use crate::media::{Arrived, DigitFault, Key, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
 use conference::Conference;
@@ -36,12 +39,14 @@ use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{Content, NotSent};
 use denwa_rtp::wallclock::WallClock;
 use foldhash::fast::FixedState;
+use keys::{Heard, KeyEar};
 use leg::Leg;
 use plan::Plan;
 use player::Player;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use transcode::Transcoder;
 
 /// What a bridge is made with.
 #[derive(Clone, Debug)]
@@ -294,7 +299,8 @@ impl MediaBridge {
     }
 
     /// Judges a datagram of `length` octets at the start of `buffer` that came to one of the leg's sockets, and makes it the
-    /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram.
+    /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram; where legs have different
+    /// codecs, for 2048 octets.
     #[inline]
     pub fn receive<'d>(
         &mut self,
@@ -320,20 +326,187 @@ impl MediaBridge {
             }
         };
         match arrived.content {
-            Content::Media => {
-                if let Some(payload) = buffer.get_mut(arrived.payload.clone()) {
-                    if let Some(tap) = &mut from.tap {
-                        tap.put(&arrived, payload, now);
+            Content::TelephoneEvent => {
+                from.event_at = Some(now);
+                // The patience of whoever listens for keys may end before anything else is due.
+                self.rearm(leg);
+            }
+            Content::Media | Content::ComfortNoise => {
+                if from.tap.is_some() || from.key_ear.is_some() || from.transcoder.is_some() {
+                    match self.handle_sound(leg, &arrived, buffer, now) {
+                        SoundPath::Pass => {}
+                        SoundPath::Transcode => {
+                            self.drain(leg, now);
+                            return self.transcode(leg, &arrived, buffer, now);
+                        }
+                        SoundPath::Unheard => return Action::Consumed,
                     }
+                } else if let Some(payload) = buffer.get_mut(arrived.payload) {
                     from.plan.convert(arrived.payload_type, payload);
                 }
             }
-            // The patience of whoever listens for keys may end before anything else is due.
-            Content::TelephoneEvent => self.rearm(leg),
             _ => {}
         }
         self.drain(leg, now);
         self.pass_on(leg, buffer, arrived.length, now)
+    }
+
+    /// Does what is done with sound besides passing it on as it is, and says what is to be done yet.
+    fn handle_sound(&mut self, leg: LegId, arrived: &Arrived, buffer: &mut [u8], now: Instant) -> SoundPath {
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
+        let Some(payload) = buffer.get_mut(arrived.payload.clone()) else { return SoundPath::Unheard };
+        if let Some(tap) = &mut from.tap {
+            tap.put(arrived, payload, now);
+        }
+        if from.key_ear.is_some() && self.hear_keys(leg, arrived.payload_type, payload, now) {
+            return SoundPath::Unheard;
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
+        if from.plan.transcodes(arrived.payload_type) {
+            return SoundPath::Transcode;
+        }
+        if let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        from.plan.convert(arrived.payload_type, payload);
+        SoundPath::Pass
+    }
+
+    /// Listens for keys in the sound of a leg, which the other leg is told of in another way. Says whether one sounds: then
+    /// it is not to be heard besides.
+    fn hear_keys(&mut self, leg: LegId, payload_type: u8, payload: &[u8], now: Instant) -> bool {
+        let Some(from) = self.legs.get_mut(&leg) else { return false };
+        let Some(ear) = &mut from.key_ear else { return false };
+        let mut heard = Vec::new();
+        ear.hear(payload_type, payload, |what| heard.push(what));
+        let sounding = ear.sounding;
+        if sounding && let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        let other = from.target(leg).filter(|_| !from.muted);
+        for what in heard {
+            match what {
+                Heard::Begun(digit) => {
+                    if let Some(other) = other {
+                        self.press(other, digit, now);
+                    }
+                }
+                Heard::Ended(digit, duration) => self.tell(Event::Digit { leg, digit, duration }),
+            }
+        }
+        sounding
+    }
+
+    /// Listens for keys in the sound of a leg where the leg it is joined to wants them told otherwise.
+    fn make_key_ear(&mut self, leg: LegId) {
+        let Some(entry) = self.legs.get(&leg) else { return };
+        let other = match &entry.joined {
+            Connection::Leg(other) => self.legs.get(other).and_then(|other| other.stream.parameters.as_ref()),
+            _ => None,
+        };
+        let converts = other.is_some_and(|parameters| !parameters.sends_keys_in_sound());
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        let parameters = entry.stream.parameters.as_ref().filter(|_| converts);
+        match (&mut entry.key_ear, parameters) {
+            (Some(ear), Some(parameters)) if parameters.hears_keys_in_sound() => ear.configure(parameters),
+            (_, parameters) => entry.key_ear = parameters.and_then(KeyEar::new).map(Box::new),
+        }
+    }
+
+    /// Passes on a key that was heard as an event, where the packets that told it do not pass themselves.
+    #[cold]
+    fn convert_key(&mut self, leg: LegId, key: Key, now: Instant) {
+        let Some(from) = self.legs.get(&leg) else { return };
+        let Connection::Leg(other) = from.joined else { return };
+        let passes =
+            from.stream.parameters.iter().flat_map(|parameters| &parameters.receive_events).any(|event| {
+                Some(event.clock_rate_hz) == key.clock_rate_hz
+                    && from.plan.map.get(event.payload_type).is_some()
+            });
+        let receives = from.stream.parameters.as_ref().is_some_and(|parameters| parameters.receives);
+        if receives && !passes {
+            self.press(other, key.digit, now);
+        }
+    }
+
+    fn press(&mut self, leg: LegId, digit: char, now: Instant) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
+        if entry.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends) {
+            // A key that the other side has no name for (a hook flash in the sound) ends here.
+            let _ = entry.stream.press(digit.encode_utf8(&mut [0; 4]), now);
+            self.drain(leg, now);
+            self.rearm(leg);
+        }
+    }
+
+    /// Makes a packet of the one leg a packet of the other, or none, or several: the rest is owed.
+    fn transcode<'d>(
+        &mut self,
+        leg: LegId,
+        arrived: &Arrived,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let muted = from.muted;
+        let Some(mut transcoder) = from.transcoder.take() else { return Action::Consumed };
+        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
+        let target = from.target(leg);
+        let dialling = target
+            .and_then(|target| self.legs.get(&target))
+            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
+        if events_pass || dialling || muted {
+            transcoder.interrupt();
+        } else {
+            transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
+        }
+        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.owes_since = transcoder.is_ready().then_some(now);
+            from.transcoder = Some(transcoder);
+        }
+        self.rearm(leg);
+        match sent {
+            Some(Outgoing { leg, destination, also, length }) => match buffer.get(..length) {
+                Some(bytes) => Action::Forward(Forward { leg, destination, also, bytes }),
+                None => Action::Consumed,
+            },
+            None => Action::Consumed,
+        }
+    }
+
+    /// The next packet that a transcoder has ready.
+    fn send_transcoded(
+        &mut self,
+        target: Option<LegId>,
+        transcoder: &mut Transcoder,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<Outgoing> {
+        let leg = target?;
+        let to = self.legs.get_mut(&leg)?;
+        let also = to.stream.also();
+        let session = to.stream.session.as_mut()?;
+        // A packet that cannot be sent is lost, and the next one is tried.
+        while let Some(sent) = transcoder.send(session, buffer, now) {
+            if let Ok(sent) = sent {
+                return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
+            }
+        }
+        None
+    }
+
+    /// What the transcoder of a leg owes: more packets of one that came, or a pause to be filled.
+    fn pay(&mut self, leg: LegId, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
+        let from = self.legs.get_mut(&leg)?;
+        let mut transcoder = from.transcoder.take()?;
+        let target = from.target(leg);
+        transcoder.fill(now);
+        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let from = self.legs.get_mut(&leg)?;
+        from.owes_since = transcoder.is_ready().then_some(now);
+        from.transcoder = Some(transcoder);
+        sent
     }
 
     #[inline]
@@ -392,20 +565,23 @@ impl MediaBridge {
     /// owed. To be called after each [`MediaBridge::handle_timeout`] until it says `None`.
     pub fn next_frame(&mut self, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
         let now = self.advance(now);
-        while let Some(leg) = self.owed.pop_front() {
-            let Some(entry) = self.legs.get_mut(&leg) else { continue };
+        while let Some(&leg) = self.owed.front() {
+            let Some(entry) = self.legs.get_mut(&leg) else {
+                self.owed.pop_front();
+                continue;
+            };
             let also = entry.stream.also();
-            let sent = entry.play(buffer, now);
-            // A member's packets may be shorter than a beat.
-            let more = sent.is_some() && entry.mouth.is_some();
-            self.finish_programs(leg, now);
-            self.rearm(leg);
-            if more {
-                self.owed.push_front(leg);
-            }
-            if let Some(sent) = sent {
+            if let Some(sent) = entry.play(buffer, now) {
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
+            if entry.transcoder.is_some()
+                && let Some(sent) = self.pay(leg, buffer, now)
+            {
+                return Some(sent);
+            }
+            self.owed.pop_front();
+            self.finish_programs(leg, now);
+            self.rearm(leg);
         }
         None
     }
@@ -548,7 +724,7 @@ impl MediaBridge {
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
         entry.plan = plan;
         let parameters = entry.stream.parameters.as_ref();
-        for player in [&mut entry.player, &mut entry.announcement, &mut entry.keys].into_iter().flatten() {
+        for player in [&mut entry.player, &mut entry.announcement].into_iter().flatten() {
             player.adapt(parameters, now);
         }
         if let (Connection::Source(source), None) = (&entry.joined, &entry.player)
@@ -558,6 +734,8 @@ impl MediaBridge {
             let parameters = entry.stream.parameters.as_ref();
             entry.player = Some(Player::new(program, parameters, feed, self.config.wall_clock.at, now));
         }
+        self.make_transcoder(leg);
+        self.make_key_ear(leg);
         if let Some((from, to)) = missing {
             self.tell(Event::NoConversion { leg: deaf, from, to });
         }
@@ -565,18 +743,37 @@ impl MediaBridge {
         self.retap(leg, now);
     }
 
+    /// Makes the transcoder that the leg's plan wants, or keeps the one that is there.
+    fn make_transcoder(&mut self, leg: LegId) {
+        let Some(from) = self.legs.get_mut(&leg) else { return };
+        from.owes_since = None;
+        let before = from.transcoder.take();
+        let formats = from.plan.transcoded.clone();
+        let wanted = from.plan.target.clone().filter(|_| !formats.is_empty());
+        let (Some(format), Some(target)) = (wanted, from.target(leg)) else { return };
+        let Some(to) = self.legs.get_mut(&target) else { return };
+        let Some(parameters) = to.stream.parameters.clone() else { return };
+        let kept = before.filter(|before| before.is_for(&formats, &format, parameters.packet_time, target));
+        let made = kept.or_else(|| {
+            let feed = to.stream.next_feed();
+            Transcoder::new(&formats, &format, &parameters, target, feed).map(Box::new)
+        });
+        if let (Some(session), Some(made)) = (&mut to.stream.session, &made) {
+            session.set_clock_rate(made.clock_rate_hz());
+        }
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.transcoder = made;
+        }
+    }
+
     fn send_digits(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        let takes_events =
-            entry.stream.parameters.as_ref().is_some_and(|parameters| !parameters.send_events.is_empty());
-        if !takes_events {
-            return self.send_tones(leg, digits, now);
-        }
         let pressed = entry.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
         });
+        self.drain(leg, now);
         self.rearm(leg);
         pressed
     }
@@ -618,6 +815,7 @@ impl MediaBridge {
     fn drain_outputs(&mut self, leg: LegId, now: Instant) -> bool {
         let Some(entry) = self.legs.get_mut(&leg) else { return false };
         let mut any = false;
+        let mut keys = Vec::new();
         while let Some(output) = entry.stream.poll_output(now) {
             any = true;
             match output {
@@ -629,7 +827,15 @@ impl MediaBridge {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
+                StreamOutput::Key(key) => {
+                    let Key { digit, duration, .. } = key;
+                    self.outputs.push_back(Output::Event(Event::Digit { leg, digit, duration }));
+                    keys.push(key);
+                }
             }
+        }
+        for key in keys {
+            self.convert_key(leg, key, now);
         }
         any
     }
@@ -657,6 +863,17 @@ impl MediaBridge {
         self.latest
     }
 }
+
+/// What is to be done with a packet of sound.
+enum SoundPath {
+    Pass,
+    Transcode,
+    /// It is not passed on.
+    Unheard,
+}
+
+/// After a packet of an event for so long no transcoded voice is sent: the event's packets have one timestamp among them.
+const EVENT_LASTS: Duration = Duration::from_millis(100);
 
 /// Octets a datagram's buffer should have beyond what was received.
 pub const HEADROOM: usize = 64;

@@ -1,11 +1,12 @@
 //! What of one leg's packets becomes which packet of the other: by payload type, worked out once when descriptions or joins
 //! change, looked up once a packet.
 //!
-//! Where both sides have a codec, packets pass as they are. PCMU and PCMA become one another byte by byte, in place. Codecs
-//! that would need more than that are not converted here.
+//! Where both sides have a codec, packets pass as they are. PCMU and PCMA become one another byte by byte, in place. For all
+//! others the plan names what a transcoder is to make of what.
 
-use crate::media::{PayloadFormat, StreamParameters};
+use crate::media::{KeyPath, PayloadFormat, StreamParameters};
 use denwa_codecs::g711::{Companded, Law};
+use denwa_codecs::registry;
 use denwa_rtp::relay::PayloadMap;
 
 /// How packets pass from one leg to another.
@@ -14,6 +15,9 @@ pub(super) struct Plan {
     /// Our payload type at the leg it comes from, to the peer's payload type at the leg it leaves by.
     pub(super) map: PayloadMap,
     conversions: Vec<(u8, Companded)>,
+    /// What comes and must be transcoded, and into what.
+    pub(super) transcoded: Vec<PayloadFormat>,
+    pub(super) target: Option<PayloadFormat>,
     /// The first codec that comes and cannot be made one that goes out.
     pub(super) missing: Option<(String, String)>,
 }
@@ -21,7 +25,13 @@ pub(super) struct Plan {
 impl Plan {
     /// Nothing passes.
     pub(super) fn nothing() -> Self {
-        Self { map: PayloadMap::nothing(), conversions: Vec::new(), missing: None }
+        Self {
+            map: PayloadMap::nothing(),
+            conversions: Vec::new(),
+            transcoded: Vec::new(),
+            target: None,
+            missing: None,
+        }
     }
 
     /// What arrives at a leg configured as `from` and leaves by a leg configured as `to`.
@@ -30,36 +40,52 @@ impl Plan {
         if !from.receives || !to.sends {
             return plan;
         }
-        for format in &from.receive {
+        plan.target = to.send.iter().find(|format| registry_has(format)).cloned();
+        for format in from.receive.iter().filter(|format| !format.is_comfort_noise()) {
             plan.carry(format, &to.send);
         }
-        for event in &from.receive_events {
-            if let Some(same) = to.send_events.iter().find(|other| other.clock_rate_hz == event.clock_rate_hz)
-            {
-                // Numbers above 127 were refused when the leg was configured.
-                let _ = plan.map.carry(event.payload_type, same.payload_type);
+        for format in from.receive.iter().filter(|format| format.is_comfort_noise()) {
+            // Descriptions of silence go the way of the voice.
+            if !plan.transcoded.is_empty() {
+                plan.transcoded.push(format.clone());
+            } else if let Some(same) = to.send.iter().find(|other| other.takes(format)) {
+                let _ = plan.map.carry(format.payload_type, same.payload_type);
+            }
+        }
+        if to.key_path == KeyPath::Agreed {
+            for event in &from.receive_events {
+                let same = to.send_events.iter().find(|other| other.clock_rate_hz == event.clock_rate_hz);
+                if let Some(same) = same {
+                    // Numbers above 127 were refused when the leg was configured.
+                    let _ = plan.map.carry(event.payload_type, same.payload_type);
+                }
             }
         }
         plan
     }
 
     fn carry(&mut self, format: &PayloadFormat, into: &[PayloadFormat]) {
-        if let Some(same) = into.iter().find(|other| other.is_same_codec(format)) {
+        if let Some(same) = into.iter().find(|other| other.takes(format)) {
             let _ = self.map.carry(format.payload_type, same.payload_type);
-            return;
-        }
-        if is_comfort_noise(format) {
             return;
         }
         let converted = into.iter().find_map(|other| Some((other, conversion(format, other)?)));
         if let Some((target, conversion)) = converted {
             let _ = self.map.carry(format.payload_type, target.payload_type);
             self.conversions.push((format.payload_type, conversion));
+        } else if self.target.is_some() && registry_has(format) {
+            self.transcoded.push(format.clone());
         } else if self.missing.is_none()
             && let Some(target) = into.first()
         {
             self.missing = Some((format.label(), target.label()));
         }
+    }
+
+    /// Whether packets with this payload type must be transcoded.
+    #[inline]
+    pub(super) fn transcodes(&self, payload_type: u8) -> bool {
+        self.transcoded.iter().any(|format| format.payload_type == payload_type)
     }
 
     /// Changes the payload of a packet with this payload type where it lies, if it must change.
@@ -75,8 +101,9 @@ impl Plan {
     }
 }
 
-fn is_comfort_noise(format: &PayloadFormat) -> bool {
-    format.name.eq_ignore_ascii_case("CN")
+/// Whether there is a codec for it.
+fn registry_has(format: &PayloadFormat) -> bool {
+    registry::find(&format.name, format.clock_rate_hz).is_some()
 }
 
 fn conversion(from: &PayloadFormat, to: &PayloadFormat) -> Option<Companded> {
@@ -129,9 +156,55 @@ mod tests {
     #[test]
     fn what_cannot_be_converted_is_named() {
         let plan =
-            Plan::between(&leg(&[PayloadFormat::new(18, "G729", 8000)]), &leg(&[PayloadFormat::pcma()]));
-        assert_eq!(plan.map.get(18), None);
-        assert_eq!(plan.missing, Some(("G729/8000".into(), "PCMA/8000".into())));
+            Plan::between(&leg(&[PayloadFormat::new(98, "speex", 8000)]), &leg(&[PayloadFormat::pcma()]));
+        assert_eq!((plan.map.get(98), plan.transcodes(98)), (None, false));
+        assert_eq!(plan.missing, Some(("speex/8000".into(), "PCMA/8000".into())));
+    }
+
+    #[test]
+    fn what_differs_is_transcoded_and_silence_goes_along() {
+        let g729 = PayloadFormat::new(18, "G729", 8000);
+        let noise = PayloadFormat::new(13, "CN", 8000);
+        let plan = Plan::between(
+            &leg(&[g729.clone(), PayloadFormat::pcma(), noise.clone()]),
+            &leg(&[PayloadFormat::new(98, "speex", 8000), PayloadFormat::pcma(), noise.clone()]),
+        );
+        assert_eq!((plan.map.get(18), plan.map.get(8), plan.map.get(13)), (None, Some(8), None));
+        assert_eq!((plan.transcoded, plan.target), (vec![g729, noise], Some(PayloadFormat::pcma())));
+        assert_eq!(plan.missing, None);
+    }
+
+    #[test]
+    fn parameters_that_differ_are_no_same_codec() {
+        let with = |name: &str, parameters: &str| PayloadFormat {
+            parameters: parameters.into(),
+            ..PayloadFormat::new(97, name, 8000)
+        };
+        let pairs = [
+            (with("iLBC", "mode=20"), with("iLBC", ""), false),
+            (with("iLBC", "mode=30"), with("ilbc", ""), true),
+            (with("G729", ""), with("G729", "annexb=no"), false),
+            (with("G729", "annexb=no"), with("G729", "annexb=yes"), true),
+        ];
+        for (from, to, passes) in pairs {
+            let plan = Plan::between(&leg(std::slice::from_ref(&from)), &leg(std::slice::from_ref(&to)));
+            assert_eq!(
+                (plan.map.get(97).is_some(), plan.transcodes(97)),
+                (passes, !passes),
+                "{from:?} {to:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn events_pass_only_to_who_takes_events() {
+        let pcma = [PayloadFormat::pcma()];
+        for (key_path, passed) in
+            [(KeyPath::Agreed, Some(101)), (KeyPath::InBand, None), (KeyPath::Signalling, None)]
+        {
+            let to = StreamParameters { key_path, ..leg(&pcma) };
+            assert_eq!(Plan::between(&leg(&pcma), &to).map.get(101), passed);
+        }
     }
 
     #[test]

@@ -154,10 +154,9 @@ fn samples(lasts: Duration, sample_rate_hz: u32) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
-/// Samples of a program, and of what is put behind it.
+/// Samples of a program.
 pub(super) struct Renderer {
     program: Program,
-    behind: VecDeque<Program>,
     sample_rate_hz: u32,
     /// The piece that plays, as a place in the program.
     at: usize,
@@ -171,20 +170,11 @@ enum Playing {
     Pause { left: u64 },
 }
 
-/// Programs that may wait behind one that plays.
-const BEHIND_LIMIT: usize = 64;
-
 impl Renderer {
     /// At the beginning of the program, or, of one that is always on, at what it has come to since `epoch`.
     pub(super) fn new(program: Program, sample_rate_hz: u32, epoch: Instant, now: Instant) -> Self {
-        let mut renderer = Self {
-            program,
-            behind: VecDeque::new(),
-            sample_rate_hz: sample_rate_hz.max(1),
-            at: 0,
-            playing: None,
-            finished: false,
-        };
+        let mut renderer =
+            Self { program, sample_rate_hz: sample_rate_hz.max(1), at: 0, playing: None, finished: false };
         renderer.begin();
         if renderer.program.is_running {
             renderer.join(now.saturating_duration_since(epoch));
@@ -218,18 +208,6 @@ impl Renderer {
             // A cadence begins with its tone for everybody.
             Some(Playing::Tone { .. }) | None => {}
         }
-    }
-
-    /// Has another program played when this one is over.
-    pub(super) fn put_behind(&mut self, program: Program) -> bool {
-        if self.finished {
-            return false;
-        }
-        let room = self.behind.len() < BEHIND_LIMIT;
-        if room {
-            self.behind.push_back(program);
-        }
-        room
     }
 
     /// From now on at another rate; what is being played goes on where it was.
@@ -306,18 +284,15 @@ impl Renderer {
 
     fn next_round(&mut self, is_empty: bool) {
         self.at = 0;
-        if self.program.repeats && !is_empty && self.behind.is_empty() {
+        if self.program.repeats && !is_empty {
             return;
         }
-        match self.behind.pop_front() {
-            Some(program) => self.program = program,
-            None => self.finished = true,
-        }
+        self.finished = true;
     }
 
     fn begin(&mut self) {
         let rate = self.sample_rate_hz;
-        if self.program.pieces.is_empty() && self.behind.is_empty() {
+        if self.program.pieces.is_empty() {
             self.finished = true;
         }
         self.playing = self.program.pieces.get(self.at).map(|piece| match piece {

@@ -8,7 +8,7 @@ use super::recording::{Recorder, RecordingEnd, RecordingId, RecordingSpec};
 use super::tap::{BEAT, Tap};
 use super::{Connection, Event, LegId, MediaBridge, Misuse, Output, Source};
 use crate::media::Mouth;
-use denwa_codecs::tone::{Sine, Tone, dtmf};
+use denwa_codecs::tone::{Sine, Tone};
 use std::time::{Duration, Instant};
 
 /// Beats that are made up for at most when the driver wakes late; more are skipped.
@@ -16,9 +16,6 @@ const LATE_BEATS: u32 = 10;
 
 /// Recordings of one leg at a time.
 const RECORDINGS_LIMIT: usize = 8;
-
-/// Keys that may wait to be sent as tones.
-const DIGITS_LIMIT: usize = 64;
 
 impl MediaBridge {
     // ---- what is played
@@ -43,36 +40,6 @@ impl MediaBridge {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.detects = in_band_digits;
         self.retap(leg, now);
-        Ok(())
-    }
-
-    /// Sends digits as tones, to a peer that takes no telephone events.
-    pub(super) fn send_tones(&mut self, leg: LegId, digits: &str, now: Instant) -> Result<(), Misuse> {
-        let epoch = self.config.wall_clock.at;
-        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        if entry.stream.parameters.is_none() {
-            return Err(Misuse::NoEvents);
-        }
-        if let Some(other) = digits.chars().find(|digit| dtmf::frequencies_hz(*digit).is_none()) {
-            return Err(Misuse::NotADigit(other));
-        }
-        if digits.len() > DIGITS_LIMIT {
-            return Err(Misuse::TooManyDigits);
-        }
-        let program = Program::tone(dtmf::dial(digits, dtmf::Sending::default()));
-        match &mut entry.keys {
-            Some(keys) => {
-                if !keys.put_behind(program) {
-                    return Err(Misuse::TooManyDigits);
-                }
-            }
-            None => {
-                let feed = entry.stream.next_feed();
-                let parameters = entry.stream.parameters.as_ref();
-                entry.keys = Some(Player::new(program, parameters, feed, epoch, now));
-            }
-        }
-        self.rearm(leg);
         Ok(())
     }
 
@@ -181,6 +148,7 @@ impl MediaBridge {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let in_conference = matches!(entry.joined, Connection::Conference(_));
         let detects = entry.detects
+            && entry.key_ear.is_none()
             && entry
                 .stream
                 .parameters
@@ -282,8 +250,8 @@ impl MediaBridge {
             mouth.set_feed(entry.stream.next_feed());
             entry.mouth = Some(Box::new(mouth));
         }
-        if let (Some(mouth), Some(parameters)) = (&mut entry.mouth, &entry.stream.parameters) {
-            mouth.configure(parameters);
+        if let (Some(mouth), Some(parameters)) = (&mut entry.mouth, entry.stream.parameters.clone()) {
+            mouth.configure(&parameters, || entry.stream.next_feed());
         }
     }
 

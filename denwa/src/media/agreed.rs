@@ -1,6 +1,6 @@
 //! From what a negotiation agreed on to what a stream is configured with.
 
-use super::{EventFormat, PayloadFormat, StreamKeys, StreamParameters};
+use super::{EventFormat, KeyPath, PayloadFormat, StreamKeys, StreamParameters};
 use denwa_rtp::srtp::{Keying, MasterKey, Policy, Suite};
 use denwa_sdp::{ActiveMedium, AgreedCodec, AgreedEncryption, AgreedEvents, RemoteAddress, SrtpKey};
 use std::fmt;
@@ -69,6 +69,8 @@ impl StreamParameters {
             send_events: medium.send_events.iter().map(event).collect(),
             receive_events: medium.receive_events.iter().map(event).collect(),
             packet_time: medium.send_packet_time.clamp(Duration::from_millis(10), Duration::from_millis(200)),
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             keys,
         })
     }

@@ -27,9 +27,16 @@ pub enum Event {
         /// From where.
         from: SocketAddr,
     },
-    /// The peer pressed a key, by telephone event (RFC 4733).
+    /// The peer pressed a key, by telephone event (RFC 4733) or, where it has none, in the sound.
     Digit {
         /// `0`–`9`, `*`, `#`, `A`–`D`, or `!` for a hook flash.
+        digit: char,
+        /// How long.
+        duration: Duration,
+    },
+    /// A key is to be told to the peer by the signalling (INFO): see [`super::KeyPath::Signalling`].
+    KeyToSignal {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
         /// How long.
         duration: Duration,

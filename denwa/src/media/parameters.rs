@@ -34,8 +34,26 @@ pub struct StreamParameters {
     pub receive_events: Vec<EventFormat>,
     /// How much sound a packet we send holds, 10–200 ms.
     pub packet_time: Duration,
+    /// How keys of the telephone are told to the peer.
+    pub key_path: KeyPath,
+    /// Silence is left out of what we send, and described (RFC 3389), where the peer takes descriptions (`CN` is among
+    /// [`StreamParameters::send`]). Codecs with means of their own (G.729 Annex B, Opus) go by their parameters.
+    pub suppresses_silence: bool,
     /// The keys of SRTP; `None` for plain RTP.
     pub keys: Option<StreamKeys>,
+}
+
+/// How keys of the telephone are told to a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyPath {
+    /// As events (RFC 4733) where they were agreed on, else in the sound.
+    #[default]
+    Agreed,
+    /// In the sound, whatever was agreed on; and they are listened for in the peer's sound.
+    InBand,
+    /// By the signalling (INFO): whoever does that is told of each key by an event.
+    Signalling,
 }
 
 /// The keys of SRTP (RFC 3711), one for each way.
@@ -94,6 +112,38 @@ impl PayloadFormat {
             && self.channels == other.channels
     }
 
+    /// Whether the packets of the one mean the same as those of the other to whoever asked for `self`, parameters
+    /// included: frames of the same length (iLBC), no silence descriptors where none are wanted (G.729).
+    pub(crate) fn takes(&self, other: &Self) -> bool {
+        if !self.is_same_codec(other) {
+            return false;
+        }
+        if self.name.eq_ignore_ascii_case("iLBC") {
+            return self.parameter("mode").unwrap_or("30") == other.parameter("mode").unwrap_or("30");
+        }
+        let refuses =
+            |format: &Self| format.parameter("annexb").is_some_and(|value| value.eq_ignore_ascii_case("no"));
+        !self.name.eq_ignore_ascii_case("G729") || !refuses(self) || refuses(other)
+    }
+
+    /// The value of one of the codec's parameters.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.split(';').find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    /// Descriptions of silence (RFC 3389).
+    pub(crate) fn is_comfort_noise(&self) -> bool {
+        self.name.eq_ignore_ascii_case("CN")
+    }
+
+    /// The codec has means of its own to leave silence out.
+    pub(crate) fn describes_silence(&self) -> bool {
+        self.name.eq_ignore_ascii_case("G729") || self.name.eq_ignore_ascii_case("opus")
+    }
+
     /// As people know it: `PCMA/8000`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.name, self.clock_rate_hz)
@@ -117,6 +167,8 @@ impl StreamParameters {
             send_events: vec![events],
             receive_events: vec![events],
             packet_time: Duration::from_millis(20),
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             keys: None,
         }
     }
@@ -124,6 +176,24 @@ impl StreamParameters {
     /// The codec we send, as people know it; empty without one.
     pub fn codec(&self) -> String {
         self.send.first().map(PayloadFormat::label).unwrap_or_default()
+    }
+
+    /// Keys go to the peer as tones.
+    pub(crate) fn sends_keys_in_sound(&self) -> bool {
+        match self.key_path {
+            KeyPath::Agreed => self.send_events.is_empty(),
+            KeyPath::InBand => true,
+            KeyPath::Signalling => false,
+        }
+    }
+
+    /// Keys may come from the peer as tones: it has agreed on nothing better.
+    pub(crate) fn hears_keys_in_sound(&self) -> bool {
+        match self.key_path {
+            KeyPath::Agreed => self.receive_events.is_empty(),
+            KeyPath::InBand => true,
+            KeyPath::Signalling => false,
+        }
     }
 
     /// Whether every payload type is one, and they are not too many.
@@ -140,11 +210,7 @@ impl StreamParameters {
         let media = self.receive.iter().map(|format| Format {
             payload_type: format.payload_type,
             clock_rate_hz: format.clock_rate_hz,
-            content: if format.name.eq_ignore_ascii_case("CN") {
-                Content::ComfortNoise
-            } else {
-                Content::Media
-            },
+            content: if format.is_comfort_noise() { Content::ComfortNoise } else { Content::Media },
         });
         let events = self.receive_events.iter().map(|event| Format {
             payload_type: event.payload_type,

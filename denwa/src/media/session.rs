@@ -5,12 +5,16 @@
 //! pieces of any length; [`MediaSession::hear`] fills what a loudspeaker wants, whenever it wants it, with whatever the
 //! jitter buffer has to play. ICE and DTLS are left out so far.
 
+use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
-use super::{Event, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport};
+use super::{
+    Event, KeyPath, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport,
+};
 use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
 use bytes::Bytes;
+use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
 use denwa_rtp::wallclock::WallClock;
@@ -49,6 +53,10 @@ pub struct MediaConfig {
     pub wall_clock: WallClock,
     /// How long arriving sound waits for what is late. Default: as the network needs.
     pub play_out: PlayOut,
+    /// How keys of the telephone are told to the peer. Default: as events where they were agreed on, else in the sound.
+    pub key_path: KeyPath,
+    /// Silence is not sent where the peer takes descriptions of it (RFC 3389). Default: it is sent.
+    pub suppresses_silence: bool,
     /// The longest sound that waits to be sent; more is dropped, oldest first. Default 200 ms.
     pub unsent_sound: Duration,
 }
@@ -76,6 +84,8 @@ impl MediaConfig {
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
             play_out: PlayOut::Adaptive,
+            key_path: KeyPath::Agreed,
+            suppresses_silence: false,
             unsent_sound: Duration::from_millis(200),
         }
     }
@@ -213,8 +223,13 @@ pub struct MediaSession {
     stream: Stream,
     ear: Ear,
     mouth: Mouth,
+    in_band: InBand,
     known_hosts: Vec<IpAddr>,
     sample_rate_hz: u32,
+    key_path: KeyPath,
+    suppresses_silence: bool,
+    /// Listens for keys in the sound where the peer has no other way to send them.
+    keys: Option<Box<Detector>>,
     muted: bool,
     latest: Instant,
     outputs: VecDeque<Output>,
@@ -245,8 +260,12 @@ impl MediaSession {
             stream,
             ear: Ear::new(config.sample_rate_hz, config.play_out),
             mouth: Mouth::new(config.sample_rate_hz, config.unsent_sound),
+            in_band: InBand::new(config.sample_rate_hz),
             known_hosts: config.known_hosts,
             sample_rate_hz: config.sample_rate_hz,
+            key_path: config.key_path,
+            suppresses_silence: config.suppresses_silence,
+            keys: None,
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
@@ -373,11 +392,21 @@ impl MediaSession {
         let Some(medium) = self.negotiator.agreed().and_then(|agreed| agreed.audio()) else { return Ok(()) };
         let mut parameters = StreamParameters::from_agreed(medium)?;
         parameters.known_hosts.clone_from(&self.known_hosts);
+        parameters.key_path = self.key_path;
+        parameters.suppresses_silence = self.suppresses_silence;
+        if !parameters.hears_keys_in_sound() {
+            self.keys = None;
+        } else if self.keys.is_none() {
+            self.keys = Some(Box::new(Detector::new(self.sample_rate_hz)));
+        }
         self.ear.configure(&parameters, now);
-        self.mouth.configure(&parameters);
+        self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
         // Payload types of a description are in range.
         let _ = self.stream.configure(parameters, seed, now);
+        if let (Some(session), Some(rate)) = (&mut self.stream.session, self.mouth.clock_rate_hz()) {
+            session.set_clock_rate(rate);
+        }
         self.drain(now);
         Ok(())
     }
@@ -388,7 +417,9 @@ impl MediaSession {
     /// [`MediaSession::next_packet`] as they fill. Nothing is kept while there is nobody to say it to.
     pub fn say(&mut self, samples: &[i16]) {
         let may = self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends);
-        if may && !self.stream.is_dialling() {
+        if self.in_band.is_sounding() {
+            // The keys' tones go out at the pace of what is heard.
+        } else if may && !self.stream.is_dialling() {
             self.mouth.say(samples, self.muted);
         } else {
             self.mouth.forget();
@@ -400,6 +431,42 @@ impl MediaSession {
     pub fn hear(&mut self, samples: &mut [i16], now: Instant) {
         let now = self.advance(now);
         self.ear.hear(samples, now);
+        if self.in_band.is_sounding() {
+            let mut tones = vec![0; samples.len()];
+            self.in_band.sound(&mut tones);
+            if self.stream.parameters.as_ref().is_some_and(|parameters| parameters.sends) {
+                self.mouth.say(&tones, false);
+            }
+        }
+        let Some(keys) = &mut self.keys else { return };
+        let outputs = &mut self.outputs;
+        keys.listen(samples, |event| {
+            if let DtmfEvent::Ended { digit, duration_ms } = event
+                && outputs.len() < OUTPUTS_LIMIT
+            {
+                let duration = Duration::from_millis(duration_ms.into());
+                outputs.push_back(Output::Event(Event::Digit { digit, duration }));
+            }
+        });
+    }
+
+    /// Presses keys as tones in the sound, in place of what is said; they go out as [`MediaSession::hear`] is called.
+    ///
+    /// # Errors
+    /// Says what makes no sense; nothing is pressed then.
+    pub fn press_in_band(&mut self, digits: &str) -> Result<(), Misuse> {
+        if self.stream.parameters.is_none() {
+            return Err(Misuse::NoEvents);
+        }
+        self.in_band.press(digits)
+    }
+
+    /// Has packets go to this address as well until the first one comes from anywhere: where the signalling comes from, when
+    /// the described address seems to be out of reach.
+    pub fn send_also_to(&mut self, address: Option<SocketAddr>) {
+        if let Some(parameters) = &mut self.stream.parameters {
+            parameters.also_rtp = address;
+        }
     }
 
     /// While muted, silence is sent in place of what is said.
@@ -413,11 +480,13 @@ impl MediaSession {
     /// Says what makes no sense; digits before it are pressed.
     pub fn press(&mut self, digits: &str, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
-        self.stream.press(digits, now).map_err(|fault| match fault {
+        let pressed = self.stream.press(digits, now).map_err(|fault| match fault {
             DigitFault::NoEvents => Misuse::NoEvents,
             DigitFault::NotADigit(digit) => Misuse::NotADigit(digit),
             DigitFault::TooMany => Misuse::TooManyDigits,
-        })
+        });
+        self.drain(now);
+        pressed
     }
 
     /// Says good-bye to the peer by RTCP. The session is at its end; [`MediaSession::poll_output`] has the last word.
@@ -429,7 +498,7 @@ impl MediaSession {
 
     /// The figures now.
     pub fn report(&self) -> StreamReport {
-        self.stream.report(self.latest)
+        self.stream.report_with(self.ear.statistics(self.latest).as_ref(), self.latest)
     }
 
     /// Samples a second of the sound that goes in and out.
@@ -526,6 +595,9 @@ impl MediaSession {
                     Output::Transmit { source, destination, payload }
                 }
                 StreamOutput::Event(event) => Output::Event(event),
+                StreamOutput::Key(key) => {
+                    Output::Event(Event::Digit { digit: key.digit, duration: key.duration })
+                }
             };
             if self.outputs.len() < OUTPUTS_LIMIT {
                 self.outputs.push_back(output);

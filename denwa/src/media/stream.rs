@@ -3,8 +3,8 @@
 //! Both the media session of a telephone and the legs of a bridge are made around one of these. It knows neither codecs nor
 //! descriptions.
 
-use super::digits::{Dialler, DigitFault, Listener};
-use super::{Event, StreamParameters, StreamReport};
+use super::digits::{Dialler, DigitFault, Key, Listener, PRESSED};
+use super::{Event, KeyPath, StreamParameters, StreamReport};
 use crate::evidence::StreamCounters;
 use bytes::Bytes;
 use denwa_rtp::jitter;
@@ -35,7 +35,7 @@ pub(crate) struct Stream {
     pub(crate) parameters: Option<StreamParameters>,
     pub(crate) session: Option<Session>,
     dialler: Option<Dialler>,
-    listener: Option<Listener>,
+    listener: Listener,
     /// Feeds made here so far: each has a time line of its own.
     feeds: u32,
     first_from: Option<SocketAddr>,
@@ -75,8 +75,14 @@ pub(crate) struct Arrived {
 
 /// What a stream wants done.
 pub(crate) enum Output {
-    Transmit { rtcp: bool, destination: SocketAddr, payload: Bytes },
+    Transmit {
+        rtcp: bool,
+        destination: SocketAddr,
+        payload: Bytes,
+    },
     Event(Event),
+    /// The peer pressed a key.
+    Key(Key),
 }
 
 impl Stream {
@@ -86,7 +92,7 @@ impl Stream {
             parameters: None,
             session: None,
             dialler: None,
-            listener: None,
+            listener: Listener::default(),
             feeds: 0,
             first_from: None,
             news: Vec::new(),
@@ -134,10 +140,11 @@ impl Stream {
                 session.know_host(*host);
             }
             session.expect_media(parameters.receives, now);
+            if let Some(format) = parameters.send.iter().find(|format| !format.is_comfort_noise()) {
+                session.set_clock_rate(format.clock_rate_hz);
+            }
         }
-        if self.listener.is_none() {
-            self.listener = Listener::new(&parameters);
-        }
+        self.listener.configure(&parameters);
         let codec = parameters.codec();
         if let Some(before) = self.parameters.replace(parameters) {
             self.compare(&before, codec);
@@ -174,9 +181,7 @@ impl Stream {
             return Received::NotActive;
         }
         let arrived = arrived(&media);
-        if media.format.content == Content::TelephoneEvent
-            && let Some(listener) = &mut self.listener
-        {
+        if media.format.content == Content::TelephoneEvent {
             let packet = media.packet;
             let heard = Heard {
                 sequence: packet.sequence(),
@@ -184,7 +189,7 @@ impl Stream {
                 marker: packet.marker(),
                 payload: packet.payload(),
             };
-            listener.receive(heard, now);
+            self.listener.receive(media.format.clock_rate_hz, heard, now);
         }
         if self.first_from.is_none() {
             self.first_from = Some(path.source);
@@ -228,15 +233,13 @@ impl Stream {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
         }
-        if let Some(listener) = &mut self.listener {
-            listener.handle_timeout(now);
-        }
+        self.listener.handle_timeout(now);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(Session::poll_timeout);
-        let listener = self.listener.as_ref().and_then(Listener::poll_timeout);
-        let dialler = self.dialler.as_ref().map(|dialler| dialler.due);
+        let listener = self.listener.poll_timeout();
+        let dialler = self.dialler.as_ref().map(Dialler::due);
         [session, listener, dialler].into_iter().flatten().min()
     }
 
@@ -246,8 +249,8 @@ impl Stream {
         if let Some(event) = self.news.pop() {
             return Some(Output::Event(event));
         }
-        if let Some(event) = self.listener.as_mut().and_then(Listener::poll) {
-            return Some(Output::Event(event));
+        if let Some(key) = self.listener.poll() {
+            return Some(Output::Key(key));
         }
         while let Some(output) = self.session.as_mut()?.poll_output() {
             match output {
@@ -291,9 +294,16 @@ impl Stream {
         }
     }
 
-    /// Presses keys towards the peer; while it does, nothing else should be sent.
+    /// Presses keys towards the peer, by the means it takes; while it does, nothing else should be sent.
     pub(crate) fn press(&mut self, digits: &str, now: Instant) -> Result<(), DigitFault> {
         let parameters = self.parameters.as_ref().ok_or(DigitFault::NoEvents)?;
+        if parameters.key_path == KeyPath::Signalling {
+            for digit in digits.chars() {
+                denwa_codecs::tone::dtmf::frequencies_hz(digit).ok_or(DigitFault::NotADigit(digit))?;
+                self.news.insert(0, Event::KeyToSignal { digit, duration: PRESSED });
+            }
+            return Ok(());
+        }
         let mut dialler = match self.dialler.take() {
             Some(dialler) => dialler,
             None => {
@@ -301,7 +311,7 @@ impl Stream {
                 Dialler::new(parameters, self.feeds, now).ok_or(DigitFault::NoEvents)?
             }
         };
-        let pressed = dialler.press(digits);
+        let pressed = dialler.press(digits, parameters, now);
         if !dialler.is_idle() {
             self.dialler = Some(dialler);
         }
@@ -314,7 +324,7 @@ impl Stream {
 
     /// The packet of a key that is due now.
     pub(crate) fn dial(&mut self, buffer: &mut [u8], now: Instant) -> Option<Result<Outgoing, NotSent>> {
-        let dialler = self.dialler.as_mut().filter(|dialler| dialler.due <= now)?;
+        let dialler = self.dialler.as_mut().filter(|dialler| dialler.due() <= now)?;
         let made = self.session.as_mut().and_then(|session| dialler.play(session, buffer, now));
         if dialler.is_idle() {
             self.dialler = None;
@@ -344,12 +354,17 @@ impl Stream {
     }
 
     pub(crate) fn report(&self, now: Instant) -> StreamReport {
+        self.report_with(None, now)
+    }
+
+    /// With what the jitter buffer has to say.
+    pub(crate) fn report_with(&self, playout: Option<&jitter::Statistics>, now: Instant) -> StreamReport {
         let mut report = StreamReport::default();
         if let Some(parameters) = &self.parameters {
             report.codec = parameters.codec();
         }
         let Some(session) = &self.session else { return report };
-        let quality = session.quality(None, now);
+        let quality = session.quality(playout, now);
         let counters = session.counters();
         let remote = session.remote_report();
         report.mos = quality.received.mos.map(|mos| mos as f32);

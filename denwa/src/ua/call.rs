@@ -7,11 +7,13 @@ use crate::media::{self, Input as MediaInput, MediaSession, Path};
 use crate::port_set::PortPair;
 use bytes::Bytes;
 use denwa_sdp::Hold;
-use denwa_sip_core::endpoint::CallHandle;
+use denwa_sip_core::endpoint::{CallHandle, SubscriptionHandle};
 use denwa_sip_core::message::Request;
 use denwa_sip_core::transaction::EndReason;
 use denwa_sip_core::{HeaderName, message::UriBuf};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Which of a call's two ports.
@@ -58,6 +60,25 @@ pub(super) struct Call {
     pub(super) ended_here: bool,
     /// Who holds, by the last agreement.
     pub(super) hold: Hold,
+    /// Whom we talk with, by the name that signalling gave him.
+    pub(super) remote_party: Option<UriBuf>,
+    /// It is in the conference.
+    pub(super) confers: bool,
+    /// Keys that are to be sent by INFO, and whether one is under way.
+    pub(super) info_keys: VecDeque<char>,
+    pub(super) awaits_info: bool,
+    /// It was asked for by a transfer: who hears how it goes, which call it is to replace, and who asked.
+    pub(super) reports_to: Option<SubscriptionHandle>,
+    pub(super) replaces: Option<String>,
+    pub(super) referred_by: Option<String>,
+    /// Until when it waits to know how its peer sees us.
+    pub(super) patience: Option<Instant>,
+    /// It takes the place of this one.
+    pub(super) takes_over: Option<CallId>,
+    /// The interface that signalling leaves by.
+    pub(super) interface: Option<Arc<str>>,
+    /// The address whose route was asked for last, to know whether media reach it.
+    pub(super) media_route: Option<IpAddr>,
     /// Why the call ends for want of a session.
     pub(super) nothing_in_common: Option<String>,
 }
@@ -90,6 +111,17 @@ impl Call {
             beat: None,
             ended_here: false,
             hold: Hold::None,
+            remote_party: None,
+            confers: false,
+            info_keys: VecDeque::new(),
+            awaits_info: false,
+            reports_to: None,
+            replaces: None,
+            referred_by: None,
+            patience: None,
+            takes_over: None,
+            interface: None,
+            media_route: None,
             nothing_in_common: None,
         }
     }
@@ -121,9 +153,16 @@ impl Call {
         self.beat.get_or_insert(now);
     }
 
+    /// Its sound is its own again.
+    pub(super) fn restart_sound(&mut self, now: Instant) {
+        self.beat = Some(now);
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let media = self.media.as_ref().and_then(MediaSession::poll_timeout);
-        media.into_iter().chain(self.beat).min()
+        // The conference has a beat of its own.
+        let beat = self.beat.filter(|_| !self.confers);
+        media.into_iter().chain(beat).chain(self.patience).min()
     }
 
     pub(super) fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
@@ -139,13 +178,15 @@ const LATE_SOUNDS: u32 = 10;
 impl UserAgent {
     /// Time has come for this call: reports, and sound to be played.
     pub(super) fn beat(&mut self, id: CallId, now: Instant) {
-        let frame = self.config.sound_frame.max(Duration::from_millis(5));
-        let samples = frame.as_millis() as usize * self.config.sample_rate_hz as usize / 1000;
+        let (frame, samples) = (self.frame(), self.frame_samples());
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.patience.is_some_and(|patience| patience <= now) {
+            return self.on_acquainted(id, now);
+        }
         if let Some(media) = &mut call.media {
             media.handle_timeout(now);
             let mut played = 0;
-            while let Some(due) = call.beat.filter(|due| *due <= now) {
+            while let Some(due) = call.beat.filter(|due| *due <= now && !call.confers) {
                 played += 1;
                 // A driver that slept for long goes on from now.
                 call.beat = Some(if played < LATE_SOUNDS { due + frame } else { now + frame });

@@ -6,7 +6,7 @@ use super::{AccountId, CallId, Ending, Misuse, UserAgent};
 use crate::driver::Ask;
 use crate::evidence::Evidence;
 use crate::media::MediaSession;
-use denwa_sdp::State;
+use denwa_sdp::{Capability, State};
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, Reply};
 use denwa_sip_core::message::UriBuf;
@@ -19,28 +19,43 @@ impl UserAgent {
     /// When the address cannot be read, or there are too many calls.
     pub fn call(&mut self, account: AccountId, address: &str, now: Instant) -> Result<CallId, Misuse> {
         let now = self.advance(now);
-        let state = self.accounts.get(&account).ok_or(Misuse::UnknownAccount)?;
+        if !self.accounts.contains_key(&account) {
+            return Err(Misuse::UnknownAccount);
+        }
         if self.calls.len() >= self.config.calls_limit {
             return Err(Misuse::TooManyCalls);
         }
+        let callee = self.address(Some(account), address)?;
+        let id = self.new_call(Some(account), true, now);
+        self.set_out(id, account, callee, now);
+        self.drain(now);
+        Ok(id)
+    }
+
+    /// An address as people write it: with or without `sip:`, or a number at the account's domain.
+    pub(super) fn address(&self, account: Option<AccountId>, address: &str) -> Result<UriBuf, Misuse> {
         let text = match address {
             with_scheme if with_scheme.contains(':') => with_scheme.to_owned(),
             with_host if with_host.contains('@') => format!("sip:{with_host}"),
-            number => format!("sip:{number}@{}", state.account.domain),
+            number => {
+                let state = account.and_then(|account| self.accounts.get(&account));
+                format!("sip:{number}@{}", state.ok_or(Misuse::UnknownAccount)?.account.domain)
+            }
         };
-        let callee = UriBuf::parse(&text).map_err(|error| Misuse::BadAddress(error.to_string()))?;
-        let server = state.account.server;
-        let id = self.new_call(Some(account), true, now);
-        let uri = callee.clone();
+        UriBuf::parse(&text).map_err(|error| Misuse::BadAddress(error.to_string()))
+    }
+
+    /// Finds the way to whom a new call is for.
+    pub(super) fn set_out(&mut self, id: CallId, account: AccountId, callee: UriBuf, now: Instant) {
+        let server = self.accounts.get(&account).and_then(|state| state.account.server);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.callee = Some(callee);
+            call.callee = Some(callee.clone());
+            call.remote_party = Some(callee.clone());
         }
         match server {
             Some(server) => self.ask(id, Question::Route(server.address), Ask::Route(server.address)),
-            None => self.locate(id, &uri, now),
+            None => self.locate(id, &callee, now),
         }
-        self.drain(now);
-        Ok(id)
     }
 
     /// Answers a call that came in.
@@ -68,6 +83,22 @@ impl UserAgent {
         let entry = self.calls.get_mut(&call).ok_or(Misuse::UnknownCall)?;
         let handle = entry.handle.filter(|_| !entry.is_outgoing).ok_or(Misuse::NotNow)?;
         self.endpoint.refuse(handle, &Reply::new(status), now)?;
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Sends a caller elsewhere (302): the exchange, or his telephone, calls there instead.
+    ///
+    /// # Errors
+    /// When there is no such call, it was answered, or the address cannot be read.
+    pub fn deflect(&mut self, call: CallId, address: &str, now: Instant) -> Result<(), Misuse> {
+        let now = self.advance(now);
+        let entry = self.calls.get(&call).ok_or(Misuse::UnknownCall)?;
+        let handle = entry.handle.filter(|_| !entry.is_outgoing).ok_or(Misuse::NotNow)?;
+        let to = self.address(entry.account, address)?;
+        let contact = Self::no_headers().with("Contact", format!("<{to}>"))?;
+        let reply = Reply::new(StatusCode::MOVED_TEMPORARILY).with_headers(contact);
+        self.endpoint.refuse(handle, &reply, now)?;
         self.drain(now);
         Ok(())
     }
@@ -104,6 +135,19 @@ impl UserAgent {
         self.change(call, MediaSession::resume, now)
     }
 
+    /// Changes what we can do (codecs, encryption) in a call, and offers it to the peer.
+    ///
+    /// # Errors
+    /// As [`UserAgent::hold`].
+    pub fn change_codecs(
+        &mut self,
+        call: CallId,
+        capability: Capability,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.change(call, |media| media.set_capability(capability), now)
+    }
+
     fn change(
         &mut self,
         call: CallId,
@@ -124,17 +168,6 @@ impl UserAgent {
         let offer = media.offer().map_err(|_| Misuse::NotNow)?;
         self.endpoint.reinvite(handle, Some(Body::sdp(offer)), Self::no_headers(), now)?;
         self.drain(now);
-        Ok(())
-    }
-
-    /// Presses keys in a call: `0`–`9`, `*`, `#`, `A`–`D`.
-    ///
-    /// # Errors
-    /// When there is no such call, or the peer takes no telephone events.
-    pub fn press(&mut self, call: CallId, digits: &str, now: Instant) -> Result<(), Misuse> {
-        let now = self.advance(now);
-        let entry = self.calls.get_mut(&call).ok_or(Misuse::UnknownCall)?;
-        entry.media.as_mut().ok_or(Misuse::NotNow)?.press(digits, now)?;
         Ok(())
     }
 

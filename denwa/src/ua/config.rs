@@ -1,5 +1,6 @@
 //! What a user agent is told: who it is, what it can do, how long it waits.
 
+use super::Keys;
 use crate::address::AddressPolicy;
 use crate::media::PlayOut;
 use crate::port_set::PortSet;
@@ -29,6 +30,13 @@ pub struct UserAgentConfig {
     pub play_out: PlayOut,
     /// Whose calls ring here.
     pub callers: Callers,
+    /// What is done when somebody we talk with transfers us to somebody else.
+    pub transfers: Transfers,
+    /// By which way keys are sent.
+    pub keys: Keys,
+    /// Before a call that goes to its peer directly, without a server, an OPTIONS asks how the peer sees us, once for each: a VPN
+    /// that shows this host under another address, or an address translator, then does no harm. Default: yes.
+    pub asks_how_seen: bool,
     /// Calls at a time; more are answered with 486. Default 8.
     pub calls_limit: usize,
     /// The peer's media are missed after this long, while they should come. Default 30 s.
@@ -53,6 +61,9 @@ impl UserAgentConfig {
             sound_frame: Duration::from_millis(20),
             play_out: PlayOut::Adaptive,
             callers: Callers::Anyone,
+            transfers: Transfers::default(),
+            keys: Keys::default(),
+            asks_how_seen: true,
             calls_limit: 8,
             silence_after: Duration::from_secs(30),
             ring_timeout: Duration::from_secs(180),
@@ -73,6 +84,19 @@ pub enum Callers {
     Servers,
 }
 
+/// What is done when a peer transfers us to somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transfers {
+    /// We call whom he names.
+    #[default]
+    Follow,
+    /// The program is asked: [`super::Event::TransferAsked`].
+    Ask,
+    /// He is refused.
+    Refuse,
+}
+
 /// An account with a server, or just a name of our own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -91,6 +115,11 @@ pub struct Account {
     pub server: Option<Server>,
     /// How long a registration is asked for. Default 300 s.
     pub expires: Duration,
+    /// Watches the account's mailbox once it is registered (RFC 3842). Default: no.
+    pub message_waiting: bool,
+    /// What makes this device known among all others, for ever, as `urn:uuid:…`: with it the registration asks for outbound
+    /// (RFC 5626), and calls come by the connection it was made on. Default: none.
+    pub instance: Option<String>,
 }
 
 impl Account {
@@ -104,6 +133,8 @@ impl Account {
             password: None,
             server: None,
             expires: Duration::from_secs(300),
+            message_waiting: false,
+            instance: None,
         }
     }
 

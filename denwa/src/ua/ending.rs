@@ -52,6 +52,7 @@ impl UserAgent {
                 }
                 None => format!("{method} got no reply"),
             }),
+            CallEnd::Replaced { .. } => Ending::TakenOver,
             CallEnd::ShutDown => Ending::ShutDown,
             other => Ending::Lost(format!("{other:?}")),
         }
@@ -65,6 +66,14 @@ impl UserAgent {
         self.drain_media(id, now);
         self.close_ports(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
+        if call.confers {
+            self.seat();
+        }
+        if call.handle.is_none() {
+            self.report_unplaced(call.reports_to.take(), now);
+        }
+        self.asked_transfers.retain(|_, asked| asked.call != id);
+        self.transfers.retain(|_, call| *call != id);
         let report = call.media.as_ref().map(MediaSession::report).unwrap_or_default();
         if call.media.is_some() {
             call.note(Fact::of_report(&report), now);
@@ -105,6 +114,7 @@ fn end_cause(reason: &Ending) -> (Who, EndCause) {
         Ending::NotAuthenticated => (Who::Peer, EndCause::Refused(401)),
         Ending::Unreachable(_) => (Who::Here, EndCause::Unanswered),
         Ending::NoPort(_) => (Who::Here, EndCause::Refused(500)),
+        Ending::TakenOver => (Who::Peer, EndCause::HungUp),
         Ending::Lost(_) => (Who::Here, EndCause::TransportFailed),
         Ending::ShutDown => (Who::Here, EndCause::ShutDown),
     }

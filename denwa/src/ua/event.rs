@@ -1,8 +1,12 @@
 //! What a user agent tells its program.
 
+use super::{MessageId, TransferId, WatchId};
 use crate::evidence::Evidence;
 use crate::media::{self, StreamReport};
 use denwa_sip_core::StatusCode;
+use denwa_sip_core::subscription::dialog_info::DialogInfo;
+use denwa_sip_core::subscription::message_summary::MessageSummary;
+use denwa_sip_core::subscription::presence::Presence;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,6 +95,97 @@ pub enum Event {
         /// Why, in one sentence.
         why: String,
     },
+    /// Sound of the conference to be played: all its peers together, as [`Event::Sound`] has that of one.
+    ConferenceSound {
+        /// The samples.
+        samples: Vec<i16>,
+    },
+    /// How a transfer that we asked for is going.
+    TransferProgress {
+        /// The call whose peer was transferred.
+        call: CallId,
+        /// The status that the peer's new call has got to.
+        status: StatusCode,
+    },
+    /// The peer of the call talks with whom he was transferred to; the call is being hung up here.
+    Transferred {
+        /// The call.
+        call: CallId,
+    },
+    /// A transfer that we asked for came to nothing; the call is as before.
+    TransferFailed {
+        /// The call.
+        call: CallId,
+        /// Why, in one sentence.
+        why: String,
+    },
+    /// The peer asks us to call somebody else: follow or refuse.
+    TransferAsked {
+        /// The call with who asks.
+        call: CallId,
+        /// To be followed or refused.
+        transfer: TransferId,
+        /// Whom to call.
+        to: String,
+        /// Who asks, in his own words (RFC 3892).
+        by: Option<String>,
+    },
+    /// We call somebody else because a peer asked us to.
+    Transferring {
+        /// The call with who asked; he will hang it up.
+        call: CallId,
+        /// The new call.
+        new: CallId,
+        /// Whom it is to.
+        to: String,
+    },
+    /// Another call takes the place of one (RFC 3891), and is answered at once: somebody transferred our peer.
+    TakenOver {
+        /// The call that ends.
+        call: CallId,
+        /// The new one.
+        by: CallId,
+    },
+    /// Messages wait in the account's mailbox, or wait no longer.
+    MessagesWaiting {
+        /// Whose.
+        account: AccountId,
+        /// How many.
+        summary: MessageSummary,
+    },
+    /// Somebody who is watched is there, or is not.
+    Presence {
+        /// Which watch.
+        watch: WatchId,
+        /// What he says of himself.
+        presence: Presence,
+    },
+    /// The line of somebody who is watched rings, is busy, or is free.
+    Dialogs {
+        /// Which watch.
+        watch: WatchId,
+        /// His calls: all, or those that changed.
+        dialogs: DialogInfo,
+    },
+    /// Something is watched no longer.
+    WatchEnded {
+        /// Which watch.
+        watch: WatchId,
+        /// Why, in one sentence; `None` when that was our wish.
+        why: Option<String>,
+    },
+    /// A message of ours was taken.
+    MessageDelivered {
+        /// Which.
+        message: MessageId,
+    },
+    /// A message of ours was not taken.
+    MessageFailed {
+        /// Which.
+        message: MessageId,
+        /// Why, in one sentence.
+        why: String,
+    },
     /// The call is over; always its last event.
     Ended {
         /// The call.
@@ -151,6 +246,8 @@ pub enum Ending {
     Unreachable(String),
     /// No port could be opened for the media.
     NoPort(String),
+    /// Another call took its place (RFC 3891).
+    TakenOver,
     /// The connection was lost during the call, in one sentence.
     Lost(String),
     /// The user agent was shut down.
@@ -171,6 +268,7 @@ impl fmt::Display for Ending {
             Self::NotAuthenticated => f.write_str("the password was not taken"),
             Self::Unreachable(why) => write!(f, "not reached: {why}"),
             Self::NoPort(why) => write!(f, "no port for the media: {why}"),
+            Self::TakenOver => f.write_str("another call took its place"),
             Self::Lost(why) => write!(f, "lost: {why}"),
             Self::ShutDown => f.write_str("shut down"),
         }
@@ -189,6 +287,12 @@ pub enum Misuse {
     NotNow,
     /// The address cannot be read, with the reason.
     BadAddress(String),
+    /// There is no such transfer, or no longer.
+    UnknownTransfer,
+    /// Nothing of this name is watched.
+    UnknownWatch,
+    /// The text is longer than a message may be.
+    TooLong,
     /// As many calls as the configuration allows.
     TooManyCalls,
     /// The media say no.
@@ -204,6 +308,9 @@ impl fmt::Display for Misuse {
             Self::UnknownCall => f.write_str("there is no such call"),
             Self::NotNow => f.write_str("the call is not in a state for that"),
             Self::BadAddress(why) => write!(f, "not an address that can be called: {why}"),
+            Self::UnknownTransfer => f.write_str("there is no such transfer"),
+            Self::UnknownWatch => f.write_str("nothing of this name is watched"),
+            Self::TooLong => f.write_str("the text is longer than 1300 octets"),
             Self::TooManyCalls => f.write_str("as many calls as allowed are under way"),
             Self::Media(misuse) => misuse.fmt(f),
             Self::Signalling(what) => f.write_str(what),

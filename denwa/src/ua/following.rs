@@ -9,7 +9,7 @@ use bytes::Bytes;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
 use denwa_sip_core::io::Flow;
-use denwa_sip_core::message::{Request, Response};
+use denwa_sip_core::message::{Request, Response, UriBuf};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -17,11 +17,24 @@ impl UserAgent {
     // ---- what the endpoint tells
 
     pub(super) fn on_invite(&mut self, request: RequestHandle, message: &Request, flow: Flow, now: Instant) {
-        let id = self.new_call(self.account_for(message), false, now);
-        let options = self.options();
+        // A call that takes the place of another one needs no bell (RFC 3891 §3).
+        let replaced = match self.endpoint.replaced_call(request) {
+            Ok(replaced) => replaced,
+            Err(status) => {
+                let _ = self.endpoint.respond(request, &Reply::new(status), now);
+                return;
+            }
+        };
+        let takes_over = replaced.and_then(|handle| self.by_handle.get(&handle).copied());
+        let id = self.new_call(self.account_for(message, &flow), false, now);
+        let mut options = self.options();
+        options.replaces = replaced;
         if let Some(call) = self.calls.get_mut(&id) {
             call.stage = Stage::Calling;
             call.peer = Some(flow.remote);
+            call.takes_over = takes_over;
+            call.remote_party =
+                message.from().ok().and_then(|from| UriBuf::parse(&from.uri.to_string()).ok());
             call.route = Some(flow.local.ip()).filter(|local| !local.is_unspecified());
             call.note(Fact::Received(MessageHead::of_request(message, Some(&flow))), now);
         }
@@ -43,6 +56,12 @@ impl UserAgent {
                 return;
             }
         }
+        if let Some(old) = takes_over {
+            self.tell(Event::TakenOver { call: old, by: id });
+            // Nobody can have answered it before.
+            let _ = self.answer(id, now);
+            return;
+        }
         if let Some(handle) = self.calls.get(&id).and_then(|call| call.handle) {
             let _ = self.endpoint.ring(handle, &Reply::new(StatusCode::RINGING), now);
         }
@@ -57,11 +76,15 @@ impl UserAgent {
         });
     }
 
-    /// The account a call is for: the one it names.
-    fn account_for(&self, message: &Request) -> Option<AccountId> {
+    /// The account a request is for: the one it names, and of several that whose server sent it.
+    pub(super) fn account_for(&self, message: &Request, flow: &Flow) -> Option<AccountId> {
         let uri = message.uri().ok()?;
         let user = uri.user();
-        self.accounts.iter().find(|(_, state)| Some(state.account.user.as_str()) == user).map(|(id, _)| *id)
+        let named = || self.accounts.iter().filter(|(_, state)| Some(state.account.user.as_str()) == user);
+        named()
+            .find(|(_, state)| state.is_served_by(flow.remote.ip()))
+            .or_else(|| named().next())
+            .map(|(id, _)| *id)
     }
 
     pub(super) fn on_call_event(&mut self, event: SipEvent, now: Instant) {
@@ -78,6 +101,20 @@ impl UserAgent {
                 if let Some(id) = self.by_handle.get(&call).copied() {
                     self.go_up(id, now);
                 }
+            }
+            SipEvent::RequestCompleted { outgoing, outcome, .. } => {
+                self.on_completed(outgoing, &outcome, now)
+            }
+            SipEvent::Notified { subscription, message, .. } => self.on_notified(subscription, &message),
+            SipEvent::SubscriptionEnded { subscription, reason } => {
+                self.on_transfer_ended(subscription, &reason, now);
+                self.on_watch_ended(subscription, &reason);
+            }
+            SipEvent::TransferRequested { call, request, refer_to, replaces, referred_by, .. } => {
+                self.on_transfer_requested(call, request, refer_to, replaces, referred_by, now);
+            }
+            SipEvent::TransferProgress { transfer, status, reason } => {
+                self.on_transfer_progress(transfer, status, &reason, now);
             }
             SipEvent::OfferReceived { call, body, .. } => self.on_offer(call, body.bytes, now),
             SipEvent::AnswerReceived { call, body, preview, .. } => {

@@ -5,20 +5,28 @@
 //! ([`Event`]). Every call collects its evidence and hands it over at its end. Sound comes as [`Event::Sound`], 20 ms at a
 //! time, and is given by [`UserAgent::say`].
 //!
-//! Left out so far: transfer, subscriptions, several lines in one local conference.
+//! Calls can be held, transferred ([`UserAgent::transfer`], [`UserAgent::transfer_to`]), put together in a conference
+//! ([`UserAgent::confer`]); others can be watched ([`UserAgent::watch`]) and written to ([`UserAgent::send_message`]).
 
 mod call;
 mod calling;
+mod conference;
 mod config;
 mod ending;
 mod event;
 mod following;
+mod keys;
 mod placing;
 mod registering;
+mod transferring;
+mod watching;
 
 pub use call::digit_of_info;
-pub use config::{Account, Callers, Server, UserAgentConfig};
+pub use config::{Account, Callers, Server, Transfers, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
+pub use keys::Keys;
+pub use transferring::TransferId;
+pub use watching::{MessageId, WatchId, Watched};
 
 use crate::bridge;
 use crate::driver::{Answer, Ask, FromEndpoint, Machine, Output, PortId, PortNews, PortPacket};
@@ -28,12 +36,13 @@ use crate::{Seed, media};
 use call::{Call, Component};
 use denwa_rtp::wallclock::WallClock;
 use denwa_sip_core::endpoint::{
-    CallHandle, Endpoint, EndpointConfig, Event as SipEvent, Headers, Reply, RequestHandle,
+    CallHandle, Endpoint, EndpointConfig, Event as SipEvent, Headers, OutgoingHandle, Reply, RequestHandle,
+    SubscriptionHandle,
 };
 use denwa_sip_core::io::{Flow, Input, Provided};
 use denwa_sip_core::message::Request;
 use denwa_sip_core::{Method, StatusCode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -51,7 +60,20 @@ pub struct UserAgent {
     questions: BTreeMap<u64, (CallId, placing::Question)>,
     /// How peers say that they see us.
     sightings: BTreeMap<IpAddr, SocketAddr>,
+    /// Peers that need not be asked any more how they see us.
+    met: BTreeSet<IpAddr>,
+    conference: Option<conference::Conference>,
+    /// Transfers that we asked for.
+    transfers: BTreeMap<SubscriptionHandle, CallId>,
+    /// Transfers that the program was asked about.
+    asked_transfers: BTreeMap<TransferId, transferring::Asked>,
+    watches: BTreeMap<WatchId, watching::Watch>,
+    /// What requests under way are for.
+    errands: BTreeMap<OutgoingHandle, watching::Errand>,
     pool: Option<PortPool>,
+    next_transfer: u64,
+    next_watch: u64,
+    next_message: u64,
     next_account: u32,
     next_call: u64,
     next_port: u64,
@@ -65,9 +87,7 @@ impl UserAgent {
         let mut random = Generator::new(seed);
         let mut endpoint_config = EndpointConfig::new(config.listeners.clone());
         endpoint_config.software.clone_from(&config.software);
-        endpoint_config
-            .allow
-            .retain(|method| !matches!(method, Method::Refer | Method::Register | Method::Notify));
+        endpoint_config.allow.retain(|method| !matches!(method, Method::Register | Method::Subscribe));
         let endpoint = Endpoint::new(endpoint_config, denwa_sip_core::Seed(random.bytes()), now);
         let pool = config.media_ports.clone().map(|set| PortPool::new(set, &Seed(random.bytes())));
         let wall_clock = WallClock { at: now, since_1970: config.since_1970 };
@@ -83,7 +103,16 @@ impl UserAgent {
             by_port: BTreeMap::new(),
             questions: BTreeMap::new(),
             sightings: BTreeMap::new(),
+            met: BTreeSet::new(),
+            conference: None,
+            transfers: BTreeMap::new(),
+            asked_transfers: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            errands: BTreeMap::new(),
             pool,
+            next_transfer: 0,
+            next_watch: 0,
+            next_message: 0,
             next_account: 0,
             next_call: 0,
             next_port: 0,
@@ -133,8 +162,8 @@ impl UserAgent {
             SipEvent::Incoming { request, message, flow, .. } => {
                 self.on_incoming(request, &message, flow, now)
             }
-            SipEvent::Registered { registration, expires_in, .. } => {
-                self.on_registered(registration, expires_in)
+            SipEvent::Registered { registration, expires_in, service_route, .. } => {
+                self.on_registered(registration, expires_in, service_route, now);
             }
             SipEvent::RegistrationFailed { registration, reason, retry_in } => {
                 self.on_registration_failed(registration, &reason, Some(retry_in));
@@ -151,10 +180,6 @@ impl UserAgent {
             SipEvent::DialogRequest { call, request, message } => {
                 self.on_dialog_request(call, request, &message, now)
             }
-            // This user agent does not follow transfers: the peer is told at once.
-            SipEvent::TransferRequested { request, .. } => {
-                let _ = self.endpoint.respond(request, &Reply::new(StatusCode::NOT_IMPLEMENTED), now);
-            }
             SipEvent::ShutDown => self.tell(Event::ShutDown),
             other => self.on_call_event(other, now),
         }
@@ -166,12 +191,8 @@ impl UserAgent {
             Method::Invite if self.calls.len() >= self.config.calls_limit => StatusCode::BUSY_HERE,
             Method::Invite => return self.on_invite(request, message, flow, now),
             Method::Options => StatusCode::OK,
-            Method::Message => {
-                let from = message.from().map(|from| from.uri.to_string()).unwrap_or_default();
-                let text = String::from_utf8_lossy(message.body()).into_owned();
-                self.tell(Event::Message { from, text });
-                StatusCode::OK
-            }
+            Method::Message => return self.on_message(request, message, now),
+            Method::Notify => self.on_unasked_notify(message, &flow),
             _ => StatusCode::METHOD_NOT_ALLOWED,
         };
         // A request that ended meanwhile needs no answer.
@@ -202,8 +223,8 @@ impl UserAgent {
                 }
                 StatusCode::OK
             }
-            Method::Message | Method::Options => StatusCode::OK,
-            Method::Refer => StatusCode::DECLINE,
+            Method::Message => return self.on_message(request, message, now),
+            Method::Options => StatusCode::OK,
             _ => StatusCode::METHOD_NOT_ALLOWED,
         };
         let _ = self.endpoint.respond(request, &Reply::new(status), now);
@@ -282,6 +303,7 @@ impl Machine for UserAgent {
         for id in ids {
             self.beat(id, now);
         }
+        self.conference_beat(now);
         self.drain(now);
     }
 
@@ -291,7 +313,8 @@ impl Machine for UserAgent {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(Call::poll_timeout);
-        calls.chain(self.endpoint.poll_timeout()).min()
+        let conference = self.conference.as_ref().map(|conference| conference.due);
+        calls.chain(conference).chain(self.endpoint.poll_timeout()).min()
     }
 }
 

@@ -5,10 +5,11 @@ use super::{AccountId, CallId, Ending, UserAgent};
 use crate::Seed;
 use crate::driver::{Answer, Ask, Output, PortId};
 use crate::evidence::{self, AddressTold, Agreement, Description, Fact, MessageHead, Party as Who};
-use crate::media::{MediaConfig, MediaSession};
+use crate::media::{KeyPath, MediaConfig, MediaSession};
 use denwa_sdp::Kind;
 use denwa_sip_core::config::SentBy;
 use denwa_sip_core::endpoint::{Body, CallOptions, LocalIdentity, Party, PlaceCall, Reply};
+use denwa_sip_core::io::RouteInfo;
 use denwa_sip_core::message::{Host, UriBuf};
 use denwa_sip_core::transport::Target;
 use denwa_sip_core::{Protocol, StatusCode};
@@ -22,6 +23,10 @@ pub(super) enum Question {
     Host(u16),
     /// The route to the peer.
     Route(SocketAddr),
+    /// The route to where the peer says that he receives media.
+    MediaRoute(SocketAddr),
+    /// The route to where the peer's signalling comes from.
+    SignallingRoute,
 }
 
 /// How often another pair of ports is tried when one is taken.
@@ -87,12 +92,76 @@ impl UserAgent {
                 match route {
                     Some(route) => {
                         call.route = Some(route.local);
-                        self.open_ports(id, route.local, now);
+                        call.interface = Some(route.interface);
+                        if !self.get_acquainted(id, now) {
+                            self.open_ports(id, route.local, now);
+                        }
                     }
                     None => self.end(id, Ending::Unreachable(format!("there is no route to {peer}")), now),
                 }
             }
+            (Question::MediaRoute(described), Answer::Route(route)) => {
+                self.on_media_route(id, described, route, now)
+            }
+            (Question::SignallingRoute, Answer::Route(route)) => {
+                call.interface = route.map(|route| route.interface);
+                self.check_media_route(id);
+            }
             _ => {}
+        }
+    }
+
+    /// It is known how the peer sees us, or it will not be: the call goes on.
+    pub(super) fn on_acquainted(&mut self, id: CallId, now: Instant) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.patience.take().is_some()
+            && let Some(route) = call.route
+        {
+            self.open_ports(id, route, now);
+        }
+    }
+
+    // ---- media that would leave by another way than the signalling
+
+    /// Asks for the route to where the peer says that he receives, when that is not where his signalling comes from.
+    pub(super) fn check_media_route(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(peer) = call.peer else { return };
+        let Some(described) = call.media.as_ref().and_then(|media| media.parameters()?.remote_rtp) else {
+            return;
+        };
+        if described.ip() == peer.ip() {
+            call.media_route = None;
+            return;
+        }
+        if call.interface.is_none() {
+            return self.ask(id, Question::SignallingRoute, Ask::Route(peer));
+        }
+        if call.media_route != Some(described.ip()) {
+            call.media_route = Some(described.ip());
+            self.ask(id, Question::MediaRoute(described), Ask::Route(described));
+        }
+    }
+
+    /// A peer whose media address lies behind another interface than his signalling, or behind none, was renamed on the
+    /// way, as some VPNs do: his media are sent to where his signalling comes from as well, with the port he described,
+    /// until some arrive. When the interface is the same, the address is a media server's, and is left in peace.
+    fn on_media_route(&mut self, id: CallId, described: SocketAddr, route: Option<RouteInfo>, now: Instant) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.note(
+            Fact::Routed {
+                route: evidence::RouteUse::Media,
+                destination: described.ip(),
+                local: route.as_ref().map(|route| route.local),
+                interface: route.as_ref().map(|route| route.interface.to_string()),
+            },
+            now,
+        );
+        let elsewhere = route.is_none_or(|route| Some(route.interface) != call.interface);
+        let (Some(peer), Some(media)) = (call.peer, &mut call.media) else { return };
+        let is_current = media.parameters().and_then(|agreed| agreed.remote_rtp) == Some(described);
+        if is_current && described.ip() != peer.ip() {
+            media.send_also_to(elsewhere.then(|| SocketAddr::new(peer.ip(), described.port())));
         }
     }
 
@@ -210,6 +279,9 @@ impl UserAgent {
         config.sample_rate_hz = self.config.sample_rate_hz;
         config.silence_after = self.config.silence_after;
         config.play_out = self.config.play_out;
+        if self.config.keys == super::Keys::InBand {
+            config.key_path = KeyPath::InBand;
+        }
         config.known_hosts.extend(call.peer.map(|peer| peer.ip()));
         call.media = Some(MediaSession::new(config, seed, now));
     }
@@ -253,10 +325,18 @@ impl UserAgent {
         let (Some(callee), Some(media)) = (call.callee.clone(), &mut call.media) else { return };
         let Ok(offer) = media.offer() else { return };
         let mut place = PlaceCall::new(state.party(), Party::new(callee.clone()), state.target(&callee));
+        place.routes.clone_from(&state.service_route);
+        place.options = options;
+        place.options.reports_to = call.reports_to;
+        for (name, value) in [("Replaces", &call.replaces), ("Referred-By", &call.referred_by)] {
+            if let Some(value) = value {
+                // What came in a message can be written into one.
+                let _ = place.headers.push(name, value);
+            }
+        }
         place.local = local;
         place.body = Some(Body::sdp(offer));
         place.credentials = state.credentials();
-        place.options = options;
         let sent = MessageHead {
             method: "INVITE".to_owned(),
             remote: call.peer,
@@ -324,6 +404,7 @@ impl UserAgent {
                 call.note(fact, now);
             }
         }
+        self.check_media_route(id);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
-use super::{Account, AccountId, Event, Misuse, UserAgent};
+use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::endpoint::{
@@ -17,6 +17,9 @@ pub(super) struct AccountState {
     pub(super) account: Account,
     registration: Option<RegistrationHandle>,
     is_registered: bool,
+    /// By which servers its requests go (RFC 3608).
+    pub(super) service_route: Vec<String>,
+    pub(super) mailbox: Option<WatchId>,
 }
 
 impl AccountState {
@@ -64,7 +67,14 @@ impl UserAgent {
     pub fn add_account(&mut self, account: Account) -> AccountId {
         let id = AccountId(self.next_account);
         self.next_account = self.next_account.wrapping_add(1);
-        self.accounts.insert(id, AccountState { account, registration: None, is_registered: false });
+        let state = AccountState {
+            account,
+            registration: None,
+            is_registered: false,
+            service_route: Vec::new(),
+            mailbox: None,
+        };
+        self.accounts.insert(id, state);
         id
     }
 
@@ -80,13 +90,19 @@ impl UserAgent {
         }
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
+        let mut local = LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() };
+        let mut headers = Headers::new();
+        if let Some(instance) = &state.account.instance {
+            local.contact_parameters = format!(";+sip.instance=\"<{instance}>\";reg-id=1");
+            headers.push("Supported", "path, outbound")?;
+        }
         let register = Register {
             address_of_record: state.party(),
             target: state.target(&registrar),
             registrar,
             routes: Vec::new(),
-            local: LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() },
-            headers: Headers::new(),
+            local,
+            headers,
             credentials: state.credentials(),
             expires: state.account.expires,
         };
@@ -113,12 +129,20 @@ impl UserAgent {
         self.accounts.get(&account).is_some_and(|state| state.is_registered)
     }
 
-    pub(super) fn on_registered(&mut self, registration: RegistrationHandle, expires_in: Duration) {
+    pub(super) fn on_registered(
+        &mut self,
+        registration: RegistrationHandle,
+        expires_in: Duration,
+        service_route: Vec<String>,
+        now: Instant,
+    ) {
         let Some(account) = self.account_of(registration) else { return };
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = true;
+            state.service_route = service_route;
         }
         self.tell(Event::Registered { account, expires_in });
+        self.watch_mailbox(account, now);
     }
 
     pub(super) fn on_registration_failed(

@@ -3,6 +3,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod exchange;
 pub mod links;
 pub mod policy;

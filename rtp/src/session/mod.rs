@@ -248,6 +248,13 @@ impl Session {
         }
     }
 
+    /// What is sent has timestamps of this clock from now on, in ticks a second: another codec is spoken (RFC 7160).
+    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        if clock_rate_hz > 0 {
+            self.sender.set_clock_rate(clock_rate_hz);
+        }
+    }
+
     /// The outgoing stream was held back on purpose (hold, a switch of connections): what is sent next goes on with the
     /// next number, so that the peer does not count what we kept from it as lost.
     pub const fn restart_feed(&mut self) {

@@ -6,8 +6,9 @@
 
 use crate::{
     command::{Headers, Party, PlaceCall},
-    error::{Attitude, Misuse},
-    header::{Fields, HeaderName, HeaderValue as _, NameAddr},
+    dialog::values,
+    error::Misuse,
+    header::{Fields, HeaderName, NameAddr},
     message::{Request, StatusCode, UriBuf},
 };
 
@@ -158,13 +159,18 @@ pub fn diversions(message: &Fields) -> u32 {
 }
 
 /// The `History-Info` values of a request that is sent on to another target (RFC 7044 §9): those that came, the one
-/// for the old target if it was missing, and the new one, its index one deeper.
+/// for the old target if it was missing (with why it was left, if it answered `status`), and the new one, its index one
+/// deeper: `branch` counts the targets that are tried for this request, from 1.
 #[must_use]
-pub fn history(request: &Request, target: &UriBuf, status: Option<StatusCode>, kind: Target) -> Vec<String> {
-    let mut entries: Vec<String> = request
-        .get_all(HeaderName::HistoryInfo)
-        .flat_map(|line| NameAddr::parse(line, Attitude::Lenient).map(|entry| entry.to_string()))
-        .collect();
+pub fn history(
+    request: &Request,
+    target: &UriBuf,
+    status: Option<StatusCode>,
+    kind: Target,
+    branch: u32,
+) -> Vec<String> {
+    let mut entries: Vec<String> =
+        values(request, HeaderName::HistoryInfo).into_iter().map(String::from).collect();
     let last = request
         .list_as::<NameAddr<'_>>(HeaderName::HistoryInfo)
         .flatten()
@@ -184,7 +190,7 @@ pub fn history(request: &Request, target: &UriBuf, status: Option<StatusCode>, k
         Target::Contact => format!(";rc={parent}"),
         Target::Unchanged => format!(";np={parent}"),
     };
-    entries.push(format!("<{target}>;index={parent}.1{kind}"));
+    entries.push(format!("<{target}>;index={parent}.{branch}{kind}"));
     entries
 }
 

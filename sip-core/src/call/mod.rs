@@ -10,19 +10,26 @@
 //! aftermath     2xx that still arrive after the first                RFC 3261 §13.2.2.4, RFC 6026
 //! offer_answer  when offers and answers may travel                   RFC 6337
 //! session_timer who refreshes when                                   RFC 4028
+//! info          INFO packages, digits by INFO                        RFC 6086
+//! answer_mode   who lets a telephone answer by itself                RFC 5373
+//! caller_identity   who calls, and how much of it is told            RFC 3323, RFC 3325
+//! ringing       how a telephone is to ring                           RFC 7462
 //! ```
 //!
 //! A call is one of the three states; each event or command consumes the state and gives the next. A state ends the
 //! call by returning `State::Over`, and `end` emits the one terminal event.
 
 pub(crate) mod aftermath;
+pub mod answer_mode;
 pub mod caller_identity;
 mod established;
 mod incoming;
+pub mod info;
 mod modification;
 pub mod offer_answer;
 mod outgoing;
 mod reliable_provisional;
+pub mod ringing;
 mod session;
 pub mod session_timer;
 

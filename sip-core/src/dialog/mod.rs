@@ -13,6 +13,7 @@ pub use route_set::{RouteSet, Routing};
 pub(crate) use table::{DialogHandle, Dialogs, Usage};
 
 use crate::{
+    call::info::announced,
     config::SentBy,
     error::{ParseError, Problem},
     header::{CSeq, HeaderName},
@@ -83,8 +84,10 @@ pub(crate) struct Dialog {
     pub(crate) is_confirmed: bool,
     /// Whether the Call-ID was made here.
     pub(crate) is_ours: bool,
-    /// Methods the peer allows; empty when he does not say.
+    /// What the peer said of himself.
     pub(crate) peer_allows: PeerAllows,
+    /// INFO packages he announced (RFC 6086); `None` when he did not say.
+    pub(crate) peer_packages: Option<Box<str>>,
 }
 
 /// What the peer said of himself, as far as it changes what we send.
@@ -127,6 +130,7 @@ impl Dialog {
             if request.to()?.tag().is_some() { to.into() } else { format!("{to};tag={local_tag}").into() };
         let mut peer_allows = PeerAllows::default();
         peer_allows.read(request);
+        let peer_packages = announced(request);
         Ok(Self {
             id: DialogId {
                 call_id: request.call_id()?.into(),
@@ -146,6 +150,7 @@ impl Dialog {
             is_confirmed: false,
             is_ours: false,
             peer_allows,
+            peer_packages,
         })
     }
 
@@ -164,6 +169,7 @@ impl Dialog {
         };
         let mut peer_allows = PeerAllows::default();
         peer_allows.read(response);
+        let peer_packages = announced(response);
         Ok(Self {
             id: DialogId {
                 call_id: request.call_id()?.into(),
@@ -183,6 +189,7 @@ impl Dialog {
             is_confirmed: response.status().is_success(),
             is_ours: true,
             peer_allows,
+            peer_packages,
         })
     }
 
@@ -198,6 +205,7 @@ impl Dialog {
         };
         let mut peer_allows = PeerAllows::default();
         peer_allows.read(notify);
+        let peer_packages = announced(notify);
         Ok(Self {
             id: DialogId {
                 call_id: notify.call_id()?.into(),
@@ -215,6 +223,7 @@ impl Dialog {
             is_confirmed: true,
             is_ours: true,
             peer_allows,
+            peer_packages,
         })
     }
 
@@ -232,12 +241,19 @@ impl Dialog {
         !self.route_set.is_empty()
     }
 
+    /// Whether the peer takes INFO of a package: he announced it (RFC 6086 §4.2.1).
+    pub(crate) fn takes_package(&self, package: &str) -> bool {
+        let announced = self.peer_packages.as_deref().unwrap_or_default();
+        announced.split(',').any(|own| own.eq_ignore_ascii_case(package))
+    }
+
     /// A message that may refresh the target arrived (§12.2.1.2, §12.2.2).
     pub(crate) fn heard(&mut self, fields: &crate::header::Fields, flow: Flow) -> Result<(), ParseError> {
         if let Some(target) = target_of(fields)? {
             self.remote_target = target;
         }
         self.peer_allows.read(fields);
+        self.peer_packages = announced(fields).or(self.peer_packages.take());
         self.flow = flow;
         Ok(())
     }

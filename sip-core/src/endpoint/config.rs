@@ -24,8 +24,12 @@ pub struct EndpointConfig {
     pub limits: EndpointLimits,
     /// `Allow`: the methods the application wants to see. INVITE, ACK, CANCEL, BYE are always understood.
     pub allow: Vec<Method>,
-    /// `Supported`: option tags the application adds to those the endpoint knows itself.
+    /// `Supported`: option tags the application adds to those the endpoint knows itself: `join` when it makes conferences
+    /// of calls, `answermode` when it decides by [`AnswerMode`](crate::call::answer_mode::AnswerMode), `histinfo`, `path`.
     pub supported: Vec<String>,
+    /// INFO packages that are understood (RFC 6086): announced by `Recv-Info`; an INFO with another is refused with 469.
+    /// `None`: nothing is announced, and the application judges each INFO itself.
+    pub info_packages: Option<Vec<String>>,
     /// `User-Agent` and `Server`; `None` keeps it to ourselves.
     pub software: Option<String>,
     /// How long the application may take to answer a request or turn it into a call.
@@ -62,6 +66,7 @@ impl EndpointConfig {
                 Method::Register,
             ],
             supported: Vec::new(),
+            info_packages: None,
             software: None,
             answer_within: Duration::from_secs(32),
             challenges_per_request: 4,
@@ -84,6 +89,8 @@ pub struct EndpointLimits {
     pub forks_per_call: usize,
     /// Subscriptions of either role; about 1 KiB each.
     pub subscriptions: usize,
+    /// Event states published elsewhere, and as many published here.
+    pub publications: usize,
     /// Addresses of record with bindings.
     pub addresses_of_record: usize,
     /// Peers whose view of our address is remembered.
@@ -98,6 +105,7 @@ impl Default for EndpointLimits {
             requests: 10_000,
             forks_per_call: 16,
             subscriptions: 20_000,
+            publications: 20_000,
             addresses_of_record: 100_000,
             sightings: 1024,
         }
@@ -105,7 +113,7 @@ impl Default for EndpointLimits {
 }
 
 /// Option tags the endpoint itself speaks.
-const OWN_TAGS: &[&str] = &["timer", "100rel", "replaces", "norefersub", "tdialog"];
+const OWN_TAGS: &[&str] = &["timer", "100rel", "replaces", "norefersub", "tdialog", "gruu", "199"];
 
 impl EndpointConfig {
     pub(crate) fn allow_text(&self) -> String {

@@ -11,11 +11,13 @@
 //! calling      place_call, ring, answer, refuse, hang_up, reinvite, …        RFC 3261 §13–15
 //! subscribing  subscribe, accept_subscription, notify                     RFC 6665
 //! transferring transfer, accept_transfer, find_call                       RFC 3515, RFC 3891
+//! publishing   publish, accept_publication                                RFC 3903
 //! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
 //! ```
 
 mod calling;
 mod config;
+mod publishing;
 mod registering;
 mod registrations;
 pub(crate) mod requests;
@@ -36,14 +38,18 @@ pub use crate::{
         session_timer::SessionTimerPolicy,
     },
     command::{
-        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Party, PlaceCall,
-        Register, ReliableProvisional, Reply, Route, SendRequest, Subscribe, Transfer,
+        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Outbound, Party,
+        PlaceCall, Publish, Register, ReliableProvisional, Reply, Route, SendRequest, Subscribe, Transfer,
     },
     config::{Listener, SentBy},
     error::Misuse,
-    event::{By, CallEnd, Event, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
-    handle::{CallHandle, ForkHandle, OutgoingHandle, RegistrationHandle, RequestHandle, SubscriptionHandle},
+    event::{By, CallEnd, Event, Gruu, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
+    handle::{
+        CallHandle, ForkHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
+        SubscriptionHandle,
+    },
     io::{Flow, Input, Lookup, Output, Provided, Seed},
+    publication::PublicationFailure,
     registrar::{
         RegistrarConfig,
         binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
@@ -60,13 +66,14 @@ use crate::{
     agenda::Agenda,
     arena::Arena,
     auth::server::Authenticator,
-    call::Call,
+    call::{Call, info::announcement},
     command::Headers as HeaderList,
     context::{Capabilities, Context, IdMap, Query, Timer},
     dialog::Dialogs,
     message::StatusCode,
+    publication::{Compositor, Publication},
     random::Random,
-    registrar::Registrar,
+    registrar::{Registrar, gruu::Gruus},
     registration::Registration,
     subscription::Subscription,
     transaction::Transactions,
@@ -85,6 +92,9 @@ pub struct Endpoint {
     pub(crate) registrar: Registrar,
     pub(crate) registrations: Arena<RegistrationHandle, Box<Registration>>,
     pub(crate) subscriptions: Arena<SubscriptionHandle, Subscription>,
+    pub(crate) publications: Arena<PublicationHandle, Box<Publication>>,
+    compositor: Compositor,
+    gruus: Gruus,
     sightings: Sightings,
     told_of_shut_down: bool,
 }
@@ -114,6 +124,10 @@ pub struct Counts {
     pub registrations: usize,
     /// Subscriptions of either role, transfers included.
     pub subscriptions: usize,
+    /// Event state published elsewhere.
+    pub publications: usize,
+    /// Event state published here.
+    pub published: usize,
     /// Deadlines above the transactions.
     pub deadlines: usize,
     /// Credentials with what challenges taught.
@@ -129,11 +143,13 @@ impl Endpoint {
         let transactions = Transactions::new(config.transactions.clone(), Seed(random.bytes()), now);
         let authenticator = Authenticator::new(config.authenticator, random.bytes(), now);
         let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher()));
+        let secret = config.registrar.gruu_secret.unwrap_or_else(|| Seed(random.bytes()));
         let sightings = Sightings::new(config.limits.sightings);
         let capabilities = Capabilities {
             allow: config.allow_text(),
             all: config.supported_text(true),
             unreliable: config.supported_text(false),
+            packages: config.info_packages.as_deref().map(announcement),
         };
         let cx = Context {
             now,
@@ -152,6 +168,7 @@ impl Endpoint {
             next_query: 1 << 32,
             reports: Vec::new(),
             replaced: Vec::new(),
+            flows_up: IdMap::default(),
             over: Vec::new(),
             is_shutting_down: false,
         };
@@ -163,6 +180,9 @@ impl Endpoint {
             registrar,
             registrations: Arena::new(),
             subscriptions: Arena::new(),
+            publications: Arena::new(),
+            compositor: Compositor::new(),
+            gruus: Gruus::new(secret),
             sightings,
             told_of_shut_down: false,
         }
@@ -239,6 +259,11 @@ impl Endpoint {
                 registration.withdraw(&mut self.cx);
             }
         }
+        for handle in self.publications.handles().collect::<Vec<_>>() {
+            if let Some(publication) = self.publications.get_mut(handle) {
+                publication.leave(&mut self.cx);
+            }
+        }
         for handle in self.subscriptions.handles().collect::<Vec<_>>() {
             match self.subscriptions.get_mut(handle) {
                 Some(Subscription::Subscriber(it)) => it.leave(&mut self.cx),
@@ -264,6 +289,8 @@ impl Endpoint {
             bindings: self.registrar.bindings(),
             registrations: self.registrations.len(),
             subscriptions: self.subscriptions.len(),
+            publications: self.publications.len(),
+            published: self.compositor.len(),
             deadlines: self.cx.deadlines.len(),
             credentials: self.cx.auths.len(),
         }
@@ -317,6 +344,7 @@ impl Endpoint {
             && self.requests.is_empty()
             && self.registrations.is_empty()
             && self.subscriptions.is_empty()
+            && self.publications.is_empty()
             && self.outgoing.is_empty()
             && self
                 .cx
@@ -344,6 +372,12 @@ impl Endpoint {
                 None => {}
             },
             Timer::Bindings(handle) => self.bindings_due(handle),
+            Timer::Publication(handle) => {
+                if let Some(publication) = self.publications.get_mut(handle) {
+                    publication.on_timeout(&mut self.cx);
+                }
+            }
+            Timer::EventState(handle) => self.forget_state(handle),
         }
     }
 }

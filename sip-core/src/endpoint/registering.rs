@@ -9,15 +9,18 @@ use crate::{
     event::{Event, RequestEnd},
     handle::RequestHandle,
     header::{self, HeaderName, HeaderValue as _, NameAddr},
-    io::{Flow, Lookup, Provided, StreamId},
+    io::{Flow, Lookup, Provided},
     limits::Limit,
-    message::{Method, Request, StatusCode},
+    message::{Method, Request, StatusCode, Uri},
     registrar::{
         RecordHandle,
         binding::{
             self, Binding, Change, ContactUpdate, Contacts, Instance, Registration, RegistrationRefusal,
         },
+        gruu::{self, Gruus},
+        outbound::{self, Outbound},
     },
+    subscription::reg::{ContactEntry, RegInfo, RegistrationEntry},
     transport::Target,
 };
 use std::{sync::Arc, time::Instant};
@@ -74,6 +77,29 @@ impl Endpoint {
         alive
     }
 
+    /// What the `reg` event package says of an address of record (RFC 3680): the body of a NOTIFY to whoever watches it.
+    /// `version` counts up by one in each NOTIFY of one subscription.
+    #[must_use]
+    pub fn registration_info(&self, address_of_record: &str, version: u32) -> RegInfo {
+        let now = self.cx.now;
+        let bindings = self.bindings(address_of_record);
+        let contact = |binding: &&Binding| ContactEntry {
+            id: crate::random::hex(&gruu::mark(binding.contact.as_str())),
+            state: "active".to_owned(),
+            event: "registered".to_owned(),
+            expires: u32::try_from(binding.remaining(now).as_secs()).ok(),
+            uri: binding.contact.to_string(),
+        };
+        let state = if bindings.is_empty() { "init" } else { "active" };
+        let registration = RegistrationEntry {
+            address_of_record: address_of_record.to_owned(),
+            id: crate::random::hex(&gruu::mark(address_of_record)),
+            state: state.to_owned(),
+            contacts: bindings.iter().map(contact).collect(),
+        };
+        RegInfo { version, partial: false, registrations: vec![registration] }
+    }
+
     /// Every address of record that has bindings.
     pub fn registered(&self) -> impl Iterator<Item = &str> {
         self.registrar.names()
@@ -103,7 +129,11 @@ impl Endpoint {
             let (name, bindings) = (held.address_of_record.clone(), held.bindings.clone());
             let Some(pending) = self.requests.get_mut(request) else { continue };
             let policy = self.cx.config.registrar.expiry;
+            let wish = outbound::judge(&pending.message, self.cx.config.registrar.outbound);
             let outcome = match read(&pending.message, pending.flow) {
+                Ok(_) if wish == Outbound::FirstHopLacksIt => {
+                    Err((Reply::new(StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT), None))
+                }
                 Ok(registration) => {
                     binding::apply(&bindings, &registration, &policy, self.cx.now).map_err(refusal_reply)
                 }
@@ -124,7 +154,7 @@ impl Endpoint {
                 }
                 Ok(_) => {
                     pending.stage = Stage::Open;
-                    self.answer_registration(request, &bindings);
+                    self.answer_registration(request, &name, &bindings);
                     self.end_request(request, RequestEnd::Registered);
                 }
                 Err((reply, refusal)) => {
@@ -156,7 +186,7 @@ impl Endpoint {
             if let Some(record) = record {
                 self.put(record, bindings.clone());
             }
-            self.answer_registration(request, &bindings);
+            self.answer_registration(request, &address_of_record, &bindings);
             self.end_request(request, RequestEnd::Registered);
             let address_of_record = address_of_record.to_string();
             self.cx.event(Event::BindingsChanged { address_of_record, bindings });
@@ -170,26 +200,66 @@ impl Endpoint {
         }
     }
 
-    fn answer_registration(&mut self, request: RequestHandle, bindings: &[Binding]) {
+    fn answer_registration(&mut self, request: RequestHandle, address_of_record: &str, bindings: &[Binding]) {
         let now = self.cx.now;
         let mut reply = Reply::new(StatusCode::OK);
-        for binding in bindings.iter().filter(|binding| binding.expires_at > now) {
-            let _ = reply.headers.push(HeaderName::Contact.as_str(), contact_text(binding, now));
+        let Some(pending) = self.requests.get(request) else { return };
+        let policy = &self.cx.config.registrar;
+        let wish = outbound::judge(&pending.message, policy.outbound);
+        let names = (policy.gruu && pending.message.lists(HeaderName::Supported, "gruu"))
+            .then(|| address_of_record.to_owned());
+        if wish == Outbound::Granted {
+            let _ = reply.headers.push(HeaderName::Require.as_str(), "outbound");
+            if let Some(timer) = policy.flow_timer {
+                let _ = reply.headers.push(HeaderName::FlowTimer.as_str(), timer.as_secs());
+            }
         }
-        let path = self.requests.get(request).map(|pending| values(&pending.message, HeaderName::Path));
-        for hop in path.into_iter().flatten() {
-            // RFC 3327 §5.3: what was stored is told.
+        // RFC 3327 §5.3: what was stored is told.
+        let path = values(&pending.message, HeaderName::Path);
+        for binding in bindings.iter().filter(|binding| binding.expires_at > now) {
+            let gruus = names.as_deref().and_then(|name| self.gruus_of(name, binding)).unwrap_or_default();
+            let _ = reply.headers.push(HeaderName::Contact.as_str(), contact_text(binding, &gruus, now));
+        }
+        for hop in path {
             let _ = reply.headers.push(HeaderName::Path.as_str(), hop);
         }
         let _ = self.send_reply(request, &reply);
     }
 
+    /// The parameters that grant a device its GRUUs (RFC 5627 §5.3).
+    fn gruus_of(&mut self, address_of_record: &str, binding: &Binding) -> Option<String> {
+        let instance = &binding.instance.as_ref()?.id;
+        let public = Gruus::public(address_of_record, instance)?;
+        let random = &mut self.cx.random;
+        let temporary = self.gruus.temporary(random, address_of_record, instance, &binding.call_id)?;
+        Some(format!(";pub-gruu=\"{public}\";temp-gruu=\"{temporary}\""))
+    }
+
+    /// The bindings a request line leads to that is a GRUU granted here: those of one device, the newest flow first
+    /// (RFC 5627 §6.1). `None`: it is none of ours, or the device is not registered any more.
+    #[must_use]
+    pub fn bindings_of_gruu(&self, uri: &Uri<'_>) -> Option<Vec<&Binding>> {
+        let meaning = self.gruus.read(uri)?;
+        let fits = |binding: &&Binding| {
+            binding
+                .instance
+                .as_ref()
+                .is_some_and(|it| gruu::bare(&it.id).eq_ignore_ascii_case(&meaning.instance))
+                && meaning.call.is_none_or(|call| gruu::mark(&binding.call_id) == call)
+        };
+        let mut found: Vec<&Binding> =
+            self.bindings(&meaning.address_of_record).into_iter().filter(fits).collect();
+        found.sort_by_key(|binding| std::cmp::Reverse(binding.expires_at));
+        (!found.is_empty()).then_some(found)
+    }
+
     fn put(&mut self, handle: RecordHandle, bindings: Vec<Binding>) {
         let Some(record) = self.registrar.get_mut(handle) else { return };
-        record.bindings = bindings;
+        let before = std::mem::replace(&mut record.bindings, bindings);
         let due = record.due();
         self.cx.deadlines.set(Timer::Bindings(handle), due);
-        self.registrar.note_streams(handle);
+        self.registrar.forget_flows(handle, &before);
+        self.registrar.note_flows(handle);
         self.registrar.tidy(handle);
     }
 
@@ -209,16 +279,19 @@ impl Endpoint {
         Route { request_uri: binding.contact.clone(), routes, target }
     }
 
-    /// A connection closed: bindings of devices that asked for outbound are gone with their flow (RFC 5626 §6); of
-    /// others the Contact remains.
-    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
-        for handle in self.registrar.take_stream(stream) {
+    /// A flow is gone: so are the bindings of devices that asked for outbound (RFC 5626 §6); of others the Contact
+    /// remains. For the application: a request over it was answered 430, or not at all.
+    pub fn prune_flow(&mut self, flow: &Flow, now: Instant) {
+        self.enter(now);
+        self.flow_gone(flow);
+        self.settle();
+    }
+
+    pub(crate) fn flow_gone(&mut self, flow: &Flow) {
+        for handle in self.registrar.take_flow(flow) {
             let Some(record) = self.registrar.get_mut(handle) else { continue };
             let name = record.address_of_record.clone();
-            let is_gone = |binding: &Binding| {
-                binding.flow.stream == Some(stream)
-                    && binding.instance.as_ref().is_some_and(|instance| instance.registration.is_some())
-            };
+            let is_gone = |binding: &Binding| binding.flow == *flow && binding.is_bound_to_flow();
             let (dead, alive): (Vec<_>, Vec<_>) = record.bindings.drain(..).partition(is_gone);
             self.put(handle, alive);
             for binding in dead {
@@ -233,7 +306,8 @@ impl Endpoint {
         let now = self.cx.now;
         let Some(record) = self.registrar.get_mut(handle) else { return };
         let name = record.address_of_record.clone();
-        let (alive, dead): (Vec<_>, Vec<_>) = record.bindings.drain(..).partition(|it| it.expires_at > now);
+        let all = record.bindings.clone();
+        let (alive, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.expires_at > now);
         self.put(handle, alive);
         for binding in dead {
             let address_of_record = name.to_string();
@@ -278,7 +352,9 @@ fn read(message: &Request, flow: Flow) -> Result<Registration<'_>, Box<Reply>> {
 fn update<'a>(contact: &NameAddr<'a>) -> ContactUpdate<'a> {
     let mut parameters = String::new();
     for param in contact.params.iter() {
-        if param.name.eq_ignore_ascii_case("expires") || param.name.eq_ignore_ascii_case("q") {
+        // `pub-gruu` and `temp-gruu` are the registrar's to say (RFC 5627 §5.1).
+        let own = ["expires", "q", "pub-gruu", "temp-gruu"];
+        if own.iter().any(|own| param.name.eq_ignore_ascii_case(own)) {
             continue;
         }
         parameters.push(';');
@@ -301,14 +377,14 @@ fn update<'a>(contact: &NameAddr<'a>) -> ContactUpdate<'a> {
     }
 }
 
-fn contact_text(binding: &Binding, now: Instant) -> String {
+fn contact_text(binding: &Binding, gruus: &str, now: Instant) -> String {
     // Rounded up: a telephone that asked for 300 s is told 300 though the store took a moment.
     let seconds = binding.remaining(now).as_millis().div_ceil(1000);
     let quality = match binding.quality {
         1000 => String::new(),
         thousandths => format!(";q=0.{thousandths:03}"),
     };
-    format!("<{}>{}{quality};expires={seconds}", binding.contact, binding.parameters)
+    format!("<{}>{}{gruus}{quality};expires={seconds}", binding.contact, binding.parameters)
 }
 
 fn refusal_reply(refusal: RegistrationRefusal) -> (Reply, Option<RegistrationRefusal>) {

@@ -2,11 +2,12 @@
 
 use super::{Endpoint, requests::face};
 use crate::{
-    command::Register,
+    command::{Outbound, Register},
     error::Misuse,
     handle::RegistrationHandle,
     limits::Limit,
-    registration::{Registration, State},
+    registrar::gruu,
+    registration::{OutboundFlow, Registration, State},
 };
 use std::time::Instant;
 
@@ -16,6 +17,15 @@ impl Endpoint {
     /// # Errors
     /// [`Misuse::Limit`] when there are too many.
     pub fn register(&mut self, register: Register, now: Instant) -> Result<RegistrationHandle, Misuse> {
+        self.register_over(register, None, now)
+    }
+
+    fn register_over(
+        &mut self,
+        register: Register,
+        outbound: Option<OutboundFlow>,
+        now: Instant,
+    ) -> Result<RegistrationHandle, Misuse> {
         self.enter(now);
         let cx = &mut self.cx;
         if self.registrations.len() >= cx.config.limits.requests {
@@ -38,6 +48,7 @@ impl Endpoint {
                 tag,
                 sequence: 0,
                 failures: 0,
+                outbound,
                 state: State::Registering { withdraw: false },
             })
         });
@@ -48,6 +59,39 @@ impl Endpoint {
         }
         self.settle();
         Ok(handle)
+    }
+
+    /// Registers one device over several flows, each with a registration of its own, each kept alive (RFC 5626 §4.2).
+    /// A flow that is lost is made anew at once.
+    ///
+    /// # Errors
+    /// As [`Endpoint::register`]; [`Misuse::WrongState`] without any flow.
+    pub fn register_outbound(
+        &mut self,
+        register: &Register,
+        outbound: &Outbound,
+        now: Instant,
+    ) -> Result<Vec<RegistrationHandle>, Misuse> {
+        if outbound.flows.is_empty() {
+            return Err(Misuse::WrongState);
+        }
+        let group = self.cx.random.u64();
+        let instance = format!("<{}>", gruu::bare(&outbound.instance));
+        let mut handles = Vec::new();
+        for (target, id) in outbound.flows.iter().zip(1_u32..) {
+            let mut register = register.clone();
+            register.target = target.clone();
+            let parameters = format!(";+sip.instance=\"{instance}\";reg-id={id}");
+            register.local.contact_parameters.push_str(&parameters);
+            let flow = OutboundFlow {
+                group,
+                instance: instance.clone(),
+                keep_alive: outbound.keep_alive,
+                flow: None,
+            };
+            handles.push(self.register_over(register, Some(flow), now)?);
+        }
+        Ok(handles)
     }
 
     /// Withdraws a registration. [`Event::RegistrationEnded`](crate::event::Event::RegistrationEnded) follows.

@@ -3,7 +3,7 @@
 
 use super::Endpoint;
 use crate::{
-    call::State,
+    call::{State, info},
     command::Reply,
     context::{Client, Over, Owner, Served},
     dialog::DialogHandle,
@@ -85,15 +85,24 @@ impl Endpoint {
             TransactionEvent::LimitReached { limit, from: _ } => self.cx.limit(limit),
             TransactionEvent::StreamOpened { .. } => {}
             TransactionEvent::StreamClosed { flow, reason } => {
-                if let Some(stream) = flow.stream {
-                    self.stream_closed(stream);
-                }
+                self.lose_flow(&flow);
                 self.cx.event(Event::FlowClosed { flow, reason });
             }
             TransactionEvent::FlowFailed { flow } => {
+                self.lose_flow(&flow);
                 self.cx.event(Event::FlowClosed { flow, reason: StreamEnd::NoAnswer });
             }
             TransactionEvent::SeenAs { flow, address } => self.cx.event(Event::SeenAs { flow, address }),
+        }
+    }
+
+    /// A flow is gone: what was bound to it, and our own registrations over it.
+    fn lose_flow(&mut self, flow: &Flow) {
+        self.flow_gone(flow);
+        for handle in self.registrations.handles().collect::<Vec<_>>() {
+            if let Some(registration) = self.registrations.get_mut(handle) {
+                registration.on_flow_lost(&mut self.cx, flow);
+            }
         }
     }
 
@@ -193,6 +202,12 @@ impl Endpoint {
             _ => {
                 if let Some(dialog) = self.cx.dialogs.get_mut(dialog) {
                     dialog.flow = flow;
+                }
+                let understood = self.cx.config.info_packages.as_deref();
+                if let Some(reply) =
+                    info::refusal(&request, understood).filter(|_| *request.method() == Method::Info)
+                {
+                    return self.cx.refuse_with(server, &request, flow, &reply, Refusal::InfoPackage);
                 }
                 if let Some(handle) = self.take_request(server, request.clone(), flow, Some(call)) {
                     if let Some(state) = self.calls.get_mut(call) {
@@ -295,7 +310,14 @@ impl Endpoint {
                 let registration = *registration;
                 self.keep_unless_final(client, record, response);
                 if let Some(registration) = self.registrations.get_mut(registration) {
-                    registration.on_response(&mut self.cx, response, refusal);
+                    registration.on_response(&mut self.cx, response, flow, refusal);
+                }
+            }
+            Owner::Publication(publication) => {
+                let publication = *publication;
+                self.keep_unless_final(client, record, response);
+                if let Some(publication) = self.publications.get_mut(publication) {
+                    publication.on_response(&mut self.cx, response, refusal);
                 }
             }
             Owner::Subscription(handle) => {
@@ -347,17 +369,25 @@ impl Endpoint {
                 None => {}
             },
             Some(Owner::Registration(registration)) => {
+                let sequence = self.sequence_of(new);
                 if let Some(registration) = self.registrations.get_mut(*registration) {
-                    let sequence = self
-                        .cx
-                        .clients
-                        .get(&new)
-                        .and_then(|record| Some(record.sent.as_ref()?.request.cseq().ok()?.sequence));
                     registration.on_resent(sequence);
+                }
+            }
+            Some(Owner::Publication(publication)) => {
+                let sequence = self.sequence_of(new);
+                if let Some(publication) = self.publications.get_mut(*publication) {
+                    publication.on_resent(sequence);
                 }
             }
             _ => {}
         }
+    }
+
+    /// The number a request that was challenged has now.
+    fn sequence_of(&self, client: ClientId) -> Option<u32> {
+        let record = self.cx.clients.get(&client)?;
+        Some(record.sent.as_ref()?.request.cseq().ok()?.sequence)
     }
 
     fn on_client_ended(&mut self, client: ClientId, failure: EndReason) {
@@ -388,6 +418,11 @@ impl Endpoint {
             Owner::Registration(registration) => {
                 if let Some(registration) = self.registrations.get_mut(registration) {
                     registration.on_failure(&mut self.cx, failure);
+                }
+            }
+            Owner::Publication(publication) => {
+                if let Some(publication) = self.publications.get_mut(publication) {
+                    publication.on_failure(&mut self.cx, failure);
                 }
             }
         }
@@ -423,6 +458,11 @@ impl Endpoint {
                     Some(Subscription::Notifier(it)) => it.bury(&mut self.cx),
                     None => {}
                 },
+                Over::Publication(handle) => {
+                    if let Some(publication) = self.publications.remove(handle) {
+                        publication.bury(&mut self.cx);
+                    }
+                }
                 Over::Registration(handle) => {
                     if let Some(registration) = self.registrations.remove(handle) {
                         registration.bury(&mut self.cx);

@@ -87,7 +87,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Misuse::UnknownHandle`], [`Misuse::WrongState`] before the call has a dialog, [`Misuse::Method`] for methods
-    /// that have commands of their own.
+    /// that have commands of their own, [`Misuse::NotSupported`] for an INFO of a package the peer did not announce.
     pub fn request_in_dialog(
         &mut self,
         call: CallHandle,
@@ -114,6 +114,11 @@ impl Endpoint {
         let State::Established(established) = &held.state else { return Err(Misuse::WrongState) };
         let handle = established.session.dialog;
         let dialog = cx.dialogs.get_mut(handle).ok_or(Misuse::WrongState)?;
+        if let Some(package) = headers.get(HeaderName::InfoPackage).filter(|_| method == Method::Info)
+            && !dialog.takes_package(package.split(';').next().unwrap_or_default().trim())
+        {
+            return Err(Misuse::NotSupported("the INFO package"));
+        }
         let target = dialog.target()?;
         let builder =
             dialog.request(method.clone())?.header_if(HeaderName::UserAgent, cx.config.software.as_ref());

@@ -257,6 +257,51 @@ impl Endpoint {
         }
     }
 
+    /// Which call an INVITE with `Join` is to become one conference with: `Ok(None)` when it has none. The application
+    /// mixes, and answers with a Contact that says `isfocus` (RFC 3911, RFC 4579).
+    ///
+    /// # Errors
+    /// The status to refuse it with, by RFC 3911 §4: 400, 481, 603.
+    pub fn joined_call(&self, request: RequestHandle) -> Result<Option<CallHandle>, StatusCode> {
+        let Some(pending) = self.requests.get(request) else { return Ok(None) };
+        let values: Vec<&str> = pending.message.get_all(HeaderName::Join).collect();
+        let value = match values.as_slice() {
+            [] => return Ok(None),
+            [value] if !pending.message.has(HeaderName::Replaces) => value,
+            _ => return Err(StatusCode::BAD_REQUEST),
+        };
+        DialogReference::parse(value, Attitude::Lenient).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let call = self.find_call(value).ok_or(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)?;
+        match self.calls.get(call).map(|call| &call.state) {
+            Some(State::Established(_) | State::Outgoing(_)) => Ok(Some(call)),
+            // Early, and not begun by us.
+            Some(State::Incoming(_)) => Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+            Some(State::Over(_)) | None => Err(StatusCode::DECLINE),
+        }
+    }
+
+    /// The call a request outside of dialogs refers to by `Target-Dialog` (RFC 4538): whoever knows its tags takes part
+    /// in it, which may be reason enough to let him do what he asks. `Ok(None)` when it refers to none.
+    ///
+    /// # Errors
+    /// 481 when there is no such dialog here (§5).
+    pub fn target_dialog(&self, request: &Request) -> Result<Option<CallHandle>, StatusCode> {
+        match request.get(HeaderName::TargetDialog) {
+            None => Ok(None),
+            Some(value) => {
+                self.find_call(value).map(Some).ok_or(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)
+            }
+        }
+    }
+
+    /// The value of `Target-Dialog` that names a call to its peer: its ids as he sees them (RFC 4538 §4).
+    #[must_use]
+    pub fn reference_to(&self, call: CallHandle) -> Option<String> {
+        let dialog = self.cx.dialogs.get(*self.calls.get(call)?.dialogs().first()?)?;
+        let id = &dialog.id;
+        Some(format!("{};local-tag={};remote-tag={}", id.call_id, id.remote_tag, id.local_tag))
+    }
+
     pub(super) fn call_of_dialog(&self, dialog: DialogHandle) -> Option<CallHandle> {
         self.cx.dialogs.usages(dialog).iter().find_map(|usage| match usage {
             Usage::Call(call) => Some(*call),

@@ -52,6 +52,11 @@ impl Binding {
         self.expires_at.saturating_duration_since(now)
     }
 
+    /// Whether it is gone when its flow is: the device asked for outbound (RFC 5626 §6).
+    pub(crate) fn is_bound_to_flow(&self) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.registration.is_some())
+    }
+
     fn is_replaced_by(&self, contact: &ContactUpdate<'_>) -> bool {
         match (&self.instance, &contact.instance) {
             (Some(Instance { id, registration: Some(own) }), Some(new)) if new.registration.is_some() => {
@@ -213,7 +218,10 @@ fn check_order(binding: &Binding, registration: &Registration<'_>) -> Result<(),
 }
 
 /// How long is granted; `None` is removal.
-fn granted(wished: Option<u32>, policy: &ExpiryPolicy) -> Result<Option<Duration>, RegistrationRefusal> {
+pub(crate) fn granted(
+    wished: Option<u32>,
+    policy: &ExpiryPolicy,
+) -> Result<Option<Duration>, RegistrationRefusal> {
     let wished = match wished {
         None => return Ok(Some(policy.default.clamp(policy.minimum, policy.maximum.max(policy.minimum)))),
         Some(0) => return Ok(None),

@@ -5,17 +5,22 @@
 //! Who may register what is the application's to say before `accept_registration`.
 
 pub mod binding;
+pub(crate) mod gruu;
+pub(crate) mod outbound;
 
 use crate::arena::{Arena, handle};
-use crate::{context::IdMap, handle::RequestHandle, io::StreamId};
+use crate::{
+    handle::RequestHandle,
+    io::{Flow, Seed},
+};
 use binding::{Binding, ExpiryPolicy};
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, Hasher as _},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 handle! {
@@ -28,6 +33,16 @@ handle! {
 pub struct RegistrarConfig {
     /// Expiry and number of bindings.
     pub expiry: ExpiryPolicy,
+    /// Whether devices that ask for it have their flows kept (RFC 5626): requests come back on them, and a binding goes
+    /// when its flow does.
+    pub outbound: bool,
+    /// `Flow-Timer` told to them: a device that is silent for longer than this loses its flow (RFC 5626 §5.4).
+    pub flow_timer: Option<Duration>,
+    /// Whether devices that ask for it are granted GRUUs (RFC 5627). The application then has to look up request lines
+    /// with [`Endpoint::bindings_of_gruu`](crate::endpoint::Endpoint::bindings_of_gruu).
+    pub gruu: bool,
+    /// What temporary GRUUs are sealed with. `None`: drawn anew, so that they end with the process.
+    pub gruu_secret: Option<Seed>,
 }
 
 /// Every binding.
@@ -35,8 +50,8 @@ pub struct RegistrarConfig {
 pub(crate) struct Registrar {
     records: Arena<RecordHandle, Record>,
     by_name: HashTable<RecordHandle>,
-    /// Which records have bindings over a connection: looked at when it closes.
-    by_stream: IdMap<StreamId, Vec<RecordHandle>>,
+    /// Which records have bindings over a connection, or over a UDP flow that is kept: looked at when it is gone.
+    by_flow: HashMap<Flow, Vec<RecordHandle>, FixedState>,
     hasher: FixedState,
 }
 
@@ -63,7 +78,12 @@ impl Record {
 
 impl Registrar {
     pub(crate) fn new(hasher: FixedState) -> Self {
-        Self { records: Arena::new(), by_name: HashTable::new(), by_stream: IdMap::default(), hasher }
+        Self {
+            records: Arena::new(),
+            by_name: HashTable::new(),
+            by_flow: HashMap::with_hasher(hasher.clone()),
+            hasher,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -108,20 +128,37 @@ impl Registrar {
         self.records.get_mut(handle)
     }
 
-    /// Notes over which connections a record's telephones are reached.
-    pub(crate) fn note_streams(&mut self, handle: RecordHandle) {
+    /// Notes over which flows a record's telephones are reached. A flow that lost its last binding is forgotten when it
+    /// is gone itself, or with the next one of the record.
+    pub(crate) fn note_flows(&mut self, handle: RecordHandle) {
         let Some(record) = self.records.get(handle) else { return };
-        for stream in record.bindings.iter().filter_map(|binding| binding.flow.stream) {
-            let records = self.by_stream.entry(stream).or_default();
+        for flow in record.bindings.iter().filter(|it| it.is_bound_to_flow()).map(|it| it.flow) {
+            let records = self.by_flow.entry(flow).or_default();
             if !records.contains(&handle) {
                 records.push(handle);
             }
         }
     }
 
-    /// The records that had bindings over a connection, when it closed.
-    pub(crate) fn take_stream(&mut self, stream: StreamId) -> Vec<RecordHandle> {
-        self.by_stream.remove(&stream).unwrap_or_default()
+    /// The bindings before a change that the one after has not: their flows lead here no more.
+    pub(crate) fn forget_flows(&mut self, handle: RecordHandle, before: &[Binding]) {
+        let Some(record) = self.records.get(handle) else { return };
+        for flow in before.iter().filter(|it| it.is_bound_to_flow()).map(|it| it.flow) {
+            if record.bindings.iter().any(|binding| binding.flow == flow) {
+                continue;
+            }
+            if let Some(records) = self.by_flow.get_mut(&flow) {
+                records.retain(|other| *other != handle);
+                if records.is_empty() {
+                    self.by_flow.remove(&flow);
+                }
+            }
+        }
+    }
+
+    /// The records that had bindings over a flow, when it is gone.
+    pub(crate) fn take_flow(&mut self, flow: &Flow) -> Vec<RecordHandle> {
+        self.by_flow.remove(flow).unwrap_or_default()
     }
 
     /// Forgets a record that holds nothing.

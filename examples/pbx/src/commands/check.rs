@@ -3,11 +3,18 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::config::{Config, LoadError};
 
-pub(super) fn check(file: &Path) -> ExitCode {
+pub(super) fn check(file: &Path, as_json: bool) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
+        Err(LoadError::Wrong { problems, .. }) if as_json => {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            super::say(&format!("{:#}\n", json!({ "problems": problems })));
+            return ExitCode::FAILURE;
+        }
         Err(LoadError::Wrong { path, problems }) => {
             for problem in &problems {
                 eprintln!("{}: {problem}", path.display());
@@ -16,6 +23,10 @@ pub(super) fn check(file: &Path) -> ExitCode {
         }
         Err(error @ LoadError::Read { .. }) => return super::failed(error),
     };
+    if as_json {
+        super::say(&format!("{:#}\n", json!({ "problems": [], "summary": summary(&config) })));
+        return ExitCode::SUCCESS;
+    }
     super::say(&format!("{}: nothing is wrong with it. {}\n", file.display(), summary(&config)));
     ExitCode::SUCCESS
 }

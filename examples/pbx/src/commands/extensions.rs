@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{failed, load};
 use crate::config::{Codec, Config, Secret, is_number};
-use crate::policy::directory::{Defined, Directory};
-use crate::store::{MadeBy, Store, StoreError, StoredExtension, password};
+use crate::policy::directory::{Account, Defined, Directory};
+use crate::store::{MadeBy, Store, StoreError, StoredBinding, StoredExtension, StoredSetting, password};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -37,6 +38,22 @@ pub(super) enum Command {
         #[arg(long)]
         password: Option<String>,
     },
+    /// Set something for an extension, as its own star codes do: it comes before what the file says.
+    Set {
+        /// The extension.
+        number: String,
+        /// KEY=VALUE with a key of the file, as forward_busy=1002 or do_not_disturb=on; KEY= switches it off.
+        #[arg(required = true)]
+        settings: Vec<String>,
+    },
+    /// Leave what was set for an extension to the file again.
+    Unset {
+        /// The extension.
+        number: String,
+        /// Keys, as forward_busy.
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
     /// Remove an extension and where it is registered.
     Remove {
         /// The extension.
@@ -44,21 +61,28 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(command: Command, file: Option<&Path>) -> ExitCode {
+pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitCode {
     let config = match load(file) {
         Ok(config) => config,
         Err(error) => return failed(error),
     };
+    let is_list = matches!(command, Command::List);
     let done = Store::open(&config.store).map_err(|error| error.to_string()).and_then(|store| {
         let mut work = Work { store, config, file };
         match command {
-            Command::List => work.list(),
+            Command::List => work.list(as_json),
+            Command::Set { number, settings } => work.set(&number, &settings),
+            Command::Unset { number, keys } => work.unset(&number, &keys),
             Command::Add { number, name, password } => work.add(&number, &name, password),
             Command::Password { number, password } => work.password(&number, password),
             Command::Remove { number } => work.remove(&number),
         }
     });
     match done {
+        Ok(text) if as_json && !is_list => {
+            super::say(&format!("{:#}\n", json!({ "done": text.trim_end() })));
+            ExitCode::SUCCESS
+        }
         Ok(text) => {
             super::say(&text);
             ExitCode::SUCCESS
@@ -74,10 +98,19 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn list(&mut self) -> Result<String, String> {
+    fn list(&mut self, as_json: bool) -> Result<String, String> {
         let stored = self.store.extensions().map_err(text)?;
         let registrations = self.store.registrations(SystemTime::now()).map_err(text)?;
-        let directory = Directory::new(&self.config, &stored, self.file);
+        let settings = self.store.settings().map_err(text)?;
+        let directory = Directory::new(&self.config, &stored, self.file).with_settings(&settings);
+        if as_json {
+            let extensions: Vec<_> =
+                directory.iter().map(|account| account_json(account, &registrations)).collect();
+            return Ok(format!(
+                "{:#}\n",
+                json!({ "extensions": extensions, "notices": directory.notices() })
+            ));
+        }
         let mut list = String::new();
         for account in directory.iter() {
             let codecs: Vec<&str> = account.voice.codecs.iter().map(|codec| Codec::name(*codec)).collect();
@@ -104,6 +137,10 @@ impl Work<'_> {
             );
             list += line.trim_end();
             list.push('\n');
+            let set = settings.iter().filter(|setting| setting.number == account.number);
+            for StoredSetting { key, value, .. } in set {
+                list += &format!("         set: {key}={value}\n");
+            }
         }
         for notice in directory.notices() {
             list += &format!("note: {notice}\n");
@@ -140,6 +177,32 @@ impl Work<'_> {
             None => return Err(format!("there is no extension {number}; `pbx extensions add` makes one")),
         };
         self.put(number, &name, given, "has a new password")
+    }
+
+    fn set(&mut self, number: &str, settings: &[String]) -> Result<String, String> {
+        let stored = self.store.extensions().map_err(text)?;
+        let directory = Directory::new(&self.config, &stored, self.file);
+        let mut account =
+            directory.get(number).cloned().ok_or_else(|| format!("there is no extension {number}"))?;
+        let mut pairs = Vec::new();
+        for setting in settings {
+            let pair = setting.split_once('=').ok_or_else(|| {
+                format!("\"{setting}\" sets nothing, expected KEY=VALUE as forward_busy=1002")
+            })?;
+            account.set(pair.0, pair.1)?;
+            pairs.push(pair);
+        }
+        for (key, value) in pairs {
+            self.store.put_setting(number, key, Some(value)).map_err(text)?;
+        }
+        Ok(format!("Extension {number}: {} is set.\n", settings.join(", ")))
+    }
+
+    fn unset(&mut self, number: &str, keys: &[String]) -> Result<String, String> {
+        for key in keys {
+            self.store.put_setting(number, key, None).map_err(text)?;
+        }
+        Ok(format!("Extension {number}: {} is as the file says again.\n", keys.join(", ")))
     }
 
     fn remove(&mut self, number: &str) -> Result<String, String> {
@@ -184,6 +247,27 @@ impl Work<'_> {
     fn file_name(&self) -> String {
         self.file.map_or_else(|| "the file".to_owned(), |path| path.display().to_string())
     }
+}
+
+fn account_json(account: &Account, registrations: &[StoredBinding]) -> serde_json::Value {
+    let forward = &account.forward;
+    let phones: Vec<String> = registrations
+        .iter()
+        .filter(|binding| binding.number == account.number)
+        .map(|binding| format!("{}:{}", binding.protocol.to_ascii_lowercase(), binding.remote))
+        .collect();
+    json!({
+        "number": account.number,
+        "name": account.name,
+        "defined": match account.defined { Defined::File => "file", Defined::Store => "store" },
+        "codecs": account.voice.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>(),
+        "phones": phones,
+        "do_not_disturb": forward.do_not_disturb,
+        "forward_always": forward.always,
+        "forward_busy": forward.busy,
+        "forward_no_answer": forward.no_answer,
+        "forward_unreachable": forward.unreachable,
+    })
 }
 
 fn text(error: impl Into<CommandError>) -> String {

@@ -1,6 +1,6 @@
 //! `pbx calls`, `pbx why CALL`, `pbx phones`: what the store knows, for people as a table and for scripts as JSON.
 //!
-//! They read the store beside a running exchange; calls that are going on are not in it yet.
+//! What is going on they ask of the running exchange, by its socket; what has ended they read in the store, beside it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,17 +10,26 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::clock::utc;
+use super::running::{lasted, report};
 use super::{failed, load, say};
+use crate::config::Config;
+use crate::exchange::{LiveCall, Phone};
 use crate::store::{CallRecord, Store, StoredBinding};
 
 /// `pbx calls`
 pub(super) fn calls(file: Option<&Path>, limit: u32, as_json: bool) -> ExitCode {
-    with_store(file, |store| {
+    with_store(file, |config, store| {
+        // No exchange runs: nothing is going on.
+        let live: Vec<LiveCall> = report(config, &json!({ "ask": "calls" })).unwrap_or_default();
         let records = store.calls(limit).map_err(|error| error.to_string())?;
         if as_json {
-            return Ok(pretty(&Value::Array(records.iter().map(call_json).collect())));
+            let ended: Vec<Value> = records.iter().map(call_json).collect();
+            return Ok(pretty(&json!({ "going_on": live, "ended": ended })));
         }
         let mut table = String::new();
+        for call in &live {
+            let _ = writeln!(table, "{}", live_line(call));
+        }
         for record in &records {
             // Writing to a String does not fail.
             let _ = writeln!(table, "{}", line(record));
@@ -31,7 +40,12 @@ pub(super) fn calls(file: Option<&Path>, limit: u32, as_json: bool) -> ExitCode 
 
 /// `pbx why CALL`
 pub(super) fn why(file: Option<&Path>, call: i64, as_json: bool) -> ExitCode {
-    with_store(file, |store| {
+    with_store(file, |config, store| {
+        let live: Option<LiveCall> =
+            report(config, &json!({ "ask": "call", "call": call })).unwrap_or_default();
+        if let Some(live) = live {
+            return Ok(if as_json { pretty(&json!(live)) } else { live_story(&live) });
+        }
         let record = store.call(call).map_err(|error| error.to_string())?;
         let record = record.ok_or_else(|| {
             format!("there is no call {call} in the store; `pbx calls` lists those that have ended")
@@ -42,31 +56,53 @@ pub(super) fn why(file: Option<&Path>, call: i64, as_json: bool) -> ExitCode {
 
 /// `pbx phones`
 pub(super) fn phones(file: Option<&Path>, as_json: bool) -> ExitCode {
-    with_store(file, |store| {
-        let now = SystemTime::now();
-        let bindings = store.registrations(now).map_err(|error| error.to_string())?;
+    with_store(file, |config, store| {
+        let phones = match report(config, &json!({ "ask": "phones" })) {
+            Ok(phones) => phones,
+            // The store knows them too, as they were when the exchange ended.
+            Err(_) => stored_phones(store)?,
+        };
         if as_json {
-            return Ok(pretty(&Value::Array(bindings.iter().map(phone_json).collect())));
+            return Ok(pretty(&json!(phones)));
         }
         let mut table = String::new();
-        for binding in &bindings {
-            let remaining = binding.expires_at.duration_since(now).unwrap_or_default().as_secs();
-            let protocol = binding.protocol.to_ascii_lowercase();
+        for phone in &phones {
             let _ = writeln!(
                 table,
-                "{:<8} {protocol} {:<24} {remaining:>5} s left  {}",
-                binding.number, binding.remote, binding.user_agent
+                "{:<8} {} {:<24} {:>5} s left  {}",
+                phone.number,
+                phone.protocol,
+                phone.address.to_string(),
+                phone.expires_in_seconds,
+                phone.user_agent
             );
         }
         Ok(if table.is_empty() { "No telephone is registered.\n".to_owned() } else { table })
     })
 }
 
-fn with_store(file: Option<&Path>, work: impl FnOnce(&mut Store) -> Result<String, String>) -> ExitCode {
-    let text = load(file)
-        .map_err(|error| error.to_string())
-        .and_then(|config| Store::open(&config.store).map_err(|error| error.to_string()))
-        .and_then(|mut store| work(&mut store));
+fn stored_phones(store: &mut Store) -> Result<Vec<Phone>, String> {
+    let now = SystemTime::now();
+    let bindings = store.registrations(now).map_err(|error| error.to_string())?;
+    let phone = |binding: StoredBinding| Phone {
+        expires_in_seconds: binding.expires_at.duration_since(now).unwrap_or_default().as_secs(),
+        number: binding.number,
+        contact: binding.contact,
+        protocol: binding.protocol.to_ascii_lowercase(),
+        address: binding.remote,
+        user_agent: binding.user_agent,
+    };
+    Ok(bindings.into_iter().map(phone).collect())
+}
+
+fn with_store(
+    file: Option<&Path>,
+    work: impl FnOnce(&Config, &mut Store) -> Result<String, String>,
+) -> ExitCode {
+    let text = load(file).map_err(|error| error.to_string()).and_then(|config| {
+        let mut store = Store::open(&config.store).map_err(|error| error.to_string())?;
+        work(&config, &mut store)
+    });
     match text {
         Ok(text) => {
             say(&text);
@@ -150,15 +186,42 @@ fn call_json(record: &CallRecord) -> Value {
     })
 }
 
-fn phone_json(binding: &StoredBinding) -> Value {
-    json!({
-        "number": binding.number,
-        "contact": binding.contact,
-        "protocol": binding.protocol.to_ascii_lowercase(),
-        "address": binding.remote.to_string(),
-        "expires": utc(binding.expires_at),
-        "user_agent": binding.user_agent,
-    })
+fn live_line(call: &LiveCall) -> String {
+    let line = format!(
+        "{:>6}  {:<19}  {:<12} {:<12} {:<10} {:>6}  {}",
+        call.call,
+        "going on",
+        call.caller,
+        call.dialled,
+        call.stage,
+        format!("{} s", call.talked_seconds.unwrap_or(call.seconds)),
+        call.answered_by
+    );
+    line.trim_end().to_owned()
+}
+
+fn live_story(call: &LiveCall) -> String {
+    let mut text = format!(
+        "Call {}: {} ({}) dialled {} ({}) {} ago; it is {}.\n",
+        call.call,
+        call.caller,
+        call.caller_side,
+        call.dialled,
+        call.reaches,
+        lasted(call.seconds),
+        call.stage
+    );
+    if let Some(seconds) = call.talked_seconds {
+        let _ = writeln!(text, "{} answered {} ago, {}.", call.answered_by, lasted(seconds), call.codec);
+    }
+    for by in &call.held_by {
+        let _ = writeln!(text, "{by} has put the other side on hold.");
+    }
+    text += "\nWhat happened so far:\n";
+    for fact in &call.facts {
+        let _ = writeln!(text, "  {fact}");
+    }
+    text
 }
 
 fn pretty(value: &Value) -> String {

@@ -6,7 +6,9 @@ mod check;
 mod clock;
 mod extensions;
 mod history;
+mod reload;
 mod run;
+mod running;
 mod welcome;
 
 use std::ffi::OsString;
@@ -15,7 +17,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, LoadError};
 
@@ -29,6 +31,9 @@ struct Arguments {
     /// What is logged: error, warn, info, debug, or a filter as `pbx=debug`.
     #[arg(long, value_name = "FILTER", global = true, env = "PBX_LOG")]
     log: Option<String>,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -42,28 +47,38 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
-    /// List the calls that have ended, the newest first.
+    /// List the calls that are going on, and those that have ended, the newest first.
     Calls {
         /// How many at most.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// Write JSON.
-        #[arg(long)]
-        json: bool,
     },
-    /// Say why a call ended as it did, and what happened in it.
+    /// Say how a call goes, or why it ended as it did, and what happened in it.
     Why {
         /// The call's number, as the log and `pbx calls` show it.
         call: i64,
-        /// Write JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// List the telephones that are registered.
-    Phones {
-        /// Write JSON.
-        #[arg(long)]
-        json: bool,
+    Phones,
+    /// Say how the running exchange is.
+    Status,
+    /// List the neighbours and how they are.
+    Trunks,
+    /// Say who was refused what: the report of attacks.
+    Attacks,
+    /// End a call that is going on.
+    Hangup {
+        /// The call's number, as `pbx calls` shows it.
+        call: u64,
+    },
+    /// Have the running exchange read its configuration anew, without dropping calls.
+    Reload,
+    /// Write the signalling of the running exchange to a capture (pcap), bounded in size.
+    Trace(running::TraceArguments),
+    /// Write what a shell needs to complete this program's commands.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
     },
     /// List extensions, and make, change and remove those that are not in the file.
     Extensions {
@@ -84,13 +99,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     start_log(arguments.log.as_deref());
     let file = arguments.config.as_deref();
+    let json = arguments.json;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(file),
-        Command::Check { file } => check::check(&file),
-        Command::Calls { limit, json } => history::calls(file, limit, json),
-        Command::Why { call, json } => history::why(file, call, json),
-        Command::Phones { json } => history::phones(file, json),
-        Command::Extensions { command } => extensions::run(command, file),
+        Command::Check { file } => check::check(&file, json),
+        Command::Calls { limit } => history::calls(file, limit, json),
+        Command::Why { call } => history::why(file, call, json),
+        Command::Phones => history::phones(file, json),
+        Command::Status => running::status(file, json),
+        Command::Trunks => running::trunks(file, json),
+        Command::Attacks => running::attacks(file, json),
+        Command::Hangup { call } => running::hang_up(file, call, json),
+        Command::Reload => running::reload(file, json),
+        Command::Trace(arguments) => running::trace(file, &arguments),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "pbx", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Extensions { command } => extensions::run(command, file, json),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
@@ -17,11 +18,13 @@ use denwa::tokio::{
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::{ControlDesk, Reloader};
 use super::{failed, load, say, welcome};
 use crate::config::{Config, Secret};
+use crate::control::{self, Control, Switchboard};
 use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
 use crate::policy::directory::Directory;
-use crate::store::thread::{StoreAnswer, StoreRequest, StoreThread};
+use crate::store::thread::{People, StoreAnswer, StoreRequest, StoreThread};
 use crate::store::{MadeBy, Store, StoredBinding, StoredExtension, password};
 
 /// The extensions that an exchange without any makes for itself.
@@ -43,6 +46,7 @@ struct Prepared {
     config: Config,
     file: Option<PathBuf>,
     store: Store,
+    people: People,
     directory: Directory,
     made: Vec<(String, Secret)>,
     registrations: Vec<StoredBinding>,
@@ -54,9 +58,10 @@ fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
     // From here on a Ctrl-C is an end in good order.
     let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
     let signals = Signals::new().map_err(no_thread)?;
-    let Running { driver, store } = launch(prepared)?;
-    signals.watch(driver.handle()).map_err(no_thread)?;
+    let Running { driver, store, reloader, control } = launch(prepared)?;
+    signals.watch(driver.handle(), reloader).map_err(no_thread)?;
     let ended = driver.join();
+    drop(control);
     // The exchange has let go of the queue: the store writes what is left in it, and ends.
     drop(store);
     ended.map_err(|_| {
@@ -72,11 +77,22 @@ fn prepare(config: Config, file: Option<&Path>) -> Result<Prepared, String> {
         (stored, made) = first_extensions(&config)?;
         store.put_extensions(&stored).map_err(|error| error.to_string())?;
     }
-    let directory = Directory::new(&config, &stored, file);
+    let people =
+        People { extensions: stored, settings: store.settings().map_err(|error| error.to_string())? };
+    let directory = Directory::new(&config, &people.extensions, file).with_settings(&people.settings);
     let registrations = store.registrations(SystemTime::now()).map_err(|error| error.to_string())?;
     let last_call = store.last_call().map_err(|error| error.to_string())?;
     let first_call = u64::try_from(last_call).unwrap_or(0).saturating_add(1);
-    Ok(Prepared { config, file: file.map(Path::to_owned), store, directory, made, registrations, first_call })
+    Ok(Prepared {
+        config,
+        file: file.map(Path::to_owned),
+        store,
+        people,
+        directory,
+        made,
+        registrations,
+        first_call,
+    })
 }
 
 type Made = (Vec<StoredExtension>, Vec<(String, Secret)>);
@@ -94,7 +110,7 @@ fn first_extensions(config: &Config) -> Result<Made, String> {
 }
 
 fn launch(prepared: Prepared) -> Result<Running, String> {
-    let Prepared { config, file, store, directory, made, registrations, first_call } = prepared;
+    let Prepared { config, file, store, people, directory, made, registrations, first_call } = prepared;
     let seed = entropy().map_err(|error| format!("the system gives no random numbers: {error}"))?;
     let listen = usable(&config);
     let mut driver_config = DriverConfig::new(listen);
@@ -109,6 +125,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let notices = directory.notices().to_vec();
     let machine_config = config.clone();
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
+    let switchboard = Arc::new(Switchboard::default());
     let driver = SignallingDriver::start(
         driver_config,
         move |listening: &[Listen], now: Instant| {
@@ -122,11 +139,16 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
             };
             Exchange::new(config, Seed(seed), now)
         },
-        move |told| tell(told, &to_store),
+        {
+            let switchboard = Arc::clone(&switchboard);
+            move |told| tell(told, &to_store, &switchboard)
+        },
     )
     .map_err(|error| error.to_string())?;
     let handle = driver.handle();
-    let answers = Answers { handle, config, file };
+    let control = control::path_of(&config);
+    let reloader = Arc::new(Reloader::new(handle.clone(), file, config, people));
+    let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
     say(&text);
@@ -136,20 +158,33 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     for listening in driver.listening() {
         tracing::info!("listening on {listening}");
     }
-    Ok(Running { driver, store })
+    let desk = ControlDesk { handle, reloader: Arc::clone(&reloader) };
+    let control = control.and_then(|path| match Control::start(&path, Arc::new(desk), switchboard) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            tracing::warn!("commands cannot speak to this exchange: {}: {error}", path.display());
+            None
+        }
+    });
+    Ok(Running { driver, store, reloader, control })
 }
 
 /// The exchange and the store, running.
 struct Running {
     driver: SignallingDriver<Command>,
     store: StoreThread,
+    reloader: Arc<Reloader>,
+    control: Option<Control>,
 }
 
-/// What the exchange tells: to the store, or to the log.
-fn tell(told: Told, to_store: &Sender<StoreRequest>) {
+/// What the exchange tells: to the store, to a command, or to the log.
+fn tell(told: Told, to_store: &Sender<StoreRequest>, switchboard: &Switchboard) {
     match told {
         // The store's thread ends only after this one has dropped its end of the queue.
         Told::Store(request) => drop(to_store.send(request)),
+        // A command that no longer waits misses nothing.
+        Told::Answer(ticket, report) => drop(switchboard.pass(ticket, control::Answer::Report(report))),
+        Told::Traced(ticket, packet) => drop(switchboard.pass(ticket, control::Answer::Packet(packet))),
         Told::Event(event) => log(&event),
     }
 }
@@ -165,24 +200,16 @@ fn log(event: &Event) {
 /// The store's answers, on their way to the exchange.
 struct Answers {
     handle: DriverHandle<Command>,
-    config: Config,
-    file: Option<PathBuf>,
+    reloader: Arc<Reloader>,
 }
 
 impl Answers {
     fn pass(&self, answer: StoreAnswer) {
-        let command = match answer {
-            StoreAnswer::Extensions(stored) => {
-                let directory = Directory::new(&self.config, &stored, self.file.as_deref());
-                for notice in directory.notices() {
-                    tracing::warn!("{notice}");
-                }
-                Command::Directory(directory)
-            }
-            answer => Command::Stored(answer),
-        };
-        // An answer that comes after the end answers nobody.
-        let _ = self.handle.command(command);
+        match answer {
+            StoreAnswer::People(people) => self.reloader.people_changed(people),
+            // An answer that comes after the end answers nobody.
+            answer => drop(self.handle.command(Command::Stored(answer))),
+        }
     }
 }
 
@@ -205,12 +232,13 @@ fn own_addresses() -> Vec<IpAddr> {
     own
 }
 
-/// SIGINT, SIGTERM and SIGUSR1, noticed from the moment this is made.
+/// SIGINT, SIGTERM, SIGHUP and SIGUSR1, noticed from the moment this is made.
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,
     terminate: Signal,
     report: Signal,
+    reload: Signal,
 }
 
 impl Signals {
@@ -220,32 +248,35 @@ impl Signals {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
         let report = signal(SignalKind::user_defined1())?;
+        let reload = signal(SignalKind::hangup())?;
         drop(guard);
-        Ok(Self { runtime, interrupt, terminate, report })
+        Ok(Self { runtime, interrupt, terminate, report, reload })
     }
 
-    /// Ends the exchange at the first signal to end, and the program at once at the second; SIGUSR1 asks for a report.
-    fn watch(mut self, handle: DriverHandle<Command>) -> io::Result<()> {
+    /// Ends the exchange at the first signal to end, and the program at once at the second; SIGUSR1 asks for a report, SIGHUP
+    /// has the file read anew.
+    fn watch(mut self, handle: DriverHandle<Command>, reloader: Arc<Reloader>) -> io::Result<()> {
         let work = move || {
-            self.wait(&handle);
+            self.wait(&handle, &reloader);
             tracing::info!("ending: calls are hung up; once more ends at once");
             // When it has ended by itself the program is on its way out already.
             let _ = handle.command(Command::ShutDown);
-            self.wait(&handle);
+            self.wait(&handle, &reloader);
             std::process::exit(1);
         };
         thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
     }
 
-    /// Waits for a signal to end, and passes those that ask for a report.
-    fn wait(&mut self, handle: &DriverHandle<Command>) {
-        let Self { runtime, interrupt, terminate, report } = self;
+    /// Waits for a signal to end, and does what the others ask for.
+    fn wait(&mut self, handle: &DriverHandle<Command>, reloader: &Reloader) {
+        let Self { runtime, interrupt, terminate, report, reload } = self;
         runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => return,
                     _ = terminate.recv() => return,
                     _ = report.recv() => drop(handle.command(Command::Report)),
+                    _ = reload.recv() => super::reload::log(&reloader.reload()),
                 }
             }
         });

@@ -39,6 +39,8 @@ pub struct Config {
     pub guard: GuardPolicy,
     /// `[store]`
     pub store: StoreUrl,
+    /// `[control]`
+    pub control: Control,
     /// `[[extensions]]`, in the order of the file; numbers are distinct.
     pub extensions: Vec<Extension>,
     /// `[[groups]]`, in the order of the file; numbers are distinct.
@@ -121,6 +123,13 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// An SQLite store that is gone when the exchange ends.
     Memory,
+}
+
+/// `[control]`: how commands speak to the running exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// The local socket; beside the store when `None`, none at all when empty.
+    pub socket: Option<PathBuf>,
 }
 
 /// A password that neither prints itself nor stays in memory.

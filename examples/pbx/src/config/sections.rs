@@ -16,8 +16,8 @@ use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Encryption, Extension, External, Forward, Group, GuardPolicy, Media, Networks,
-    Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
+    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
+    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
 };
 
 /// The port of STUN (RFC 8489).
@@ -54,6 +54,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         guard_policy(section, &mut guard, problems);
     }
     let store = read(&mut root, "store", problems, store);
+    let control = read(&mut root, "control", problems, control);
     let extensions: Vec<Extension> = root
         .sections("extensions", problems)
         .into_iter()
@@ -79,7 +80,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         None => Services::default().without(&taken),
     };
     root.finish(problems);
-    Config { sip, network, media, calls, guard, store, extensions, groups, trunks, routes, services }
+    Config { sip, network, media, calls, guard, store, control, extensions, groups, trunks, routes, services }
 }
 
 /// Reads one table, or gives its defaults when it is not there.
@@ -288,6 +289,12 @@ fn store(mut section: Section<'_>, problems: &mut Problems) -> StoreUrl {
     }
     section.finish(problems);
     store
+}
+
+fn control(mut section: Section<'_>, problems: &mut Problems) -> Control {
+    let socket = section.text("socket", problems).map(|text| PathBuf::from(text.value));
+    section.finish(problems);
+    Control { socket }
 }
 
 fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Extension> {

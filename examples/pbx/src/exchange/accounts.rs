@@ -14,6 +14,7 @@ use super::Event;
 use super::desk::Desk;
 use super::facts;
 use super::planned::credentials;
+use crate::config::Trunk;
 
 /// How soon it is tried again while a neighbour's name or the way to it is not known.
 const SOON: Duration = Duration::from_secs(1);
@@ -41,6 +42,31 @@ impl Accounts {
         let waiting: BTreeSet<String> = wanted.map(|link| link.trunk.name.clone()).collect();
         let next = (!waiting.is_empty()).then_some(desk.now);
         Self { waiting, trying: BTreeMap::new(), taken: BTreeMap::new(), next }
+    }
+
+    /// The neighbours have changed: registrations with those that went or changed are withdrawn, with new ones begun.
+    pub(super) fn reload(&mut self, desk: &mut Desk, before: &[Trunk]) {
+        let is_same = |name: &str| {
+            let old = before.iter().find(|trunk| trunk.name == name);
+            old.is_some() && old == desk.links.get(name).map(|link| &link.trunk)
+        };
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.trying).into_iter().partition(|(_, name)| is_same(name));
+        self.trying = kept;
+        for (handle, name) in gone {
+            self.taken.remove(&name);
+            // What has ended by itself needs no end.
+            let _ = desk.endpoint.unregister(handle, desk.now);
+        }
+        let Self { waiting, next, .. } = Self::new(desk);
+        self.waiting =
+            waiting.into_iter().filter(|name| !self.trying.values().any(|own| own == name)).collect();
+        self.next = next.filter(|_| !self.waiting.is_empty());
+    }
+
+    /// Whether a neighbour has taken our registration; `None` when it was not asked to, or has not answered yet.
+    pub(super) fn is_registered(&self, trunk: &str) -> Option<bool> {
+        self.taken.get(trunk).copied()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -27,7 +27,6 @@ use super::transfer::Transfer;
 use super::whereabouts::NoWay;
 use crate::route::Destination;
 use crate::services::Service;
-use crate::store::CallRecord;
 use crate::why::{End, Side};
 
 /// Facts kept of one call.
@@ -309,33 +308,6 @@ impl Call {
         self.end = Some(end);
         for leg in self.legs_mut() {
             leg.close(desk);
-        }
-    }
-
-    /// The record of a call that is over.
-    pub(super) fn record(&mut self, desk: &Desk) -> CallRecord {
-        let end = self.end.clone().unwrap_or(End::HungUp(Side::Caller));
-        let answered = self.answered.is_some();
-        let cause = crate::why::explain(&end, answered, &self.evidence);
-        let codecs: Vec<&str> = std::iter::once(&self.caller)
-            .chain(self.winner.and_then(|index| self.forks.get(index)).map(|fork| &fork.leg))
-            .filter_map(|leg| leg.codec.as_deref())
-            .collect();
-        CallRecord {
-            call: i64::try_from(self.number).unwrap_or(0),
-            began_at: desk.time_of_day(self.began),
-            answered_at: self.answered.map(|at| desk.time_of_day(at)),
-            ended_at: desk.time_of_day(desk.now),
-            caller: self.invitation.caller.number.clone(),
-            caller_side: self.invitation.caller.side(),
-            dialled: self.invitation.dialled.clone(),
-            callee_side: described(&self.reaches),
-            outcome: end.outcome(answered),
-            status: if answered { 200 } else { end.status() },
-            cause: cause.as_ref().map(|cause| cause.sentence.clone()).unwrap_or_default(),
-            remedy: cause.map(|cause| cause.remedy).unwrap_or_default(),
-            codec: codecs.join("/"),
-            evidence: facts::lines(&self.evidence),
         }
     }
 

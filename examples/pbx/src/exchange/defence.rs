@@ -10,8 +10,8 @@ use denwa::address::Network;
 use denwa::guard::{self, Guard, GuardConfig, Offence, Scanner, Standing, Verdict, recognise};
 use denwa_sip_core::endpoint::{AuthenticationFailure, Binding};
 
-use super::Event;
 use super::desk::Desk;
+use super::{Attacker, Attacks, Event};
 use crate::config::Config;
 
 /// How long a call with the right password vouches for a telephone that is not registered.
@@ -27,13 +27,47 @@ pub(super) struct Defence {
 
 impl Defence {
     pub(super) fn new(file: &Config, desk: &Desk, seed: [u8; 32], now: Instant) -> Self {
-        let mut config = GuardConfig::default();
-        config.exempt.clone_from(&file.guard.exempt);
-        config.offences_before_ban = file.guard.offences;
-        config.first_ban = file.guard.ban;
-        let neighbours = desk.links.iter().filter_map(|link| link.destination());
-        config.exempt.extend(neighbours.map(|neighbour| Network::host(neighbour.ip())));
-        Self { guard: Guard::new(config, denwa::Seed(seed), now), standing: Standing::Stranger }
+        let guard = Guard::new(guard_config(file, desk), denwa::Seed(seed), now);
+        Self { guard, standing: Standing::Stranger }
+    }
+
+    /// The file or the neighbours have changed. Bans are forgotten, telephones that are registered are not.
+    pub(super) fn reload(&mut self, file: &Config, desk: &mut Desk) {
+        let seed = denwa::Seed(desk.random_bytes());
+        self.guard = Guard::new(guard_config(file, desk), seed, desk.now);
+        for account in desk.directory.iter() {
+            let bindings: Vec<Binding> =
+                desk.endpoint.bindings(&account.number).into_iter().cloned().collect();
+            self.registered(&account.number, &bindings, desk.now);
+        }
+    }
+
+    /// How many bans are in force.
+    pub(super) fn bans(&self, now: Instant) -> usize {
+        let report = self.guard.report(usize::MAX);
+        report.iter().filter(|source| source.banned_until.is_some_and(|until| until > now)).count()
+    }
+
+    /// Who was refused what.
+    pub(super) fn report(&self, now: Instant, most: usize) -> Attacks {
+        let counts = self.guard.counts();
+        let sources = self.guard.report(most).into_iter().map(|source| Attacker {
+            who: source.subject.to_string(),
+            offences: source.offences.iter().map(|(offence, times)| (offence.to_string(), *times)).collect(),
+            refused: source.refused,
+            bans: source.bans,
+            banned_for_seconds: source
+                .banned_until
+                .and_then(|until| until.checked_duration_since(now))
+                .map(|left| left.as_secs()),
+            last_seen_seconds: now.saturating_duration_since(source.last_seen).as_secs(),
+        });
+        Attacks {
+            strangers: counts.strangers,
+            refused: counts.banned + counts.prefix_banned + counts.too_fast + counts.too_many_strangers,
+            offences: counts.offences,
+            sources: sources.collect(),
+        }
     }
 
     /// Whether something from this source is read at all.
@@ -136,4 +170,14 @@ impl Defence {
             }
         }
     }
+}
+
+fn guard_config(file: &Config, desk: &Desk) -> GuardConfig {
+    let mut config = GuardConfig::default();
+    config.exempt.clone_from(&file.guard.exempt);
+    config.offences_before_ban = file.guard.offences;
+    config.first_ban = file.guard.ban;
+    let neighbours = desk.links.iter().filter_map(|link| link.destination());
+    config.exempt.extend(neighbours.map(|neighbour| Network::host(neighbour.ip())));
+    config
 }

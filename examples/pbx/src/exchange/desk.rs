@@ -26,12 +26,8 @@ use crate::route::Plan;
 /// What the configuration says, in the form that calls need.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
+    pub(super) policy: Policy,
     pub(super) realm: String,
-    pub(super) digest: Vec<Algorithm>,
-    pub(super) plan: Plan,
-    pub(super) ring: Duration,
-    pub(super) silence: Duration,
-    pub(super) call_limit: u32,
     /// The canonical name in RTCP, the same for every call and telling nothing.
     pub(super) cname: String,
     /// What the exchange calls itself to others, to notice calls that go in a circle.
@@ -40,6 +36,36 @@ pub(super) struct Setup {
     pub(super) listening: Vec<config::Listen>,
     /// An instant and the time of day it was.
     pub(super) clock: (Instant, SystemTime),
+}
+
+impl std::ops::Deref for Setup {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+/// What of it may change while the exchange runs.
+#[derive(Clone, Debug)]
+pub(super) struct Policy {
+    pub(super) digest: Vec<Algorithm>,
+    pub(super) plan: Plan,
+    pub(super) ring: Duration,
+    pub(super) silence: Duration,
+    pub(super) call_limit: u32,
+}
+
+impl Policy {
+    pub(super) fn new(file: &config::Config) -> Self {
+        Self {
+            digest: file.sip.digest.clone(),
+            plan: Plan::new(file),
+            ring: file.calls.ring,
+            silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
+            call_limit: file.calls.limit,
+        }
+    }
 }
 
 /// A question of the exchange itself to the system.
@@ -78,6 +104,7 @@ pub(super) struct Desk {
     pub(super) passing: HashMap<OutgoingHandle, RequestHandle>,
     next_leg: u64,
     next_call: u64,
+    first_call: u64,
     asked: HashMap<u64, Asked>,
     routes_asked: HashSet<IpAddr>,
     next_question: u64,
@@ -113,6 +140,7 @@ impl Desk {
             passing: HashMap::new(),
             next_leg: 1,
             next_call: first_call.max(1),
+            first_call: first_call.max(1),
             asked: HashMap::new(),
             routes_asked: HashSet::new(),
             next_question: 1,
@@ -145,6 +173,11 @@ impl Desk {
         let call = self.next_call;
         self.next_call += 1;
         call
+    }
+
+    /// How many calls there have been since the start.
+    pub(super) fn calls_ever(&self) -> u64 {
+        self.next_call.saturating_sub(self.first_call)
     }
 
     pub(super) fn new_leg(&mut self, call: u64) -> LegId {

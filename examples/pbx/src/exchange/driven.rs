@@ -6,7 +6,8 @@ use denwa::bridge;
 use denwa::driver::{self, Answer, Machine};
 use denwa_sip_core::io;
 
-use super::{Event, Exchange, Input, Output};
+use super::{Event, Exchange, Filter, Input, Output, Packet, Question, Report};
+use crate::config::Config;
 use crate::policy::directory::Directory;
 use crate::store::thread::{StoreAnswer, StoreRequest};
 
@@ -19,6 +20,12 @@ pub enum Command {
     Directory(Directory),
     /// Say how much is held.
     Report,
+    /// A question; answered by [`Told::Answer`].
+    Ask(u64, Question),
+    /// Begin a trace, whose packets come as [`Told::Traced`], or end it.
+    Trace(u64, Option<Filter>),
+    /// The file and the extensions have changed.
+    Reload(Box<Config>, Directory),
     /// Everything is to end.
     ShutDown,
 }
@@ -28,6 +35,10 @@ pub enum Command {
 pub enum Told {
     /// Keep this in the store; answered by [`Command::Stored`].
     Store(StoreRequest),
+    /// The answer to a question.
+    Answer(u64, Box<Report>),
+    /// A packet of a trace.
+    Traced(u64, Packet),
     /// A fact.
     Event(Event),
 }
@@ -53,6 +64,9 @@ impl Machine for Exchange {
             Command::Stored(answer) => Input::Stored(answer),
             Command::Directory(directory) => Input::Directory(directory),
             Command::Report => Input::Report,
+            Command::Ask(ticket, question) => Input::Ask { ticket, question },
+            Command::Trace(ticket, filter) => Input::Trace { ticket, filter },
+            Command::Reload(file, directory) => Input::Reload(file, directory),
             Command::ShutDown => Input::ShutDown,
         };
         Self::handle_input(self, input, now);
@@ -74,6 +88,8 @@ impl Machine for Exchange {
             Output::Ask { question, what } => driver::Output::Ask { question, what },
             Output::Media(command) => driver::Output::Media(command),
             Output::Store(request) => driver::Output::Event(Told::Store(request)),
+            Output::Answer { ticket, report } => driver::Output::Event(Told::Answer(ticket, report)),
+            Output::Traced { ticket, packet } => driver::Output::Event(Told::Traced(ticket, packet)),
             Output::Event(event) => driver::Output::Event(Told::Event(event)),
             Output::Stop => driver::Output::Stop,
         })

@@ -224,6 +224,15 @@ pub enum Event {
         /// How many there are now.
         count: usize,
     },
+    /// The configuration was read anew.
+    Reloaded {
+        /// Extensions there are now.
+        extensions: usize,
+        /// Trunks there are now.
+        trunks: usize,
+        /// Routes there are now.
+        routes: usize,
+    },
     /// The store did not do its part.
     StoreFailed {
         /// What it was to do, and what it said.
@@ -328,6 +337,10 @@ impl fmt::Display for Event {
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")
             }
+            Self::Reloaded { extensions, trunks, routes } => write!(
+                f,
+                "the configuration was read anew: {extensions} extensions, {trunks} trunks, {routes} routes"
+            ),
             Self::StoreFailed { cause } => f.write_str(cause),
             Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),

@@ -118,6 +118,11 @@ impl Leg {
         self.media == Media::Open
     }
 
+    /// Whether it has put the other side on hold.
+    pub(super) fn holds(&self) -> bool {
+        matches!(self.direction, Direction::SendOnly | Direction::Inactive)
+    }
+
     /// Whether nothing more will be heard of it.
     pub(super) fn is_over(&self) -> bool {
         self.handle.is_none() && self.media == Media::Closed

@@ -15,14 +15,19 @@ mod driven;
 mod event;
 mod external;
 mod facts;
+mod inspect;
 mod invitation;
 mod leg;
 mod messages;
 mod modify;
 mod planned;
 mod reach;
+mod record;
 mod registrar;
+mod reload;
 mod supervision;
+mod switching;
+mod trace;
 mod transfer;
 mod voice;
 mod whereabouts;
@@ -37,33 +42,32 @@ use denwa::guard::Offence;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
     self, CallHandle, Endpoint, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd,
-    RequestHandle,
 };
 use denwa_sip_core::io::{
     self, Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId, StreamId, Transmit,
 };
-use denwa_sip_core::message::UriBuf;
 use denwa_sip_core::{HeaderName, Method, StatusCode};
 
 use crate::config::{self, Config};
 use crate::links::Links;
 use crate::policy::directory::{Account, Directory};
-use crate::route::Plan;
 use crate::store::StoredBinding;
 use crate::store::thread::{StoreAnswer, StoreRequest};
-use crate::why::End;
 use accounts::Accounts;
 use admission::Admission;
 use call::Call;
 use defence::Defence;
-use desk::{Asked, Desk, Setup};
+use desk::{Asked, Desk, Policy, Setup};
 use external::External;
 use registrar::Registrar;
 use supervision::Supervision;
+use trace::{Belongs, Traces};
 use whereabouts::{Way, Whereabouts};
 
 pub use driven::{Command, Told};
 pub use event::{Event, Weight};
+pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
+pub use trace::{Filter, Packet};
 
 /// What the generators inside start from. Draw it from the system's entropy.
 #[derive(Clone)]
@@ -112,6 +116,23 @@ pub enum Input<'a> {
     Directory(Directory),
     /// Say how much is held: [`Event::Holding`].
     Report,
+    /// A question of a command; answered by [`Output::Answer`].
+    Ask {
+        /// Given back with the answer.
+        ticket: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// Copy what goes in and out, as [`Output::Traced`], until told otherwise.
+    Trace {
+        /// Given with each copy.
+        ticket: u64,
+        /// What is copied; `None` ends it.
+        filter: Option<Filter>,
+    },
+    /// The file and the extensions have changed. What cannot change while the exchange runs (where it listens, its ports,
+    /// its realm) is to be what it was.
+    Reload(Box<Config>, Directory),
     /// Everything is to end.
     ShutDown,
 }
@@ -164,6 +185,20 @@ pub enum Output {
     Media(bridge::Command),
     /// Keep this in the store.
     Store(StoreRequest),
+    /// The answer to [`Input::Ask`].
+    Answer {
+        /// The ticket of the question.
+        ticket: u64,
+        /// The answer.
+        report: Box<Report>,
+    },
+    /// A copy for a trace.
+    Traced {
+        /// The ticket of the trace.
+        ticket: u64,
+        /// The copy.
+        packet: Packet,
+    },
     /// Something the program should know.
     Event(Event),
     /// Everything has ended; nothing more will come.
@@ -175,9 +210,6 @@ const HOSTILE_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often the names of trunks are looked up.
 const NAMES_AGAIN: Duration = Duration::from_secs(60);
-
-/// How long calls may take to end when everything is shut down.
-const SHUT_DOWN: Duration = Duration::from_secs(4);
 
 /// The exchange; see the module's words.
 #[derive(Debug)]
@@ -192,6 +224,9 @@ pub struct Exchange {
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
+    traces: Traces,
+    /// The file as it is in force.
+    file: Config,
     names_at: Option<Instant>,
     shut_down_at: Option<Instant>,
     stopped: bool,
@@ -238,12 +273,8 @@ impl Exchange {
     pub fn new(config: ExchangeConfig, seed: Seed, now: Instant) -> Self {
         let ExchangeConfig { file, directory, registrations, listening, first_call, time } = config;
         let setup = Setup {
+            policy: Policy::new(&file),
             realm: file.sip.realm.clone(),
-            digest: file.sip.digest.clone(),
-            plan: Plan::new(&file),
-            ring: file.calls.ring,
-            silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
-            call_limit: file.calls.limit,
             cname: "exchange".to_owned(),
             name: seed.0.iter().skip(24).map(|byte| format!("{byte:02x}")).collect(),
             listening,
@@ -271,6 +302,8 @@ impl Exchange {
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             hostile: Hostile::default(),
+            traces: Traces::default(),
+            file,
             names_at,
             shut_down_at: None,
             stopped: false,
@@ -283,7 +316,15 @@ impl Exchange {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         self.advance(now);
         match input {
-            Input::Sip(input) => self.sip_input(input),
+            Input::Sip(input) => {
+                self.traces.note(&input);
+                if !self.traces.is_empty()
+                    && let Some(packet) = self.traces.incoming(&input, self.desk.time_of_day(self.desk.now))
+                {
+                    self.copy(&packet);
+                }
+                self.sip_input(input);
+            }
             Input::Answered { question, answer } => {
                 if let Some(asked) = self.desk.answered(question) {
                     self.answered(asked, answer);
@@ -304,6 +345,13 @@ impl Exchange {
                 let counts = self.counts();
                 self.desk.tell(Event::Holding { counts });
             }
+            Input::Ask { ticket, question } => {
+                let report = Box::new(self.report(&question));
+                self.desk.put(Output::Answer { ticket, report });
+            }
+            Input::Trace { ticket, filter: Some(filter) } => self.traces.begin(ticket, filter),
+            Input::Trace { ticket, filter: None } => self.traces.end(ticket),
+            Input::Reload(file, directory) => self.reload(*file, directory),
             Input::ShutDown => self.shut_down(),
         }
         self.drain();
@@ -362,6 +410,13 @@ impl Exchange {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Gives a copy to each trace it belongs to.
+    fn copy(&mut self, packet: &Packet) {
+        for ticket in self.traces.of(packet, &TraceView { desk: &self.desk, calls: &self.calls }) {
+            self.desk.put(Output::Traced { ticket, packet: packet.clone() });
+        }
     }
 
     /// How much the exchange holds now.
@@ -457,8 +512,12 @@ impl Exchange {
                     cause: format!("the record of a call could not be kept: {reason}"),
                 });
             }
+            StoreAnswer::SettingLost { reason } => {
+                self.desk
+                    .tell(Event::StoreFailed { cause: format!("a setting could not be kept: {reason}") });
+            }
             // The program joins them with its file and gives the result back as `Input::Directory`.
-            StoreAnswer::Extensions(_) => {}
+            StoreAnswer::People(_) => {}
         }
     }
 
@@ -468,7 +527,15 @@ impl Exchange {
     fn drain(&mut self) {
         while let Some(output) = self.desk.endpoint.poll_output() {
             match output {
-                SipOutput::Transmit(transmit) => self.desk.put(Output::Transmit(transmit)),
+                SipOutput::Transmit(transmit) => {
+                    if !self.traces.is_empty()
+                        && let Some(packet) =
+                            self.traces.outgoing(&transmit, self.desk.time_of_day(self.desk.now))
+                    {
+                        self.copy(&packet);
+                    }
+                    self.desk.put(Output::Transmit(transmit));
+                }
                 SipOutput::OpenStream { stream, protocol, local, remote, server_name } => {
                     self.desk.put(Output::OpenStream { stream, protocol, local, remote, server_name });
                 }
@@ -605,126 +672,21 @@ impl Exchange {
         let (count, example) = (std::mem::take(&mut hostile.count), std::mem::take(&mut hostile.example));
         self.desk.tell(Event::HostileInput { count, example });
     }
+}
 
-    // -- calls
+/// What traces ask about.
+struct TraceView<'a> {
+    desk: &'a Desk,
+    calls: &'a BTreeMap<u64, Call>,
+}
 
-    fn insert(&mut self, call: Call) {
-        let number = call.number;
-        self.calls.insert(number, call);
-        self.with_call(number, |_, _| {});
+impl Belongs for TraceView<'_> {
+    fn call_ids(&self, call: u64) -> Vec<String> {
+        self.calls.get(&call).map(|call| call.call_ids(self.desk)).unwrap_or_default()
     }
 
-    /// Does something with a call, keeps its deadline in order, and lets it go when it is over.
-    fn with_call(&mut self, number: u64, work: impl FnOnce(&mut Call, &mut Desk)) {
-        let Some(call) = self.calls.get_mut(&number) else { return };
-        if let Some(deadline) = call.deadline() {
-            self.deadlines.remove(&(deadline, number));
-        }
-        work(call, &mut self.desk);
-        if !call.is_over() {
-            if let Some(deadline) = call.deadline() {
-                self.deadlines.insert((deadline, number));
-            }
-            return;
-        }
-        let record = call.record(&self.desk);
-        self.calls.remove(&number);
-        self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
-        self.desk.tell(Event::CallEnded { call: number, record: Box::new(record) });
-        if self.shut_down_at.is_some() && self.calls.is_empty() {
-            self.desk.endpoint.shut_down(self.desk.now);
-        }
-    }
-
-    /// A side asks that the other be connected with somebody else.
-    fn transfer(
-        &mut self,
-        asked_in: Option<CallHandle>,
-        request: RequestHandle,
-        refer_to: &UriBuf,
-        replaces: Option<&str>,
-    ) {
-        let now = self.desk.now;
-        let first = asked_in.and_then(|handle| Some((handle, self.desk.call_of(handle)?)));
-        let Some((handle, number)) = first else {
-            // Outside of calls nobody is asked to call anybody.
-            let _ = self.desk.endpoint.respond(request, &Reply::new(StatusCode::FORBIDDEN), now);
-            return;
-        };
-        let second = replaces.and_then(|replaces| self.desk.endpoint.find_call(replaces));
-        let second = second.and_then(|handle| Some((handle, self.desk.call_of(handle)?)));
-        match second.filter(|(_, other)| *other != number) {
-            Some((other_handle, other)) => {
-                self.join_calls((number, handle), (other, other_handle), request, refer_to)
-            }
-            None => self.with_call(number, |call, desk| {
-                if let Some(by) = call.which(handle) {
-                    call.transfer_asked(desk, by, request, refer_to);
-                }
-            }),
-        }
-    }
-
-    /// The end of an attended transfer: who talked to the same telephone in two calls talk to each other.
-    fn join_calls(
-        &mut self,
-        (number, handle): (u64, CallHandle),
-        (other_number, other_handle): (u64, CallHandle),
-        request: RequestHandle,
-        refer_to: &UriBuf,
-    ) {
-        let Some(mut other) = self.calls.remove(&other_number) else { return };
-        if let Some(deadline) = other.deadline() {
-            self.deadlines.remove(&(deadline, other_number));
-        }
-        self.with_call(number, |call, desk| {
-            let Some(by) = call.which(handle) else { return };
-            let given = other.which(other_handle).and_then(|which| other.other(which));
-            let is_up = other.is_talking() && call.is_talking() && call.other(by).is_some();
-            let Some(given) = given.filter(|_| is_up) else {
-                // The other telephone only rings yet: it is called anew, by us.
-                other.end(desk, End::CallerGaveUp);
-                return call.transfer_asked(desk, by, request, refer_to);
-            };
-            let identity = call.leg_mut(by).map(|leg| leg.identity.clone()).unwrap_or_default();
-            let Ok(report) = desk.endpoint.accept_transfer(request, &identity, desk.now) else { return };
-            if let Some(leg) = other.give_away(given) {
-                call.adopt(desk, by, leg, report);
-            }
-            other.end(desk, End::Joined { call: number });
-        });
-        self.insert(other);
-    }
-
-    // -- the end
-
-    fn shut_down(&mut self) {
-        if self.shut_down_at.is_some() || self.stopped {
-            return;
-        }
-        self.shut_down_at = self.desk.now.checked_add(SHUT_DOWN);
-        let numbers: Vec<u64> = self.calls.keys().copied().collect();
-        for number in numbers {
-            self.with_call(number, |call, desk| call.end(desk, End::ShutDown));
-        }
-        if self.calls.is_empty() {
-            self.desk.endpoint.shut_down(self.desk.now);
-        }
-    }
-
-    fn stop(&mut self) {
-        if self.stopped {
-            return;
-        }
-        self.stopped = true;
-        self.shut_down_at = None;
-        // Calls whose other ends never confirmed their BYE are recorded all the same.
-        for (_, mut call) in std::mem::take(&mut self.calls) {
-            let record = call.record(&self.desk);
-            self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record))));
-        }
-        self.desk.tell(Event::ShutDown);
-        self.desk.put(Output::Stop);
+    fn phones(&self, number: &str) -> Vec<std::net::SocketAddr> {
+        self.desk.endpoint.bindings(number).into_iter().map(|binding| binding.flow.remote).collect()
     }
 }
 

@@ -39,6 +39,17 @@ impl Supervision {
         self.next
     }
 
+    /// The neighbours have changed: those that are new are asked soon.
+    pub(super) fn reload(&mut self, desk: &Desk) {
+        self.alive.retain(|name, _| desk.links.get(name).is_some_and(|link| link.is_supervised()));
+        self.next = desk.links.iter().any(|link| link.is_supervised()).then_some(desk.now);
+    }
+
+    /// Whether a neighbour answered last time; `None` when it was not asked yet.
+    pub(super) fn answers(&self, trunk: &str) -> Option<bool> {
+        self.alive.get(trunk).copied()
+    }
+
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk) {
         if self.next.is_none_or(|next| next > desk.now) {
             return;

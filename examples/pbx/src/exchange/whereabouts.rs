@@ -85,6 +85,12 @@ impl Whereabouts {
         Self { loopback_policy: policy.clone(), policy, routes: HashMap::new(), seen_as: HashMap::new() }
     }
 
+    /// The networks whose members are told the address that the route to them leaves by have changed.
+    pub(super) fn set_local(&mut self, local: Vec<denwa::address::Network>) {
+        self.policy.local.clone_from(&local);
+        self.loopback_policy.local = local;
+    }
+
     /// What the peer at `peer` is told; `None` while the route to him has to be asked for.
     pub(super) fn of(&self, peer: IpAddr, now: Instant) -> Option<Result<Place, NoWay>> {
         let peer = peer.to_canonical();

@@ -35,6 +35,18 @@ impl Links {
         Self { links: trunks.iter().map(link).collect() }
     }
 
+    /// The trunks of a changed file, with the addresses that their names are known to have.
+    pub fn succeeded_by(&self, trunks: &[Trunk]) -> Self {
+        let mut links = Self::new(trunks);
+        for link in &mut links.links {
+            let same = self.links.iter().find(|old| old.trunk.address.host == link.trunk.address.host);
+            if let Some(old) = same.filter(|_| link.addresses.is_empty()) {
+                link.addresses.clone_from(&old.addresses);
+            }
+        }
+        links
+    }
+
     /// The trunk that packets from `remote` belong to.
     pub fn from(&self, protocol: Protocol, remote: SocketAddr) -> Option<&Link> {
         self.links.iter().find(|link| {

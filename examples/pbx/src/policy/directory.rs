@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
-use crate::config::{Config, Forward, Voice};
-use crate::store::StoredExtension;
+use crate::config::{Config, Forward, Voice, is_number};
+use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +73,18 @@ impl Directory {
         directory
     }
 
+    /// The same with what people have set for their extensions, which comes before what the file says of them.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &[StoredSetting]) -> Self {
+        for StoredSetting { number, key, value } in settings {
+            if let Some(account) = self.extensions.get_mut(number) {
+                // What an older version knew and this one does not is left alone.
+                let _ = account.set(key, value);
+            }
+        }
+        self
+    }
+
     /// The extension of a number.
     pub fn get(&self, number: &str) -> Option<&Account> {
         self.extensions.get(number)
@@ -123,6 +136,54 @@ impl Directory {
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
+    }
+}
+
+impl Account {
+    /// The names of what can be set for an extension, as the file has them.
+    pub const SETTINGS: [&'static str; 6] = [
+        "do_not_disturb",
+        "forward_always",
+        "forward_busy",
+        "forward_no_answer",
+        "forward_unreachable",
+        "ring_seconds",
+    ];
+
+    /// Sets something; an empty value switches it off.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let forward = &mut self.forward;
+        let number = || match value {
+            "" => Ok(None),
+            number if is_number(number) => Ok(Some(number.to_owned())),
+            other => Err(format!("\"{other}\" is not a number to dial")),
+        };
+        match key {
+            "do_not_disturb" => {
+                forward.do_not_disturb = match value {
+                    "on" | "true" => true,
+                    "off" | "false" | "" => false,
+                    other => return Err(format!("\"{other}\" is neither \"on\" nor \"off\"")),
+                };
+            }
+            "forward_always" => forward.always = number()?,
+            "forward_busy" => forward.busy = number()?,
+            "forward_no_answer" => forward.no_answer = number()?,
+            "forward_unreachable" => forward.unreachable = number()?,
+            "ring_seconds" if value.is_empty() => forward.ring = None,
+            "ring_seconds" => match value.parse() {
+                Ok(seconds @ 1..=3_600) => forward.ring = Some(Duration::from_secs(seconds)),
+                _ => return Err(format!("\"{value}\" is not a number of seconds from 1 to 3600")),
+            },
+            other => {
+                let known = Self::SETTINGS.join(", ");
+                return Err(format!("\"{other}\" cannot be set, expected one of {known}"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -91,6 +91,7 @@ impl Store {
     pub fn remove_extension(&mut self, number: &str) -> Result<bool, StoreError> {
         self.together(|transaction| {
             transaction.execute("DELETE FROM registrations WHERE number = ?1", [number])?;
+            transaction.execute("DELETE FROM settings WHERE number = ?1", [number])?;
             Ok(transaction.execute("DELETE FROM extensions WHERE number = ?1", [number])? > 0)
         })
     }

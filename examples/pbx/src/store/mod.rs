@@ -9,6 +9,7 @@ mod extensions;
 pub mod password;
 mod registrations;
 mod schema;
+mod settings;
 pub mod thread;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::config::StoreUrl;
 pub use calls::{CallRecord, Outcome};
 pub use extensions::{MadeBy, StoredExtension};
 pub use registrations::StoredBinding;
+pub use settings::StoredSetting;
 
 /// How long one process waits for another that is writing.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
 /// Step `n` turns format `n` into `n + 1`.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE extensions (
         number      TEXT PRIMARY KEY NOT NULL,
         name        TEXT NOT NULL,
@@ -56,7 +57,16 @@ const STEPS: [&str; 1] = ["
         evidence    TEXT NOT NULL
     ) STRICT;
     CREATE INDEX calls_by_time ON calls (began_at);
-"];
+",
+    "
+    CREATE TABLE settings (
+        number      TEXT NOT NULL,
+        key         TEXT NOT NULL,
+        value       TEXT NOT NULL,
+        PRIMARY KEY (number, key)
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Brings the store to [`FORMAT`]; tells the format it found when that is newer, and changes nothing then.
 pub(super) fn bring_up_to_date(connection: &mut Connection) -> rusqlite::Result<i64> {

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use super::thread::{StoreAnswer, StoreRequest, StoreThread};
+use super::thread::{People, StoreAnswer, StoreRequest, StoreThread};
 use super::*;
 use crate::config::{Codec, Secret};
 use denwa_sip_core::auth::algorithm::Hash;
@@ -137,7 +137,7 @@ fn a_store_of_a_newer_format_is_left_alone() {
     let StoreUrl::Sqlite(path) = folder.url() else { unreachable!() };
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let error = Store::open(&folder.url()).unwrap_err().to_string();
-    assert!(error.contains("written by a newer pbx (format 999, this one knows 1)"), "{error}");
+    assert!(error.contains("written by a newer pbx (format 999, this one knows 2)"), "{error}");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     let mut other = Store::open(&folder.url()).unwrap();
     assert_eq!(other.registrations(now()).unwrap().len(), 1);
     other.put_extensions(&[extension("1")]).unwrap();
-    let StoreAnswer::Extensions(extensions) = answered.recv().unwrap() else { panic!() };
+    let StoreAnswer::People(People { extensions, .. }) = answered.recv().unwrap() else { panic!() };
     assert_eq!(extensions.iter().map(seen).collect::<Vec<_>>(), [seen(&extension("1"))]);
 
     drop(requests);

@@ -9,7 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
-use super::{CallRecord, Store, StoredBinding, StoredExtension, calls, registrations};
+use super::{
+    CallRecord, Store, StoreError, StoredBinding, StoredExtension, StoredSetting, calls, registrations,
+    settings,
+};
 
 /// How often the store is looked at for changes by commands.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -28,6 +31,16 @@ pub enum StoreRequest {
         number: String,
         /// All its bindings.
         bindings: Vec<StoredBinding>,
+    },
+    /// Somebody sets something for his extension; `None` leaves it to the file again. Answered with
+    /// [`StoreAnswer::People`].
+    PutSetting {
+        /// The extension.
+        number: String,
+        /// What.
+        key: String,
+        /// To what.
+        value: Option<String>,
     },
     /// A call has ended. Not answered.
     PutCall(Box<CallRecord>),
@@ -48,8 +61,32 @@ pub enum StoreAnswer {
         /// Why not, in one sentence.
         reason: String,
     },
-    /// A command has changed the extensions: these are all of them now.
-    Extensions(Vec<StoredExtension>),
+    /// A setting could not be written.
+    SettingLost {
+        /// Why not, in one sentence.
+        reason: String,
+    },
+    /// The extensions or their settings have changed, by a command or by [`StoreRequest::PutSetting`].
+    People(People),
+}
+
+/// What the store knows about the extensions.
+#[derive(Clone, Debug, Default)]
+pub struct People {
+    /// Those that commands made.
+    pub extensions: Vec<StoredExtension>,
+    /// What was set for them and for those of the file.
+    pub settings: Vec<StoredSetting>,
+}
+
+impl People {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn of(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self { extensions: store.extensions()?, settings: store.settings()? })
+    }
 }
 
 /// The thread. It ends when every sender of its queue is gone and what was queued is written; dropping this waits for it.
@@ -86,20 +123,23 @@ impl Drop for StoreThread {
 fn serve(mut store: Store, queue: &Receiver<StoreRequest>, mut answer: impl FnMut(StoreAnswer)) {
     let mut version = store.version().unwrap_or(0);
     loop {
+        // One's own writes do not change the version that is seen here.
+        let mut changed = false;
         match queue.recv_timeout(GLANCE) {
             Ok(first) => {
                 let mut batch = vec![first];
                 batch.extend(queue.try_iter().take(BATCH - 1));
+                changed = batch.iter().any(|request| matches!(request, StoreRequest::PutSetting { .. }));
                 write(&mut store, &batch, &mut answer);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let seen = store.version().unwrap_or(version);
-        if seen != version {
+        if seen != version || changed {
             version = seen;
-            if let Ok(extensions) = store.extensions() {
-                answer(StoreAnswer::Extensions(extensions));
+            if let Ok(people) = People::of(&store) {
+                answer(StoreAnswer::People(people));
             }
         }
     }
@@ -115,6 +155,9 @@ fn write(store: &mut Store, batch: &[StoreRequest], answer: &mut impl FnMut(Stor
                 StoreRequest::PutCall(record) => {
                     calls::put(transaction, record)?;
                 }
+                StoreRequest::PutSetting { number, key, value } => {
+                    settings::put(transaction, number, key, value.as_deref())?;
+                }
             }
         }
         Ok(())
@@ -128,7 +171,10 @@ fn write(store: &mut Store, batch: &[StoreRequest], answer: &mut impl FnMut(Stor
             (StoreRequest::PutCall(_), Err(reason)) => {
                 answer(StoreAnswer::CallLost { reason: reason.clone() })
             }
-            (StoreRequest::PutCall(_), Ok(())) => {}
+            (StoreRequest::PutSetting { .. }, Err(reason)) => {
+                answer(StoreAnswer::SettingLost { reason: reason.clone() });
+            }
+            (StoreRequest::PutCall(_) | StoreRequest::PutSetting { .. }, Ok(())) => {}
         }
     }
 }

@@ -114,6 +114,8 @@ pub enum End {
         /// What was missed, as `its ACK never came`.
         what: String,
     },
+    /// The operator ended it by a command.
+    Operator,
     /// Its two other sides were joined in another call, by a transfer.
     Joined {
         /// That call.
@@ -165,6 +167,7 @@ impl End {
     pub fn status(&self) -> u16 {
         match self {
             Self::HungUp(_) | Self::Silent { .. } | Self::PeerVanished { .. } | Self::Joined { .. } => 200,
+            Self::Operator => 480,
             Self::CallerGaveUp => 487,
             Self::UnknownNumber => 404,
             Self::NotRegistered | Self::NoAnswer { .. } | Self::NoReply { .. } | Self::Unreachable { .. } => {
@@ -184,7 +187,9 @@ impl End {
     /// What the record calls it, given whether the call had been answered.
     pub fn outcome(&self, answered: bool) -> Outcome {
         match self {
-            Self::HungUp(_) | Self::Joined { .. } | Self::ShutDown if answered => Outcome::Answered,
+            Self::HungUp(_) | Self::Joined { .. } | Self::Operator | Self::ShutDown if answered => {
+                Outcome::Answered
+            }
             _ if answered => Outcome::Broken,
             Self::CallerGaveUp => Outcome::Cancelled,
             Self::Busy { .. } => Outcome::Busy,
@@ -270,6 +275,7 @@ impl End {
                 "Packets in one direction may be lost: look at the address that side was told in Contact.",
             ),
             Self::Joined { call } => (format!("A transfer went on with it as call {call}."), ""),
+            Self::Operator => ("It was ended by `pbx hangup`.".to_owned(), ""),
             Self::ShutDown => ("The exchange was shut down.".to_owned(), ""),
         };
         Some(Cause { sentence, remedy: remedy.to_owned() })

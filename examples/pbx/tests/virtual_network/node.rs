@@ -124,6 +124,8 @@ impl Node {
             }),
             exchange::Output::Media(command) => self.plane.command(command, now),
             exchange::Output::Store(request) => self.store(request, now),
+            // Nobody asks or traces here.
+            exchange::Output::Answer { .. } | exchange::Output::Traced { .. } => {}
             exchange::Output::Event(event) => {
                 let life = match &event {
                     Event::CallBegan { call, .. } => Life::Begun(*call),
@@ -151,6 +153,7 @@ impl Node {
                 let answer = StoreAnswer::Registrations { id, outcome };
                 self.exchange.handle_input(exchange::Input::Stored(answer), now);
             }
+            StoreRequest::PutSetting { .. } => {}
             StoreRequest::PutCall(record) => self.records.push(*record),
         }
     }

@@ -1,0 +1,132 @@
+//! The configuration read anew while the exchange runs: by SIGHUP or `pbx reload`, and the extensions when the store changes.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use denwa::tokio::DriverHandle;
+
+use crate::config::Config;
+use crate::control::Desk;
+use crate::exchange::{Command, Filter, Question};
+use crate::policy::directory::Directory;
+use crate::store::thread::People;
+
+/// What the configuration and the store say at present, and the way to the exchange that goes by it.
+pub(super) struct Reloader {
+    handle: DriverHandle<Command>,
+    file: Option<PathBuf>,
+    present: Mutex<Present>,
+}
+
+struct Present {
+    config: Config,
+    people: People,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        handle: DriverHandle<Command>,
+        file: Option<PathBuf>,
+        config: Config,
+        people: People,
+    ) -> Self {
+        Self { handle, file, present: Mutex::new(Present { config, people }) }
+    }
+
+    /// Reads the file anew. What only a restart can change stays as it was, and is named.
+    pub(super) fn reload(&self) -> Result<Vec<String>, String> {
+        let Some(file) = &self.file else {
+            return Err("it runs without a file: there is nothing to be read anew".to_owned());
+        };
+        let mut config = Config::load(file).map_err(|error| error.to_string())?;
+        let mut present = self.present();
+        let notices = keep(&mut config, &present.config);
+        let directory = self.directory(&config, &present.people);
+        present.config = config.clone();
+        // When it has ended by itself there is nothing to be told.
+        let _ = self.handle.command(Command::Reload(Box::new(config), directory));
+        Ok(notices)
+    }
+
+    /// The extensions in the store have changed.
+    pub(super) fn people_changed(&self, people: People) {
+        let mut present = self.present();
+        let directory = self.directory(&present.config, &people);
+        present.people = people;
+        let _ = self.handle.command(Command::Directory(directory));
+    }
+
+    fn directory(&self, config: &Config, people: &People) -> Directory {
+        let directory = Directory::new(config, &people.extensions, self.file.as_deref());
+        for notice in directory.notices() {
+            tracing::warn!("{notice}");
+        }
+        directory.with_settings(&people.settings)
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts back what cannot change while the exchange runs; a sentence for each that was to change.
+fn keep(config: &mut Config, before: &Config) -> Vec<String> {
+    let mut notices = Vec::new();
+    let mut restart = |key: &str| notices.push(format!("`{key}` takes effect only after a restart"));
+    if config.sip.listen != before.sip.listen {
+        restart("sip.listen");
+    }
+    if config.sip.realm != before.sip.realm {
+        restart("sip.realm");
+    }
+    if config.media.ports != before.media.ports {
+        restart("media.ports");
+    }
+    if config.store != before.store {
+        restart("store.url");
+    }
+    if config.control != before.control {
+        restart("control.socket");
+    }
+    config.sip.listen.clone_from(&before.sip.listen);
+    config.sip.realm.clone_from(&before.sip.realm);
+    config.media.ports.clone_from(&before.media.ports);
+    config.store = before.store.clone();
+    config.control = before.control.clone();
+    notices
+}
+
+/// What connections of the control socket reach.
+pub(super) struct ControlDesk {
+    pub(super) handle: DriverHandle<Command>,
+    pub(super) reloader: std::sync::Arc<Reloader>,
+}
+
+impl Desk for ControlDesk {
+    // A driver that has ended answers nothing; whoever asked is told so when his patience ends.
+    fn ask(&self, ticket: u64, question: Question) {
+        let _ = self.handle.command(Command::Ask(ticket, question));
+    }
+
+    fn trace(&self, ticket: u64, filter: Filter) {
+        let _ = self.handle.command(Command::Trace(ticket, Some(filter)));
+    }
+
+    fn end_trace(&self, ticket: u64) {
+        let _ = self.handle.command(Command::Trace(ticket, None));
+    }
+
+    fn reload(&self) -> Result<Vec<String>, String> {
+        let done = self.reloader.reload();
+        log(&done);
+        done
+    }
+}
+
+/// Tells the log what came of reading the file anew.
+pub(super) fn log(done: &Result<Vec<String>, String>) {
+    match done {
+        Ok(notices) => notices.iter().for_each(|notice| tracing::warn!("{notice}")),
+        Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
+    }
+}

@@ -1,0 +1,35 @@
+//! A changed file taken over while calls go on: they keep what they began with, and whatever comes next goes by the new one.
+
+use super::desk::Policy;
+use super::external::External;
+use super::{Event, Exchange};
+use crate::config::Config;
+use crate::policy::directory::Directory;
+
+impl Exchange {
+    pub(super) fn reload(&mut self, file: Config, directory: Directory) {
+        let before = std::mem::replace(&mut self.file, file);
+        let now = self.desk.now;
+        self.desk.setup.policy = Policy::new(&self.file);
+        self.desk.directory = directory;
+        self.registrar.forget_strangers(&mut self.desk);
+        if self.file.network != before.network {
+            self.desk.places.set_local(self.file.network.local.clone());
+            self.external = External::new(&self.file.network, now);
+        }
+        if self.file.trunks != before.trunks {
+            self.desk.links = self.desk.links.succeeded_by(&self.file.trunks);
+            self.names_at = (!self.desk.links.names().is_empty()).then_some(now);
+            self.supervision.reload(&self.desk);
+            self.accounts.reload(&mut self.desk, &before.trunks);
+        }
+        if self.file.guard != before.guard || self.file.trunks != before.trunks {
+            self.defence.reload(&self.file, &mut self.desk);
+        }
+        self.desk.tell(Event::Reloaded {
+            extensions: self.desk.directory.len(),
+            trunks: self.file.trunks.len(),
+            routes: self.file.routes.len(),
+        });
+    }
+}
