@@ -1,6 +1,7 @@
 //! rtpengine without its kernel module, told of each call over its own control protocol.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
@@ -55,7 +56,17 @@ impl Engine {
                 std::thread::sleep(Duration::from_millis(100));
                 continue;
             }
-            while let Ok(length) = self.control.recv(&mut buffer) {
+            // Refused: it does not listen yet.
+            loop {
+                let length = match self.control.recv(&mut buffer) {
+                    Ok(length) => length,
+                    Err(error) => {
+                        if error.kind() == io::ErrorKind::ConnectionRefused {
+                            std::thread::sleep(Duration::from_millis(100));
+                        }
+                        break;
+                    }
+                };
                 let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                 if let Some(answer) = text.strip_prefix(&cookie) {
                     return Some(answer.to_owned());
