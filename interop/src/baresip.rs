@@ -62,13 +62,13 @@ impl Phone {
         let voice = home.join("says.wav");
         audio::write_wav(&voice, says);
         let name = account.name;
-        let modules: String = ["g711", "srtp", "aufile", "aubridge", "sndfile"].iter().fold(
-            String::new(),
-            |mut text, module| {
-                let _ = writeln!(text, "module {module}.so");
-                text
-            },
-        );
+        let modules: String =
+            ["g711", "g722", "g726", "gsm", "l16", "opus", "srtp", "aufile", "aubridge", "sndfile"]
+                .iter()
+                .fold(String::new(), |mut text, module| {
+                    let _ = writeln!(text, "module {module}.so");
+                    text
+                });
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
              call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\

@@ -48,12 +48,13 @@ pub(super) fn search(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME], lag: i16, sh
     if lag < SUBFRAME as i16 {
         sharpen(&mut h, lag, sharpening);
     }
-    let mut correlations = correlations(&h);
+    let correlations = correlations(&h);
     let mut d = super::pitch::backward_filtered(target, &h);
     let positive = d.map(|d| d >= 0);
     d = d.map(abs_s);
-    apply_signs(&mut correlations, &positive);
-    let places = Search { d: &d, rr: &correlations, best: Best::none(), places: [0, 1, 2, 3] }.run();
+    let search =
+        Search { d: &d, positive: &positive, rr: &correlations, best: Best::none(), places: [0, 1, 2, 3] };
+    let places = search.run();
     let mut choice = build(places, &positive, &h);
     if lag < SUBFRAME as i16 {
         sharpen(&mut choice.code, lag, sharpening);
@@ -72,12 +73,25 @@ fn correlations(h: &[i16; SUBFRAME]) -> [[i16; SUBFRAME]; SUBFRAME] {
     };
     let mut rr = [[0; SUBFRAME]; SUBFRAME];
     let energy = exact_energy(&scaled);
-    let plain = sums_fit(energy, energy);
+    if sums_fit(energy, energy) {
+        // rr(i, j) is rr(i + 1, j + 1) and one product more: a row at a time, from the last.
+        let mut reversed = scaled;
+        reversed.reverse();
+        let mut sums = [0i32; SUBFRAME + 1];
+        for (row, &own) in rr.iter_mut().zip(&reversed).rev() {
+            for j in 0..SUBFRAME {
+                sums[j] = sums[j + 1] + i32::from(own) * i32::from(reversed[j]);
+            }
+            for (value, &sum) in row.iter_mut().zip(&sums) {
+                *value = (sum >> 15) as i16;
+            }
+        }
+        return rr;
+    }
     for distance in 0..SUBFRAME {
         let mut sum = 0i32;
         for k in 0..SUBFRAME - distance {
-            let product = i32::from(scaled[k]) * i32::from(scaled[k + distance]);
-            sum = if plain { sum + 2 * product } else { l_mac(sum, scaled[k], scaled[k + distance]) };
+            sum = l_mac(sum, scaled[k], scaled[k + distance]);
             let j = SUBFRAME - 1 - k;
             let value = extract_h(sum);
             rr[j - distance][j] = value;
@@ -85,18 +99,6 @@ fn correlations(h: &[i16; SUBFRAME]) -> [[i16; SUBFRAME]; SUBFRAME] {
         }
     }
     rr
-}
-
-/// Gives each correlation of two pulses the sign that their signs make.
-fn apply_signs(rr: &mut [[i16; SUBFRAME]; SUBFRAME], positive: &[bool; SUBFRAME]) {
-    for (i, row) in rr.iter_mut().enumerate() {
-        let own = row[i];
-        for (value, &up) in row.iter_mut().zip(positive) {
-            // 32767 is a little less than 1, and the reference uses it.
-            *value = mult(*value, if up == positive[i] { 32_767 } else { -32_768 });
-        }
-        row[i] = own;
-    }
 }
 
 /// The search's best so far: the square of the correlation and the energy, compared by cross-multiplication.
@@ -113,16 +115,43 @@ impl Best {
 
     /// Whether `square / energy` is greater; then it is the best.
     fn accept(&mut self, square: i16, energy: i16) -> bool {
-        let better = l_msu(l_mult(self.energy, square), self.square, energy) > 0;
+        // Squares are -1 at least, so that nothing here saturates.
+        let better = i32::from(self.energy) * i32::from(square) > i32::from(self.square) * i32::from(energy);
         if better {
             *self = Self { square, energy };
         }
         better
     }
+
+    /// Looks at eight in turn and tells which ones were the best so far.
+    #[inline(always)]
+    fn accept_all(&mut self, squares: &[i16; 8], energies: &[i16; 8], mut accepted: impl FnMut(usize)) {
+        // Seldom is any: that is soon found out.
+        let (own_energy, own_square) = (i32::from(self.energy), i32::from(self.square));
+        let mut any = false;
+        for k in 0..8 {
+            any |= own_energy * i32::from(squares[k]) > own_square * i32::from(energies[k]);
+        }
+        if !any {
+            return;
+        }
+        for k in 0..8 {
+            if self.accept(squares[k], energies[k]) {
+                accepted(k);
+            }
+        }
+    }
+}
+
+/// The eight values on a track.
+#[inline(always)]
+fn on_track<T: Copy>(values: &[T; SUBFRAME], track: usize) -> [T; 8] {
+    core::array::from_fn(|k| values[track + 5 * k])
 }
 
 struct Search<'a> {
     d: &'a [i16; SUBFRAME],
+    positive: &'a [bool; SUBFRAME],
     rr: &'a [[i16; SUBFRAME]; SUBFRAME],
     best: Best,
     /// Positions on tracks 0, 1, 2 and on the fourth (3 or 4).
@@ -139,53 +168,73 @@ impl Search<'_> {
         self.places
     }
 
-    /// rr with the signs that the pulses will have.
+    /// rr of the pulse at `i` with those of a track it is not on, with the signs that the pulses will have.
     #[inline(always)]
-    fn rr(&self, i: usize, j: usize) -> i16 {
-        self.rr[i][j]
+    fn row(&self, i: usize, track: usize) -> [i16; 8] {
+        let (values, ups) = (on_track(&self.rr[i], track), on_track(self.positive, track));
+        let mut row = [0; 8];
+        for k in 0..8 {
+            let value = values[k];
+            // 32767 is a little less than 1, and the reference uses it.
+            let same = value - i16::from(value > 0) + i16::from(value == i16::MIN);
+            row[k] = if ups[k] == self.positive[i] { same } else { value.saturating_neg() };
+        }
+        row
+    }
+
+    /// rr of each pulse of a track with itself.
+    #[inline(always)]
+    fn own(&self, track: usize) -> [i16; 8] {
+        core::array::from_fn(|k| self.rr[track + 5 * k][track + 5 * k])
     }
 
     /// One search over four tracks; `slots` says where in `places` each track's pulse belongs.
     fn two_by_two(&mut self, tracks: [usize; 4], slots: [usize; 4]) {
-        let track = |start: usize| (start..SUBFRAME).step_by(5);
         let first = self.largest(tracks[0], None);
         let second = self.largest(tracks[0], Some(first));
         let mut best = Best::none();
         let (mut i0, mut i1) = (self.places[slots[0]], self.places[slots[1]]);
         let mut sum = add(self.d[i0], self.d[i1]);
+        let (d, own) = (on_track(self.d, tracks[1]), self.own(tracks[1]));
         for candidate in [first, second] {
-            for other in track(tracks[1]) {
-                let both = add(self.d[candidate], self.d[other]);
-                let mut energy = l_mult(self.rr(candidate, candidate), 8_192);
-                energy = l_mac(energy, self.rr(candidate, other), 16_384);
-                energy = l_mac(energy, self.rr(other, other), 8_192);
-                if best.accept(mult(both, both), round(energy)) {
-                    (i0, i1, sum) = (candidate, other, both);
-                }
+            let row = self.row(candidate, tracks[1]);
+            let start = i32::from(self.rr[candidate][candidate]) * 16_384;
+            let (mut squares, mut energies, mut sums) = ([0; 8], [0; 8], [0; 8]);
+            for k in 0..8 {
+                sums[k] = self.d[candidate].saturating_add(d[k]);
+                squares[k] = ((i32::from(sums[k]) * i32::from(sums[k])) >> 15) as i16;
+                // Only the last of these sums can leave 32 bits.
+                let energy = (start + i32::from(row[k]) * 32_768).saturating_add(i32::from(own[k]) * 16_384);
+                energies[k] = round(energy);
             }
+            best.accept_all(&squares, &energies, |k| {
+                (i0, i1, sum) = (candidate, tracks[1] + 5 * k, sums[k]);
+            });
         }
-        let start = l_mult(best.energy, 8_192);
-        let mut fixed = [0; SUBFRAME];
-        for i3 in track(tracks[3]) {
-            let mut t = l_mult(self.rr(i0, i3), 8_192);
-            t = l_mac(t, self.rr(i1, i3), 8_192);
-            fixed[i3] = round(l_mac(t, self.rr(i3, i3), 4_096));
+        let start = i32::from(best.energy) * 16_384;
+        let (row0, row1) = (self.row(i0, tracks[3]), self.row(i1, tracks[3]));
+        let (d, own) = (on_track(self.d, tracks[3]), self.own(tracks[3]));
+        let mut fixed = [0; 8];
+        for k in 0..8 {
+            let t = (i32::from(row0[k]) + i32::from(row1[k])) * 16_384 + i32::from(own[k]) * 8_192;
+            fixed[k] = i32::from(round(t)) * 32_768;
         }
+        let (rows, owns) = ([self.row(i0, tracks[2]), self.row(i1, tracks[2])], self.own(tracks[2]));
         let mut best = Best::none();
         let (mut i2, mut i3) = (self.places[slots[2]], self.places[slots[3]]);
-        for candidate in track(tracks[2]) {
+        for c in 0..8 {
+            let candidate = tracks[2] + 5 * c;
             let three = add(sum, self.d[candidate]);
-            let mut partial = l_mac(start, self.rr(i0, candidate), 4_096);
-            partial = l_mac(partial, self.rr(i1, candidate), 4_096);
-            partial = l_mac(partial, self.rr(candidate, candidate), 2_048);
-            for other in track(tracks[3]) {
-                let four = add(three, self.d[other]);
-                let mut energy = l_mac(partial, self.rr(candidate, other), 4_096);
-                energy = l_mac(energy, fixed[other], 16_384);
-                if best.accept(mult(four, four), round(energy)) {
-                    (i2, i3) = (candidate, other);
-                }
+            let pair = i32::from(rows[0][c]) + i32::from(rows[1][c]);
+            let partial = start + pair * 8_192 + i32::from(owns[c]) * 4_096;
+            let row = self.row(candidate, tracks[3]);
+            let (mut squares, mut energies) = ([0; 8], [0; 8]);
+            for k in 0..8 {
+                let four = three.saturating_add(d[k]);
+                squares[k] = ((i32::from(four) * i32::from(four)) >> 15) as i16;
+                energies[k] = round((partial + i32::from(row[k]) * 8_192).saturating_add(fixed[k]));
             }
+            best.accept_all(&squares, &energies, |k| (i2, i3) = (candidate, tracks[3] + 5 * k));
         }
         if self.best.accept(best.square, best.energy) {
             for (slot, place) in slots.into_iter().zip([i0, i1, i2, i3]) {

@@ -124,32 +124,13 @@ pub(super) fn weights(lsf: &Pairs) -> Pairs {
 }
 
 fn search(target: &Pairs, weights: &Pairs, mode: usize) -> (i32, Indices) {
-    let first = nearest(LSP_CODEBOOK_1.iter(), |row, least| {
-        distance(
-            least,
-            (0..10).map(|j| {
-                let e = sub(target[j], row[j]);
-                (e, e)
-            }),
-        )
-    });
+    let first = nearest_first(target);
     let row = &LSP_CODEBOOK_1[first];
     let mut wanted = [0; 10];
     for j in 0..10 {
         wanted[j] = sub(target[j], row[j]);
     }
-    let second = |columns: core::ops::Range<usize>| {
-        nearest(LSP_CODEBOOK_2.iter(), |row, least| {
-            distance(
-                least,
-                columns.clone().map(|j| {
-                    let e = sub(wanted[j], row[j]);
-                    (mult(weights[j], e), e)
-                }),
-            )
-        })
-    };
-    let (second_low, second_high) = (second(0..5), second(5..10));
+    let (second_low, second_high) = nearest_second(&wanted, weights);
     let mut supplied = [0; 10];
     for j in 0..5 {
         supplied[j] = add(row[j], LSP_CODEBOOK_2[second_low][j]);
@@ -165,6 +146,147 @@ fn search(target: &Pairs, weights: &Pairs, mode: usize) -> (i32, Indices) {
         l_mac(sum, extract_h(l_shl(l_mult(weights[j], e), 4)), e)
     });
     (distance, Indices { mode, first, second_low, second_high })
+}
+
+/// The codebooks by columns, so that many rows are measured at a time.
+static COLUMNS_1: [[i16; 128]; 10] = columns(&LSP_CODEBOOK_1);
+static COLUMNS_2: [[i16; 32]; 10] = columns(&LSP_CODEBOOK_2);
+
+const fn columns<const ROWS: usize>(rows: &[Pairs; ROWS]) -> [[i16; ROWS]; 10] {
+    let mut columns = [[0; ROWS]; 10];
+    let mut j = 0;
+    while j < 10 {
+        let mut row = 0;
+        while row < ROWS {
+            columns[j][row] = rows[row][j];
+            row += 1;
+        }
+        j += 1;
+    }
+    columns
+}
+
+/// Half a distance from here on is as good as none: the reference's sums have saturated.
+const FARTHEST: u32 = 1 << 30;
+/// Wanted values and codebook values up to this keep five or ten squares of their differences within 32 bits.
+const NEAR_ENOUGH: i32 = 1 << 14;
+
+/// The row of the first codebook that is nearest to `target`.
+fn nearest_first(target: &Pairs) -> usize {
+    // The most that a column can be away from the target, squared and added up.
+    let reach: u64 = (0..10)
+        .map(|j| {
+            let (lowest, highest) = FIRST_RANGE[j];
+            let far = (i32::from(target[j]) - lowest).abs().max((i32::from(target[j]) - highest).abs());
+            u64::from(far.unsigned_abs()).pow(2)
+        })
+        .sum();
+    if reach > u64::from(u32::MAX) {
+        return nearest(LSP_CODEBOOK_1.iter(), |row, least| {
+            distance(
+                least,
+                (0..10).map(|j| {
+                    let e = sub(target[j], row[j]);
+                    (e, e)
+                }),
+            )
+        });
+    }
+    let mut sums = [0u32; 128];
+    for (sums, block) in sums.chunks_exact_mut(16).zip(0..) {
+        let mut sum = [0u32; 16];
+        for (column, &target) in COLUMNS_1.iter().zip(target) {
+            let column = &column[block * 16..block * 16 + 16];
+            for (sum, &value) in sum.iter_mut().zip(column) {
+                let e = i32::from(target.saturating_sub(value));
+                *sum = sum.wrapping_add((e * e) as u32);
+            }
+        }
+        sums.copy_from_slice(&sum);
+    }
+    least(&sums)
+}
+
+/// Lowest and highest value of each column of the first codebook.
+static FIRST_RANGE: [(i32, i32); 10] = {
+    let mut ranges = [(i32::MAX, i32::MIN); 10];
+    let mut j = 0;
+    while j < 10 {
+        let mut row = 0;
+        while row < 128 {
+            let value = LSP_CODEBOOK_1[row][j] as i32;
+            if value < ranges[j].0 {
+                ranges[j].0 = value;
+            }
+            if value > ranges[j].1 {
+                ranges[j].1 = value;
+            }
+            row += 1;
+        }
+        j += 1;
+    }
+    ranges
+};
+
+/// The rows of the second codebook whose lower and upper halves are nearest to `wanted`.
+fn nearest_second(wanted: &Pairs, weights: &Pairs) -> (usize, usize) {
+    if wanted.iter().any(|&wanted| i32::from(wanted).abs() > NEAR_ENOUGH) {
+        let half = |places: core::ops::Range<usize>| {
+            nearest(LSP_CODEBOOK_2.iter(), |row, least| {
+                distance(
+                    least,
+                    places.clone().map(|j| {
+                        let e = sub(wanted[j], row[j]);
+                        (mult(weights[j], e), e)
+                    }),
+                )
+            })
+        };
+        return (half(0..5), half(5..10));
+    }
+    let half = |first: usize| {
+        let mut sums = [0u32; 32];
+        for (block, sums) in sums.chunks_exact_mut(16).enumerate() {
+            let mut sum = [0u32; 16];
+            for j in first..first + 5 {
+                let column = &COLUMNS_2[j][block * 16..block * 16 + 16];
+                let (wanted, weight) = (wanted[j], i32::from(weights[j]));
+                for (sum, &value) in sum.iter_mut().zip(column) {
+                    let e = wanted.saturating_sub(value);
+                    // Weights are never negative, so this cannot saturate.
+                    let weighted = ((weight * i32::from(e)) >> 15) as i16;
+                    *sum = sum.wrapping_add((i32::from(weighted) * i32::from(e)) as u32);
+                }
+            }
+            sums.copy_from_slice(&sum);
+        }
+        least(&sums)
+    };
+    (half(0), half(5))
+}
+
+/// The second codebook leaves its differences within what [`NEAR_ENOUGH`] promises.
+const _: () = {
+    let mut row = 0;
+    while row < 32 {
+        let mut j = 0;
+        while j < 10 {
+            assert!((LSP_CODEBOOK_2[row][j] as i32).abs() <= 1 << 13);
+            j += 1;
+        }
+        row += 1;
+    }
+};
+
+/// The first of the least.
+fn least(sums: &[u32]) -> usize {
+    let (mut least, mut at) = (FARTHEST, 0);
+    for (index, &sum) in sums.iter().enumerate() {
+        if sum < least {
+            (least, at) = (sum, index);
+        }
+    }
+    at
 }
 
 /// The first row of the least distance; `measure` may stop where it has reached the least so far.

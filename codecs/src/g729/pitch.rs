@@ -106,13 +106,22 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
 /// The target filtered backwards through `h`, scaled so that 13 bits remain.
 pub(super) fn backward_filtered(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let mut long = [0i32; SUBFRAME];
-    let mut largest = 0;
-    let plain = sums_fit(exact_energy(target), exact_energy(h));
-    for (i, value) in long.iter_mut().enumerate() {
-        let (target, h) = (&target[i..], &h[..SUBFRAME - i]);
-        *value = if plain { dot_plain(target, h) } else { dot_in_order(0, target, h) };
-        largest = largest.max(l_abs(*value));
+    if sums_fit(exact_energy(target), exact_energy(h)) {
+        // All sums at a time, a tap of `h` after the other.
+        let mut padded = [0i16; 2 * SUBFRAME];
+        padded[..SUBFRAME].copy_from_slice(target);
+        for (k, &h) in h.iter().enumerate() {
+            for (sum, &x) in long.iter_mut().zip(&padded[k..k + SUBFRAME]) {
+                *sum = sum.wrapping_add(i32::from(x) * i32::from(h));
+            }
+        }
+        long.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(2));
+    } else {
+        for (i, value) in long.iter_mut().enumerate() {
+            *value = dot_in_order(0, &target[i..], &h[..SUBFRAME - i]);
+        }
     }
+    let largest = long.iter().fold(0, |largest, &value| largest.max(l_abs(value)));
     let shift = 18 - norm_l(largest).min(16);
     long.map(|value| extract_l(l_shr(value, shift)))
 }
@@ -132,20 +141,32 @@ pub(super) fn predict(excitation: &mut [i16], at: usize, lag: Lag) {
     let limit = (i32::MAX - 0x8000) / 2 / filter.iter().map(|&c| i32::from(c).abs()).sum::<i32>().max(1);
     let reach = &excitation[start - 9..at.min(start + SUBFRAME + 10)];
     let mut plain = reach.iter().all(|&x| i32::from(x).abs() <= limit);
-    for n in 0..SUBFRAME {
+    // As many samples at a time as read nothing that they write, a tap after the other.
+    let apart = at - start - 10;
+    let mut done = 0;
+    while plain && done < SUBFRAME {
+        let count = apart.min(SUBFRAME - done);
+        let mut sums = [0i32; SUBFRAME];
+        for (k, &c) in filter.iter().enumerate() {
+            let from = start + done + k - 9;
+            for (sum, &x) in sums[..count].iter_mut().zip(&excitation[from..from + count]) {
+                *sum += i32::from(x) * i32::from(c);
+            }
+        }
+        for (out, sum) in excitation[at + done..at + done + count].iter_mut().zip(sums) {
+            let value = round(2 * sum);
+            *out = value;
+            plain &= i32::from(value).abs() <= limit;
+        }
+        done += count;
+    }
+    for n in done..SUBFRAME {
         let window = &excitation[start + n - 9..start + n + 11];
-        let value = if plain {
-            let sum = window.iter().zip(filter).fold(0i32, |sum, (&x, &c)| sum + i32::from(x) * i32::from(c));
-            round(2 * sum)
-        } else {
-            let sum = (0..10).fold(0, |sum, i| {
-                let sum = l_mac(sum, window[9 - i], filter[9 - i]);
-                l_mac(sum, window[10 + i], filter[10 + i])
-            });
-            round(sum)
-        };
-        excitation[at + n] = value;
-        plain &= i32::from(value).abs() <= limit;
+        let sum = (0..10).fold(0, |sum, i| {
+            let sum = l_mac(sum, window[9 - i], filter[9 - i]);
+            l_mac(sum, window[10 + i], filter[10 + i])
+        });
+        excitation[at + n] = round(sum);
     }
 }
 

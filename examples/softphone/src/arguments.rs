@@ -92,7 +92,7 @@ pub struct AccountArguments {
     /// UDP ports for sound, for instance 20000-20999. Default: the system chooses.
     #[arg(long)]
     pub ports: Option<PortSet>,
-    /// The codecs, the most liked first: PCMA, PCMU.
+    /// The codecs, the most liked first: PCMA, PCMU, G722, G729, iLBC, GSM, G726, L16, opus.
     #[arg(long, value_delimiter = ',', default_value = "PCMA,PCMU")]
     pub codecs: Vec<String>,
     /// Protect sound by SRTP with keys in the description (SDES): off, offer or require.

@@ -136,11 +136,9 @@ fn host(address: IpAddr) -> String {
 fn capability(account: &AccountArguments) -> Result<Capability, String> {
     let mut codecs = Vec::new();
     for name in &account.codecs {
-        match name.to_ascii_uppercase().as_str() {
-            "PCMA" => codecs.push(Codec::pcma()),
-            "PCMU" => codecs.push(Codec::pcmu()),
-            _ => return Err(format!("`{name}` is not a codec of this telephone: expected PCMA or PCMU")),
-        }
+        let codec = Codec::by_name(name)
+            .filter(|codec| denwa_codecs::registry::find(&codec.name, codec.clock_rate).is_some());
+        codecs.push(codec.ok_or_else(|| format!("`{name}` is not a codec of this telephone"))?);
     }
     let mut encryption = match account.srtp {
         Srtp::Off => EncryptionCapability::none(),
