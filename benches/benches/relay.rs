@@ -52,15 +52,22 @@ fn main() {
 /// Name, whether it is measured with one number of calls only, and how.
 type Measured = (&'static str, bool, fn(&Phones) -> Option<Cost>);
 
-const KINDS: [Measured; 7] = [
+const KINDS: [Measured; 9] = [
     ("bare loop, a socket per leg", false, |phones| Some(bare::per_leg(phones))),
     ("bare loop, one socket for all", false, |phones| Some(bare::shared(phones))),
     ("bare loop, one socket, batched both ways", false, |phones| Some(bare::batched(phones))),
     ("denwa, PCMU to PCMU", false, |phones| Some(ours::relay(phones, Kind::Plain))),
     ("denwa, PCMU to PCMA", true, |phones| Some(ours::relay(phones, Kind::Converting))),
     ("denwa, SRTP (CM) to plain", true, |phones| Some(ours::relay(phones, Kind::Protected))),
+    ("denwa, PCMU to G.729", true, |phones| Some(ours::relay(&slower(phones), Kind::ToG729))),
+    ("denwa, PCMU to Opus", true, |phones| Some(ours::relay(&slower(phones), Kind::ToOpus))),
     ("rtpengine in user space", false, rtpengine::relay),
 ];
+
+/// A tenth of the packets: coding costs many times what relaying does.
+fn slower(phones: &Phones) -> Phones {
+    phones.at_rate(phones.rate / 10)
+}
 
 fn line(name: &str, calls: usize, cost: &Cost, floor: f64) {
     println!(

@@ -18,7 +18,7 @@ use rustix::{
     net::{MMsgHdr, SendAncillaryBuffer, SendFlags, addr::SocketAddrArg, sendmmsg},
 };
 
-use super::load::{Cost, Phones, Relay, Stop, thread_time};
+use super::load::{Cost, G711, Phones, Relay, Stop, thread_time};
 
 const NAME: &str = "bare";
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -34,7 +34,8 @@ fn measure(phones: &Phones, legs: Vec<SocketAddr>, run: impl FnOnce(Stop) + Send
     let told = Arc::clone(&stop);
     let thread = thread::Builder::new().name(NAME.into()).spawn(move || run(told)).unwrap();
     let used = || thread_time(NAME);
-    let cost = phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0] });
+    let cost =
+        phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0], payloads: [G711; 2] });
     stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
     cost

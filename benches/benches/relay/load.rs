@@ -19,7 +19,7 @@ use denwa_rtp::{
 /// How many calls, how fast, how long.
 pub(crate) struct Phones {
     pub(crate) calls: usize,
-    rate: u32,
+    pub(crate) rate: u32,
     time: Duration,
     socket: UdpSocket,
     /// RTCP comes here, and nobody reads it.
@@ -50,6 +50,8 @@ pub(crate) struct Relay<'a> {
     /// What callers' packets are protected with.
     pub(crate) keying: Option<&'a Keying>,
     pub(crate) payload_types: [u8; 2],
+    /// What callers and what callees say in each packet; PCMU carries the time it was sent.
+    pub(crate) payloads: [&'a [u8]; 2],
 }
 
 impl Phones {
@@ -63,6 +65,11 @@ impl Phones {
             socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
             return Self { calls, rate, time, socket, _control: control };
         }
+    }
+
+    /// Other phones that talk slower.
+    pub(crate) fn at_rate(&self, rate: u32) -> Self {
+        Self::new(self.calls, rate, self.time)
     }
 
     /// Where all phones are.
@@ -128,10 +135,14 @@ impl Phones {
         let mut delays = Vec::with_capacity(1 << 17);
         while !stop.load(Ordering::Relaxed) {
             let Ok((length, _)) = self.socket.recv_from(&mut buffer) else { continue };
-            if length < 172 || buffer[1] & 0x7f > 34 {
+            // Reports come to the media port where a relay takes it for theirs too.
+            if length < 20 || (64..96).contains(&(buffer[1] & 0x7f)) {
                 continue;
             }
             received.fetch_add(1, Ordering::Relaxed);
+            if length < 172 {
+                continue;
+            }
             let now = epoch.elapsed().as_nanos() as u64;
             let sent = u64::from_be_bytes(buffer[12..20].try_into().unwrap());
             // Where keys or codecs change the payload there is no time to read in it.
@@ -168,7 +179,7 @@ impl<'a> Generator<'a> {
             out: relay.keying.filter(|_| leg.is_multiple_of(2)).map(|keying| Outbound::new(keying).unwrap()),
         };
         // A stride that has no factor in common with the number of legs: neighbours in time are no neighbours in memory.
-        let order = if calls % 7 == 0 { 11 } else { 7 };
+        let order = if calls.is_multiple_of(7) { 11 } else { 7 };
         let streams = (0..calls * 2).map(stream).collect();
         Self { relay, streams, next: 0, order, buffer: vec![0; 256] }
     }
@@ -180,12 +191,14 @@ impl<'a> Generator<'a> {
         stream.sequence = stream.sequence.wrapping_add(1);
         stream.timestamp = stream.timestamp.wrapping_add(160);
         let header = Header { ssrc: 0x1000_0000 + leg as u32, ..Header::default() };
-        let mut length = header.write(&[0xd5; 160], &mut self.buffer).unwrap();
+        let mut length = header.write(self.relay.payloads[leg % 2], &mut self.buffer).unwrap();
         let mut header = HeaderMut::of(&mut self.buffer).unwrap();
         header.set_marker_and_payload_type(false, self.relay.payload_types[leg % 2]);
         header.set_sequence(stream.sequence);
         header.set_timestamp(stream.timestamp);
-        self.buffer[12..20].copy_from_slice(&(epoch.elapsed().as_nanos() as u64).to_be_bytes());
+        if length == 172 {
+            self.buffer[12..20].copy_from_slice(&(epoch.elapsed().as_nanos() as u64).to_be_bytes());
+        }
         if let Some(out) = &mut stream.out {
             length = out.protect(&mut self.buffer, length).unwrap();
         }
@@ -221,6 +234,9 @@ pub(crate) fn resident(process: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
     text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4.096
 }
+
+/// 20 ms of PCMU or PCMA.
+pub(crate) const G711: &[u8] = &[0xd5; 160];
 
 /// A flag that ends a relay.
 pub(crate) type Stop = Arc<AtomicBool>;

@@ -11,9 +11,10 @@ use denwa::{
     media::{PayloadFormat, StreamKeys, StreamParameters},
     tokio::{MediaDriver, MediaDriverConfig},
 };
+use denwa_codecs::registry;
 use denwa_rtp::srtp::{Keying, MasterKey, Suite};
 
-use super::load::{Cost, Phones, Relay, resident, thread_time};
+use super::load::{Cost, G711, Phones, Relay, resident, thread_time};
 
 /// What the two legs of each call agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub(crate) enum Kind {
     Converting,
     /// SRTP at one end, plain at the other.
     Protected,
+    /// PCMU at one end, G.729 at the other.
+    ToG729,
+    /// PCMU at one end, Opus at the other.
+    ToOpus,
 }
 
 pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
@@ -50,10 +55,16 @@ pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
         }
     }
     let keying = Keying::new(MasterKey::new(Suite::Aes128CmHmacSha1Tag80, &[7; 30]).unwrap());
-    let payload_types = if kind == Kind::Converting { [0, 8] } else { [0, 0] };
+    let theirs = match kind {
+        Kind::Plain | Kind::Protected => PayloadFormat::pcmu(),
+        Kind::Converting => PayloadFormat::pcma(),
+        Kind::ToG729 => PayloadFormat::new(18, "G729", 8000),
+        Kind::ToOpus => PayloadFormat { channels: 2, ..PayloadFormat::new(107, "opus", 48_000) },
+    };
+    let formats = [PayloadFormat::pcmu(), theirs];
+    let speech = voice(&formats[1]);
     for leg in 0..count {
-        let format =
-            if payload_types[leg as usize % 2] == 8 { PayloadFormat::pcma() } else { PayloadFormat::pcmu() };
+        let format = formats[leg as usize % 2].clone();
         let mut stream = StreamParameters::plain(phones.address(), &[format]);
         if kind == Kind::Protected && leg % 2 == 0 {
             stream.keys = Some(StreamKeys { outbound: keying.clone(), inbound: keying.clone() });
@@ -65,8 +76,22 @@ pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
     }
     let used = || thread_time("denwa-media-0");
     let keying = (kind == Kind::Protected).then_some(&keying);
-    let mut cost = phones.talk(&Relay { legs, used: &used, keying, payload_types });
+    let payload_types = [0, formats[1].payload_type];
+    let payloads = [G711, &speech];
+    let mut cost = phones.talk(&Relay { legs, used: &used, keying, payload_types, payloads });
     cost.kilobytes_per_call = Some((resident("self") - before) / phones.calls as f64);
     driver.stop();
     cost
+}
+
+/// 20 ms of a tone in this codec.
+fn voice(format: &PayloadFormat) -> Vec<u8> {
+    let entry = registry::find(&format.name, format.clock_rate_hz).unwrap();
+    let mut encoder = entry.encoder("").unwrap();
+    let samples: Vec<i16> =
+        (0..entry.sample_rate_hz / 50).map(|n| ((n as f64 * 0.3).sin() * 9000.0) as i16).collect();
+    let mut payload = vec![0; encoder.max_payload_bytes(samples.len())];
+    let length = encoder.encode(&samples, &mut payload).unwrap();
+    payload.truncate(length);
+    payload
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::load::{Cost, Phones, Relay, process_time, resident};
+use super::load::{Cost, G711, Phones, Relay, process_time, resident};
 
 struct Engine {
     child: Child,
@@ -119,7 +119,8 @@ pub(crate) fn relay(phones: &Phones) -> Option<Cost> {
         legs.extend([caller, callee]);
     }
     let used = || process_time(process);
-    let mut cost = phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0] });
+    let mut cost =
+        phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0], payloads: [G711; 2] });
     cost.kilobytes_per_call = Some((resident(&process.to_string()) - before) / phones.calls as f64);
     Some(cost)
 }
