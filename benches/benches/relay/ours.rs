@@ -26,8 +26,6 @@ pub(crate) enum Kind {
     Protected,
     /// PCMU at one end, G.729 at the other.
     ToG729,
-    /// PCMU at one end, Opus at the other.
-    ToOpus,
 }
 
 pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
@@ -59,7 +57,6 @@ pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
         Kind::Plain | Kind::Protected => PayloadFormat::pcmu(),
         Kind::Converting => PayloadFormat::pcma(),
         Kind::ToG729 => PayloadFormat::new(18, "G729", 8000),
-        Kind::ToOpus => PayloadFormat { channels: 2, ..PayloadFormat::new(107, "opus", 48_000) },
     };
     let formats = [PayloadFormat::pcmu(), theirs];
     let speech = voice(&formats[1]);
