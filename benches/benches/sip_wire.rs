@@ -1,8 +1,11 @@
 //! Reading, writing and exchanging SIP messages; peers beside us in the same run with `--features peers`.
 //!
 //! The messages are a real call's. `DENWA_BENCH_CORPUS` names a folder of other messages (one a file, any depth); all that
-//! parse are measured together as `corpus`. Heap allocations are printed before the times.
+//! parse are measured together as `corpus`. Heap allocations are printed before the times, which are processor time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "shared/thread_time.rs"]
+mod thread_time;
 
 use std::{
     hint::black_box,
@@ -20,6 +23,7 @@ use denwa_sip_core::{
     message::ParseOptions,
     transaction::{TransactionEvent, Transactions},
 };
+use thread_time::ThreadTime;
 
 /// 1.27 kB, as a desk phone sends it.
 const INVITE: &str = "INVITE sip:2525@pbx.example.net SIP/2.0\r\n\
@@ -99,7 +103,7 @@ fn corpus() -> Vec<Bytes> {
         .collect()
 }
 
-fn reading(c: &mut Criterion) {
+fn reading(c: &mut Criterion<ThreadTime>) {
     let options = ParseOptions::default();
     let bytes = invite();
     let indexed = measure(|| drop(black_box(Message::parse(bytes.clone(), &options))));
@@ -144,7 +148,7 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-fn writing(c: &mut Criterion) {
+fn writing(c: &mut Criterion<ThreadTime>) {
     let Message::Request(request) = Message::parse_lenient(invite()).unwrap() else { panic!("a response") };
     let mut group = c.benchmark_group("sip_write");
     let mut buffer = Vec::with_capacity(2048);
@@ -227,7 +231,7 @@ fn answer(request: &Request) -> denwa_sip_core::Response {
     request.response(StatusCode::OK).to_tag("a1b2c3d4").finish().unwrap()
 }
 
-fn exchanging(c: &mut Criterion) {
+fn exchanging(c: &mut Criterion<ThreadTime>) {
     const COUNT: usize = 10_000;
     let (mut warm, local, remote, now) = layer();
     for payload in requests(COUNT, 0) {
@@ -290,16 +294,16 @@ fn exchanging(c: &mut Criterion) {
 #[cfg(feature = "peers")]
 mod peers {
     use super::*;
-    use criterion::{BenchmarkGroup, measurement::WallTime};
+    use criterion::BenchmarkGroup;
 
-    pub(super) fn read(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &Bytes) {
+    pub(super) fn read(group: &mut BenchmarkGroup<'_, ThreadTime>, bytes: &Bytes) {
         group.bench_function("sipx-sip", |b| b.iter(|| sipx_sip::parse_message(black_box(bytes)).unwrap()));
         group.bench_function("rsip", |b| {
             b.iter(|| rsip::SipMessage::try_from(black_box(&bytes[..])).unwrap())
         });
     }
 
-    pub(super) fn corpus(group: &mut BenchmarkGroup<'_, WallTime>, corpus: &[Bytes]) {
+    pub(super) fn corpus(group: &mut BenchmarkGroup<'_, ThreadTime>, corpus: &[Bytes]) {
         group.bench_function("sipx-sip", |b| {
             b.iter(|| corpus.iter().filter(|bytes| sipx_sip::parse_message(bytes).is_ok()).count());
         });
@@ -308,7 +312,7 @@ mod peers {
         });
     }
 
-    pub(super) fn write(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &Bytes) {
+    pub(super) fn write(group: &mut BenchmarkGroup<'_, ThreadTime>, bytes: &Bytes) {
         let message = rsip::SipMessage::try_from(&bytes[..]).unwrap();
         group.bench_function("rsip (clone included)", |b| {
             b.iter(|| Vec::<u8>::from(black_box(&message).clone()))
@@ -316,5 +320,9 @@ mod peers {
     }
 }
 
-criterion_group!(benches, reading, writing, exchanging);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ThreadTime);
+    targets = reading, writing, exchanging
+}
 criterion_main!(benches);

@@ -277,3 +277,25 @@ fn the_peers_silence_is_told() {
     let silences = pair.ends[1].events.iter().filter(|event| matches!(event, Event::Silent { .. })).count();
     assert_eq!(silences, 1);
 }
+
+#[test]
+fn packets_go_to_a_second_address_only_until_media_arrive() {
+    let mut pair = Pair::new(telephone(&[Codec::pcma()]), telephone(&[Codec::pcma()]));
+    pair.agree(0);
+    let elsewhere: SocketAddr = "192.0.2.2:9".parse().unwrap();
+    pair.ends[0].session.send_also_to(Some(elsewhere));
+    let mut buffer = [0; 2048];
+    let now = pair.now;
+    let mut next = |pair: &mut Pair| {
+        pair.ends[0].session.say(&[100; 160]);
+        let out = pair.ends[0].session.next_packet(&mut buffer, now).unwrap();
+        (out.destination, out.also)
+    };
+    let described = pair.ends[1].rtp;
+    assert_eq!(next(&mut pair), (described, Some(elsewhere)));
+    assert_eq!(next(&mut pair), (described, Some(elsewhere)));
+    // The media server that was described answers: the signalling's host is left in peace from now on.
+    pair.ends[1].session.say(&[100; 160]);
+    pair.deliver(1);
+    assert_eq!(next(&mut pair), (described, None));
+}

@@ -53,6 +53,21 @@ impl Phone {
     /// When its profile cannot be written or it does not start.
     #[must_use]
     pub fn start(account: &Account<'_>, folder: &Path, ports: &mut Ports, says: &[i16]) -> Self {
+        Self::start_with(account, folder, ports, says, "")
+    }
+
+    /// As [`Phone::start`], with more lines for its `config`.
+    ///
+    /// # Panics
+    /// When its profile cannot be written or it does not start.
+    #[must_use]
+    pub fn start_with(
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+    ) -> Self {
         let home = folder.join(account.name);
         let recordings = home.join("snd");
         fs::create_dir_all(&recordings).expect("the scratch folder is writable");
@@ -77,7 +92,8 @@ impl Phone {
              rtp_stats yes\njitter_buffer_delay 3-10\nmodule_path /usr/lib/baresip/modules\n{modules}\
              module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              module_app debug_cmd.so\nmodule_app contact.so\nsnd_path {recordings}\n\
-             ctrl_tcp_listen 127.0.0.1:{control}\nringback_disabled yes\nstatmode_default off\nmenu_bell no\n",
+             ctrl_tcp_listen 127.0.0.1:{control}\nringback_disabled yes\nstatmode_default off\nmenu_bell no\n\
+             {more_config}",
             voice = voice.display(),
             recordings = recordings.display(),
             rtp_end = rtp + 18,

@@ -1,13 +1,15 @@
 //! SIPp 3.6: scenarios as text, bounded in calls and time, with its own statistics read back.
 
 use std::{
+    ffi::OsStr,
     fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use crate::Peer;
+use crate::{Peer, wait_until};
 
 /// One SIPp process.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub struct Sipp {
     /// The process.
     pub peer: Peer,
     statistics: PathBuf,
+    port: u16,
 }
 
 /// How to start one.
@@ -22,7 +25,7 @@ pub struct Sipp {
 pub struct Options<'a> {
     /// Name of its files and log.
     pub name: &'a str,
-    /// The scenario's XML.
+    /// The scenario's XML, or the name of one that is built in.
     pub scenario: &'a str,
     /// `host:port` of the other side, for a caller.
     pub target: Option<&'a str>,
@@ -41,16 +44,29 @@ impl Sipp {
     /// When it cannot be started.
     #[must_use]
     pub fn start(options: &Options<'_>, folder: &Path) -> Self {
-        let name = options.name;
-        let scenario = folder.join(format!("{name}.xml"));
+        let scenario = folder.join(format!("{}.xml", options.name));
         fs::write(&scenario, options.scenario).expect("the scratch folder is writable");
+        Self::run("-sf".as_ref(), scenario.as_os_str(), options, folder)
+    }
+
+    /// Starts SIPp in `folder` with a scenario that is built into it, of which `options.scenario` is the name.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_built_in(options: &Options<'_>, folder: &Path) -> Self {
+        Self::run("-sn".as_ref(), options.scenario.as_ref(), options, folder)
+    }
+
+    fn run(flag: &OsStr, scenario: &OsStr, options: &Options<'_>, folder: &Path) -> Self {
+        let name = options.name;
         let statistics = folder.join(format!("{name}.csv"));
         let mut command = Command::new("sipp");
         command.current_dir(folder);
         if let Some(target) = options.target {
             command.arg(target);
         }
-        command.arg("-sf").arg(&scenario);
+        command.arg(flag).arg(scenario);
         command.args(["-i", "127.0.0.1", "-mi", "127.0.0.1"]);
         command.args(["-p", &options.port.to_string(), "-mp", &options.media_port.to_string()]);
         command
@@ -59,7 +75,21 @@ impl Sipp {
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{name}.errors")));
         command.args(options.arguments);
         command.env("TERM", "dumb");
-        Self { peer: Peer::start(name, folder, &mut command), statistics }
+        Self { peer: Peer::start(name, folder, &mut command), statistics, port: options.port }
+    }
+
+    /// Waits until an answerer can be called; `transport` as in SIPp's `-t`.
+    ///
+    /// # Panics
+    /// When it cannot within ten seconds.
+    pub fn wait_until_it_listens(&self, transport: &str) {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let listens = wait_until(Duration::from_secs(10), || match transport.as_bytes().first() {
+            Some(b't') => TcpStream::connect(address).is_ok(),
+            // Its port is taken when it listens.
+            _ => UdpSocket::bind(address).is_err(),
+        });
+        assert!(listens, "SIPp does not listen at {address}: {}", self.peer.log());
     }
 
     /// Waits for its end; true when every call was good.

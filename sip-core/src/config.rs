@@ -9,7 +9,8 @@ use crate::{io::Protocol, limits::WireLimits, message::ParseOptions};
 pub struct Listener {
     /// Its transport.
     pub protocol: Protocol,
-    /// Its address; may be a wildcard such as `0.0.0.0`.
+    /// Its address; may be a wildcard such as `0.0.0.0`. With port 0 nobody listens: connections of this transport can be made,
+    /// and not accepted.
     pub local: SocketAddr,
     /// What peers are told instead of the address a packet leaves by: an external address or a name.
     pub advertised: Option<SentBy>,
@@ -133,6 +134,9 @@ pub struct TransactionConfig {
     pub udp_request_bytes: usize,
     /// Whether merged requests are answered 482 (RFC 3261 §8.2.2.2), as a user agent must; a proxy must not.
     pub refuse_merged: bool,
+    /// Whether the `maddr` of a Via is where its responses go when its own way is none, as RFC 3261 §18.2.2 says. Who can send
+    /// us a request can have its responses sent to somebody else by it: a server on the Internet may well turn it off.
+    pub follow_maddr: bool,
     /// Whether requests offer overload control (RFC 7339) and what peers then ask for is obeyed. Off by default: it is for
     /// servers among themselves.
     pub overload_control: bool,
@@ -151,6 +155,7 @@ impl TransactionConfig {
             limits: WireLimits::default(),
             udp_request_bytes: 1300,
             refuse_merged: true,
+            follow_maddr: true,
             overload_control: false,
             server_name: None,
         }

@@ -7,13 +7,16 @@ mod common;
 use bytes::Bytes;
 use common::{A, B, Bench, address, request};
 use denwa_sip_core::{
-    Attitude, HeaderName, Input, Message, Method, Problem, Protocol, Request, StreamId, Uri,
+    Attitude, HeaderName, Input, Message, Method, Misuse, Problem, Protocol, Request, StreamId, Uri, UriBuf,
     config::{Listener, TransactionConfig},
     header::{Contacts, HeaderValue, NameAddr, OpaqueParams, Via},
+    io::{Answer as DnsAnswer, Flow, QueryId},
     limits::Limit,
     message::{ParseOptions, Part},
     transaction::{RejectRule, TransactionEvent},
+    transport::Target,
 };
+use std::time::Duration;
 
 const VIA: &str = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx;rport";
 
@@ -168,7 +171,7 @@ fn thousands_of_values_are_a_limit_not_an_allocation() {
 }
 
 /// Shapes made to cost much: each is read or refused, and a refusal points into what was sent. That the work a byte stays
-/// constant is a matter of measuring, not of this test.
+/// constant is counted in `work.rs`.
 #[test]
 fn hostile_shapes_are_read_or_refused_where_they_are_wrong() {
     #[allow(clippy::type_complexity)] // a table of two columns, read where it stands
@@ -264,7 +267,7 @@ fn a_flood_meets_limits_and_leaves_nothing() {
 /// pjsip CVE-2020-15260: a TLS connection that proved one name is used for another.
 #[test]
 fn a_tls_stream_is_used_for_the_name_it_proved() {
-    use denwa_sip_core::transport::{Hop, Target};
+    use denwa_sip_core::transport::Hop;
     let mut a =
         Bench::with(TransactionConfig::new(vec![Listener::new(Protocol::Tls, address("192.0.2.1:5061"))]));
     for name in ["one.example", "two.example", "one.example"] {
@@ -303,4 +306,85 @@ fn acks_cancels_and_responses_out_of_nowhere() {
     assert_eq!(b.events.len(), 5);
     assert!(b.sent.is_empty());
     b.settles();
+}
+
+/// A STUN Binding success for this request that says the peer is seen at `mapped`.
+fn stun_success(request: &[u8], mapped: &str) -> Vec<u8> {
+    let std::net::SocketAddr::V4(mapped) = address(mapped) else { panic!() };
+    let mut out = vec![0x01, 0x01, 0x00, 0x0c];
+    out.extend_from_slice(&request[4..20]);
+    out.extend_from_slice(&[0x00, 0x20, 0x00, 0x08, 0x00, 0x01]);
+    out.extend((mapped.port() ^ 0x2112).to_be_bytes());
+    out.extend(mapped.ip().octets().iter().zip([0x21, 0x12, 0xa4, 0x42]).map(|(a, b)| a ^ b));
+    out
+}
+
+/// pjsip 2026-08: a forged STUN answer moves an agent to another address.
+#[test]
+fn a_stun_answer_that_was_not_asked_for_moves_nobody() {
+    let mut a = Bench::new(A);
+    let flow = Flow { protocol: Protocol::Udp, local: a.local, remote: address(B), stream: None };
+    a.layer.keep_alive(flow, Duration::from_secs(20), a.now).unwrap();
+    a.pass(Duration::from_secs(21));
+    let asked = a.sent.pop_front().unwrap().payload;
+    let seen =
+        |bench: &Bench| bench.events.iter().any(|event| matches!(event, TransactionEvent::SeenAs { .. }));
+    let mut guessed = asked.to_vec();
+    guessed[19] ^= 1;
+    a.datagram(B, stun_success(&guessed, "198.51.100.66:666"));
+    a.datagram("198.51.100.66:5060", stun_success(&asked, "198.51.100.66:666"));
+    assert!(!seen(&a), "by its number or by where it came from it was no answer");
+    a.datagram(B, stun_success(&asked, "192.0.2.1:5060"));
+    assert!(seen(&a));
+    a.events.clear();
+    // The same once more is no answer either.
+    a.datagram(B, stun_success(&asked, "198.51.100.66:666"));
+    assert!(a.events.is_empty());
+}
+
+/// pjsip 2026-08: forged DNS replies. An answer to a question that was never put, or was answered, changes nothing.
+#[test]
+fn dns_answers_that_nobody_asked_for() {
+    let mut a = Bench::new(A);
+    let forged = || DnsAnswer::Addresses {
+        addresses: vec!["198.51.100.66".parse().unwrap()],
+        time_to_live: Duration::from_secs(1 << 40),
+    };
+    for id in [0, 1, u64::MAX] {
+        a.input(Input::Resolved { id: QueryId(id), answer: forged() });
+    }
+    let target = Target::Uri(UriBuf::parse("sip:example.com:5060;transport=udp").unwrap());
+    a.layer.send_request(common::own_request(Method::Options), target, Default::default(), a.now).unwrap();
+    a.drain();
+    let (id, _) = a.questions.pop_front().unwrap();
+    a.input(Input::Resolved { id: QueryId(id.0 + 1), answer: forged() });
+    let told = DnsAnswer::Addresses {
+        addresses: vec!["192.0.2.2".parse().unwrap()],
+        time_to_live: Duration::from_secs(60),
+    };
+    a.input(Input::Resolved { id, answer: told });
+    a.input(Input::Resolved { id, answer: forged() });
+    assert_eq!(a.next_sent().1.destination, address(B));
+    assert!(a.sent.is_empty());
+}
+
+/// pjsip ffff, f76w, AST-2021-009 (cv8x): what has ended is used again.
+#[test]
+fn a_handle_that_has_ended_is_unknown_for_good() {
+    let mut a = Bench::new(A);
+    let target = || Target::address(Protocol::Udp, address(B));
+    let first = a
+        .layer
+        .send_request(common::own_request(Method::Invite), target(), Default::default(), a.now)
+        .unwrap();
+    a.layer.cancel(first, &[], a.now).unwrap();
+    a.pass(Duration::from_secs(200));
+    // Its place is taken by another, and the old handle does not mean that one.
+    let second = a
+        .layer
+        .send_request(common::own_request(Method::Invite), target(), Default::default(), a.now)
+        .unwrap();
+    assert_ne!(first, second);
+    assert_eq!(a.layer.cancel(first, &[], a.now), Err(Misuse::UnknownTransaction));
+    a.layer.cancel(second, &[], a.now).unwrap();
 }

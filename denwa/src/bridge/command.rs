@@ -284,6 +284,11 @@ pub enum Event {
         /// The codec that would have to go out.
         to: String,
     },
+    /// Packet after packet of the peer's fails its check: other keys than were agreed on, or no protection. Told once.
+    ProtectionFailed {
+        /// Of which leg.
+        leg: LegId,
+    },
     /// The peer's host says that our media are not delivered. Told once for each address.
     Undeliverable {
         /// Of which leg.
@@ -332,6 +337,7 @@ impl Event {
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }
             | Self::NoConversion { leg, .. }
+            | Self::ProtectionFailed { leg }
             | Self::Undeliverable { leg, .. }
             | Self::Report { leg, .. }
             | Self::Closed { leg, .. }

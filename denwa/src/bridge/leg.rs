@@ -151,6 +151,7 @@ pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
         media::Event::KeyToSignal { digit, duration } => Event::KeyToSignal { leg, digit, duration },
         media::Event::Silent { lasted } => Event::Silent { leg, lasted },
         media::Event::Resumed { after } => Event::Resumed { leg, after },
+        media::Event::ProtectionFailed => Event::ProtectionFailed { leg },
         media::Event::Undeliverable { destination } => Event::Undeliverable { leg, destination },
         media::Event::Report(report) => Event::Report { leg, report },
         // Whoever configures a leg knows these before the bridge.

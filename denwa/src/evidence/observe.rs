@@ -2,7 +2,7 @@
 
 use super::{
     Agreement, Description, Disagreement, Fact, HoldState, MediaDirection, MediaSecurity, MessageHead, Party,
-    Unreached,
+    SecurityFailure, Unreached,
 };
 use crate::media::{self, StreamReport};
 use denwa_sdp::{
@@ -163,6 +163,7 @@ impl Fact {
             media::Event::SourceRefused { from } => Self::SourceRefused { from: *from },
             media::Event::Silent { lasted } => Self::Silent { lasted: *lasted },
             media::Event::Resumed { .. } => Self::Resumed,
+            media::Event::ProtectionFailed => Self::SecurityFailed(SecurityFailure::WrongKeys),
             media::Event::Report(report) => Self::of_report(report),
             _ => return None,
         })
@@ -188,6 +189,8 @@ fn disagreement(rule: &Rule) -> Disagreement {
         Rule::WithWarning { text } if text.starts_with("305") || text.starts_with("304") => {
             Disagreement::Codec
         }
+        // 302 is an incompatible transport: of the profiles in use, plain ones and protected ones.
+        Rule::WithWarning { text } if text.starts_with("302") => Disagreement::Encryption,
         _ => Disagreement::Other,
     }
 }

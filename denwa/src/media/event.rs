@@ -63,6 +63,8 @@ pub enum Event {
         /// The codec.
         codec: String,
     },
+    /// Packet after packet of the peer's fails its check: other keys than were agreed on, or no protection. Told once.
+    ProtectionFailed,
     /// The peer's host says that our media are not delivered. Told once for each address.
     Undeliverable {
         /// Where they went.

@@ -41,6 +41,8 @@ pub(crate) struct Stream {
     first_from: Option<SocketAddr>,
     news: Vec<Event>,
     refusal_told: bool,
+    /// Packets in a row that failed their check.
+    unauthentic: u32,
     undeliverable: u64,
     undeliverable_told: Option<SocketAddr>,
 }
@@ -97,6 +99,7 @@ impl Stream {
             first_from: None,
             news: Vec::new(),
             refusal_told: false,
+            unauthentic: 0,
             undeliverable: 0,
             undeliverable_told: None,
         }
@@ -201,6 +204,12 @@ impl Stream {
 
     #[cold]
     fn note_refusal(&mut self, path: Path, reason: DropReason) {
+        if reason == DropReason::NotAuthentic {
+            self.unauthentic = self.unauthentic.saturating_add(1);
+            if self.unauthentic == UNAUTHENTIC_TOLD {
+                self.news.push(Event::ProtectionFailed);
+            }
+        }
         // While an address is being learned nothing is wrong yet.
         let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
         if refused && !std::mem::replace(&mut self.refusal_told, true) {
@@ -402,3 +411,6 @@ fn arrived(media: &Media<'_>) -> Arrived {
 /// Payload types above 127, too many of them, or keys that are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadParameters;
+
+/// Packets that must fail their check before this is told: a few are forged, or late.
+const UNAUTHENTIC_TOLD: u32 = 25;

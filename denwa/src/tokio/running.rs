@@ -7,13 +7,13 @@ use super::route_to;
 use super::signalling::Message;
 use super::stream::FromStream;
 use super::streams::Streams;
-use super::udp::{self, Udp};
+use super::udp::{Batch, Received, Udp};
 use crate::bridge;
 use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews};
+use bytes::Bytes;
 use denwa_sip_core::io::Input;
 use denwa_sip_core::{Protocol, Transmit};
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -40,7 +40,7 @@ pub(super) struct Running<M: Machine, E> {
 type Inbox<C> = mpsc::UnboundedSender<Message<C>>;
 
 enum Wake<C> {
-    Datagram { socket: usize, received: udp::Received },
+    Datagrams { socket: usize },
     Trouble { socket: usize },
     Message(Message<C>),
     Port { port: PortId, remote: SocketAddr, length: usize },
@@ -73,7 +73,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     }
 
     pub(super) async fn run(mut self) {
-        let mut buffer = udp::buffer();
+        let mut batch = Batch::new();
         let mut packet = vec![0; PACKET];
         let mut sleep = pin!(tokio::time::sleep(FOREVER));
         let mut armed = None;
@@ -90,25 +90,23 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                 let at = deadline.map_or_else(|| tokio::time::Instant::now() + FOREVER, Into::into);
                 sleep.as_mut().reset(at);
             }
-            let wake = poll_fn(|cx| self.poll_wake(cx, &mut buffer, sleep.as_mut(), armed.is_some())).await;
+            let wake = poll_fn(|cx| self.poll_wake(cx, &mut batch, sleep.as_mut(), armed.is_some())).await;
             let now = Instant::now();
             match wake {
-                Wake::Datagram { socket, received } => {
-                    let bytes = buffer.get(..received.length).unwrap_or(&[]);
-                    for payload in bytes.chunks(received.stride) {
-                        let (local, remote) = (received.local, received.remote);
-                        self.machine.handle_input(Input::Datagram { local, remote, payload }, now);
-                    }
-                    // An empty datagram is a keep-alive that some send.
-                    if bytes.is_empty() {
-                        let (local, remote) = (received.local, received.remote);
-                        self.machine.handle_input(Input::Datagram { local, remote, payload: &[] }, now);
+                Wake::Datagrams { socket } => {
+                    for (received, bytes) in batch.datagrams() {
+                        let Received { local, remote, stride, .. } = received;
+                        // An empty datagram is a keep-alive that some send.
+                        let payloads = bytes.chunks(stride).chain(bytes.is_empty().then_some(&[][..]));
+                        for payload in payloads {
+                            self.machine.handle_input(Input::Datagram { local, remote, payload }, now);
+                        }
                     }
                     self.turn = socket.wrapping_add(1);
                 }
                 Wake::Trouble { socket } => self.undelivered(socket, now),
                 Wake::Port { port, remote, length } => {
-                    if let Some(payload) = buffer.get_mut(..length) {
+                    if let Some(payload) = batch.room().get_mut(..length) {
                         self.machine.handle_port(port, PortNews::Datagram { remote, payload }, now);
                     }
                 }
@@ -128,7 +126,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     fn poll_wake(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
+        batch: &mut Batch,
         sleep: Pin<&mut Sleep>,
         armed: bool,
     ) -> Poll<Wake<M::Command>> {
@@ -142,13 +140,14 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         let sockets = self.udp.len();
         for step in 0..sockets {
             let socket = self.turn.wrapping_add(step) % sockets;
-            match self.udp.get(socket).map(|udp| udp.poll_receive(cx, buffer)) {
-                Some(Poll::Ready(Ok(received))) => return Poll::Ready(Wake::Datagram { socket, received }),
+            match self.udp.get(socket).map(|udp| udp.poll_receive(cx, batch)) {
+                Some(Poll::Ready(Ok(()))) => return Poll::Ready(Wake::Datagrams { socket }),
                 Some(Poll::Ready(Err(_))) => return Poll::Ready(Wake::Trouble { socket }),
                 Some(Poll::Pending) | None => {}
             }
         }
-        self.ports.poll_receive(cx, buffer).map(|(port, remote, length)| Wake::Port { port, remote, length })
+        let room = batch.room();
+        self.ports.poll_receive(cx, room).map(|(port, remote, length)| Wake::Port { port, remote, length })
     }
 
     fn send_packets(&mut self, buffer: &mut [u8]) {
@@ -168,41 +167,55 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     }
 
     fn do_what_is_wanted(&mut self) {
-        while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Transmit(transmit) => self.transmit(transmit),
-                Output::OpenStream { stream, protocol, local, remote, server_name } => {
-                    self.open(stream, protocol, local, remote, server_name);
-                }
-                // Its task writes what waits and then tells that it has closed.
-                Output::CloseStream { stream } => self.close(stream),
-                Output::Resolve { id, question } => {
-                    let (inbox, asker) = (self.inbox.clone(), self.names.asker());
-                    spawn_local(async move {
-                        let answer = asker.resolve(question).await;
-                        let _ = inbox.send(Message::Resolved { id, answer });
-                    });
-                }
-                Output::Route { id, destination } => {
-                    let route = route_to(destination);
-                    self.machine.handle_input(Input::Routed { id, route }, Instant::now());
-                }
-                Output::Ask { question, what } => self.ask(question, what),
-                Output::Media(command) => self.tell_media(command),
-                Output::OpenPort { port, address } => {
-                    let news = match self.ports.open(port, address) {
-                        Ok(address) => PortNews::Opened { address },
-                        Err(reason) => PortNews::NotOpened { reason },
-                    };
-                    self.machine.handle_port(port, news, Instant::now());
-                }
-                Output::ClosePort { port } => self.ports.close(port),
-                Output::SendFromPort { port, destination, payload } => {
-                    self.send_from_port(port, destination, &payload)
-                }
-                Output::Event(event) => (self.on_event)(event),
-                Output::Stop => self.stopping = true,
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                self.perform(output);
             }
+            for index in 0..self.udp.len() {
+                self.flush(index);
+            }
+            // What could not be sent may have changed the machine's mind.
+            match self.machine.poll_output() {
+                Some(output) => self.perform(output),
+                None => return,
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output<M::Event>) {
+        match output {
+            Output::Transmit(transmit) => self.transmit(transmit),
+            Output::OpenStream { stream, protocol, local, remote, server_name } => {
+                self.open(stream, protocol, local, remote, server_name);
+            }
+            // Its task writes what waits and then tells that it has closed.
+            Output::CloseStream { stream } => self.close(stream),
+            Output::Resolve { id, question } => {
+                let (inbox, asker) = (self.inbox.clone(), self.names.asker());
+                spawn_local(async move {
+                    let answer = asker.resolve(question).await;
+                    let _ = inbox.send(Message::Resolved { id, answer });
+                });
+            }
+            Output::Route { id, destination } => {
+                let route = route_to(destination);
+                self.machine.handle_input(Input::Routed { id, route }, Instant::now());
+            }
+            Output::Ask { question, what } => self.ask(question, what),
+            Output::Media(command) => self.tell_media(command),
+            Output::OpenPort { port, address } => {
+                let news = match self.ports.open(port, address) {
+                    Ok(address) => PortNews::Opened { address },
+                    Err(reason) => PortNews::NotOpened { reason },
+                };
+                self.machine.handle_port(port, news, Instant::now());
+            }
+            Output::ClosePort { port } => self.ports.close(port),
+            Output::SendFromPort { port, destination, payload } => {
+                self.send_from_port(port, destination, &payload)
+            }
+            Output::Event(event) => (self.on_event)(event),
+            Output::Stop => self.stopping = true,
         }
     }
 
@@ -237,28 +250,36 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     fn transmit(&mut self, transmit: Transmit) {
         let Transmit { source, destination, protocol, stream, payload } = transmit;
         match (protocol, stream) {
-            (Protocol::Udp, _) => self.transmit_datagram(source, destination, &payload),
+            (Protocol::Udp, _) => self.transmit_datagram(source, destination, payload),
             (_, Some(stream)) => self.transmit_on(stream, payload),
             // A stream without a number is a contradiction that only a broken machine utters.
             (_, None) => debug_assert!(false, "a transmit over {protocol} names no stream"),
         }
     }
 
-    fn transmit_datagram(&mut self, source: Option<SocketAddr>, destination: SocketAddr, payload: &[u8]) {
-        let failed = match self.socket_for(source, destination) {
-            Some(socket) => socket
-                .send(source, destination, payload)
-                .is_err_and(|error| !matches!(error.kind(), ErrorKind::WouldBlock)),
-            None => true,
+    fn transmit_datagram(&mut self, source: Option<SocketAddr>, destination: SocketAddr, payload: Bytes) {
+        let Some(index) = self.socket_for(source, destination) else {
+            let input = Input::Unreachable { source, destination, protocol: Protocol::Udp };
+            return self.machine.handle_input(input, Instant::now());
         };
-        if failed {
+        if self.udp.get_mut(index).is_some_and(|socket| !socket.queue(source, destination, payload)) {
+            self.flush(index);
+        }
+    }
+
+    fn flush(&mut self, index: usize) {
+        let mut failed = Vec::new();
+        if let Some(socket) = self.udp.get_mut(index) {
+            socket.flush(|source, destination| failed.push((source, destination)));
+        }
+        for (source, destination) in failed {
             let input = Input::Unreachable { source, destination, protocol: Protocol::Udp };
             self.machine.handle_input(input, Instant::now());
         }
     }
 
     /// The socket bound to the source; else one with its port, else one of the destination's family.
-    fn socket_for(&mut self, source: Option<SocketAddr>, destination: SocketAddr) -> Option<&mut Udp> {
+    fn socket_for(&self, source: Option<SocketAddr>, destination: SocketAddr) -> Option<usize> {
         let family = |udp: &Udp| udp.bound().is_ipv4() == destination.is_ipv4();
         let rank = |udp: &Udp| match source {
             Some(source) if udp.bound() == source => 3,
@@ -266,10 +287,9 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
             // A socket bound to one address cannot send from another, but to a peer it may be all the same.
             _ => 1,
         };
-        let index = (0..self.udp.len())
+        (0..self.udp.len())
             .filter(|index| self.udp.get(*index).is_some_and(family))
-            .max_by_key(|index| self.udp.get(*index).map(|udp| (rank(udp), std::cmp::Reverse(*index))))?;
-        self.udp.get_mut(index)
+            .max_by_key(|index| self.udp.get(*index).map(|udp| (rank(udp), std::cmp::Reverse(*index))))
     }
 
     fn undelivered(&mut self, socket: usize, now: Instant) {

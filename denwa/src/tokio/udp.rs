@@ -2,6 +2,7 @@
 //! that did not arrive.
 
 use super::listen::bind_udp;
+use bytes::Bytes;
 use quinn_udp::{RecvMeta, TransportErrorPayload, UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -17,6 +18,14 @@ pub(super) struct Udp {
     bound: SocketAddr,
     /// The last destinations, newest last: an error names the host that did not take a datagram, and not its port.
     recent: VecDeque<(SocketAddr, Option<SocketAddr>)>,
+    /// What leaves by the next call to the system.
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    source: Option<SocketAddr>,
+    destination: SocketAddr,
+    payload: Bytes,
 }
 
 /// How many destinations are remembered to tell which one an error is about.
@@ -25,10 +34,18 @@ const RECENT: usize = 64;
 /// Octets of a receive buffer: the largest datagram, and as many of the same kind as the system may hand over at once.
 const BUFFER: usize = 65_536;
 
+/// How many receive buffers: so many datagrams may one call to the system bring. The pages of those that stay empty are never
+/// touched.
+const BATCH: usize = 16;
+
+/// How many datagrams leave by one call to the system at most.
+const TOGETHER: usize = 32;
+
 /// How often a datagram is offered to the system while errors of others are in the way.
 const ATTEMPTS: usize = 4;
 
 /// Received bytes, several datagrams of the same length when the system put them together.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
@@ -37,9 +54,30 @@ pub(super) struct Received {
     pub(super) stride: usize,
 }
 
-/// A buffer to receive into.
-pub(super) fn buffer() -> Vec<u8> {
-    vec![0; BUFFER]
+/// What one call to the system brings.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    received: Vec<Received>,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; BUFFER * BATCH], received: Vec::with_capacity(BATCH) }
+    }
+
+    /// What came last, in its order.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (Received, &[u8])> {
+        let bytes = self.bytes.chunks(BUFFER);
+        self.received
+            .iter()
+            .zip(bytes)
+            .map(|(received, bytes)| (*received, bytes.get(..received.length).unwrap_or(&[])))
+    }
+
+    /// Room for one datagram.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..BUFFER).unwrap_or(&mut [])
+    }
 }
 
 impl Udp {
@@ -54,31 +92,43 @@ impl Udp {
         // Without it a port that nobody listens on looks like a lost datagram; a system that cannot do it is used all the same.
         let _ = state.enable_transport_errors(UdpSockRef::from(&socket));
         allow_fragments(&socket);
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state, bound, recent: VecDeque::new() })
+        Ok(Self {
+            socket: UdpSocket::from_std(socket)?,
+            state,
+            bound,
+            recent: VecDeque::new(),
+            waiting: Vec::new(),
+        })
     }
 
     pub(super) fn bound(&self) -> SocketAddr {
         self.bound
     }
 
-    /// Waits for the next datagram. Errors of the network come out of [`Udp::undelivered`].
-    pub(super) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Received>> {
+    /// Waits for the next datagrams. Errors of the network come out of [`Udp::undelivered`].
+    pub(super) fn poll_receive(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
         loop {
             ready!(self.socket.poll_recv_ready(cx))?;
-            let mut meta = [RecvMeta::default()];
+            let mut metas = [RecvMeta::default(); BATCH];
+            let mut rooms = batch.bytes.chunks_mut(BUFFER);
+            let mut rooms: [IoSliceMut<'_>; BATCH] =
+                std::array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or(&mut [])));
             let result = self.socket.try_io(Interest::READABLE, || {
-                self.state.recv(UdpSockRef::from(&self.socket), &mut [IoSliceMut::new(buffer)], &mut meta)
+                self.state.recv(UdpSockRef::from(&self.socket), &mut rooms, &mut metas)
             });
             match result {
-                Ok(_) => {
-                    let [meta] = meta;
-                    let ip = meta.dst_ip.unwrap_or_else(|| self.bound.ip());
-                    return Poll::Ready(Ok(Received {
-                        local: SocketAddr::new(ip, self.bound.port()),
+                Ok(count) => {
+                    batch.received.clear();
+                    batch.received.extend(metas.iter().take(count).map(|meta| Received {
+                        local: SocketAddr::new(
+                            meta.dst_ip.unwrap_or_else(|| self.bound.ip()),
+                            self.bound.port(),
+                        ),
                         remote: meta.addr,
                         length: meta.len,
                         stride: meta.stride.max(1),
                     }));
+                    return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -86,11 +136,47 @@ impl Udp {
         }
     }
 
+    /// Puts a datagram with those that leave together. `false` when there are enough of them: [`Udp::flush`] then.
+    pub(super) fn queue(
+        &mut self,
+        source: Option<SocketAddr>,
+        destination: SocketAddr,
+        payload: Bytes,
+    ) -> bool {
+        self.waiting.push(Waiting { source, destination, payload });
+        self.waiting.len() < TOGETHER
+    }
+
+    /// Sends what waits, in its order. `failed` is told the destinations that the system refuses.
+    pub(super) fn flush(&mut self, mut failed: impl FnMut(Option<SocketAddr>, SocketAddr)) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut done = 0;
+        while let Some(left) = waiting.get(done..).filter(|left| !left.is_empty()) {
+            // A socket that is bound to no address chooses one for each.
+            if left.len() > 1 && !self.bound.ip().is_unspecified() {
+                let sent = send_together(&self.socket, left);
+                for one in left.iter().take(sent) {
+                    self.remember(one.source, one.destination);
+                }
+                done += sent;
+            }
+            // The first that the system did not take has its own error.
+            if let Some(one) = waiting.get(done) {
+                if self.send(one.source, one.destination, &one.payload).is_err() {
+                    failed(one.source, one.destination);
+                }
+                done += 1;
+            }
+        }
+        waiting.clear();
+        self.waiting = waiting;
+    }
+
     /// Sends a datagram now or never. `source` is an address of this socket's; the system chooses when it is unspecified.
     ///
     /// # Errors
     /// What the system says. A full send buffer is no error: the datagram is lost, as on any other hop.
-    pub(super) fn send(
+    fn send(
         &mut self,
         source: Option<SocketAddr>,
         destination: SocketAddr,
@@ -100,13 +186,7 @@ impl Udp {
             source.map(|source| source.ip()).filter(|ip| !ip.is_unspecified() && self.may_choose(*ip));
         let transmit =
             quinn_udp::Transmit { destination, ecn: None, contents: payload, segment_size: None, src_ip };
-        if self.recent.back() != Some(&(destination, source)) {
-            self.recent.retain(|entry| *entry != (destination, source));
-            if self.recent.len() >= RECENT {
-                self.recent.pop_front();
-            }
-            self.recent.push_back((destination, source));
-        }
+        self.remember(source, destination);
         // An error that waits in the socket belongs to an earlier datagram, and is handed out instead of sending this one.
         let mut attempts = 0;
         loop {
@@ -116,6 +196,16 @@ impl Udp {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 other => return other,
             }
+        }
+    }
+
+    fn remember(&mut self, source: Option<SocketAddr>, destination: SocketAddr) {
+        if self.recent.back() != Some(&(destination, source)) {
+            self.recent.retain(|entry| *entry != (destination, source));
+            if self.recent.len() >= RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((destination, source));
         }
     }
 
@@ -140,6 +230,28 @@ impl Udp {
             }
         }
     }
+}
+
+/// Hands datagrams to the system in one call; how many it took.
+#[cfg(target_os = "linux")]
+fn send_together(socket: &UdpSocket, waiting: &[Waiting]) -> usize {
+    use rustix::net::addr::SocketAddrArg;
+    use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+    let addresses: Vec<_> = waiting.iter().map(|one| one.destination.as_any()).collect();
+    let parts: Vec<_> = waiting.iter().map(|one| [io::IoSlice::new(&one.payload)]).collect();
+    let mut controls: Vec<_> = waiting.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let mut messages: Vec<_> = addresses
+        .iter()
+        .zip(&parts)
+        .zip(&mut controls)
+        .map(|((address, part), control)| MMsgHdr::new_with_addr(address, part, control))
+        .collect();
+    sendmmsg(socket, &mut messages, SendFlags::DONTWAIT).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_together(_: &UdpSocket, _: &[Waiting]) -> usize {
+    0
 }
 
 fn is_delivery(error: &io::Error) -> bool {

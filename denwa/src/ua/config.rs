@@ -37,6 +37,11 @@ pub struct UserAgentConfig {
     /// Before a call that goes to its peer directly, without a server, an OPTIONS asks how the peer sees us, once for each: a VPN
     /// that shows this host under another address, or an address translator, then does no harm. Default: yes.
     pub asks_how_seen: bool,
+    /// A peer whose media address would be sent to by another interface than his signalling, or by none, gets his media at
+    /// where his signalling comes from as well, until some arrive (a VPN renamed him). Default: yes.
+    pub redirects_media: bool,
+    /// How the true sender of media is found.
+    pub latch: denwa_rtp::latch::Config,
     /// Calls at a time; more are answered with 486. Default 8.
     pub calls_limit: usize,
     /// The peer's media are missed after this long, while they should come. Default 30 s.
@@ -64,6 +69,8 @@ impl UserAgentConfig {
             transfers: Transfers::default(),
             keys: Keys::default(),
             asks_how_seen: true,
+            redirects_media: true,
+            latch: denwa_rtp::latch::Config::default(),
             calls_limit: 8,
             silence_after: Duration::from_secs(30),
             ring_timeout: Duration::from_secs(180),

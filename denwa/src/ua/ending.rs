@@ -44,8 +44,8 @@ impl UserAgent {
                 }
                 Ending::NotAuthenticated
             }
-            CallEnd::NotAcknowledged => Ending::Lost("the answer was never confirmed (no ACK)".to_owned()),
-            CallEnd::SessionExpired => Ending::Lost("the session timer ran out".to_owned()),
+            CallEnd::NotAcknowledged => Ending::NotConfirmed,
+            CallEnd::SessionExpired => Ending::SessionExpired,
             CallEnd::DialogLost { method, status } => Ending::Lost(match status {
                 Some(status) => {
                     format!("the other side knows nothing of the call any more ({method}: {})", status.code())
@@ -114,6 +114,8 @@ fn end_cause(reason: &Ending) -> (Who, EndCause) {
         Ending::NotAuthenticated => (Who::Peer, EndCause::Refused(401)),
         Ending::Unreachable(_) => (Who::Here, EndCause::Unanswered),
         Ending::NoPort(_) => (Who::Here, EndCause::Refused(500)),
+        Ending::NotConfirmed => (Who::Here, EndCause::Unconfirmed),
+        Ending::SessionExpired => (Who::Here, EndCause::SessionExpired),
         Ending::TakenOver => (Who::Peer, EndCause::HungUp),
         Ending::Lost(_) => (Who::Here, EndCause::TransportFailed),
         Ending::ShutDown => (Who::Here, EndCause::ShutDown),

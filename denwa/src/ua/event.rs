@@ -248,6 +248,10 @@ pub enum Ending {
     NoPort(String),
     /// Another call took its place (RFC 3891).
     TakenOver,
+    /// Our answer was never confirmed: no ACK came.
+    NotConfirmed,
+    /// The session timer ran out (RFC 4028).
+    SessionExpired,
     /// The connection was lost during the call, in one sentence.
     Lost(String),
     /// The user agent was shut down.
@@ -268,6 +272,8 @@ impl fmt::Display for Ending {
             Self::NotAuthenticated => f.write_str("the password was not taken"),
             Self::Unreachable(why) => write!(f, "not reached: {why}"),
             Self::NoPort(why) => write!(f, "no port for the media: {why}"),
+            Self::NotConfirmed => f.write_str("lost: the answer was never confirmed (no ACK)"),
+            Self::SessionExpired => f.write_str("lost: the session timer ran out"),
             Self::TakenOver => f.write_str("another call took its place"),
             Self::Lost(why) => write!(f, "lost: {why}"),
             Self::ShutDown => f.write_str("shut down"),

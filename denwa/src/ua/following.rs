@@ -3,13 +3,13 @@
 use super::call::Stage;
 use super::placing::refusal_of;
 use super::{AccountId, CallId, Event, UserAgent};
-use crate::evidence::{Fact, MessageHead, Party as Who};
+use crate::evidence::{Fact, Header, MessageHead, Party as Who};
 use crate::media::Refusal;
 use bytes::Bytes;
-use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
 use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Request, Response, UriBuf};
+use denwa_sip_core::{HeaderName, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -41,7 +41,9 @@ impl UserAgent {
         // A peer that calls us by an address sees us there.
         let called: Option<IpAddr> = message.uri().ok().and_then(|uri| uri.host_str().parse().ok());
         if let Some(called) = called.filter(|called| *called != flow.local.ip()) {
-            self.sightings.entry(flow.remote.ip()).or_insert(SocketAddr::new(called, flow.local.port()));
+            let address = SocketAddr::new(called, flow.local.port());
+            let sighting = super::Sighting { address, sent_from: flow.local };
+            self.sightings.entry(flow.remote.ip()).or_insert(sighting);
         }
         let local = self.local_identity(id);
         match self.endpoint.accept_call(request, &local, options, now) {
@@ -143,6 +145,15 @@ impl UserAgent {
         let flow = self.endpoint.call(handle).and_then(|call| call.flow);
         let call = self.calls.get_mut(&id)?;
         call.note(Fact::Received(MessageHead::of_response(response, flow.as_ref())), now);
+        // Whoever answers hands our Via back as he got it (RFC 3261 §8.2.6.2).
+        let returned = response.get(HeaderName::Via).and_then(|via| host_of_via(via));
+        if let (Some(sent), Some(returned)) = (&call.sent_by, returned)
+            && sent != returned
+            && !std::mem::replace(&mut call.was_altered, true)
+        {
+            let (sent, returned) = (sent.clone(), returned.to_owned());
+            call.note(Fact::Altered { header: Header::Via, sent, returned }, now);
+        }
         if let (Some(flow), Some(media)) = (flow, &mut call.media) {
             media.know_host(flow.remote.ip());
         }
@@ -206,5 +217,14 @@ impl UserAgent {
             }
         }
         self.drain_media(id, now);
+    }
+}
+
+/// The host in the topmost Via: `SIP/2.0/UDP host:port;…`.
+fn host_of_via(via: &str) -> Option<&str> {
+    let sent_by = via.split_whitespace().nth(1)?.split([';', ',']).next()?;
+    match sent_by.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => sent_by.split(':').next(),
     }
 }

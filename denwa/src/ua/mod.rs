@@ -30,6 +30,7 @@ pub use watching::{MessageId, WatchId, Watched};
 
 use crate::bridge;
 use crate::driver::{Answer, Ask, FromEndpoint, Machine, Output, PortId, PortNews, PortPacket};
+use crate::evidence::Fact;
 use crate::port_set::PortPool;
 use crate::seed::Generator;
 use crate::{Seed, media};
@@ -59,7 +60,7 @@ pub struct UserAgent {
     by_port: BTreeMap<PortId, (CallId, Component)>,
     questions: BTreeMap<u64, (CallId, placing::Question)>,
     /// How peers say that they see us.
-    sightings: BTreeMap<IpAddr, SocketAddr>,
+    sightings: BTreeMap<IpAddr, Sighting>,
     /// Peers that need not be asked any more how they see us.
     met: BTreeSet<IpAddr>,
     conference: Option<conference::Conference>,
@@ -172,8 +173,13 @@ impl UserAgent {
                 self.on_registration_ended(registration, reason.as_ref());
             }
             SipEvent::SeenAs { flow, address } => {
+                let sighting = Sighting { address, sent_from: flow.local };
                 if self.sightings.len() < SIGHTINGS_LIMIT || self.sightings.contains_key(&flow.remote.ip()) {
-                    self.sightings.insert(flow.remote.ip(), address);
+                    self.sightings.insert(flow.remote.ip(), sighting);
+                }
+                let of_peer = |call: &&mut Call| call.peer.is_some_and(|peer| peer.ip() == flow.remote.ip());
+                for call in self.calls.values_mut().filter(of_peer) {
+                    call.note(sighting.fact(), now);
                 }
                 self.tell(Event::SeenAs { peer: flow.remote, address });
             }
@@ -248,6 +254,20 @@ impl UserAgent {
 
     fn no_headers() -> Headers {
         Headers::new()
+    }
+}
+
+/// How a peer says that he sees us.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    address: SocketAddr,
+    /// By which address of ours that was.
+    sent_from: SocketAddr,
+}
+
+impl Sighting {
+    fn fact(&self) -> Fact {
+        Fact::SeenAs { address: self.address, sent_from: self.sent_from }
     }
 }
 

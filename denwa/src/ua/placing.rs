@@ -80,15 +80,7 @@ impl UserAgent {
             }
             (Question::Route(peer), Answer::Route(route)) => {
                 call.peer = Some(peer);
-                call.note(
-                    Fact::Routed {
-                        route: evidence::RouteUse::Signalling,
-                        destination: peer.ip(),
-                        local: route.as_ref().map(|route| route.local),
-                        interface: route.as_ref().map(|route| route.interface.to_string()),
-                    },
-                    now,
-                );
+                call.note(routed(evidence::RouteUse::Signalling, peer, route.as_ref()), now);
                 match route {
                     Some(route) => {
                         call.route = Some(route.local);
@@ -104,6 +96,9 @@ impl UserAgent {
                 self.on_media_route(id, described, route, now)
             }
             (Question::SignallingRoute, Answer::Route(route)) => {
+                if let Some(peer) = call.peer {
+                    call.note(routed(evidence::RouteUse::Signalling, peer, route.as_ref()), now);
+                }
                 call.interface = route.map(|route| route.interface);
                 self.check_media_route(id);
             }
@@ -148,20 +143,18 @@ impl UserAgent {
     /// until some arrive. When the interface is the same, the address is a media server's, and is left in peace.
     fn on_media_route(&mut self, id: CallId, described: SocketAddr, route: Option<RouteInfo>, now: Instant) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.note(
-            Fact::Routed {
-                route: evidence::RouteUse::Media,
-                destination: described.ip(),
-                local: route.as_ref().map(|route| route.local),
-                interface: route.as_ref().map(|route| route.interface.to_string()),
-            },
-            now,
-        );
+        call.note(routed(evidence::RouteUse::Media, described, route.as_ref()), now);
         let elsewhere = route.is_none_or(|route| Some(route.interface) != call.interface);
         let (Some(peer), Some(media)) = (call.peer, &mut call.media) else { return };
         let is_current = media.parameters().and_then(|agreed| agreed.remote_rtp) == Some(described);
-        if is_current && described.ip() != peer.ip() {
-            media.send_also_to(elsewhere.then(|| SocketAddr::new(peer.ip(), described.port())));
+        if is_current && described.ip() != peer.ip() && self.config.redirects_media {
+            let to = SocketAddr::new(peer.ip(), described.port());
+            media.send_also_to(elsewhere.then_some(to));
+            if elsewhere {
+                let why =
+                    "the way to the described address is another than that of the signalling".to_owned();
+                call.note(Fact::MediaRedirected { described, to, why }, now);
+            }
         }
     }
 
@@ -266,6 +259,9 @@ impl UserAgent {
         let advertised = SocketAddr::new(told.map_or(rtp.ip(), |told| told.address), rtp.port());
         if let Some(told) = told {
             call.note(Fact::Told(told), now);
+            if let Some(seen) = self.sightings.get(&told.peer) {
+                call.note(seen.fact(), now);
+            }
         }
         let since_1970 = self.wall_clock.since_1970;
         let mut config = MediaConfig::new(
@@ -282,6 +278,7 @@ impl UserAgent {
         if self.config.keys == super::Keys::InBand {
             config.key_path = KeyPath::InBand;
         }
+        config.latch = self.config.latch.clone();
         config.known_hosts.extend(call.peer.map(|peer| peer.ip()));
         call.media = Some(MediaSession::new(config, seed, now));
     }
@@ -289,7 +286,7 @@ impl UserAgent {
     /// Which address the call's peer is told.
     fn told(&self, id: CallId, route: IpAddr) -> Option<AddressTold> {
         let peer = self.calls.get(&id)?.peer?.ip();
-        let seen_as = self.sightings.get(&peer).map(SocketAddr::ip);
+        let seen_as = self.sightings.get(&peer).map(|seen| seen.address.ip());
         Some(AddressTold::new(peer, route, self.config.addresses.told(peer, route, seen_as)))
     }
 
@@ -304,8 +301,11 @@ impl UserAgent {
         let route = call.and_then(|call| call.route);
         let told = route.and_then(|route| self.told(id, route)).filter(|told| told.address != told.route);
         let advertised = told.map(|told| {
-            let seen =
-                self.sightings.get(&told.peer).filter(|seen| seen.ip() == told.address).map(SocketAddr::port);
+            let seen = self
+                .sightings
+                .get(&told.peer)
+                .filter(|seen| seen.address.ip() == told.address)
+                .map(|seen| seen.address.port());
             let port =
                 seen.or_else(|| self.config.listeners.first().map(|own| own.local.port())).unwrap_or(5060);
             SentBy::from_address(SocketAddr::new(told.address, port))
@@ -337,6 +337,8 @@ impl UserAgent {
         place.local = local;
         place.body = Some(Body::sdp(offer));
         place.credentials = state.credentials();
+        let route = call.route.map(|route| route.to_string());
+        call.sent_by = place.local.advertised.as_ref().map(|own| own.host.to_string()).or(route);
         let sent = MessageHead {
             method: "INVITE".to_owned(),
             remote: call.peer,
@@ -374,6 +376,14 @@ impl UserAgent {
                 if self.endpoint.answer(handle, &reply, now).is_ok()
                     && let Some(call) = self.calls.get_mut(&id)
                 {
+                    let sent = MessageHead {
+                        method: "INVITE".to_owned(),
+                        status: Some(StatusCode::OK.code()),
+                        reason: "OK".to_owned(),
+                        remote: call.peer,
+                        ..MessageHead::default()
+                    };
+                    call.note(Fact::Sent(sent), now);
                     call.stage = Stage::Answering;
                     call.start_sound(now);
                 }
@@ -406,6 +416,13 @@ impl UserAgent {
         }
         self.check_media_route(id);
     }
+}
+
+/// The system's answer as a fact.
+fn routed(route: evidence::RouteUse, to: SocketAddr, way: Option<&RouteInfo>) -> Fact {
+    let local = way.map(|way| way.local);
+    let interface = way.map(|way| way.interface.to_string());
+    Fact::Routed { route, destination: to.ip(), local, interface }
 }
 
 /// The reply that refuses an offer, with the sentence in a Warning.

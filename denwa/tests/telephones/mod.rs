@@ -4,6 +4,7 @@
 use crate::virtual_host::Host;
 use denwa::Seed;
 use denwa::driver::Machine;
+use denwa::evidence::Evidence;
 use denwa::ua::{Account, CallId, Event, UserAgent, UserAgentConfig};
 use denwa_codecs::tone::{Generator, Sine, Tone};
 use denwa_sim::{HostId, Network, Node, SegmentId};
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub(crate) enum Manner {
     Answers,
     LetsRing,
+    /// Answers and says nothing.
+    Silent,
     Refuses,
 }
 
@@ -24,6 +27,8 @@ pub(crate) enum Manner {
 #[derive(Default)]
 pub(crate) struct Room {
     pub(crate) heard: Vec<i16>,
+    /// What was known of the call that ended last.
+    pub(crate) evidence: Option<Box<Evidence>>,
     pub(crate) call: Option<CallId>,
     /// Those that came in.
     pub(crate) calls: Vec<CallId>,
@@ -63,6 +68,19 @@ impl World {
     ) -> Telephone {
         let ip: IpAddr = address.parse().unwrap();
         let host: HostId = self.network.add_host(name, self.internet, &[ip]).unwrap();
+        self.phone_on(host, name, ip, pitch, manner, adjust)
+    }
+
+    /// The same on a host that is there already.
+    pub(crate) fn phone_on(
+        &mut self,
+        host: HostId,
+        name: &str,
+        ip: IpAddr,
+        pitch: f64,
+        manner: Manner,
+        adjust: impl FnOnce(&mut UserAgentConfig),
+    ) -> Telephone {
         let address = SocketAddr::new(ip, 5060);
         let listeners =
             [Protocol::Udp, Protocol::Tcp].map(|protocol| Listener::new(protocol, address)).to_vec();
@@ -82,7 +100,7 @@ impl World {
                     room.call = Some(call);
                     room.calls.push(call);
                     match manner {
-                        Manner::Answers => agent.answer(call, now).unwrap(),
+                        Manner::Answers | Manner::Silent => agent.answer(call, now).unwrap(),
                         Manner::Refuses => agent.refuse(call, StatusCode::BUSY_HERE, now).unwrap(),
                         Manner::LetsRing => {}
                     }
@@ -92,7 +110,9 @@ impl World {
                     let mut said = vec![0; samples.len()];
                     voice.generate(&mut said);
                     // Before an agreement nobody listens.
-                    let _ = agent.say(call, &said);
+                    if manner != Manner::Silent {
+                        let _ = agent.say(call, &said);
+                    }
                     room.heard.extend(samples);
                     None
                 }
@@ -106,6 +126,7 @@ impl World {
                 Event::Ended { reason, evidence, .. } => {
                     let findings: Vec<String> =
                         evidence.findings().iter().map(|finding| format!("{:?}", finding.cause)).collect();
+                    room.evidence = Some(evidence);
                     Some(format!("ended: {reason} {findings:?}"))
                 }
                 Event::Media { event, .. } => match event {

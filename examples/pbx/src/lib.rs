@@ -1,11 +1,13 @@
 //! A telephone exchange: registrar, back-to-back user agent, media relay.
 #![forbid(unsafe_code)]
 
+pub mod cabinet;
 pub mod commands;
 pub mod config;
 pub mod control;
 pub mod exchange;
 pub mod links;
+pub mod mantela;
 pub mod policy;
 pub mod route;
 pub mod services;

@@ -53,7 +53,7 @@ fn file(port: u16, more: &str) -> String {
         .concat();
     format!(
         "{extensions}{more}[sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n\
-         [guard]\nexempt = []\n"
+         [guard]\nexempt = []\n[calls]\nannouncements = false\n"
     )
 }
 
@@ -124,6 +124,7 @@ fn a_file_is_read_anew_without_dropping_calls() {
     let calling = alice.call("1003");
     carol.invited();
     alice.cancel(&calling);
+    assert_eq!(alice.final_of(&calling).status(), 487);
 
     fs::write(&path, file(desk.server.port(), "")).unwrap();
     desk.program.signal("HUP");
@@ -160,6 +161,7 @@ fn a_trace_holds_one_telephones_traffic_and_no_more_than_it_may() {
     let path = desk.program.folder.join("out.pcap");
     // The header comes when the trace has begun.
     while fs::metadata(&path).map_or(0, |file| file.len()) < 24 {
+        assert!(trace.try_wait().unwrap().is_none(), "the trace ended before it began");
         std::thread::yield_now();
     }
     let contains = |text: &str| {

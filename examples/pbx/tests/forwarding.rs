@@ -25,7 +25,7 @@ impl House {
             .collect();
         let text = format!(
             "{extensions}{groups}[sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n\
-             [calls]\nring_seconds = 1\n"
+             [calls]\nring_seconds = 1\nannouncements = false\n"
         );
         let program = Program::start(folder(name), &text);
         Self { program, server: SocketAddr::from(([127, 0, 0, 1], port)) }

@@ -10,6 +10,9 @@ use interop_support::Exchange;
 
 const SOON: Duration = Duration::from_secs(15);
 
+/// A refusal at once: these telephones hang up by themselves when the little they have to say is over.
+const QUIET: &str = "[calls]\nannouncements = false\n";
+
 /// A talk of `seconds`: `caller` dials, both speak, `caller` hangs up, both recordings are judged.
 fn talk(exchange: &Exchange, mut caller: Phone, mut callee: Phone, number: &str, said: (&[i16], &[i16])) {
     caller.dial(&exchange.uri(number));
@@ -194,7 +197,7 @@ fn a_busy_phone_a_declined_call_and_an_unknown_number_are_told() {
     if !require("baresip") {
         return;
     }
-    let mut exchange = Exchange::start("refused", "");
+    let mut exchange = Exchange::start("refused", QUIET);
     let quiet = vec![0; 8_000];
     let alice = exchange.phone("1001", "udp", "PCMA", false, &quiet);
     let bob = exchange.phone("1002", "udp", "PCMA", false, &quiet);
@@ -241,7 +244,7 @@ fn a_wrong_password_never_registers() {
     if !require("baresip") {
         return;
     }
-    let mut exchange = Exchange::start("password", "");
+    let mut exchange = Exchange::start("password", QUIET);
     let quiet = vec![0; 8_000];
     let wrong = exchange.phone_with_password("1001", "guess", "udp", "PCMA", false, &quiet);
     wrong.peer.wait_for("SIP/2.0 401", SOON);

@@ -3,7 +3,7 @@
 
 use crate::Target;
 use denwa_codecs::tone::dtmf;
-use denwa_codecs::{DecodeError, Decoder, g711, g722, g726, g729, gsm, ilbc, linear};
+use denwa_codecs::{DecodeError, Decoder, g711, g722, g726, g729, gsm, ilbc, linear, ogg, opus, wav};
 
 /// Name and body of each.
 pub const TARGETS: &[Target] = &[
@@ -36,6 +36,16 @@ pub const TARGETS: &[Target] = &[
     ("codec_l16", |data| {
         packets(data, |kind| Box::new(linear::Decoder::new([8_000, 16_000, 44_100][kind % 3])))
     }),
+    ("codec_opus", |data| {
+        packets(data, |kind| {
+            let rate = opus::SAMPLE_RATES_HZ[kind % opus::SAMPLE_RATES_HZ.len()];
+            match opus::Decoder::new(rate) {
+                Ok(decoder) => Box::new(decoder),
+                Err(error) => panic!("{rate} Hz is one of its rates: {error}"),
+            }
+        });
+    }),
+    ("codec_files", files),
     ("codec_sounds", sounds),
 ];
 
@@ -117,6 +127,20 @@ fn packets(data: &[u8], make: impl Fn(usize) -> Box<dyn Decoder>) {
         if samples_so_far > 1_000_000 {
             return;
         }
+    }
+}
+
+/// Bytes as a WAV file, and as an Ogg file whose packets are decoded.
+fn files(data: &[u8]) {
+    if let Ok(sound) = wav::read(data) {
+        assert!(sound.samples.len() <= data.len(), "samples out of nothing");
+    }
+    let Ok(mut reader) = ogg::Reader::new(std::io::Cursor::new(data)) else { return };
+    let Ok(mut decoder) = opus::Decoder::new(48_000) else { return };
+    for _ in 0..100 {
+        let Ok(Some(packet)) = reader.read() else { return };
+        let mut out = vec![0; decoder.max_samples(packet.len())];
+        let _ = decoder.decode(&packet, &mut out);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod ice;
 pub mod rtp;
 pub mod sdp;
 pub mod sip_core;
+pub mod sip_models;
 pub mod sip_use;
 
 /// A target: its name, which is that of its seed folder too, and what it does with the bytes.
@@ -19,8 +20,16 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of every room.
 pub fn all() -> impl Iterator<Item = Target> {
-    [sip_core::TARGETS, sip_use::TARGETS, sdp::TARGETS, rtp::TARGETS, codecs::TARGETS, ice::TARGETS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        sip_core::TARGETS,
+        sip_use::TARGETS,
+        sip_models::TARGETS,
+        sdp::TARGETS,
+        rtp::TARGETS,
+        codecs::TARGETS,
+        ice::TARGETS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

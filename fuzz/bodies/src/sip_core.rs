@@ -12,8 +12,9 @@ use denwa_sip_core::{
     config::{Listener, TransactionConfig},
     header::{
         AuthInfo, AuthValue, CSeq, CallId, Date, DialogReference, Event, Features, HeaderValue, MediaType,
-        NameAddr, Number, OpaqueParams, Privacy, Product, RAck, Reason, ResourcePriority, RetryAfter,
-        SessionExpires, SubscriptionState, Timestamp, Token, TokenParams, Via, Warning,
+        MimeVersion, MinSe, NameAddr, Number, OpaqueParams, Privacy, Product, RAck, RSeq, Reason,
+        ResourcePriority, RetryAfter, SessionExpires, SubscriptionState, Timestamp, Token, TokenParams, Via,
+        Warning,
     },
     io::StreamFailure,
     message::{ParseOptions, SipFragment},
@@ -177,7 +178,7 @@ fn sip_header(data: &[u8]) {
     if text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
         return;
     }
-    match family % 26 {
+    match family % 29 {
         0 => header::<Via<'_>>(text),
         1 => header::<NameAddr<'_>>(text),
         2 => header::<CSeq>(text),
@@ -203,6 +204,9 @@ fn sip_header(data: &[u8]) {
         22 => header::<Token<'_>>(text),
         23 => header::<TokenParams<'_>>(text),
         24 => header::<Warning<'_>>(text),
+        26 => header::<MinSe<'_>>(text),
+        27 => header::<MimeVersion>(text),
+        28 => header::<RSeq>(text),
         _ => drop(SipFragment::parse(Bytes::copy_from_slice(rest), &ParseOptions::default())),
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     error::{Attitude, ParseError},
     header::{HeaderValue as _, NameAddr},
-    message::uri::{Uri, UriBuf},
+    message::{Uri, UriBuf},
 };
 
 /// Routes, in the order in which requests from here pass them.

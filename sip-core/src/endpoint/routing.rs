@@ -67,7 +67,8 @@ impl Endpoint {
             TransactionEvent::FailedOver { from, reason, to, .. } => {
                 self.cx.event(Event::FailedOver { from: from.remote, to: to.remote, reason });
             }
-            TransactionEvent::Located { .. } => {}
+            // Neither is asked for.
+            TransactionEvent::Located { .. } | TransactionEvent::StatelessRequest { .. } => {}
             TransactionEvent::Refused { origin, error, answered } => {
                 let rule = Refusal::Malformed(error);
                 let first_line = String::new();

@@ -273,8 +273,10 @@ impl Builder {
         self.writer.header_number(HeaderName::ContentLength, self.body.len());
         let fields = self.writer.finish(&self.body)?;
         Ok(match self.kind {
-            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields }),
-            Kind::Response { status, reason } => Message::Response(Response { status, reason, fields }),
+            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields: fields.into() }),
+            Kind::Response { status, reason } => {
+                Message::Response(Response { status, reason, fields: fields.into() })
+            }
         })
     }
 }
@@ -360,7 +362,7 @@ impl ResponseBuilder {
             Some(HeaderName::Timestamp) => status == StatusCode::TRYING,
             _ => false,
         };
-        // Room for what is copied, a tag, Content-Length and a header or two; a transaction keeps the buffer for long.
+        // Room for what is copied, a tag and Content-Length; a transaction keeps the buffer for long.
         let copied: usize = request
             .index
             .iter()
@@ -369,7 +371,7 @@ impl ResponseBuilder {
                 usize::from(entry.value_end).saturating_sub(usize::from(entry.start)).saturating_add(2)
             })
             .sum();
-        let mut builder = Builder::response(status, status.reason(), copied.saturating_add(96));
+        let mut builder = Builder::response(status, status.reason(), copied.saturating_add(72));
         for entry in request.index.iter().filter(is_wanted) {
             builder.writer.copy(request, entry);
         }

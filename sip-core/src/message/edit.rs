@@ -138,7 +138,7 @@ impl Edit<'_, Request> {
         let method = method.unwrap_or(&self.message.method).clone();
         let uri = writer.request_line(&method, uri.unwrap_or_else(|| self.message.uri_text()));
         let fields = self.write(writer, &self.message.fields)?;
-        Ok(Request { method, uri, fields })
+        Ok(Request { method, uri, fields: fields.into() })
     }
 }
 
@@ -162,7 +162,7 @@ impl Edit<'_, Response> {
         };
         let reason = writer.status_line(status, reason);
         let fields = self.write(writer, &self.message.fields)?;
-        Ok(Response { status, reason, fields })
+        Ok(Response { status, reason, fields: fields.into() })
     }
 }
 

@@ -4,26 +4,33 @@
 mod build;
 pub(crate) mod class;
 mod edit;
+mod host;
 mod method;
 mod multipart;
 mod parse;
+mod salvage;
 mod status;
+mod text;
 pub(crate) mod uri;
+mod uri_buf;
 mod uri_compare;
 mod validate;
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 
 pub use build::{Builder, RequestBuilder, ResponseBuilder};
 pub use edit::{Edit, Editable};
+pub use host::Host;
 pub use method::Method;
 pub use multipart::{Part, SipFragment};
 pub use parse::ParseOptions;
-pub(crate) use parse::{Salvaged, Scanned, salvage, stream_body_length};
+pub(crate) use parse::Scanned;
+pub(crate) use salvage::{Salvaged, salvage, stream_body_length};
 pub use status::StatusCode;
-pub use uri::{Host, Scheme, Uri, UriBuf, UriBuilder};
+pub use uri::{Scheme, Uri};
+pub use uri_buf::{UriBuf, UriBuilder};
 
 /// Escapes what may not stand in the user part of a URI.
 pub(crate) fn escape_user(user: &str) -> std::borrow::Cow<'_, str> {
@@ -54,7 +61,8 @@ pub struct Request {
     pub(crate) method: Method,
     /// Where the Request-URI is.
     pub(crate) uri: (u16, u16),
-    pub(crate) fields: Fields,
+    /// Shared: messages are moved and handed on far more often than made.
+    pub(crate) fields: Arc<Fields>,
 }
 
 /// A response.
@@ -63,7 +71,7 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Where the reason phrase is.
     pub(crate) reason: (u16, u16),
-    pub(crate) fields: Fields,
+    pub(crate) fields: Arc<Fields>,
 }
 
 impl Message {

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{ParseOptions, StatusCode, class, parse};
+use super::{ParseOptions, StatusCode, class, salvage};
 use crate::{
     error::{ParseError, Problem},
     header::{DialogReference, Fields, HeaderName, MediaType},
@@ -111,7 +111,7 @@ fn collect(fields: &Fields, depth: usize, parts: &mut Vec<Part>) -> Result<(), P
     let base = fields.body_start;
     for range in cut(&body, boundary.as_bytes(), base)? {
         let bytes = body.slice(range.clone());
-        let part = parse::part(bytes, fields.attitude, fields.limits).map_err(|mut error| {
+        let part = salvage::part(bytes, fields.attitude, fields.limits).map_err(|mut error| {
             error.offset = error.offset.saturating_add(base).saturating_add(range.start);
             error
         })?;
@@ -212,7 +212,7 @@ impl SipFragment {
         if is_start_line && status.is_none() && !is_request_line {
             return Err(ParseError::new(0, Problem::Expected("a start line or a header")));
         }
-        let fields = parse::part(rest, options.attitude, options.limits.for_values())?;
+        let fields = salvage::part(rest, options.attitude, options.limits.for_values())?;
         Ok(Self { status, start_line, fields })
     }
 }

@@ -7,14 +7,14 @@
 
 use bytes::Bytes;
 
-use super::{Message, Method, Request, Response, StatusCode, Uri, class};
+use super::{Message, Method, Request, Response, StatusCode, Uri, class, text::check_text};
 use crate::{
     error::{Attitude, Forgiven, Liberty, ParseError, Problem},
     header::{
         Fields, HeaderName, Scanner,
         map::{Entry, Index, OTHER},
     },
-    limits::{Limit, MessageLimits, ValueLimits},
+    limits::{Limit, MessageLimits},
 };
 
 /// How to read a message.
@@ -158,8 +158,12 @@ impl Scanned {
             forgiven: self.forgiven,
         };
         match self.start_line {
-            StartLine::Request { method, uri } => Message::Request(Request { method, uri, fields }),
-            StartLine::Response { status, reason } => Message::Response(Response { status, reason, fields }),
+            StartLine::Request { method, uri } => {
+                Message::Request(Request { method, uri, fields: fields.into() })
+            }
+            StartLine::Response { status, reason } => {
+                Message::Response(Response { status, reason, fields: fields.into() })
+            }
         }
     }
 
@@ -222,19 +226,24 @@ enum StartLine {
     Response { status: StatusCode, reason: (u16, u16) },
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    attitude: Attitude,
-    position: usize,
-    forgiven: Vec<Forgiven>,
-    head_limit: usize,
+/// How many liberties are noted: a message of junk lines must not make a list many times its own size.
+const FORGIVEN: usize = 64;
+
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) attitude: Attitude,
+    pub(super) position: usize,
+    pub(super) forgiven: Vec<Forgiven>,
+    pub(super) head_limit: usize,
     /// Carriage returns and line feeds that end lines.
-    line_break_bytes: usize,
+    pub(super) line_break_bytes: usize,
 }
 
 impl<'a> Reader<'a> {
     fn note(&mut self, offset: usize, liberty: Liberty) {
-        self.forgiven.push(Forgiven { offset, header: None, liberty });
+        if self.forgiven.len() < FORGIVEN {
+            self.forgiven.push(Forgiven { offset, header: None, liberty });
+        }
     }
 
     fn forgive(&mut self, offset: usize, liberty: Liberty, what: &'static str) -> Result<(), ParseError> {
@@ -247,7 +256,7 @@ impl<'a> Reader<'a> {
 
     /// The line at the cursor without its line break, and where it starts. The cursor goes behind the break.
     #[inline]
-    fn line(&mut self) -> Result<(usize, &'a [u8]), ParseError> {
+    pub(super) fn line(&mut self) -> Result<(usize, &'a [u8]), ParseError> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
         let Some(length) = memchr::memchr2(b'\r', b'\n', rest) else { return Err(self.no_line_break()) };
@@ -417,7 +426,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Fills the index up to the empty line. Returns Content-Length if there is one.
-    fn headers(
+    pub(super) fn headers(
         &mut self,
         index: &mut Index,
         limits: &MessageLimits,
@@ -467,7 +476,7 @@ impl<'a> Reader<'a> {
 
     /// One header with its folds; `None` for a line that is none and was forgiven.
     #[inline]
-    fn header_line(&mut self) -> Result<Option<Entry>, ParseError> {
+    pub(super) fn header_line(&mut self) -> Result<Option<Entry>, ParseError> {
         let (start, line) = self.line()?;
         let colon = memchr::memchr(b':', line).unwrap_or(usize::MAX);
         // A line that starts with white space belongs to the one before it.
@@ -579,169 +588,8 @@ fn trim_end(line: &[u8]) -> &[u8] {
     line
 }
 
-/// The first byte that does not belong into a head: a control character that is not escaped, or what is not UTF-8.
-/// The reader has seen to carriage returns and line feeds, and counted them.
-fn check_text(head: &[u8], line_break_bytes: usize) -> Option<(usize, Problem)> {
-    // Bytes that are not visible ASCII or a space. One compare a byte in vector code; in nearly every message they are
-    // the line breaks and nothing else.
-    let mut unusual = 0_usize;
-    for chunk in head.chunks(240) {
-        let in_chunk =
-            chunk.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(byte.wrapping_sub(0x20) > 0x5e)));
-        unusual = unusual.wrapping_add(usize::from(in_chunk));
-    }
-    if unusual == line_break_bytes {
-        return None;
-    }
-    if let Err(error) = std::str::from_utf8(head) {
-        return Some((error.valid_up_to(), Problem::NotUtf8));
-    }
-    find_control_character(head).map(|at| (at, Problem::ControlCharacter))
-}
-
-/// The first control character that is neither part of a line break nor behind a backslash.
-fn find_control_character(head: &[u8]) -> Option<usize> {
-    let mut before = 0_u8;
-    for (at, &byte) in head.iter().enumerate() {
-        if byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n') && before != b'\\' {
-            return Some(at);
-        }
-        before = byte;
-    }
-    None
-}
-
 /// The head is at most 65,535 bytes long, which the reader has made sure of.
 #[inline]
 fn narrow(offset: usize) -> u16 {
     u16::try_from(offset).unwrap_or(u16::MAX)
-}
-
-/// Headers and content without a start line: a part of a body, or a fragment. Neither headers nor the empty line need be
-/// there.
-pub(crate) fn part(bytes: Bytes, attitude: Attitude, limits: ValueLimits) -> Result<Fields, ParseError> {
-    let head_limit = usize::from(u16::MAX);
-    let mut reader = Reader {
-        bytes: &bytes,
-        attitude,
-        position: 0,
-        forgiven: Vec::new(),
-        head_limit,
-        line_break_bytes: 0,
-    };
-    let mut index = Index::new();
-    loop {
-        let start = reader.position;
-        match bytes.get(start..) {
-            None | Some([]) => break,
-            Some([b'\r', b'\n', ..]) => {
-                reader.position = start.saturating_add(2);
-                break;
-            }
-            Some([b'\n', ..]) => {
-                reader.position = start.saturating_add(1);
-                break;
-            }
-            Some(_) => {}
-        }
-        // The last line of a fragment may lack its line break.
-        if memchr::memchr(b'\n', bytes.get(start..).unwrap_or_default()).is_none() {
-            let closed = [&bytes, &b"\r\n"[..]].concat();
-            return part(Bytes::from(closed), attitude, limits);
-        }
-        if index.len() >= usize::from(limits.headers) {
-            return Err(ParseError::new(start, Problem::Limit(Limit::Headers)));
-        }
-        if let Some(entry) = reader.header_line()? {
-            index.push(entry);
-        }
-    }
-    let body_start = reader.position;
-    let forgiven = reader.forgiven;
-    if let Some((offset, problem)) =
-        check_text(bytes.get(..body_start).unwrap_or_default(), reader.line_break_bytes)
-    {
-        return Err(ParseError::new(offset, problem));
-    }
-    Ok(Fields { bytes, index, headers_start: 0, body_start, attitude, limits, forgiven })
-}
-
-/// The length of the body that follows a head on a stream. Without Content-Length there is none (§18.3), which only the
-/// strict attitude refuses.
-pub(crate) fn stream_body_length(head: &[u8], options: &ParseOptions) -> Result<usize, ParseError> {
-    let mut reader = Reader {
-        bytes: head,
-        attitude: options.attitude,
-        position: 0,
-        forgiven: Vec::new(),
-        head_limit: options.limits.head_bytes.min(usize::from(u16::MAX)),
-        line_break_bytes: 0,
-    };
-    reader.line()?;
-    let mut index = Index::new();
-    match reader.headers(&mut index, &options.limits)? {
-        Some((length, _)) => Ok(length),
-        None if options.attitude == Attitude::Lenient => Ok(0),
-        None => Err(ParseError::new(head.len(), Problem::Missing(HeaderName::ContentLength))),
-    }
-}
-
-/// What can be found of a broken request so that a 400 finds its way: the lines of these headers, as they are.
-/// Nothing is returned for a response, for an ACK, or when one of the five is missing.
-pub(crate) fn salvage(bytes: &[u8], limits: &MessageLimits) -> Option<Salvaged> {
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let bytes = bytes.get(blank..)?;
-    let bytes = bytes.get(..bytes.len().min(limits.head_bytes).min(usize::from(u16::MAX)))?;
-    let bytes: Vec<u8> = bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
-    let bytes = bytes.get(..bytes.len().min(usize::from(u16::MAX)))?;
-    let line_end = memchr::memchr(b'\n', bytes)?;
-    let line = bytes.get(..line_end)?;
-    let method = line.get(..class::span(line, class::TOKEN)).filter(|method| !method.is_empty())?;
-    if method == b"ACK" || line.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"SIP/")) {
-        return None;
-    }
-    let mut reader = Reader {
-        bytes,
-        attitude: Attitude::Lenient,
-        position: line_end.saturating_add(1),
-        forgiven: Vec::new(),
-        head_limit: usize::from(u16::MAX),
-        line_break_bytes: 0,
-    };
-    let mut salvaged = Salvaged { lines: Vec::new() };
-    // An error in a later line, or the lack of an empty one, does not matter here.
-    for _ in 0..limits.headers {
-        if matches!(bytes.get(reader.position..), None | Some([] | [b'\r', b'\n', ..] | [b'\n', ..])) {
-            break;
-        }
-        let Ok(entry) = reader.header_line() else { break };
-        let Some(entry) = entry else { continue };
-        let Some(name) = HeaderName::ALL.get(usize::from(entry.id)) else { continue };
-        let wanted =
-            [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
-        if !wanted.contains(name) || (*name != HeaderName::Via && salvaged.get(*name).is_some()) {
-            continue;
-        }
-        let value =
-            bytes.get(usize::from(entry.value_start)..usize::from(entry.value_end)).unwrap_or_default();
-        let value: String =
-            String::from_utf8_lossy(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        salvaged.lines.push((*name, value));
-    }
-    let complete = [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq]
-        .iter()
-        .all(|name| salvaged.get(*name).is_some_and(|value| !value.is_empty()));
-    complete.then_some(salvaged)
-}
-
-/// Header values of a request that could not be parsed.
-#[derive(Debug)]
-pub(crate) struct Salvaged {
-    pub(crate) lines: Vec<(HeaderName, String)>,
-}
-
-impl Salvaged {
-    pub(crate) fn get(&self, name: HeaderName) -> Option<&str> {
-        self.lines.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
-    }
 }

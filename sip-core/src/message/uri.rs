@@ -7,12 +7,10 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-    sync::Arc,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{class, uri_compare};
+use super::{class, host::Host, uri_buf::UriBuf, uri_compare};
 use crate::{
     error::{Attitude, Liberty, ParseError, Problem},
     header::{Params, Scanner},
@@ -21,27 +19,27 @@ use crate::{
 /// A borrowed URI.
 #[derive(Clone, Copy)]
 pub struct Uri<'a> {
-    text: &'a str,
-    parts: Parts,
+    pub(super) text: &'a str,
+    pub(super) parts: Parts,
 }
 
 /// Where the parts are; all offsets into the text, which is shorter than 65,536 bytes.
 #[derive(Debug, Clone, Copy)]
-struct Parts {
-    scheme: Scheme,
-    scheme_end: u16,
+pub(super) struct Parts {
+    pub(super) scheme: Scheme,
+    pub(super) scheme_end: u16,
     /// From after the scheme's colon to the `@`; equal when there is no user.
-    user_end: u16,
-    has_user: bool,
-    host_start: u16,
-    host_end: u16,
-    host: HostKind,
-    port: Option<u16>,
-    params_end: u16,
+    pub(super) user_end: u16,
+    pub(super) has_user: bool,
+    pub(super) host_start: u16,
+    pub(super) host_end: u16,
+    pub(super) host: HostKind,
+    pub(super) port: Option<u16>,
+    pub(super) params_end: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HostKind {
+pub(super) enum HostKind {
     None,
     Name,
     V4(Ipv4Addr),
@@ -59,176 +57,6 @@ pub enum Scheme {
     Tel,
     /// Any other.
     Other,
-}
-
-/// The host of a URI or a Via.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Host<'a> {
-    /// A domain name, as written.
-    Name(&'a str),
-    /// An IPv4 address.
-    V4(Ipv4Addr),
-    /// An IPv6 address; written in brackets.
-    V6(Ipv6Addr),
-}
-
-impl<'a> Host<'a> {
-    /// Reads a host on its own.
-    ///
-    /// # Errors
-    /// If it is neither a name nor an address.
-    pub fn parse(text: &'a str, attitude: Attitude) -> Result<Self, ParseError> {
-        let mut scanner = Scanner::new(text, attitude);
-        let host = Self::scan(&mut scanner)?;
-        scanner.end()?;
-        Ok(host)
-    }
-
-    /// Reads the host at the cursor.
-    pub(crate) fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
-        let start = scanner.position();
-        if scanner.eat(b'[') {
-            let Some(length) = memchr::memchr(b']', scanner.rest().as_bytes()) else {
-                return Err(scanner.expected("`]` after an IPv6 address"));
-            };
-            let inner = scanner.rest().get(..length).unwrap_or_default();
-            // A zone has no meaning to anybody else; some devices leave it in.
-            let bare = inner.split_once('%').map_or(inner, |(bare, _)| bare);
-            if bare.len() != inner.len() {
-                scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address without a zone")?;
-            }
-            let mut address: Option<Ipv6Addr> = bare.parse().ok();
-            if address.is_none() && bare.contains(":::") {
-                // RFC 3261's grammar let a third colon through (RFC 5118 §4.10).
-                scanner.forgive(start, Liberty::HostCharacter, "an IPv6 address")?;
-                address = bare.replacen(":::", "::", 1).parse().ok();
-            }
-            let Some(address) = address else {
-                return Err(scanner.error_at(start, Problem::Expected("an IPv6 address")));
-            };
-            scanner.advance(length.saturating_add(1));
-            return Ok(Self::V6(address));
-        }
-        let shape = HostShape::of(scanner.rest().as_bytes());
-        scanner.advance(shape.length);
-        let mut is_host_name = shape.is_host_name;
-        if scanner.peek() == Some(b'_') {
-            scanner.forgive(scanner.position(), Liberty::HostCharacter, "a host name")?;
-            while scanner.eat(b'_') {
-                scanner.run(class::HOST);
-            }
-            is_host_name = true;
-        }
-        let name = scanner.since(start);
-        if name.is_empty() {
-            return Err(scanner.error_at(start, Problem::Expected("a host")));
-        }
-        if name.as_bytes().last().is_some_and(u8::is_ascii_digit)
-            && let Some(address) = parse_v4(name.as_bytes())
-        {
-            return Ok(Self::V4(address));
-        }
-        if !is_host_name {
-            scanner.forgive(start, Liberty::HostCharacter, "a host name")?;
-        }
-        Ok(Self::Name(name))
-    }
-
-    /// The address, if the host is one.
-    #[must_use]
-    pub const fn address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Name(_) => None,
-            Self::V4(address) => Some(IpAddr::V4(*address)),
-            Self::V6(address) => Some(IpAddr::V6(*address)),
-        }
-    }
-
-    /// Whether both are the same host: names without regard to case, addresses by value.
-    #[must_use]
-    pub fn is_same(&self, other: &Host<'_>) -> bool {
-        match (self, other) {
-            (Self::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
-            (Self::V4(a), Host::V4(b)) => a == b,
-            (Self::V6(a), Host::V6(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-impl From<IpAddr> for Host<'_> {
-    fn from(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6(address),
-        }
-    }
-}
-
-impl fmt::Display for Host<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::V4(address) => write!(f, "{address}"),
-            Self::V6(address) => write!(f, "[{address}]"),
-        }
-    }
-}
-
-/// Four decimal numbers without leading zeros. The standard library's parser does the same at three times the cost, and
-/// every message holds several.
-fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0_u8; 4];
-    let mut rest = text;
-    for (index, octet) in octets.iter_mut().enumerate() {
-        let digits = rest.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, after) = rest.split_at_checked(digits)?;
-        if !(1..=3).contains(&digits) || (digits > 1 && number.first() == Some(&b'0')) {
-            return None;
-        }
-        let value = number
-            .iter()
-            .fold(0_u16, |sum, digit| sum.wrapping_mul(10).wrapping_add(u16::from(digit.wrapping_sub(b'0'))));
-        *octet = u8::try_from(value).ok()?;
-        rest = match (index, after) {
-            (3, []) => after,
-            (0..=2, [b'.', after @ ..]) => after,
-            _ => return None,
-        };
-    }
-    Some(octets.into())
-}
-
-/// How far a host name or IPv4 address goes, and whether it is a `hostname` of RFC 3261: labels of letters, digits and
-/// inner hyphens, the last one starting with a letter.
-struct HostShape {
-    length: usize,
-    is_host_name: bool,
-}
-
-impl HostShape {
-    #[inline]
-    fn of(bytes: &[u8]) -> Self {
-        let mut before = b'.';
-        let mut starts_with_letter = false;
-        let mut is_bad = false;
-        let mut length = 0_usize;
-        for &byte in bytes {
-            if !class::is(byte, class::HOST) {
-                break;
-            }
-            let starts_label = before == b'.';
-            match byte {
-                b'.' => is_bad |= starts_label | (before == b'-'),
-                b'-' => is_bad |= starts_label,
-                _ if starts_label => starts_with_letter = byte.is_ascii_alphabetic(),
-                _ => {}
-            }
-            before = byte;
-            length = length.wrapping_add(1);
-        }
-        Self { length, is_host_name: !is_bad && starts_with_letter && before != b'-' }
-    }
 }
 
 impl<'a> Uri<'a> {
@@ -715,209 +543,6 @@ impl Inner<'_, '_> {
 /// A URI is shorter than 65,536 bytes, which was checked before.
 fn narrow(offset: usize) -> u16 {
     u16::try_from(offset).unwrap_or(u16::MAX)
-}
-
-/// An owned URI. Cloning costs a reference count.
-#[derive(Clone)]
-pub struct UriBuf {
-    text: Arc<str>,
-    parts: Parts,
-}
-
-impl UriBuf {
-    /// Reads a URI, leniently.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        Self::parse_with(text, Attitude::Lenient)
-    }
-
-    /// Reads a URI.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn parse_with(text: &str, attitude: Attitude) -> Result<Self, ParseError> {
-        Uri::parse(text, attitude).map(|uri| uri.to_owned())
-    }
-
-    /// Starts a `sip:` URI. An empty user means none.
-    pub fn sip(user: &str, host: impl fmt::Display) -> UriBuilder {
-        UriBuilder::new("sip", user, host)
-    }
-
-    /// Starts a `sips:` URI. An empty user means none.
-    pub fn sips(user: &str, host: impl fmt::Display) -> UriBuilder {
-        UriBuilder::new("sips", user, host)
-    }
-
-    /// `sip:user@address:port`; an empty user means none.
-    #[must_use]
-    pub fn at_address(user: &str, address: SocketAddr) -> Self {
-        Self::sip(user, Host::from(address.ip())).port(address.port()).build()
-    }
-
-    /// To read.
-    #[must_use]
-    pub fn as_uri(&self) -> Uri<'_> {
-        Uri { text: &self.text, parts: self.parts }
-    }
-
-    /// As written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The URI with `;name=value` (or `;name`) in place of a parameter of that name.
-    #[must_use]
-    pub fn with_param(&self, name: &str, value: Option<&str>) -> Self {
-        let without = self.without_param(name);
-        let uri = without.as_uri();
-        let (before, headers) =
-            uri.text.split_at_checked(usize::from(uri.parts.params_end)).unwrap_or((uri.text, ""));
-        let mut text = format!("{before};{}", uri_compare::escape(name, class::URI_PARAM));
-        if let Some(value) = value {
-            text.push('=');
-            text.push_str(&uri_compare::escape(value, class::URI_PARAM));
-        }
-        text.push_str(headers);
-        Self::parse(&text).unwrap_or(without)
-    }
-
-    /// The URI without parameters of this name.
-    #[must_use]
-    pub fn without_param(&self, name: &str) -> Self {
-        let uri = self.as_uri();
-        if !uri.params().has(name) {
-            return self.clone();
-        }
-        let params_start = usize::from(uri.parts.params_end).saturating_sub(uri.params().as_str().len());
-        let mut text = self.text.get(..params_start).unwrap_or_default().to_owned();
-        for param in uri.params().iter().filter(|param| !param.name.eq_ignore_ascii_case(name)) {
-            text.push(';');
-            text.push_str(param.name);
-            if let Some(value) = param.value {
-                text.push('=');
-                text.push_str(value);
-            }
-        }
-        text.push_str(self.text.get(usize::from(uri.parts.params_end)..).unwrap_or_default());
-        Self::parse(&text).unwrap_or_else(|_| self.clone())
-    }
-}
-
-impl FromStr for UriBuf {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::parse(text)
-    }
-}
-
-/// As [`Uri`]'s.
-impl PartialEq for UriBuf {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_uri() == other.as_uri()
-    }
-}
-
-impl fmt::Display for UriBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for UriBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Puts a `sip:` or `sips:` URI together; what must be escaped is escaped.
-#[derive(Debug, Clone)]
-pub struct UriBuilder {
-    text: String,
-    headers: String,
-}
-
-impl UriBuilder {
-    fn new(scheme: &str, user: &str, host: impl fmt::Display) -> Self {
-        let mut text = format!("{scheme}:");
-        if !user.is_empty() {
-            text.push_str(&uri_compare::escape(user, class::USER));
-            text.push('@');
-        }
-        // An IPv6 address given as text gets the brackets it needs.
-        let host = host.to_string();
-        if host.parse::<Ipv6Addr>().is_ok() {
-            text.push('[');
-            text.push_str(&host);
-            text.push(']');
-        } else {
-            text.extend(
-                host.chars().filter(|&c| {
-                    c.is_ascii_graphic() && !matches!(c, '<' | '>' | ';' | '?' | '@' | '"' | ',')
-                }),
-            );
-        }
-        Self { text, headers: String::new() }
-    }
-
-    /// Adds the port.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.text.push_str(&format!(":{port}"));
-        self
-    }
-
-    /// Adds `;name=value`.
-    #[must_use]
-    pub fn param(mut self, name: &str, value: impl fmt::Display) -> Self {
-        let name = uri_compare::escape(name, class::URI_PARAM);
-        let value = value.to_string();
-        let value = uri_compare::escape(&value, class::URI_PARAM);
-        self.text.push_str(&format!(";{name}={value}"));
-        self
-    }
-
-    /// Adds `;name`.
-    #[must_use]
-    pub fn flag(mut self, name: &str) -> Self {
-        self.text.push(';');
-        self.text.push_str(&uri_compare::escape(name, class::URI_PARAM));
-        self
-    }
-
-    /// Adds a header, as in a Refer-To with `Replaces`.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.headers.push(if self.headers.is_empty() { '?' } else { '&' });
-        self.headers.push_str(&uri_compare::escape(name, class::URI_HEADER));
-        self.headers.push('=');
-        self.headers.push_str(&uri_compare::escape(&value.to_string(), class::URI_HEADER));
-        self
-    }
-
-    /// The URI. A host that is none makes `sip:invalid.invalid`.
-    #[must_use]
-    pub fn build(self) -> UriBuf {
-        let text = self.text + &self.headers;
-        UriBuf::parse(&text).unwrap_or_else(|_| UriBuf {
-            text: "sip:invalid.invalid".into(),
-            parts: Parts {
-                scheme: Scheme::Sip,
-                scheme_end: 3,
-                user_end: 0,
-                has_user: false,
-                host_start: 4,
-                host_end: 19,
-                host: HostKind::Name,
-                port: None,
-                params_end: 19,
-            },
-        })
-    }
 }
 
 #[cfg(test)]

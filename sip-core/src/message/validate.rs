@@ -103,8 +103,8 @@ impl Message {
         writer.header(H::ContentLength.into(), self.body().len());
         let fields = writer.finish(self.body())?;
         Ok(match method_or_status {
-            Ok((method, uri)) => Self::Request(Request { method, uri, fields }),
-            Err((status, reason)) => Self::Response(Response { status, reason, fields }),
+            Ok((method, uri)) => Self::Request(Request { method, uri, fields: fields.into() }),
+            Err((status, reason)) => Self::Response(Response { status, reason, fields: fields.into() }),
         })
     }
 

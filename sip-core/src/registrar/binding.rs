@@ -7,7 +7,7 @@
 
 use crate::{
     io::Flow,
-    message::uri::{Uri, UriBuf},
+    message::{Uri, UriBuf},
 };
 use std::time::{Duration, Instant};
 

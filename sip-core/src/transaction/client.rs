@@ -12,15 +12,15 @@ use super::{
     event::{DeadlineKey, Origin},
     key::{Nonce, branch_text, stateless_branch},
     machine::{Action, Context, Timer},
+    own_headers::{contact_text, via_text},
     reach::Reach,
 };
 use crate::{
-    config::SentBy,
     deadline::DeadlineId,
     error::{BuildError, Misuse},
     header::{HeaderName, Name},
     id::Id,
-    io::{Flow, Protocol},
+    io::Flow,
     limits::Limit,
     message::{Method, ParseOptions, Request, Response, StatusCode},
     transport::{Hop, Target},
@@ -554,36 +554,6 @@ impl Transactions {
 /// The value of the top Via alone.
 fn first_via(request: &Request) -> Option<String> {
     request.via().ok().map(|via| via.to_string())
-}
-
-/// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
-fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offers_overload: bool) -> String {
-    let extra = match protocol {
-        Protocol::Udp => ";rport",
-        Protocol::Tls => ";alias;rport",
-        Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
-    };
-    let overload = if offers_overload { ";oc;oc-algo=\"loss\"" } else { "" };
-    format!("SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token())
-}
-
-fn contact_text(
-    contact: &super::ContactTemplate,
-    protocol: Protocol,
-    sent_by: &SentBy,
-    request: &Request,
-) -> String {
-    let is_sips = request.uri().is_ok_and(|uri| uri.is_sips());
-    let user = crate::message::escape_user(&contact.user);
-    let at = if user.is_empty() { "" } else { "@" };
-    let scheme = if is_sips { "sips" } else { "sip" };
-    let transport = match protocol {
-        Protocol::Udp => String::new(),
-        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
-        Protocol::Tls if is_sips => String::new(),
-        other => format!(";transport={}", other.uri_token()),
-    };
-    format!("<{scheme}:{user}{at}{sent_by}{transport}{}>{}", contact.uri_parameters, contact.parameters)
 }
 
 fn check_options(options: &SendOptions) -> Result<(), Misuse> {

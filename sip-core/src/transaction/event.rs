@@ -10,7 +10,7 @@ use crate::{
     limits::Limit,
     message::{Request, Response, StatusCode},
     resolve::ResolveFailure,
-    transport::Hop,
+    transport::{Hop, ReplyPath},
 };
 
 /// A client transaction. Never reused.
@@ -71,6 +71,16 @@ pub enum TransactionEvent {
         /// A request like this one came by another way and is still open; told only when such are not
         /// [refused](crate::config::TransactionConfig::refuse_merged).
         merged_with: Option<ServerId>,
+    },
+    /// A new request of a method that is [served statelessly](super::Transactions::serve_statelessly), and of no dialog.
+    /// Answer it with [`respond_stateless`](super::Transactions::respond_stateless).
+    StatelessRequest {
+        /// The request, its top Via stamped with `received` and `rport`.
+        request: Request,
+        /// Where it came from.
+        origin: Origin,
+        /// How its responses travel.
+        path: ReplyPath,
     },
     /// An ACK to a 2xx.
     Ack {

@@ -5,6 +5,7 @@
 //! after 200 ms, the ACK to a failure, 200 or 481 to a CANCEL, 400 to what cannot be read, 482 to merged requests. The ACK
 //! to a 2xx is the layer's above, and so is repeating a 2xx until it comes.
 
+mod carrier;
 mod client;
 mod client_invite;
 mod client_non_invite;
@@ -13,8 +14,10 @@ mod keep_alive;
 mod key;
 mod machine;
 mod overload;
+mod own_headers;
 mod reach;
 mod receive;
+mod routes;
 mod server;
 mod server_invite;
 mod server_non_invite;
@@ -35,7 +38,7 @@ use crate::{
     error::Misuse,
     id::{Id, Slots},
     io::{Flow, Input, Output, PeerIdentity, Seed, StreamId},
-    message::Request,
+    message::{Method, Request},
     outbox::Outbox,
     random::Random,
     resolve::{Resolver, Supported},
@@ -59,14 +62,15 @@ pub struct Transactions {
     merge_index: HashMap<u64, Id, FixedState>,
     streams: Streams,
     /// Client transactions by what they are sent on.
-    users: HashMap<reach::Carrier, Vec<Id>, FixedState>,
+    users: HashMap<carrier::Carrier, Vec<Id>, FixedState>,
     resolver: Resolver,
     /// What waits for a resolution.
     resolutions: HashMap<Id, reach::Waiting, FixedState>,
     /// Clients that wait for another stream and would take this one if it opens first.
     racers: HashMap<StreamId, Vec<Id>, FixedState>,
-    routes: reach::Routes,
+    routes: routes::Routes,
     overload: overload::Overload,
+    stateless_methods: Vec<Method>,
     next_locate: u64,
     keep_alives: Slots<keep_alive::KeepAlive>,
     keep_alive_index: HashMap<Flow, Id, FixedState>,
@@ -108,8 +112,9 @@ impl Transactions {
             resolver: Resolver::new(&mut random),
             resolutions: HashMap::with_hasher(random.hasher()),
             racers: HashMap::with_hasher(random.hasher()),
-            routes: reach::Routes::new(&mut random),
+            routes: routes::Routes::new(&mut random),
             overload: overload::Overload::new(&mut random),
+            stateless_methods: Vec::new(),
             next_locate: 0,
             keep_alives: Slots::new(),
             keep_alive_index: HashMap::with_hasher(random.hasher()),

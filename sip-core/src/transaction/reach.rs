@@ -1,18 +1,16 @@
 //! Finding the way: DNS, route, stream, and which transactions ride on what (RFC 3261 §18.1.1, RFC 3263 §4).
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use foldhash::quality::FixedState;
-use hashbrown::HashMap;
 
 use super::{
-    EndReason, LocateId, Located, StreamEnd, TransactionEvent, Transactions, client::Stage,
-    event::DeadlineKey, machine::Timer,
+    EndReason, LocateId, Located, StreamEnd, TransactionEvent, Transactions, carrier::Carrier, client::Stage,
+    event::DeadlineKey, machine::Timer, routes::Asked,
 };
 use crate::{
     deadline::DeadlineId,
@@ -20,7 +18,6 @@ use crate::{
     io::{Answer, Flow, Output, PeerIdentity, Protocol, QueryId, RouteInfo, StreamId, Transmit},
     limits::Limit,
     message::UriBuf,
-    random::Random,
     resolve::{Progress, ResolveFailure},
     transport::{Hop, LocalChoice, ReplyPath, Target},
 };
@@ -34,65 +31,11 @@ pub(super) enum Reach {
     Opening(StreamId),
 }
 
-/// What client transactions ride on. When it breaks, all of them hear of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Carrier {
-    Datagrams(SocketAddr),
-    Stream(StreamId),
-}
-
 /// Who waits for a resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
     Client(Id),
     Locate(LocateId),
-}
-
-/// Answers of the driver about routes. They are kept for a few seconds: interfaces come and go.
-#[derive(Debug)]
-pub(super) struct Routes {
-    known: HashMap<IpAddr, (Option<RouteInfo>, Instant), FixedState>,
-    open: HashMap<QueryId, Asked, FixedState>,
-    by_address: HashMap<IpAddr, QueryId, FixedState>,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Asked {
-    address: IpAddr,
-    since: Instant,
-    clients: Vec<Id>,
-    locates: Vec<(LocateId, Vec<Hop>)>,
-}
-
-/// How long a route is believed.
-const ROUTE_LIFETIME: Duration = Duration::from_secs(5);
-/// How many routes are kept.
-const ROUTES: usize = 4096;
-
-impl Routes {
-    pub(super) fn new(random: &mut Random) -> Self {
-        Self {
-            known: HashMap::with_hasher(random.hasher()),
-            open: HashMap::with_hasher(random.hasher()),
-            by_address: HashMap::with_hasher(random.hasher()),
-            next: 0,
-        }
-    }
-
-    fn get(&self, address: IpAddr, now: Instant) -> Option<Option<RouteInfo>> {
-        let (route, until) = self.known.get(&address)?;
-        (*until > now).then(|| route.clone())
-    }
-
-    fn learn(&mut self, address: IpAddr, route: Option<RouteInfo>, now: Instant) {
-        if self.known.len() >= ROUTES {
-            self.known.retain(|_, (_, until)| *until > now);
-        }
-        if self.known.len() < ROUTES {
-            self.known.insert(address, (route, now + ROUTE_LIFETIME));
-        }
-    }
 }
 
 impl Transactions {
@@ -542,59 +485,6 @@ impl Transactions {
         }
     }
 
-    fn fail_carrier(&mut self, carrier: Carrier, reason: EndReason) {
-        for id in self.users.remove(&carrier).unwrap_or_default() {
-            self.fail_client(id, reason);
-            // What goes on (an INVITE that rings) stays a user of its carrier.
-            if let Some(flow) =
-                self.clients.get(id).filter(|client| is_on(client, carrier)).and_then(|client| client.flow)
-            {
-                self.join_carrier(id, flow);
-            }
-        }
-    }
-
-    pub(super) fn join_carrier(&mut self, id: Id, flow: Flow) {
-        let carrier = flow.stream.map_or(Carrier::Datagrams(flow.remote), Carrier::Stream);
-        if flow.stream.is_some_and(|stream| self.streams.get(stream).is_none()) {
-            return;
-        }
-        self.join(id, carrier);
-    }
-
-    fn join(&mut self, id: Id, carrier: Carrier) {
-        let users = self.users.entry(carrier).or_default();
-        let place = users.len();
-        users.push(id);
-        if let Some(client) = self.clients.get_mut(id) {
-            client.place = place;
-        }
-    }
-
-    pub(super) fn leave_carrier(&mut self, id: Id) {
-        let Some(client) = self.clients.get(id) else { return };
-        let carrier = match (&client.stage, client.flow) {
-            (Stage::Reaching(_, Reach::Opening(stream)), _) => Carrier::Stream(*stream),
-            (Stage::Sent(..), Some(flow)) => {
-                flow.stream.map_or(Carrier::Datagrams(flow.remote), Carrier::Stream)
-            }
-            _ => return,
-        };
-        let place = client.place;
-        let Some(users) = self.users.get_mut(&carrier) else { return };
-        if users.get(place) != Some(&id) {
-            return;
-        }
-        users.swap_remove(place);
-        let moved = users.get(place).copied();
-        if users.is_empty() {
-            self.users.remove(&carrier);
-        }
-        if let Some(moved) = moved.and_then(|moved| self.clients.get_mut(moved)) {
-            moved.place = place;
-        }
-    }
-
     pub(super) fn send_request_bytes(&mut self, flow: Flow, payload: Bytes) {
         match flow.stream {
             Some(stream) => self.send_on_stream(stream, payload),
@@ -651,11 +541,4 @@ impl Transactions {
 fn tcp_first(hop: Hop) -> impl Iterator<Item = Hop> {
     let tcp = (hop.protocol == Protocol::Udp).then(|| Hop { protocol: Protocol::Tcp, ..hop.clone() });
     tcp.into_iter().chain([hop])
-}
-
-fn is_on(client: &super::client::Client, carrier: Carrier) -> bool {
-    matches!(client.stage, Stage::Sent(..))
-        && client.flow.is_some_and(|flow| {
-            flow.stream.map_or(Carrier::Datagrams(flow.remote), Carrier::Stream) == carrier
-        })
 }

@@ -129,7 +129,10 @@ impl Transactions {
             Ok(via) => via,
             Err(error) => return self.refuse(payload, flow, error),
         };
-        let facts = via.facts();
+        let mut facts = via.facts();
+        if !self.config.follow_maddr {
+            facts.maddr = None;
+        }
         let top = Top {
             path: reply_path(&via, &facts, flow),
             key: KeyBase::of_branch(&self.key_secrets, &via, &facts),
@@ -226,6 +229,10 @@ impl Transactions {
 
     fn on_new_request(&mut self, key: ServerKey, request: Request, path: ReplyPath, merge_hash: Option<u64>) {
         let origin = self.origin(path.flow);
+        // Only a request outside of dialogs has a hash of that kind.
+        if merge_hash.is_some() && self.stateless_methods.contains(request.method()) {
+            return self.outbox.event(TransactionEvent::StatelessRequest { request, origin, path });
+        }
         let merged_with = merge_hash.and_then(|hash| self.merge_index.get(&hash)).copied();
         if merged_with.is_some() && self.config.refuse_merged {
             return self.reject(path, request, StatusCode::LOOP_DETECTED, RejectRule::Merged, origin);
@@ -352,7 +359,10 @@ impl Transactions {
         let value = salvaged.get(HeaderName::Via)?;
         let mut scanner = crate::header::Scanner::new(value, Attitude::Lenient);
         let via = Via::scan_any_version(&mut scanner).ok()?;
-        let facts = via.facts();
+        let mut facts = via.facts();
+        if !self.config.follow_maddr {
+            facts.maddr = None;
+        }
         let path = reply_path(&via, &facts, flow);
         let status = error.status();
         let mut response = Response::builder(status).reason(&reason_phrase(status, &error));

@@ -135,6 +135,13 @@ impl Transactions {
         Ok(())
     }
 
+    /// From now on requests of these methods that belong to no dialog are told as
+    /// [`TransactionEvent::StatelessRequest`] and open no transaction (RFC 3261 §8.2.7): whatever their number, nothing is
+    /// kept. Each repeated one is told again, and its answer must be the same, the To tag included.
+    pub fn serve_statelessly(&mut self, methods: &[Method]) {
+        self.stateless_methods = methods.to_vec();
+    }
+
     /// Sends a response without a transaction: what a stateless server does.
     pub fn respond_stateless(&mut self, path: ReplyPath, response: &Response, now: std::time::Instant) {
         self.advance(now);

@@ -104,7 +104,9 @@ impl Listeners {
         if let Some(advertised) = listener.and_then(|listener| listener.advertised.clone()) {
             return advertised;
         }
-        let port = listener.map_or(local.port(), |listener| listener.local.port());
+        // With port 0 nobody listens: over the connection itself the peer reaches us.
+        let listening = listener.map(|listener| listener.local.port()).filter(|port| *port != 0);
+        let port = listening.unwrap_or(local.port());
         SentBy::from_address(SocketAddr::new(local.ip(), port))
     }
 }
@@ -139,5 +141,13 @@ mod tests {
             listeners.sent_by(Protocol::Tcp, "10.0.0.7:39999".parse().unwrap()).to_string(),
             "pbx.example"
         );
+    }
+
+    #[test]
+    fn a_transport_that_nobody_listens_on_can_be_used_to_connect() {
+        let listeners = Listeners::new(vec![Listener::new(Protocol::Tls, "0.0.0.0:0".parse().unwrap())]);
+        assert!(listeners.can_reach(Protocol::Tls, "192.0.2.1".parse().ok()));
+        let local = "10.0.0.7:39999".parse().unwrap();
+        assert_eq!(listeners.sent_by(Protocol::Tls, local).to_string(), "10.0.0.7:39999");
     }
 }

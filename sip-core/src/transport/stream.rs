@@ -37,6 +37,8 @@ pub(crate) struct Stream {
     pub(crate) deadline: Option<DeadlineId>,
     /// Asked to close; nothing is sent or read any more.
     pub(crate) is_closing: bool,
+    /// Under which peers an accepted stream is found.
+    aliases: Vec<Peer>,
 }
 
 impl Stream {
@@ -127,6 +129,7 @@ impl Streams {
             backlog_bytes: 0,
             deadline: None,
             is_closing: false,
+            aliases: Vec::new(),
         };
         self.map.insert(id, stream);
         let server_name = if protocol.is_secure() { server_name } else { None };
@@ -162,6 +165,7 @@ impl Streams {
             backlog_bytes: 0,
             deadline: None,
             is_closing: false,
+            aliases: Vec::new(),
         };
         self.map.insert(id, stream);
         Ok(())
@@ -175,12 +179,18 @@ impl Streams {
         if stream.protocol != Protocol::Tls || identity.names.len() > 16 {
             return;
         }
-        for name in &identity.names {
-            let peer = Peer { protocol: stream.protocol, remote, server_name: Some(name.clone()) };
-            let standing = self.by_peer.get(&peer).is_some_and(|other| self.map.contains_key(other));
-            if !standing {
-                self.by_peer.insert(peer, id);
+        let protocol = stream.protocol;
+        let names: Vec<Arc<str>> = identity.names.iter().filter_map(domain).collect();
+        for name in names {
+            let peer = Peer { protocol, remote, server_name: Some(name) };
+            if self.by_peer.get(&peer).is_some_and(|other| self.map.contains_key(other)) {
+                continue;
             }
+            let Some(stream) = self.map.get_mut(&id).filter(|stream| stream.aliases.len() < ALIASES) else {
+                return;
+            };
+            stream.aliases.push(peer.clone());
+            self.by_peer.insert(peer, id);
         }
     }
 
@@ -193,8 +203,10 @@ impl Streams {
                     self.accepted_by.remove(&stream.remote.ip());
                 }
             }
-            for name in stream.peer_identity.iter().flat_map(|identity| &identity.names) {
-                self.by_peer.retain(|peer, other| *other != id || peer.server_name.as_ref() != Some(name));
+            for alias in &stream.aliases {
+                if self.by_peer.get(alias) == Some(&id) {
+                    self.by_peer.remove(alias);
+                }
             }
         } else {
             let server_name = if stream.protocol.is_secure() { stream.server_name.clone() } else { None };
@@ -204,5 +216,20 @@ impl Streams {
             }
         }
         Some(stream)
+    }
+}
+
+/// Aliases of one stream: its names times the places it says that it listens on.
+const ALIASES: usize = 16;
+
+/// What a request is looked up by: hosts and domains as they are, `sip:example.com` as its domain, and no wildcards
+/// (RFC 5922 §7.2).
+fn domain(name: &Arc<str>) -> Option<Arc<str>> {
+    match name.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("sip:") => {
+            Some(name.get(4..)?.to_ascii_lowercase().into())
+        }
+        _ if name.starts_with("*.") => None,
+        _ => Some(name.clone()),
     }
 }

@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+pub(crate) mod exchange;
+
 use std::{
     collections::VecDeque,
     net::SocketAddr,

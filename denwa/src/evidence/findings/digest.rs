@@ -133,6 +133,10 @@ impl<'a> Digest<'a> {
 /// Whether hosts of the Internet cannot reach this address: private (RFC 1918, 4193), link-local, loopback, or shared
 /// between a carrier's subscribers or within a VPN (RFC 6598).
 pub(super) fn not_public(address: IpAddr) -> bool {
-    let shared = matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64);
-    shared || Network::PRIVATE.iter().any(|network| network.contains(address))
+    is_shared(address) || Network::PRIVATE.iter().any(|network| network.contains(address))
+}
+
+/// Whether this is an address shared between a carrier's subscribers or within a VPN (RFC 6598: 100.64.0.0/10).
+pub(super) fn is_shared(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64)
 }

@@ -1,6 +1,6 @@
 //! Ring but no voice: which way the media took, and why they did not arrive.
 
-use super::digest::{Digest, not_public};
+use super::digest::{Digest, is_shared, not_public};
 use super::finding;
 use crate::address::Because;
 use crate::evidence::{Cause, Confidence, Dated, Fact, Finding};
@@ -9,8 +9,8 @@ use crate::evidence::{Cause, Confidence, Dated, Fact, Finding};
 pub(super) fn judge_silence(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     let judges = [
         renaming_vpn,
-        external_address_wrong,
         local_network_forgotten,
+        external_address_wrong,
         peer_behind_nat,
         ports_outside,
         media_blocked,
@@ -80,6 +80,20 @@ fn external_address_wrong(digest: &Digest<'_>) -> Option<Finding> {
     let seen = digest.seen_as.map(|(address, _)| address.ip());
     if let Some(seen) = seen.filter(|seen| *seen != told.address && seen.is_ipv4() == told.address.is_ipv4())
     {
+        if told.address == told.route && is_shared(told.route) && is_shared(seen) {
+            // Both are addresses of one VPN, and nobody configured anything: the VPN shows us so.
+            return Some(finding(
+                Cause::RenamingVpn,
+                Confidence::Certain,
+                digest.side,
+                format!(
+                    "We call ourselves {} towards {}, which knows us as {seen} only: a VPN renames us.",
+                    told.address, told.peer
+                ),
+                "Tell this peer the address under which it sees us, and send media to where its signalling comes from.",
+                shown(digest),
+            ));
+        }
         return Some(finding(
             Cause::ExternalAddressWrong,
             Confidence::Certain,

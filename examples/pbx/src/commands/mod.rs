@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 when it was done, 1 when it was not, 2 when the command itself was not understood.
 
+mod certificate;
 mod check;
 mod clock;
 mod extensions;
 mod history;
+mod mantela;
 mod reload;
 mod run;
 mod running;
@@ -75,6 +77,11 @@ enum Command {
     Reload,
     /// Write the signalling of the running exchange to a capture (pcap), bounded in size.
     Trace(running::TraceArguments),
+    /// Mantela: what this exchange publishes of itself, and the way to others' telephones.
+    Mantela {
+        #[command(subcommand)]
+        command: mantela::Command,
+    },
     /// Write what a shell needs to complete this program's commands.
     Completion {
         /// The shell.
@@ -112,6 +119,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Hangup { call } => running::hang_up(file, call, json),
         Command::Reload => running::reload(file, json),
         Command::Trace(arguments) => running::trace(file, &arguments),
+        Command::Mantela { command } => mantela::run(command, file, json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "pbx", &mut io::stdout());
             ExitCode::SUCCESS

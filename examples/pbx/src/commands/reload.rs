@@ -8,11 +8,13 @@ use denwa::tokio::DriverHandle;
 use crate::config::Config;
 use crate::control::Desk;
 use crate::exchange::{Command, Filter, Question};
+use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::store::thread::People;
 
 /// What the configuration and the store say at present, and the way to the exchange that goes by it.
 pub(super) struct Reloader {
+    mantela: Option<Server>,
     handle: DriverHandle<Command>,
     file: Option<PathBuf>,
     present: Mutex<Present>,
@@ -25,12 +27,13 @@ struct Present {
 
 impl Reloader {
     pub(super) fn new(
+        mantela: Option<Server>,
         handle: DriverHandle<Command>,
         file: Option<PathBuf>,
         config: Config,
         people: People,
     ) -> Self {
-        Self { handle, file, present: Mutex::new(Present { config, people }) }
+        Self { mantela, handle, file, present: Mutex::new(Present { config, people }) }
     }
 
     /// Reads the file anew. What only a restart can change stays as it was, and is named.
@@ -40,7 +43,13 @@ impl Reloader {
         };
         let mut config = Config::load(file).map_err(|error| error.to_string())?;
         let mut present = self.present();
-        let notices = keep(&mut config, &present.config);
+        let mut notices = keep(&mut config, &present.config);
+        // Certificates are renewed in their place: they are read anew whatever the file says.
+        match super::certificate::tls(&config, &[]) {
+            Ok(Some(tls)) => drop(self.handle.reload_tls(tls)),
+            Ok(None) => {}
+            Err(error) => notices.push(format!("the certificate stays as it was: {error}")),
+        }
         let directory = self.directory(&config, &present.people);
         present.config = config.clone();
         // When it has ended by itself there is nothing to be told.
@@ -61,7 +70,11 @@ impl Reloader {
         for notice in directory.notices() {
             tracing::warn!("{notice}");
         }
-        directory.with_settings(&people.settings)
+        let directory = directory.with_settings(&people.settings);
+        if let Some(mantela) = &self.mantela {
+            mantela.replace(document(config, &directory).to_string());
+        }
+        directory
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {

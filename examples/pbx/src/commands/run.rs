@@ -19,11 +19,14 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{ControlDesk, Reloader};
-use super::{failed, load, say, welcome};
-use crate::config::{Config, Secret};
+use super::{certificate, failed, load, say, welcome};
+use crate::cabinet::{self, Cabinet, CabinetConfig};
+use crate::config::{Config, Secret, StoreUrl};
 use crate::control::{self, Control, Switchboard};
 use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
+use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
+use crate::services::prompts::Prompts;
 use crate::store::thread::{People, StoreAnswer, StoreRequest, StoreThread};
 use crate::store::{MadeBy, Store, StoredBinding, StoredExtension, password};
 
@@ -58,12 +61,13 @@ fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
     // From here on a Ctrl-C is an end in good order.
     let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
     let signals = Signals::new().map_err(no_thread)?;
-    let Running { driver, store, reloader, control } = launch(prepared)?;
+    let Running { driver, store, cabinet, reloader, control } = launch(prepared)?;
     signals.watch(driver.handle(), reloader).map_err(no_thread)?;
     let ended = driver.join();
     drop(control);
     // The exchange has let go of the queue: the store writes what is left in it, and ends.
     drop(store);
+    drop(cabinet);
     ended.map_err(|_| {
         "the exchange has died of a mistake in this program; what it printed before says where".to_owned()
     })
@@ -115,6 +119,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let listen = usable(&config);
     let mut driver_config = DriverConfig::new(listen);
     driver_config.media = Some(MediaDriverConfig::default());
+    driver_config.tls = certificate::tls(&config, &own_addresses())?;
     let text = welcome::text(&welcome::Facts {
         config: &config,
         directory: &directory,
@@ -124,7 +129,9 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     });
     let notices = directory.notices().to_vec();
     let machine_config = config.clone();
+    let prompts = prompts(&config)?;
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
+    let (to_cabinet, cabinet_queue) = std::sync::mpsc::channel::<cabinet::Request>();
     let switchboard = Arc::new(Switchboard::default());
     let driver = SignallingDriver::start(
         driver_config,
@@ -140,24 +147,26 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
             Exchange::new(config, Seed(seed), now)
         },
         {
-            let switchboard = Arc::clone(&switchboard);
-            move |told| tell(told, &to_store, &switchboard)
+            let queues = Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard) };
+            move |told| queues.tell(told)
         },
     )
     .map_err(|error| error.to_string())?;
     let handle = driver.handle();
     let control = control::path_of(&config);
-    let reloader = Arc::new(Reloader::new(handle.clone(), file, config, people));
+    if let Some(prompts) = prompts {
+        let _ = handle.command(Command::Prompts(Arc::new(prompts)));
+    }
+    let answers = handle.clone();
+    let cabinet = Cabinet::start(cabinet_config(&config), cabinet_queue, move |answer| {
+        let _ = answers.command(Command::Cabinet(answer));
+    })
+    .map_err(|error| format!("cannot start a thread: {error}"))?;
+    let mantela = serve_mantela(&config, &people, file.as_deref())?;
+    let reloader = Arc::new(Reloader::new(mantela, handle.clone(), file, config, people));
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
-    say(&text);
-    for notice in notices {
-        tracing::warn!("{notice}");
-    }
-    for listening in driver.listening() {
-        tracing::info!("listening on {listening}");
-    }
     let desk = ControlDesk { handle, reloader: Arc::clone(&reloader) };
     let control = control.and_then(|path| match Control::start(&path, Arc::new(desk), switchboard) {
         Ok(control) => Some(control),
@@ -166,26 +175,79 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
             None
         }
     });
-    Ok(Running { driver, store, reloader, control })
+    say(&text);
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
+    for listening in driver.listening() {
+        tracing::info!("listening on {listening}");
+    }
+    Ok(Running { driver, store, cabinet, reloader, control })
 }
 
 /// The exchange and the store, running.
 struct Running {
     driver: SignallingDriver<Command>,
     store: StoreThread,
+    cabinet: Cabinet,
     reloader: Arc<Reloader>,
     control: Option<Control>,
 }
 
-/// What the exchange tells: to the store, to a command, or to the log.
-fn tell(told: Told, to_store: &Sender<StoreRequest>, switchboard: &Switchboard) {
-    match told {
-        // The store's thread ends only after this one has dropped its end of the queue.
-        Told::Store(request) => drop(to_store.send(request)),
-        // A command that no longer waits misses nothing.
-        Told::Answer(ticket, report) => drop(switchboard.pass(ticket, control::Answer::Report(report))),
-        Told::Traced(ticket, packet) => drop(switchboard.pass(ticket, control::Answer::Packet(packet))),
-        Told::Event(event) => log(&event),
+/// Where goes what the exchange tells.
+struct Queues {
+    to_store: Sender<StoreRequest>,
+    to_cabinet: Sender<cabinet::Request>,
+    switchboard: Arc<Switchboard>,
+}
+
+impl Queues {
+    fn tell(&self, told: Told) {
+        match told {
+            // The threads of store and cabinet end only after this one has dropped its ends of their queues.
+            Told::Store(request) => drop(self.to_store.send(request)),
+            Told::Cabinet(request) => drop(self.to_cabinet.send(request)),
+            // A command that no longer waits misses nothing.
+            Told::Answer(ticket, report) => {
+                self.switchboard.pass(ticket, control::Answer::Report(report));
+            }
+            Told::Traced(ticket, packet) => {
+                self.switchboard.pass(ticket, control::Answer::Packet(packet));
+            }
+            // That a call has ended is told once its record is on disk: what the log says, the store knows.
+            Told::Event(Event::CallEnded { .. }) => {}
+            Told::Event(event) => log(&event),
+        }
+    }
+}
+
+/// The operator's prompts, when there is a folder of them.
+fn prompts(config: &Config) -> Result<Option<Prompts>, String> {
+    config.prompts.folder.as_deref().map(Prompts::with_own).transpose()
+}
+
+/// The Mantela document, served where the file says.
+fn serve_mantela(config: &Config, people: &People, file: Option<&Path>) -> Result<Option<Server>, String> {
+    let Some(address) = config.mantela.listen else { return Ok(None) };
+    let directory = Directory::new(config, &people.extensions, file).with_settings(&people.settings);
+    let document = document(config, &directory).to_string();
+    let server = Server::start(address, document)
+        .map_err(|error| format!("cannot serve Mantela at {address}: {error}"))?;
+    tracing::info!("Mantela is served at http://{address}/.well-known/mantela.json");
+    Ok(Some(server))
+}
+
+/// Where sounds are kept: beside the store unless the file says otherwise.
+fn cabinet_config(config: &Config) -> CabinetConfig {
+    let beside = match &config.store {
+        StoreUrl::Sqlite(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
+        StoreUrl::Memory => PathBuf::new(),
+    };
+    CabinetConfig {
+        folder: config.voicemail.folder.clone().unwrap_or(beside),
+        recordings: config.recording.folder.clone(),
+        quota: config.recording.quota_megabytes.saturating_mul(1_000_000),
+        hook: config.voicemail.hook.clone(),
     }
 }
 
@@ -207,6 +269,9 @@ impl Answers {
     fn pass(&self, answer: StoreAnswer) {
         match answer {
             StoreAnswer::People(people) => self.reloader.people_changed(people),
+            StoreAnswer::CallKept(record) => {
+                log(&Event::CallEnded { call: u64::try_from(record.call).unwrap_or(0), record });
+            }
             // An answer that comes after the end answers nobody.
             answer => drop(self.handle.command(Command::Stored(answer))),
         }

@@ -9,9 +9,9 @@ pub use denwa_sip_core::Protocol;
 /// The port of SIP over UDP and TCP (RFC 3261 section 19.1.2).
 pub const SIP_PORT: u16 = 5060;
 
-/// Reads an address to listen on: `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+/// Reads an address to listen on: `udp:ADDRESS:PORT`, or tcp, tls, ws, wss.
 pub(crate) fn parse_listen(text: &str) -> Result<Listen, String> {
-    const EXPECTED: &str = "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT with a numeric address, \
+    const EXPECTED: &str = "expected udp:ADDRESS:PORT (or tcp, tls, ws, wss) with a numeric address, \
                             as udp:0.0.0.0:5060 or tcp:[::1]:5060";
     let (protocol, rest) = split_protocol(text, EXPECTED)?;
     let address = rest
@@ -88,7 +88,7 @@ impl HostPort {
 /// Where a neighbour is: `udp:HOST:PORT`, the port 5060 when it is not written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress {
-    /// UDP or TCP.
+    /// The transport.
     pub protocol: Protocol,
     /// The host.
     pub host: Host,
@@ -105,9 +105,9 @@ impl fmt::Display for PeerAddress {
 impl PeerAddress {
     /// Reads `udp:HOST[:PORT]` or `tcp:HOST[:PORT]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected udp:HOST:PORT or tcp:HOST:PORT, as udp:192.0.2.7:5060, tcp:[2001:db8::7]:5060 or udp:pbx.example";
+        const EXPECTED: &str = "expected udp:HOST:PORT (or tcp, tls), as udp:192.0.2.7:5060, tcp:[2001:db8::7]:5060 or udp:pbx.example";
         let (protocol, rest) = split_protocol(text, EXPECTED)?;
-        let HostPort { host, port } = HostPort::parse(rest, SIP_PORT)
+        let HostPort { host, port } = HostPort::parse(rest, protocol.default_port())
             .ok_or_else(|| format!("\"{text}\" is not a neighbour's address, {EXPECTED}"))?;
         if let Host::Address(address) = &host
             && (address.is_unspecified() || address.is_multicast())
@@ -123,7 +123,9 @@ fn split_protocol<'a>(text: &'a str, expected: &str) -> Result<(Protocol, &'a st
     match protocol {
         "udp" => Ok((Protocol::Udp, rest)),
         "tcp" => Ok((Protocol::Tcp, rest)),
-        "tls" | "ws" | "wss" => Err(format!("\"{text}\": {protocol} is not built yet, {expected}")),
+        "tls" => Ok((Protocol::Tls, rest)),
+        "ws" => Ok((Protocol::Ws, rest)),
+        "wss" => Ok((Protocol::Wss, rest)),
         _ => Err(format!("\"{text}\" does not begin with a transport, {expected}")),
     }
 }
@@ -155,7 +157,9 @@ mod tests {
         {
             assert!(parse_listen(wrong).is_err(), "{wrong}");
         }
-        assert!(parse_listen("tls:0.0.0.0:5061").unwrap_err().contains("not built yet"));
+        for good in ["tls:0.0.0.0:5061", "ws:[::]:80", "wss:[::]:443"] {
+            assert_eq!(parse_listen(good).unwrap().to_string(), good);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod address;
 mod document;
+mod features;
 mod problem;
 mod sections;
 
@@ -18,9 +19,12 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::services::Service;
+use crate::policy::limits::TrunkLimits;
 
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
+pub use features::{
+    Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
+};
 pub use problem::Problem;
 pub(crate) use sections::is_number;
 
@@ -51,6 +55,26 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[services]`
     pub services: Services,
+    /// `[tls]`
+    pub tls: TlsFiles,
+    /// `[mantela]`
+    pub mantela: Mantela,
+    /// `[conference]`
+    pub conference: Conference,
+    /// `[voicemail]`
+    pub voicemail: Voicemail,
+    /// `[recording]`
+    pub recording: Recording,
+    /// `[prompts]`
+    pub prompts: PromptFiles,
+    /// `[clock]`
+    pub clock: Clock,
+    /// `[[menus]]`, in the order of the file; numbers are distinct.
+    pub menus: Vec<Menu>,
+    /// `[[queues]]`, in the order of the file; numbers are distinct.
+    pub queues: Vec<Queue>,
+    /// `[[rules]]`, in the order of the file: the first that fits counts.
+    pub rules: Vec<Rule>,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -103,6 +127,14 @@ pub struct Calls {
     pub ring: Duration,
     /// The most calls at a time; a further one is answered 503.
     pub limit: u32,
+    /// Numbers that pass every limit, wherever they lead: 110, 118 and 119 unless the file says otherwise.
+    pub emergency: Vec<String>,
+    /// Callers from neighbours that are refused, by the first digits of their numbers.
+    pub blocked: Vec<String>,
+    /// Whether a caller is told by a voice why he is not connected, before he is refused.
+    pub announcements: bool,
+    /// Whether whom an extension has put on hold hears music.
+    pub music_on_hold: bool,
 }
 
 /// `[guard]`: how strangers are treated that guess passwords, scan or flood.
@@ -149,6 +181,16 @@ pub struct Extension {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether it stands in the document that Mantela publishes.
+    pub published: bool,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// The most calls it may have at a time; `None`: any number.
+    pub call_limit: Option<usize>,
+    /// Whether it rings while it has a call.
+    pub call_waiting: bool,
+    /// What its mailbox asks for; empty: nothing when called by its own telephone.
+    pub voicemail_pin: Secret,
 }
 
 /// Where calls to an extension go that it does not take.
@@ -191,6 +233,8 @@ pub enum Strategy {
     All,
     /// One after the other, from the first.
     Hunt,
+    /// One after the other, who has been without a call longest first.
+    LongestIdle,
     /// One after the other, each call beginning behind the one that the call before began with.
     RoundRobin,
 }
@@ -257,6 +301,12 @@ pub struct Trunk {
     pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
+    /// What Mantela calls it; its name when `None`.
+    pub identifier: Option<String>,
+    /// Where its own Mantela document is.
+    pub mantela: Option<String>,
+    /// What may go out by it.
+    pub limits: TrunkLimits,
     /// How voice travels to and from it.
     pub voice: Voice,
 }
@@ -281,15 +331,6 @@ pub struct Route {
     pub strip: usize,
     /// The name of the trunk.
     pub trunk: String,
-}
-
-/// `[services]`: the number that reaches each; `None` when it is switched off by `""`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Services {
-    /// 1000 Hz at 0 dBm0.
-    pub milliwatt: Option<String>,
-    /// The caller's own voice.
-    pub echo: Option<String>,
 }
 
 /// Why a configuration file cannot be used.
@@ -362,7 +403,14 @@ impl Default for Media {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { ring: Duration::from_secs(60), limit: 500 }
+        Self {
+            ring: Duration::from_secs(60),
+            limit: 500,
+            emergency: ["110", "118", "119"].map(str::to_owned).to_vec(),
+            blocked: Vec::new(),
+            announcements: true,
+            music_on_hold: true,
+        }
     }
 }
 
@@ -381,12 +429,6 @@ impl Default for Voice {
 impl Default for StoreUrl {
     fn default() -> Self {
         Self::Sqlite(PathBuf::from("pbx-data/pbx.db"))
-    }
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        Self { milliwatt: Some("100".to_owned()), echo: Some("186".to_owned()) }
     }
 }
 
@@ -447,15 +489,6 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
             Self::Memory => formatter.write_str("sqlite::memory:"),
         }
-    }
-}
-
-impl Services {
-    /// Each service that is switched on, and its number.
-    pub fn listed(&self) -> impl Iterator<Item = (Service, &str)> {
-        [(Service::Milliwatt, &self.milliwatt), (Service::Echo, &self.echo)]
-            .into_iter()
-            .filter_map(|(service, number)| number.as_deref().map(|number| (service, number)))
     }
 }
 

@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use super::address::Protocol;
 use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
+use super::features;
 use super::problem::{Problem, Problems};
 use super::{
     Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
@@ -75,12 +76,50 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .into_iter()
         .filter_map(|section| route(section, &trunks, &mut taken, problems))
         .collect();
+    let tls = read(&mut root, "tls", problems, features::tls);
+    let mantela = read(&mut root, "mantela", problems, features::mantela);
+    let conference = read(&mut root, "conference", problems, features::conference);
+    let voicemail = read(&mut root, "voicemail", problems, features::voicemail);
+    let recording = read(&mut root, "recording", problems, features::recording);
+    let prompts = read(&mut root, "prompts", problems, features::prompts);
+    let clock = read(&mut root, "clock", problems, features::clock);
+    let menus = root.sections("menus", problems);
+    let menus =
+        menus.into_iter().filter_map(|section| features::menu(section, &mut taken, problems)).collect();
+    let queues = root.sections("queues", problems);
+    let queues =
+        queues.into_iter().filter_map(|section| features::queue(section, &mut taken, problems)).collect();
+    let rules = root.sections("rules", problems);
+    let rules = rules.into_iter().filter_map(|section| features::rule(section, problems)).collect();
     let services = match root.section("services", problems) {
-        Some(section) => services(section, &mut taken, problems),
+        Some(section) => features::services(section, &mut taken, problems),
         None => Services::default().without(&taken),
     };
     root.finish(problems);
-    Config { sip, network, media, calls, guard, store, control, extensions, groups, trunks, routes, services }
+    Config {
+        sip,
+        network,
+        media,
+        calls,
+        guard,
+        store,
+        control,
+        extensions,
+        groups,
+        trunks,
+        routes,
+        services,
+        tls,
+        mantela,
+        conference,
+        voicemail,
+        recording,
+        prompts,
+        clock,
+        menus,
+        queues,
+        rules,
+    }
 }
 
 /// Reads one table, or gives its defaults when it is not there.
@@ -95,15 +134,25 @@ fn read<T: Default>(
 
 /// Names and numbers met so far, each with what it belongs to, so that the second use of one is a problem.
 #[derive(Default)]
-struct Taken {
+pub(super) struct Taken {
     numbers: HashMap<String, String>,
     trunks: HashMap<String, String>,
     addresses: HashMap<String, String>,
     prefixes: HashMap<String, String>,
 }
 
+impl Taken {
+    pub(super) fn has_number(&self, number: &str) -> bool {
+        self.numbers.contains_key(number)
+    }
+
+    pub(super) fn numbers_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.numbers
+    }
+}
+
 /// Notes that `text` belongs to its key, or reports to whom it belonged already.
-fn take(text: &Text, owner: &str, taken: &mut HashMap<String, String>, problems: &mut Problems) {
+pub(super) fn take(text: &Text, owner: &str, taken: &mut HashMap<String, String>, problems: &mut Problems) {
     if let Some(first) = taken.get(&text.value) {
         problems.add(&text.span, &text.key, format!("\"{}\" is used by {first} already", text.value));
     } else {
@@ -254,6 +303,17 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     if let Some(limit) = section.whole("limit", 1..=100_000, problems) {
         calls.limit = u32::try_from(limit).unwrap_or(calls.limit);
     }
+    if let Some(texts) = section.texts("emergency", problems) {
+        calls.emergency =
+            texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
+    }
+    calls.blocked = features::prefixes(&mut section, "blocked", problems);
+    if let Some(announcements) = section.flag("announcements", problems) {
+        calls.announcements = announcements;
+    }
+    if let Some(music) = section.flag("music_on_hold", problems) {
+        calls.music_on_hold = music;
+    }
     section.finish(problems);
     calls
 }
@@ -321,8 +381,18 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     }
     let voice = voice(&mut section, problems);
     let forward = forward(&mut section, problems);
+    let call_limit = section.whole("call_limit", 1..=1_000, problems);
+    let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
+    let published = section.flag("publish", problems).unwrap_or(true);
+    let record = section.flag("record", problems).unwrap_or(false);
+    let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        published,
+        record,
+        call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
+        call_waiting,
+        voicemail_pin: Secret::new(pin),
         number: number?.value,
         name: name.map(|text| text.value).unwrap_or_default(),
         password: Secret::new(password?.value),
@@ -343,7 +413,11 @@ fn forward(section: &mut Section<'_>, problems: &mut Problems) -> Forward {
 }
 
 /// A number, or none when it is not written or empty.
-fn optional_number(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Option<String> {
+pub(super) fn optional_number(
+    section: &mut Section<'_>,
+    key: &'static str,
+    problems: &mut Problems,
+) -> Option<String> {
     let text = section.text(key, problems).filter(|text| !text.value.is_empty())?;
     number(text, problems).map(|text| text.value)
 }
@@ -377,8 +451,9 @@ fn group(
             "all" => Strategy::All,
             "hunt" => Strategy::Hunt,
             "round robin" => Strategy::RoundRobin,
+            "longest idle" => Strategy::LongestIdle,
             other => {
-                let known = listed(&["all", "hunt", "round robin"]);
+                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
                 let message = format!("\"{other}\" is not known here, expected one of {known}");
                 problems.add(&text.span, &text.key, message);
                 Strategy::default()
@@ -419,9 +494,15 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
     let transit = section.flag("transit", problems).unwrap_or(true);
     let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
     let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
+    let identifier = section.text("identifier", problems).map(|text| text.value);
+    let mantela = section.text("mantela", problems).map(|text| text.value);
+    let limits = features::trunk_limits(&mut section, problems);
     let voice = voice(&mut section, problems);
     section.finish(problems);
     Some(Trunk {
+        identifier,
+        mantela,
+        limits,
         name: name?.value,
         address: address?,
         account,
@@ -493,33 +574,6 @@ fn route(
     Some(Route { prefix, strip, trunk: trunk?.value })
 }
 
-fn services(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Services {
-    let defaults = Services::default();
-    let mut one = |section: &mut Section<'_>, key: &'static str, default: Option<String>| {
-        let Some(text) = section.text(key, problems) else {
-            return default.filter(|number| !taken.numbers.contains_key(number));
-        };
-        if text.value.is_empty() {
-            return None;
-        }
-        let text = number(text, problems)?;
-        take(&text, &format!("services.{key}"), &mut taken.numbers, problems);
-        Some(text.value)
-    };
-    let milliwatt = one(&mut section, "milliwatt", defaults.milliwatt);
-    let echo = one(&mut section, "echo", defaults.echo);
-    section.finish(problems);
-    Services { milliwatt, echo }
-}
-
-impl Services {
-    /// A default number gives way to an extension that has it.
-    fn without(self, taken: &Taken) -> Self {
-        let free = |number: &String| !taken.numbers.contains_key(number);
-        Self { milliwatt: self.milliwatt.filter(free), echo: self.echo.filter(free) }
-    }
-}
-
 fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
     let codecs = codecs(section, problems);
     let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
@@ -589,7 +643,7 @@ fn checked<T>(text: &Text, parse: impl Fn(&str) -> Result<T, String>, problems: 
     parse(&text.value).map_err(|message| problems.add(&text.span, &text.key, message)).ok()
 }
 
-fn number(text: Text, problems: &mut Problems) -> Option<Text> {
+pub(super) fn number(text: Text, problems: &mut Problems) -> Option<Text> {
     if is_number(&text.value) {
         return Some(text);
     }

@@ -1,6 +1,7 @@
 //! The file as the handbook prints it, and each mistake with its place.
 
 use super::*;
+use crate::services::Service;
 
 const WHOLE: &str = r#"
 [sip]
@@ -158,13 +159,15 @@ fn numbers_names_addresses_and_prefixes_are_used_once() {
 #[test]
 fn a_default_service_gives_way_to_an_extension_of_its_number() {
     let config = Config::parse("[[extensions]]\nnumber = \"100\"\npassword = \"a\"\n").unwrap();
-    assert_eq!(config.services, Services { milliwatt: None, echo: Some("186".into()) });
+    assert_eq!(config.services.number(Service::Milliwatt), None);
+    assert_eq!(config.services.number(Service::Echo), Some("186"));
 }
 
 #[test]
 fn an_empty_service_is_switched_off() {
     let config = Config::parse("[services]\necho = \"\"\n").unwrap();
-    assert_eq!(config.services, Services { milliwatt: Some("100".into()), echo: None });
+    assert_eq!(config.services.number(Service::Milliwatt), Some("100"));
+    assert_eq!(config.services.number(Service::Echo), None);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::call::{Call, refusal};
 use super::desk::Desk;
-use super::invitation::{Caller, Invitation, dialled, whence};
+use super::invitation::{Caller, CallerKind, Invitation, dialled, whence};
 use super::messages::Messages;
 use super::planned::described;
 use super::registrar::Registrar;
@@ -26,7 +26,8 @@ use crate::store::thread::StoreRequest;
 use crate::why::{End, explain};
 
 /// What is allowed in a request line here.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE";
 
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl Admission {
                 if let Some(link) = link {
                     let caller = Caller::trunk(link, &message, &desk.setup.plan);
                     let dialled = link.number_asked_for(dialled(&message), |number| {
-                        desk.setup.plan.find(number, &desk.directory) != Destination::Unknown
+                        desk.find(number) != Destination::Unknown
                     });
                     return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
                 }
@@ -80,7 +81,8 @@ impl Admission {
                     .and_then(|headers| headers.with("Accept", "application/sdp"));
                 answer(desk, request, Reply::new(StatusCode::OK).with_headers(headers.unwrap_or_default()));
             }
-            Method::Subscribe | Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
+            Method::Subscribe => self.ask_password(desk, request, message, flow, false),
+            Method::Publish => answer(desk, request, Reply::new(StatusCode::BAD_EVENT)),
             method => {
                 let cause = format!("{} is not served here outside a call", method.as_str());
                 let from = whence(flow.protocol, flow.remote);
@@ -105,6 +107,16 @@ impl Admission {
         match self.waiting.get(&request)? {
             Waiting::Password { message, flow } if *message.method() == Method::Invite => Some(*flow),
             _ => None,
+        }
+    }
+
+    /// A SUBSCRIBE whose password was right.
+    pub(super) fn subscription(&mut self, request: RequestHandle) -> Option<(Request, Flow)> {
+        let is_one = matches!(self.waiting.get(&request), Some(Waiting::Password { message, .. })
+            if *message.method() == Method::Subscribe);
+        match is_one.then(|| self.waiting.remove(&request))?? {
+            Waiting::Password { message, flow } => Some((message, flow)),
+            Waiting::Route(_) => None,
         }
     }
 
@@ -223,7 +235,12 @@ impl Admission {
 
     /// A caller who may call has called.
     fn invited(&mut self, desk: &mut Desk, invitation: Invitation, calls: usize) -> Option<Call> {
-        if calls >= usize::try_from(desk.setup.call_limit).unwrap_or(usize::MAX) {
+        let is_emergency = desk.setup.emergency.contains(&invitation.dialled);
+        if let Some(end) = forbidden(desk, &invitation.caller).filter(|_| !is_emergency) {
+            refuse(desk, &invitation, &Destination::Unknown, &end);
+            return None;
+        }
+        if !is_emergency && calls >= usize::try_from(desk.setup.call_limit).unwrap_or(usize::MAX) {
             let limit = desk.setup.call_limit;
             desk.tell(Event::LimitReached { limit: format!("{limit} calls at a time") });
             refuse(desk, &invitation, &Destination::Unknown, &End::TooManyCalls { limit });
@@ -233,7 +250,7 @@ impl Admission {
             self.waiting.insert(invitation.request, Waiting::Route(invitation));
             return None;
         }
-        let reaches = desk.setup.plan.find(&invitation.dialled, &desk.directory);
+        let reaches = desk.find(&invitation.dialled);
         match Call::begin(desk, invitation, reaches.clone()) {
             Ok(call) => Some(call),
             Err(refused) => {
@@ -243,6 +260,30 @@ impl Admission {
             }
         }
     }
+}
+
+/// Why a caller may not call now.
+fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
+    let limit = match &caller.kind {
+        CallerKind::Extension => {
+            let limit = desk.directory.get(&caller.number)?.call_limit?;
+            (desk.calls_of(&caller.number) >= limit)
+                .then(|| format!("{} has {limit} calls already, as many as it may have", caller.number))?
+        }
+        CallerKind::Trunk(name) => {
+            let blocked =
+                desk.setup.blocked.iter().find(|blocked| caller.number.starts_with(blocked.as_str()));
+            if let Some(blocked) = blocked {
+                return Some(End::NotAllowed {
+                    limit: format!("callers that begin with {blocked} are blocked"),
+                });
+            }
+            let limit = desk.links.get(name)?.trunk.limits.calls?;
+            (desk.calls_of(&format!("trunk {name}")) >= limit)
+                .then(|| format!("there are {limit} calls by the trunk {name} already, as many as may be"))?
+        }
+    };
+    Some(End::NotAllowed { limit })
 }
 
 fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {

@@ -15,6 +15,7 @@ use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{CallEnd, CallHandle, CallOptions, Event as Sip, Headers, Reply};
 
 use super::Event;
+use super::attend::{Attendance, spoken};
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
@@ -26,7 +27,8 @@ use super::reach::{Attempt, Reach};
 use super::transfer::Transfer;
 use super::whereabouts::NoWay;
 use crate::route::Destination;
-use crate::services::Service;
+use crate::services::Serving;
+use crate::services::script::Heard;
 use crate::why::{End, Side};
 
 /// Facts kept of one call.
@@ -58,8 +60,16 @@ pub(super) struct Call {
     pub(super) reach: Reach,
     /// The attempt that begins when the caller's offer has been read.
     pub(super) attempt: Option<Attempt>,
-    /// The service that answers instead of a telephone.
-    pub(super) service: Option<Service>,
+    /// What answers instead of a telephone.
+    pub(super) service: Option<Serving>,
+    /// The script of it, once it has answered.
+    pub(super) attendance: Attendance,
+    /// Its caller has still to be joined with the call he wants to take over.
+    pub(super) takes_over: bool,
+    /// A caller who was served is being connected with a number.
+    pub(super) diverting: bool,
+    /// The reason the caller is being told before he is refused for it.
+    pub(super) refusing: Option<End>,
     /// The first fork of the present attempt, or of a transfer.
     pub(super) first: usize,
     /// Telephones to be tried once the way to them is known.
@@ -106,6 +116,9 @@ impl Call {
         let begun = Reach::begin(desk, &invitation.caller, Some(&invitation.flow), reaches.clone());
         let (reach, attempt) = match begun {
             Ok(begun) => begun,
+            Err(end) if desk.setup.announcements && spoken(&end).is_some() => {
+                (Reach::nowhere(reaches.clone()), Attempt::Announce(end))
+            }
             Err(end) => return Err(Box::new((invitation, end))),
         };
         let place = match desk.place_of(invitation.flow.remote.ip()) {
@@ -166,6 +179,10 @@ impl Call {
             reach,
             attempt: Some(attempt),
             service: None,
+            attendance: Attendance::default(),
+            takes_over: true,
+            diverting: false,
+            refusing: None,
             first: 0,
             planned: Vec::new(),
             heard: None,
@@ -184,9 +201,14 @@ impl Call {
         self.stage == Stage::Talking
     }
 
+    /// Whether it is over for those who look at lamps.
+    pub(super) fn is_ending(&self) -> bool {
+        self.stage == Stage::Ending
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is wanted.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.deadline.into_iter().chain(self.attendance.wake_at).min()
     }
 
     /// Whether nothing more will be heard of it; then [`record`](Self::record) is due.
@@ -258,6 +280,9 @@ impl Call {
 
     /// A deadline has come.
     pub(super) fn on_deadline(&mut self, desk: &mut Desk) {
+        if self.attendance.wake_at.take_if(|at| *at <= desk.now).is_some() && self.stage != Stage::Ending {
+            self.hear(desk, Heard::Time);
+        }
         if self.deadline.is_none_or(|deadline| deadline > desk.now) {
             return;
         }
@@ -276,6 +301,10 @@ impl Call {
                     leg.closed(desk);
                 }
             }
+            Stage::Talking if self.diverting => {
+                let after = self.reach.ring;
+                self.attempt_failed(desk, End::NoAnswer { after });
+            }
             Stage::Talking if self.transfer.is_some() => {
                 self.transfer_failed(desk, End::NoAnswer { after: desk.setup.ring });
             }
@@ -290,6 +319,7 @@ impl Call {
         }
         self.stage = Stage::Ending;
         self.deadline = desk.now.checked_add(ENDING);
+        self.unattended(desk);
         self.planned.clear();
         let reason = reason_header(&end);
         if let Some(handle) = self.caller.handle {
@@ -337,7 +367,8 @@ impl Call {
 
     /// Whether telephones are being tried, for the call or for a transfer.
     pub(super) fn is_reaching(&self) -> bool {
-        self.stage == Stage::Calling || self.stage == Stage::Talking && self.transfer.is_some()
+        let goes_on = self.transfer.is_some() || self.diverting;
+        self.stage == Stage::Calling && self.refusing.is_none() || self.stage == Stage::Talking && goes_on
     }
 
     /// Whether this telephone is being tried.

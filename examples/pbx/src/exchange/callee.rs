@@ -9,6 +9,7 @@ use denwa_sip_core::message::Response;
 use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::Event;
+use super::attend::spoken;
 use super::call::{Call, Stage, Which, fork_side, media_refused, no_session, vanished};
 use super::desk::Desk;
 use super::facts;
@@ -40,25 +41,36 @@ impl Call {
                 self.deadline = desk.now.checked_add(ring);
                 self.try_planned(desk);
             }
-            Attempt::Serve(service) => {
+            Attempt::Serve(serving) => {
                 self.planned.clear();
                 self.deadline = None;
-                self.service = Some(service);
+                self.service = Some(serving);
                 self.serve(desk);
             }
+            Attempt::Announce(end) => self.announce_refusal(desk, end),
         }
     }
 
     /// Nobody took the call: whoever comes next is tried, or the caller hears why not.
     pub(super) fn attempt_failed(&mut self, desk: &mut Desk, end: End) {
         let caller = self.invitation.caller.clone();
-        let Some(attempt) = self.reach.after(desk, &caller, &end) else { return self.end(desk, end) };
+        let Some(attempt) = self.reach.after(desk, &caller, &end) else {
+            return if self.diverting {
+                self.divert_failed(desk, end)
+            } else if desk.setup.announcements && spoken(&end).is_some() {
+                self.hang_up_from(desk, self.first, None);
+                self.announce_refusal(desk, end);
+            } else {
+                self.end(desk, end);
+            };
+        };
         let cause = end.cause().map(|cause| cause.sentence).unwrap_or_default();
         self.hang_up_from(desk, self.first, None);
         self.planned.clear();
         let to = match &attempt {
             Attempt::Ring(planned, _) => planned.first().map(|plan| plan.who.clone()).unwrap_or_default(),
-            Attempt::Serve(service) => service.to_string(),
+            Attempt::Serve(serving) => serving.to_string(),
+            Attempt::Announce(_) => String::new(),
         };
         desk.tell(Event::CallDiverted { call: self.number, to, cause });
         self.try_attempt(desk, attempt);
@@ -118,7 +130,7 @@ impl Call {
         // Nothing is known of a caller who leaves the offer to us.
         let wished = match self.transfer_codecs() {
             Some(codecs) => Some(codecs),
-            None if self.offer_is_ours => None,
+            None if self.offer_is_ours && !self.diverting => None,
             None => Some(self.caller.common_codecs().unwrap_or_default()),
         };
         let caller =
@@ -263,11 +275,16 @@ impl Call {
             }
             fork.leg.close(desk);
         }
-        self.prefer_codec_of(index);
-        if !self.answer_caller(desk) {
-            return;
+        if self.diverting {
+            self.diverted(desk);
+        } else {
+            self.prefer_codec_of(index);
+            if !self.answer_caller(desk) {
+                return;
+            }
         }
         self.join(desk, index);
+        self.record_if_wanted(desk);
         let label = self.forks.get(index).map(|fork| fork.leg.label.clone()).unwrap_or_default();
         self.tell_answered(desk, label);
     }

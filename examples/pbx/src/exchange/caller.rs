@@ -1,7 +1,6 @@
 //! The caller's side of a call: his offer, what he is answered, and his end.
 
 use bytes::Bytes;
-use denwa::bridge::{Command, Connection, Source};
 use denwa::evidence::Side as EvidenceSide;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, By, CallEnd, Reply};
@@ -9,7 +8,6 @@ use denwa_sip_core::endpoint::{Body, By, CallEnd, Reply};
 use super::call::{Call, Stage, Which, media_refused, no_session, vanished};
 use super::desk::Desk;
 use super::facts;
-use crate::services::Service;
 use crate::why::{End, Side};
 
 impl Call {
@@ -31,17 +29,6 @@ impl Call {
         if let Some(attempt) = self.attempt.take() {
             self.try_attempt(desk, attempt);
         }
-    }
-
-    /// Answers for a service as soon as the caller's ports are open.
-    pub(super) fn serve(&mut self, desk: &mut Desk) {
-        let Some(service) = self.service else { return };
-        if self.stage != Stage::Calling || !self.caller.is_open() || !self.answer_caller(desk) {
-            return;
-        }
-        let to = Connection::Source(source_of(service));
-        desk.media(Command::Connect { leg: self.caller.id(), to });
-        self.tell_answered(desk, service.to_string());
     }
 
     /// Sends the caller the 200 with his answer, or with our offer. `false` when the call ended over it.
@@ -107,13 +94,5 @@ impl Call {
         };
         self.end(desk, end);
         self.caller.close(desk);
-    }
-}
-
-/// What a service sounds like.
-pub(super) fn source_of(service: Service) -> Source {
-    match service {
-        Service::Milliwatt => Source::MILLIWATT,
-        Service::Echo => Source::Echo,
     }
 }

@@ -1,11 +1,12 @@
 //! What every part of the exchange works with: the endpoint below, the ports, the addresses, the tables that say which
 //! call a handle belongs to, and the queue of outputs.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use denwa::bridge::{self, LegId};
+use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::{
@@ -15,13 +16,17 @@ use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::attend::Conferences;
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
 use crate::config;
 use crate::links::Links;
 use crate::policy::directory::Directory;
-use crate::route::Plan;
+use crate::policy::limits::Spent;
+use crate::route::{Destination, Plan};
+use crate::services::prompts::{Language, Prompts};
+use crate::services::script::Message;
 
 /// What the configuration says, in the form that calls need.
 #[derive(Clone, Debug)]
@@ -54,6 +59,16 @@ pub(super) struct Policy {
     pub(super) ring: Duration,
     pub(super) silence: Duration,
     pub(super) call_limit: u32,
+    pub(super) emergency: Vec<String>,
+    pub(super) blocked: Vec<String>,
+    pub(super) announcements: bool,
+    pub(super) music_on_hold: bool,
+    pub(super) conference: config::Conference,
+    pub(super) mailbox_limit: usize,
+    pub(super) message_limit: Duration,
+    pub(super) recording_announced: bool,
+    pub(super) language: Language,
+    pub(super) time_of_day: config::Clock,
 }
 
 impl Policy {
@@ -64,6 +79,16 @@ impl Policy {
             ring: file.calls.ring,
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
             call_limit: file.calls.limit,
+            emergency: file.calls.emergency.clone(),
+            blocked: file.calls.blocked.clone(),
+            announcements: file.calls.announcements,
+            music_on_hold: file.calls.music_on_hold,
+            conference: file.conference.clone(),
+            mailbox_limit: file.voicemail.messages,
+            message_limit: file.voicemail.longest,
+            recording_announced: file.recording.announced,
+            language: file.prompts.language,
+            time_of_day: file.clock,
         }
     }
 }
@@ -108,6 +133,21 @@ pub(super) struct Desk {
     asked: HashMap<u64, Asked>,
     routes_asked: HashSet<IpAddr>,
     next_question: u64,
+    /// What can be said.
+    pub(super) prompts: Arc<Prompts>,
+    /// The messages in every mailbox.
+    pub(super) mailboxes: BTreeMap<String, Vec<Message>>,
+    /// Who is in which conference.
+    pub(super) conferences: Conferences,
+    next_recording: u64,
+    /// Which call waits in which parking slot.
+    pub(super) parked: BTreeMap<String, u64>,
+    /// The extensions (`1001`) and trunks (`trunk lab`) that each call uses.
+    pub(super) lines: BTreeMap<u64, Vec<String>>,
+    /// What has gone out by each trunk.
+    pub(super) spent: Spent,
+    /// When each extension's last call ended, for groups that call who has been idle longest.
+    pub(super) idle_since: HashMap<String, Instant>,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -144,6 +184,14 @@ impl Desk {
             asked: HashMap::new(),
             routes_asked: HashSet::new(),
             next_question: 1,
+            prompts: Arc::default(),
+            mailboxes: BTreeMap::new(),
+            conferences: Conferences::default(),
+            next_recording: 1,
+            parked: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            spent: Spent::default(),
+            idle_since: HashMap::new(),
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
@@ -175,6 +223,22 @@ impl Desk {
         call
     }
 
+    /// What a number reaches now.
+    pub(super) fn find(&self, dialled: &str) -> Destination {
+        self.setup.plan.find_at(dialled, &self.directory, self.setup.time_of_day, self.unix())
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix(&self) -> u64 {
+        let time = self.time_of_day(self.now);
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// How many calls an extension or a trunk has now.
+    pub(super) fn calls_of(&self, line: &str) -> usize {
+        self.lines.values().filter(|lines| lines.iter().any(|own| own == line)).count()
+    }
+
     /// How many calls there have been since the start.
     pub(super) fn calls_ever(&self) -> u64 {
         self.next_call.saturating_sub(self.first_call)
@@ -185,6 +249,12 @@ impl Desk {
         self.next_leg += 1;
         self.legs.insert(leg, call);
         leg
+    }
+
+    pub(super) fn new_recording(&mut self) -> RecordingId {
+        let recording = RecordingId(self.next_recording);
+        self.next_recording += 1;
+        recording
     }
 
     pub(super) fn forget_leg(&mut self, leg: LegId) {

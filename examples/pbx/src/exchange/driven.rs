@@ -1,5 +1,6 @@
 //! The exchange in the words of [`denwa::driver`], so that the drivers can run it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use denwa::bridge;
@@ -7,8 +8,10 @@ use denwa::driver::{self, Answer, Machine};
 use denwa_sip_core::io;
 
 use super::{Event, Exchange, Filter, Input, Output, Packet, Question, Report};
+use crate::cabinet;
 use crate::config::Config;
 use crate::policy::directory::Directory;
+use crate::services::prompts::Prompts;
 use crate::store::thread::{StoreAnswer, StoreRequest};
 
 /// What the program's other threads tell the exchange.
@@ -16,6 +19,10 @@ use crate::store::thread::{StoreAnswer, StoreRequest};
 pub enum Command {
     /// The store has answered.
     Stored(StoreAnswer),
+    /// The cabinet has answered.
+    Cabinet(cabinet::Answer),
+    /// Other prompts.
+    Prompts(Arc<Prompts>),
     /// The extensions there are now.
     Directory(Directory),
     /// Say how much is held.
@@ -39,6 +46,8 @@ pub enum Told {
     Answer(u64, Box<Report>),
     /// A packet of a trace.
     Traced(u64, Packet),
+    /// Keep or find this in the cabinet.
+    Cabinet(cabinet::Request),
     /// A fact.
     Event(Event),
 }
@@ -62,6 +71,8 @@ impl Machine for Exchange {
     fn handle_command(&mut self, command: Command, now: Instant) {
         let input = match command {
             Command::Stored(answer) => Input::Stored(answer),
+            Command::Cabinet(answer) => Input::Cabinet(answer),
+            Command::Prompts(prompts) => Input::Prompts(prompts),
             Command::Directory(directory) => Input::Directory(directory),
             Command::Report => Input::Report,
             Command::Ask(ticket, question) => Input::Ask { ticket, question },
@@ -90,6 +101,7 @@ impl Machine for Exchange {
             Output::Store(request) => driver::Output::Event(Told::Store(request)),
             Output::Answer { ticket, report } => driver::Output::Event(Told::Answer(ticket, report)),
             Output::Traced { ticket, packet } => driver::Output::Event(Told::Traced(ticket, packet)),
+            Output::Cabinet(request) => driver::Output::Event(Told::Cabinet(request)),
             Output::Event(event) => driver::Output::Event(Told::Event(event)),
             Output::Stop => driver::Output::Stop,
         })

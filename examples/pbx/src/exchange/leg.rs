@@ -108,6 +108,30 @@ impl Leg {
         Ok(leg)
     }
 
+    /// What holds its place when it was given away: nothing is heard of it any more.
+    pub(super) fn stand_in(&mut self) -> Self {
+        Self {
+            label: self.label.clone(),
+            handle: None,
+            identity: self.identity.clone(),
+            peer: self.peer,
+            place: self.place.clone(),
+            negotiator: self.negotiator.fork(),
+            offered: None,
+            voice: self.voice.clone(),
+            role: self.role,
+            codec: self.codec.clone(),
+            direction: self.direction,
+            expected: None,
+            heard_from: None,
+            media: Media::Closed,
+            // No leg has this name.
+            id: LegId(0),
+            ports: self.ports,
+            tries: self.tries,
+        }
+    }
+
     /// The leg's name on the media side.
     pub(super) fn id(&self) -> LegId {
         self.id

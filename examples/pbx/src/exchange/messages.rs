@@ -45,10 +45,12 @@ impl Messages {
         from: &Caller,
         number: &str,
     ) {
-        let reaches = desk.setup.plan.find(number, &desk.directory);
+        let reaches = desk.find(number);
         let planned = match Reach::begin(desk, from, None, reaches.clone()) {
             Ok((_, Attempt::Ring(planned, _))) => planned,
-            Ok((_, Attempt::Serve(_))) => return answer(desk, request, StatusCode::NOT_ACCEPTABLE),
+            Ok((_, Attempt::Serve(_) | Attempt::Announce(_))) => {
+                return answer(desk, request, StatusCode::NOT_ACCEPTABLE);
+            }
             Err(end) => {
                 let status = StatusCode::new(end.status()).unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE);
                 return answer(desk, request, status);

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admission;
+mod attend;
 mod call;
 mod callee;
 mod caller;
@@ -20,6 +21,7 @@ mod invitation;
 mod leg;
 mod messages;
 mod modify;
+mod pickup;
 mod planned;
 mod reach;
 mod record;
@@ -30,6 +32,7 @@ mod switching;
 mod trace;
 mod transfer;
 mod voice;
+mod watching;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,9 +51,12 @@ use denwa_sip_core::io::{
 };
 use denwa_sip_core::{HeaderName, Method, StatusCode};
 
+use crate::cabinet;
 use crate::config::{self, Config};
 use crate::links::Links;
 use crate::policy::directory::{Account, Directory};
+use crate::services::prompts::Prompts;
+use crate::services::script::Heard;
 use crate::store::StoredBinding;
 use crate::store::thread::{StoreAnswer, StoreRequest};
 use accounts::Accounts;
@@ -62,6 +68,7 @@ use external::External;
 use registrar::Registrar;
 use supervision::Supervision;
 use trace::{Belongs, Traces};
+use watching::Watching;
 use whereabouts::{Way, Whereabouts};
 
 pub use driven::{Command, Told};
@@ -112,6 +119,10 @@ pub enum Input<'a> {
     Media(bridge::Event),
     /// The store.
     Stored(StoreAnswer),
+    /// The cabinet.
+    Cabinet(cabinet::Answer),
+    /// Other prompts than those that are part of the program.
+    Prompts(std::sync::Arc<Prompts>),
     /// The extensions there are now.
     Directory(Directory),
     /// Say how much is held: [`Event::Holding`].
@@ -185,6 +196,8 @@ pub enum Output {
     Media(bridge::Command),
     /// Keep this in the store.
     Store(StoreRequest),
+    /// Keep or find this in the cabinet.
+    Cabinet(cabinet::Request),
     /// The answer to [`Input::Ask`].
     Answer {
         /// The ticket of the question.
@@ -225,6 +238,7 @@ pub struct Exchange {
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
     traces: Traces,
+    watching: Watching,
     /// The file as it is in force.
     file: Config,
     names_at: Option<Instant>,
@@ -303,6 +317,7 @@ impl Exchange {
             deadlines: BTreeSet::new(),
             hostile: Hostile::default(),
             traces: Traces::default(),
+            watching: Watching::default(),
             file,
             names_at,
             shut_down_at: None,
@@ -336,6 +351,8 @@ impl Exchange {
                 }
             }
             Input::Stored(answer) => self.stored(answer),
+            Input::Cabinet(answer) => self.cabinet(answer),
+            Input::Prompts(prompts) => self.desk.prompts = prompts,
             Input::Directory(directory) => {
                 self.desk.tell(Event::ExtensionsChanged { count: directory.len() });
                 self.desk.directory = directory;
@@ -354,6 +371,8 @@ impl Exchange {
             Input::Reload(file, directory) => self.reload(*file, directory),
             Input::ShutDown => self.shut_down(),
         }
+        self.drain();
+        self.tell_watchers();
         self.drain();
     }
 
@@ -382,6 +401,7 @@ impl Exchange {
         if self.shut_down_at.is_some_and(|at| at <= now) {
             self.stop();
         }
+        self.tell_watchers();
         self.drain();
     }
 
@@ -481,6 +501,7 @@ impl Exchange {
                 self.desk.places.routed(peer, way, now);
                 let begun = self.admission.routed(&mut self.desk, peer, self.calls.len());
                 self.admission.messages.routed(&mut self.desk);
+                self.watch_waiting();
                 for call in begun {
                     self.insert(call);
                 }
@@ -517,7 +538,17 @@ impl Exchange {
                     .tell(Event::StoreFailed { cause: format!("a setting could not be kept: {reason}") });
             }
             // The program joins them with its file and gives the result back as `Input::Directory`.
-            StoreAnswer::People(_) => {}
+            StoreAnswer::People(_) | StoreAnswer::CallKept(_) => {}
+        }
+    }
+
+    fn cabinet(&mut self, answer: cabinet::Answer) {
+        match answer {
+            cabinet::Answer::Mailboxes(mailboxes) => self.desk.mailboxes = mailboxes,
+            cabinet::Answer::Loaded { call, sound } => {
+                self.with_call(call, |call, desk| call.hear(desk, Heard::Loaded(sound)));
+            }
+            cabinet::Answer::Failed(cause) => self.desk.tell(Event::StoreFailed { cause }),
         }
     }
 
@@ -578,6 +609,9 @@ impl Exchange {
                 if let Some(flow) = self.admission.flow_of(request) {
                     self.defence.called(flow.remote, &username, desk.now);
                 }
+                if let Some((message, flow)) = self.admission.subscription(request) {
+                    return self.watch(request, &message, &flow, &username);
+                }
                 let begun = self.admission.authenticated(desk, request, &username, calls);
                 begun.into_iter().for_each(|call| self.insert(call));
             }
@@ -630,6 +664,7 @@ impl Exchange {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
                 }
             }
+            Sip::SubscriptionEnded { subscription, .. } => self.unwatched(subscription),
             Sip::TransferRequested { call, request, refer_to, replaces, .. } => {
                 self.transfer(call, request, &refer_to, replaces.as_deref());
             }

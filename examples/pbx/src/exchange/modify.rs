@@ -132,7 +132,12 @@ impl Call {
             _ => return refuse(desk, StatusCode::NOT_IMPLEMENTED),
         }
         let other = self.other(which).and_then(|other| self.leg_mut(other)).and_then(|leg| leg.handle);
-        let Some(other) = other else { return refuse(desk, StatusCode::OK) };
+        let Some(other) = other else {
+            if let Some(key) = key_of(message).filter(|_| self.is_talking()) {
+                self.pressed(desk, which, key);
+            }
+            return refuse(desk, StatusCode::OK);
+        };
         let mut headers = Headers::new();
         for name in ["Info-Package", "Content-Disposition"] {
             if let Some(value) = message.get(name) {
@@ -158,6 +163,12 @@ impl Call {
 
     /// Asks the other side for the change; `false` when it cannot be asked now.
     fn pass_change(&mut self, desk: &mut Desk, which: Which, other: Which, wanted: Direction) -> bool {
+        // Whom nobody wants to hear nor to say anything is to hear music all the same.
+        let wanted = if wanted == Direction::Inactive && desk.setup.music_on_hold {
+            Direction::SendOnly
+        } else {
+            wanted
+        };
         self.change.is_none() && self.offer_direction(desk, other, Some(which), wanted)
     }
 
@@ -224,6 +235,7 @@ impl Call {
             let state = if held { HoldState::Held } else { HoldState::Lifted };
             self.evidence.add(which.evidence_side(), Fact::Hold { by: Party::Peer, state }, desk.now);
             desk.tell(Event::CallHeld { call, by, held });
+            self.hold_music(desk, which, held);
         }
     }
 }
@@ -233,6 +245,16 @@ impl Desk {
     fn pass_response(&mut self, outgoing: OutgoingHandle, request: RequestHandle) {
         self.passing.insert(outgoing, request);
     }
+}
+
+/// The key that an INFO tells: `Signal=5` (application/dtmf-relay), or the key alone (application/dtmf).
+fn key_of(message: &Request) -> Option<char> {
+    let text = std::str::from_utf8(message.body()).ok()?;
+    let signal = text.lines().find_map(|line| line.trim().strip_prefix("Signal=")).unwrap_or(text);
+    let mut keys = signal.trim().chars();
+    keys.next()
+        .filter(|key| key.is_ascii_digit() || "*#ABCD".contains(*key))
+        .filter(|_| keys.next().is_none())
 }
 
 fn leg_direction_changed(call: &mut Call, which: Which, direction: Direction) -> bool {

@@ -14,6 +14,7 @@ use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
 use crate::config::{TrunkAccount, Voice};
 use crate::route::Destination;
+use crate::services::Serving;
 use crate::why::End;
 
 /// Where a telephone or a neighbour is called.
@@ -193,7 +194,8 @@ pub(super) fn invite(
 /// What a number reaches, for people and the record.
 pub(super) fn described(reaches: &Destination) -> String {
     match reaches {
-        Destination::Service(service) => format!("service {service}"),
+        Destination::Served(Serving::Service(service)) => format!("service {service}"),
+        Destination::Served(serving) => serving.to_string(),
         Destination::Extension(number) => format!("extension {number}"),
         Destination::Group(number) => format!("group {number}"),
         Destination::Trunk { trunk, .. } => format!("trunk {trunk}"),

@@ -14,11 +14,14 @@ use super::invitation::Caller;
 use super::planned::{Planned, phones, trunk};
 use crate::config::{Group, Strategy};
 use crate::route::Destination;
-use crate::services::Service;
+use crate::services::Serving;
 use crate::why::End;
 
 /// How many numbers one call may be forwarded over.
 const MOST_FORWARDS: usize = 5;
+
+/// What stands for the own mailbox where a number to forward to is written.
+const VOICEMAIL: &str = "voicemail";
 
 /// One attempt.
 #[derive(Debug)]
@@ -26,7 +29,9 @@ pub(super) enum Attempt {
     /// Ring these, for so long.
     Ring(Vec<Planned>, Duration),
     /// Answer with a service.
-    Serve(Service),
+    Serve(Serving),
+    /// Say why not, then refuse.
+    Announce(End),
 }
 
 /// What has been tried, and what comes next.
@@ -63,6 +68,11 @@ impl Reach {
         }
     }
 
+    /// Nothing is tried, and nothing comes next.
+    pub(super) fn nowhere(dialled: Destination) -> Self {
+        Self { current: dialled, ring: Duration::ZERO, seen: Vec::new(), next: VecDeque::new() }
+    }
+
     /// The next attempt after one that came to `end`.
     pub(super) fn after(&mut self, desk: &mut Desk, caller: &Caller, end: &End) -> Option<Attempt> {
         while let Some(member) = self.next.pop_front() {
@@ -78,8 +88,13 @@ impl Reach {
             }
             let diverted =
                 self.seen.last().map(|from| format!("<sip:{from}@{}>;reason={reason}", desk.setup.realm));
-            self.seen.push(number.clone());
-            self.current = desk.setup.plan.find(&number, &desk.directory);
+            self.current = match &self.current {
+                Destination::Extension(own) if number == VOICEMAIL => {
+                    Destination::Served(Serving::Mailbox(own.clone()))
+                }
+                _ => desk.find(&number),
+            };
+            self.seen.push(number);
             self.ring = desk.setup.ring;
             match self.attempt(desk, caller, None, diverted) {
                 Ok(attempt) => return Some(attempt),
@@ -105,7 +120,7 @@ impl Reach {
                     _ => (None, ""),
                 }
             }
-            Destination::Service(_) | Destination::Trunk { .. } | Destination::Unknown => (None, ""),
+            Destination::Served(_) | Destination::Trunk { .. } | Destination::Unknown => (None, ""),
         };
         Some((number?, reason))
     }
@@ -120,7 +135,7 @@ impl Reach {
     ) -> Result<Attempt, End> {
         match self.current.clone() {
             Destination::Unknown => Err(End::UnknownNumber),
-            Destination::Service(service) => Ok(Attempt::Serve(service)),
+            Destination::Served(serving) => Ok(Attempt::Serve(serving)),
             Destination::Extension(number) => {
                 let forward =
                     desk.directory.get(&number).map(|account| account.forward.clone()).unwrap_or_default();
@@ -138,6 +153,7 @@ impl Reach {
             Destination::Trunk { trunk: name, number } => {
                 // Forwarded calls go out on behalf of the extension that forwards, which may dial out.
                 let caller = (diverted.is_none()).then_some(caller);
+                may_go_out(desk, &name, &number)?;
                 Ok(Attempt::Ring(trunk(desk, caller, &name, &number, diverted)?, self.ring))
             }
         }
@@ -162,6 +178,10 @@ impl Reach {
             return if planned.is_empty() { Err(last) } else { Ok(Attempt::Ring(planned, self.ring)) };
         }
         self.next = group.members.iter().cloned().collect();
+        if group.strategy == Strategy::LongestIdle {
+            // Who has had no call since the start has been idle longest of all.
+            self.next.make_contiguous().sort_by_key(|member| desk.idle_since.get(member).copied());
+        }
         if group.strategy == Strategy::RoundRobin {
             let turn = desk.next_turn(&group.number) % group.members.len().max(1);
             self.next.rotate_left(turn);
@@ -175,10 +195,28 @@ impl Reach {
     }
 }
 
+/// Whether a call may go out by a trunk now; emergency calls always may.
+fn may_go_out(desk: &mut Desk, trunk: &str, number: &str) -> Result<(), End> {
+    let Some(limits) = desk.links.get(trunk).map(|link| link.trunk.limits.clone()) else { return Ok(()) };
+    if desk.setup.emergency.iter().any(|emergency| emergency == number) {
+        return Ok(());
+    }
+    if let Some(limit) = limits.calls.filter(|most| desk.calls_of(&format!("trunk {trunk}")) >= *most) {
+        let limit = format!("there are {limit} calls by the trunk {trunk} already, as many as may be");
+        return Err(End::NotAllowed { limit });
+    }
+    let (clock, unix, now) = (desk.setup.time_of_day, desk.unix(), desk.now);
+    desk.spent.begin(trunk, number, &limits, (clock, unix), now).map_err(|limit| End::NotAllowed { limit })
+}
+
 /// The telephones of an extension, unless it is not to be disturbed.
 fn undisturbed(desk: &Desk, caller: &Caller, from: Option<&Flow>, number: &str) -> Result<Vec<Planned>, End> {
     let disturbs = desk.directory.get(number).is_some_and(|account| account.forward.do_not_disturb);
-    if disturbs {
+    let calls = desk.calls_of(number);
+    let is_full = desk.directory.get(number).is_some_and(|account| {
+        account.call_limit.is_some_and(|limit| calls >= limit) || !account.call_waiting && calls > 0
+    });
+    if disturbs || is_full {
         return Err(End::Busy { who: number.to_owned() });
     }
     phones(desk, caller, from, number)

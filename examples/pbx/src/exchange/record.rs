@@ -63,7 +63,7 @@ impl Call {
             reaches: planned::described(&self.reaches),
             answered_by: answerer
                 .map(|leg| leg.label.clone())
-                .or_else(|| self.service.map(|service| service.to_string()))
+                .or_else(|| self.service.as_ref().map(ToString::to_string))
                 .unwrap_or_default(),
             codec: codecs.join("/"),
             held_by,
@@ -84,6 +84,32 @@ impl Call {
             .collect();
         ids.extend(self.invitation.message.call_id().ok().map(str::to_owned));
         ids
+    }
+
+    /// The extensions and trunks it uses: `1001`, `trunk lab`.
+    pub(super) fn lines(&self) -> Vec<String> {
+        if self.is_ending() {
+            return Vec::new();
+        }
+        let caller = match &self.invitation.caller.kind {
+            CallerKind::Extension => self.invitation.caller.number.clone(),
+            CallerKind::Trunk(name) => format!("trunk {name}"),
+        };
+        let winner = self.winner.and_then(|index| self.forks.get(index));
+        let others = self.forks.iter().filter(|fork| match winner {
+            Some(winner) => std::ptr::eq(winner, *fork),
+            None => fork.outcome.is_none() && fork.leg.handle.is_some(),
+        });
+        let other = |fork: &super::callee::Fork| {
+            if fork.plan.is_trunk {
+                fork.plan.who.trim_start_matches("the ").to_owned()
+            } else {
+                fork.plan.who.clone()
+            }
+        };
+        let mut lines: Vec<String> = std::iter::once(caller).chain(others.map(other)).collect();
+        lines.dedup();
+        lines
     }
 
     /// Whether one of its sides is this neighbour.

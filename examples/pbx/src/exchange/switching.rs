@@ -9,6 +9,7 @@ use denwa_sip_core::message::UriBuf;
 use super::call::Call;
 use super::desk::Desk;
 use super::{Event, Exchange, Output};
+use crate::services::Serving;
 use crate::store::thread::StoreRequest;
 use crate::why::End;
 
@@ -29,9 +30,22 @@ impl Exchange {
             self.deadlines.remove(&(deadline, number));
         }
         work(call, &mut self.desk);
+        let lines = call.lines();
+        let before = if lines.is_empty() {
+            self.desk.lines.remove(&number).unwrap_or_default()
+        } else {
+            self.desk.lines.insert(number, lines).unwrap_or_default()
+        };
+        if call.is_ending() && !before.is_empty() {
+            self.desk.call_over(&before, call.talked(self.desk.now));
+        }
+        let take_over = call.wants_call();
         if !call.is_over() {
             if let Some(deadline) = call.deadline() {
                 self.deadlines.insert((deadline, number));
+            }
+            if take_over {
+                self.take_over(number);
             }
             return;
         }
@@ -102,6 +116,40 @@ impl Exchange {
             other.end(desk, End::Joined { call: number });
         });
         self.insert(other);
+    }
+
+    /// Joins who wants a call that rings or waits elsewhere with its caller.
+    fn take_over(&mut self, number: u64) {
+        let Some(mut picker) = self.calls.remove(&number) else { return };
+        if let Some(deadline) = picker.deadline() {
+            self.deadlines.remove(&(deadline, number));
+        }
+        let wanted = match &picker.service {
+            Some(Serving::Unpark(slot)) => {
+                let slot = self.desk.setup.plan.slot_named(slot);
+                self.desk.parked.get(&slot).copied()
+            }
+            Some(Serving::PickUp(at)) => {
+                let rings = |call: &&Call| call.rings_at(at.as_deref());
+                self.calls.values().find(rings).map(|call| call.number)
+            }
+            _ => None,
+        };
+        let Some(wanted) = wanted else {
+            picker.took_over();
+            self.calls.insert(number, picker);
+            return self.with_call(number, |call, desk| call.attend(desk));
+        };
+        let who = picker.invitation.caller.number.clone();
+        let plan = picker.stand_in_plan(&self.desk);
+        let leg = picker.give_caller();
+        self.with_call(wanted, |call, desk| {
+            desk.rehome(&leg, wanted);
+            call.answered_by(desk, leg, plan, &who);
+        });
+        picker.took_over();
+        picker.end(&mut self.desk, End::Joined { call: wanted });
+        self.insert(picker);
     }
 
     // -- the end

@@ -4,7 +4,6 @@
 //! with the side that stays, and lets the one who asked go. An attended transfer (`Replaces` in Refer-To) joins the legs of
 //! two calls that are up. What was on hold is taken back.
 
-use denwa::bridge::{Command, Connection};
 use denwa_sdp::Direction;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Headers, Reply, RequestHandle, SubscriptionHandle};
@@ -17,6 +16,7 @@ use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
 use super::reach::{Attempt, Reach};
 use crate::route::Destination;
+use crate::services::Serving;
 use crate::why::End;
 
 /// How often the sides of one call may change.
@@ -55,7 +55,7 @@ impl Call {
         };
         let number = refer_to.as_uri().user_unescaped().unwrap_or_default().into_owned();
         let number = number.split(';').next().unwrap_or_default().to_owned();
-        let reaches = desk.setup.plan.find(&number, &desk.directory);
+        let reaches = desk.find(&number);
         // The call that follows is made on behalf of the side that asks: it must be allowed to make it.
         let asks = self.party(desk, by);
         let stays_party = self.party(desk, stays);
@@ -73,13 +73,18 @@ impl Call {
         let Ok(report) = desk.endpoint.accept_transfer(request, &identity, desk.now) else { return };
         self.transfer = Some(Transfer { by, has_left: false, stays: stays_party, report, to: number });
         match targets {
-            Attempt::Serve(service) => self.transferred_to_service(desk, stays, service),
+            Attempt::Serve(serving) => self.transferred_to_service(desk, stays, serving),
+            // No announcement is an attempt of a transfer.
+            Attempt::Announce(_) => {}
             ringing @ Attempt::Ring(..) => self.try_attempt(desk, ringing),
         }
     }
 
     /// The codecs that the new party may use: what the side that stays uses now.
     pub(super) fn transfer_codecs(&mut self) -> Option<Vec<String>> {
+        if self.diverting {
+            return Some(self.caller.codec.clone().into_iter().collect());
+        }
         let by = self.transfer.as_ref()?.by;
         let stays = self.stays(by)?;
         Some(self.leg_mut(stays)?.codec.clone().into_iter().collect())
@@ -154,10 +159,10 @@ impl Call {
         (winner < self.forks.len()).then(|| self.forks.remove(winner).leg)
     }
 
-    fn transferred_to_service(&mut self, desk: &mut Desk, stays: Which, service: crate::services::Service) {
+    fn transferred_to_service(&mut self, desk: &mut Desk, stays: Which, serving: Serving) {
         let Some(transfer) = self.transfer.take() else { return };
         let by = transfer.by;
-        let held = self.finish_transfer(desk, transfer, service.to_string(), None);
+        let held = self.finish_transfer(desk, transfer, serving.to_string(), None);
         // A side without another is the caller of a service.
         if let Which::Fork(_) = stays
             && let Some(leg) = self.give_away_fork(stays)
@@ -165,8 +170,8 @@ impl Call {
             self.replace(desk, by, leg);
         }
         self.winner = None;
-        let to = Connection::Source(super::caller::source_of(service));
-        desk.media(Command::Connect { leg: self.caller.id(), to });
+        self.service = Some(serving);
+        self.attend(desk);
         if held {
             self.offer_direction(desk, Which::Caller, None, Direction::SendRecv);
         }

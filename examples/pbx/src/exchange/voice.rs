@@ -55,6 +55,12 @@ impl Call {
                     self.end(desk, End::Silent { side: which.side(), at, since: lasted, never_came });
                 }
             }
+            Media::Played { announcement, .. } if which == Which::Caller => {
+                self.played(desk, announcement);
+            }
+            Media::Digit { digit, .. } => self.pressed(desk, which, digit),
+            Media::Recorded { recording, samples, .. } => self.recorded(desk, recording, samples),
+            Media::RecordingEnded { recording, .. } => self.recording_ended(desk, recording),
             Media::Resumed { .. } => self.evidence.add(side, Fact::Resumed, now),
             Media::Report { report, .. } => self.evidence.add(side, Fact::Counters(report.counters), now),
             Media::Closed { report, .. } => {
@@ -87,6 +93,7 @@ impl Call {
             _ if self.stage == Stage::Ending => {}
             Which::Caller => {
                 self.serve(desk);
+                self.speak_refusal(desk);
                 for index in 0..self.forks.len() {
                     self.place(desk, index);
                 }

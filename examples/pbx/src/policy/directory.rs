@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
-use crate::config::{Config, Forward, Voice, is_number};
+use crate::config::{Config, Forward, Secret as ConfigSecret, Voice, is_number};
 use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
@@ -31,6 +31,16 @@ pub struct Account {
     pub voice: Voice,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
+    /// Whether it stands in the document that Mantela publishes.
+    pub published: bool,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// The most calls it may have at a time.
+    pub call_limit: Option<usize>,
+    /// Whether it rings while it has a call.
+    pub call_waiting: bool,
+    /// What its mailbox asks for; empty: nothing when called by its own telephone.
+    pub voicemail_pin: ConfigSecret,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -61,6 +71,11 @@ impl Directory {
                 secret: Secret::Ha1(digests),
                 voice: extension.voice.clone(),
                 forward: extension.forward.clone(),
+                published: extension.published,
+                record: extension.record,
+                call_limit: extension.call_limit,
+                call_waiting: extension.call_waiting,
+                voicemail_pin: extension.voicemail_pin.clone(),
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -133,6 +148,11 @@ impl Directory {
             secret: Secret::Ha1(extension.digests.clone()),
             voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
             forward: Forward::default(),
+            published: true,
+            record: false,
+            call_limit: None,
+            call_waiting: true,
+            voicemail_pin: ConfigSecret::new(""),
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
@@ -141,13 +161,16 @@ impl Directory {
 
 impl Account {
     /// The names of what can be set for an extension, as the file has them.
-    pub const SETTINGS: [&'static str; 6] = [
+    pub const SETTINGS: [&'static str; 9] = [
         "do_not_disturb",
         "forward_always",
         "forward_busy",
         "forward_no_answer",
         "forward_unreachable",
         "ring_seconds",
+        "record",
+        "publish",
+        "voicemail_pin",
     ];
 
     /// Sets something; an empty value switches it off.
@@ -162,13 +185,13 @@ impl Account {
             other => Err(format!("\"{other}\" is not a number to dial")),
         };
         match key {
-            "do_not_disturb" => {
-                forward.do_not_disturb = match value {
-                    "on" | "true" => true,
-                    "off" | "false" | "" => false,
-                    other => return Err(format!("\"{other}\" is neither \"on\" nor \"off\"")),
-                };
+            "do_not_disturb" => forward.do_not_disturb = flag(value)?,
+            "record" => self.record = flag(value)?,
+            "publish" => self.published = flag(value)?,
+            "voicemail_pin" if value.bytes().all(|byte| byte.is_ascii_digit()) && value.len() <= 32 => {
+                self.voicemail_pin = ConfigSecret::new(value);
             }
+            "voicemail_pin" => return Err("expected at most 32 digits".to_owned()),
             "forward_always" => forward.always = number()?,
             "forward_busy" => forward.busy = number()?,
             "forward_no_answer" => forward.no_answer = number()?,
@@ -184,6 +207,14 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "on" | "true" => Ok(true),
+        "off" | "false" | "" => Ok(false),
+        other => Err(format!("\"{other}\" is neither \"on\" nor \"off\"")),
     }
 }
 

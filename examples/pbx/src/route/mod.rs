@@ -6,24 +6,27 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Group, Route};
+use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule};
 use crate::policy::directory::Directory;
-use crate::services::Service;
+use crate::services::{Service, Serving, codes};
 
 /// Services and prefixes.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     services: HashMap<String, Service>,
     groups: HashMap<String, Group>,
+    menus: HashMap<String, Menu>,
+    queues: HashMap<String, Queue>,
     /// Longest prefix first.
     routes: Vec<Route>,
+    rules: Vec<Rule>,
 }
 
 /// What a number reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// The exchange itself.
-    Service(Service),
+    Served(Serving),
     /// The telephones of an extension.
     Extension(String),
     /// The extensions of a group.
@@ -49,12 +52,39 @@ impl Plan {
             other.prefix.len().cmp(&one.prefix.len()).then(one.prefix.cmp(&other.prefix))
         });
         let groups = config.groups.iter().map(|group| (group.number.clone(), group.clone())).collect();
-        Self { services, groups, routes }
+        let menus = config.menus.iter().map(|menu| (menu.number.clone(), menu.clone())).collect();
+        let queues = config.queues.iter().map(|queue| (queue.number.clone(), queue.clone())).collect();
+        Self { services, groups, menus, queues, routes, rules: config.rules.clone() }
     }
 
     /// The group of a number.
     pub fn group(&self, number: &str) -> Option<&Group> {
         self.groups.get(number)
+    }
+
+    /// Codes that carry digits behind them: settings, slots, whose call is picked up.
+    fn with_digits(&self, dialled: &str, directory: &Directory) -> Option<Serving> {
+        let after = |wanted: Service| {
+            let own = self.services.iter().find(|(_, service)| **service == wanted)?.0;
+            dialled.strip_prefix(own.as_str()).map(str::to_owned)
+        };
+        if let Some(slot) = after(Service::Parking).filter(|slot| slot.len() == 2) {
+            return Some(Serving::Unpark(slot));
+        }
+        if let Some(number) = after(Service::PickUp).filter(|number| directory.get(number).is_some()) {
+            return Some(Serving::PickUp(Some(number)));
+        }
+        codes::setting(dialled).map(Serving::Code)
+    }
+
+    /// The menu of a number.
+    pub fn menu(&self, number: &str) -> Option<&Menu> {
+        self.menus.get(number)
+    }
+
+    /// The queue of a number.
+    pub fn queue(&self, number: &str) -> Option<&Queue> {
+        self.queues.get(number)
     }
 
     /// The digits before a trunk's own numbers that lead to it: its shortest prefix that is cut off.
@@ -63,13 +93,45 @@ impl Plan {
         self.routes.iter().filter(leads).map(|route| route.prefix.as_str()).min_by_key(|prefix| prefix.len())
     }
 
+    /// The whole number of a slot of which the last digits were dialled.
+    pub fn slot_named(&self, digits: &str) -> String {
+        let own = self.services.iter().find(|(_, service)| **service == Service::Parking);
+        format!("{}{digits}", own.map_or("", |(number, _)| number.as_str()))
+    }
+
+    /// What `dialled` reaches at a time, by the rules of the time of day.
+    pub fn find_at(&self, dialled: &str, directory: &Directory, clock: Clock, unix: u64) -> Destination {
+        let rule = self.rules.iter().find(|rule| rule.number == dialled && rule.hours.contain(clock, unix));
+        self.find(rule.map_or(dialled, |rule| &rule.to), directory)
+    }
+
+    /// The number of the next parking slot.
+    pub fn slot(&self, taken: usize) -> String {
+        let own = self.services.iter().find(|(_, service)| **service == Service::Parking);
+        let number = own.map_or("", |(number, _)| number.as_str());
+        format!("{number}{:02}", taken % 99 + 1)
+    }
+
     /// What `dialled` reaches.
     pub fn find(&self, dialled: &str, directory: &Directory) -> Destination {
         if let Some(service) = self.services.get(dialled) {
-            return Destination::Service(*service);
+            return Destination::Served(match service {
+                Service::Parking => Serving::Park,
+                Service::PickUp => Serving::PickUp(None),
+                service => Serving::Service(*service),
+            });
+        }
+        if let Some(serving) = self.with_digits(dialled, directory) {
+            return Destination::Served(serving);
         }
         if directory.get(dialled).is_some() {
             return Destination::Extension(dialled.to_owned());
+        }
+        if self.menus.contains_key(dialled) {
+            return Destination::Served(Serving::Menu(dialled.to_owned()));
+        }
+        if self.queues.contains_key(dialled) {
+            return Destination::Served(Serving::Queue(dialled.to_owned()));
         }
         if self.groups.contains_key(dialled) {
             return Destination::Group(dialled.to_owned());
@@ -129,8 +191,8 @@ mod tests {
     fn whole_numbers_come_before_prefixes() {
         assert_eq!(find("1001"), Destination::Extension("1001".into()));
         assert_eq!(find("91"), Destination::Extension("91".into()));
-        assert_eq!(find("100"), Destination::Service(Service::Milliwatt));
-        assert_eq!(find("186"), Destination::Service(Service::Echo));
+        assert_eq!(find("100"), Destination::Served(Serving::Service(Service::Milliwatt)));
+        assert_eq!(find("186"), Destination::Served(Serving::Service(Service::Echo)));
     }
 
     #[test]

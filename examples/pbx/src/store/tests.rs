@@ -170,6 +170,8 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
     let StoreAnswer::Registrations { id: 5, outcome: Ok(()) } = answered.recv().unwrap() else { panic!() };
 
+    let StoreAnswer::CallKept(_) = answered.recv().unwrap() else { panic!() };
+
     // A command, in another process as it were.
     let mut other = Store::open(&folder.url()).unwrap();
     assert_eq!(other.registrations(now()).unwrap().len(), 1);

@@ -42,7 +42,7 @@ pub enum StoreRequest {
         /// To what.
         value: Option<String>,
     },
-    /// A call has ended. Not answered.
+    /// A call has ended. Answered with [`StoreAnswer::CallKept`].
     PutCall(Box<CallRecord>),
 }
 
@@ -56,6 +56,8 @@ pub enum StoreAnswer {
         /// Why not, in one sentence.
         outcome: Result<(), String>,
     },
+    /// A call record is on disk.
+    CallKept(Box<CallRecord>),
     /// A call record could not be written.
     CallLost {
         /// Why not, in one sentence.
@@ -174,7 +176,8 @@ fn write(store: &mut Store, batch: &[StoreRequest], answer: &mut impl FnMut(Stor
             (StoreRequest::PutSetting { .. }, Err(reason)) => {
                 answer(StoreAnswer::SettingLost { reason: reason.clone() });
             }
-            (StoreRequest::PutCall(_) | StoreRequest::PutSetting { .. }, Ok(())) => {}
+            (StoreRequest::PutCall(record), Ok(())) => answer(StoreAnswer::CallKept(record.clone())),
+            (StoreRequest::PutSetting { .. }, Ok(())) => {}
         }
     }
 }

@@ -114,6 +114,13 @@ pub enum End {
         /// What was missed, as `its ACK never came`.
         what: String,
     },
+    /// A limit of the operator's forbids it.
+    NotAllowed {
+        /// Which, one sentence without a full stop.
+        limit: String,
+    },
+    /// What answered it had no more to say.
+    Served,
     /// The operator ended it by a command.
     Operator,
     /// Its two other sides were joined in another call, by a transfer.
@@ -166,14 +173,18 @@ impl End {
     /// The status that the caller's INVITE is answered with when the call was never answered.
     pub fn status(&self) -> u16 {
         match self {
-            Self::HungUp(_) | Self::Silent { .. } | Self::PeerVanished { .. } | Self::Joined { .. } => 200,
+            Self::HungUp(_)
+            | Self::Silent { .. }
+            | Self::PeerVanished { .. }
+            | Self::Joined { .. }
+            | Self::Served => 200,
             Self::Operator => 480,
             Self::CallerGaveUp => 487,
             Self::UnknownNumber => 404,
             Self::NotRegistered | Self::NoAnswer { .. } | Self::NoReply { .. } | Self::Unreachable { .. } => {
                 480
             }
-            Self::TransitNotAllowed { .. } => 403,
+            Self::TransitNotAllowed { .. } | Self::NotAllowed { .. } => 403,
             Self::TrunkHasNoAddress { .. } => 502,
             Self::TooManyHops => 483,
             Self::MediaRefused { .. } => 488,
@@ -187,7 +198,9 @@ impl End {
     /// What the record calls it, given whether the call had been answered.
     pub fn outcome(&self, answered: bool) -> Outcome {
         match self {
-            Self::HungUp(_) | Self::Joined { .. } | Self::Operator | Self::ShutDown if answered => {
+            Self::HungUp(_) | Self::Served | Self::Joined { .. } | Self::Operator | Self::ShutDown
+                if answered =>
+            {
                 Outcome::Answered
             }
             _ if answered => Outcome::Broken,
@@ -202,7 +215,7 @@ impl End {
     /// The sentence and its remedy; `None` for what needs no explanation.
     pub fn cause(&self) -> Option<Cause> {
         let (sentence, remedy) = match self {
-            Self::HungUp(_) | Self::CallerGaveUp => return None,
+            Self::HungUp(_) | Self::Served | Self::CallerGaveUp => return None,
             Self::UnknownNumber => (
                 "No extension, service or route has this number.".to_owned(),
                 "`pbx extensions list` shows the extensions, the file's [[routes]] the prefixes.",
@@ -217,6 +230,9 @@ impl End {
                 ),
                 "`transit = true` for that trunk in the file lets it pass calls on.",
             ),
+            Self::NotAllowed { limit } => {
+                (full_stop(limit), "The limits stand in the file; emergency numbers pass them all.")
+            }
             Self::TrunkHasNoAddress { trunk } => (
                 format!("The host name of the trunk {trunk} has no address at present."),
                 "Look whether the name is spelt right, and whether this machine can look up names.",

@@ -241,6 +241,42 @@ impl Phone {
         self.register_with(&contact)
     }
 
+    /// How long to wait for messages.
+    pub fn patience(&self, patience: Duration) {
+        match &self.wire {
+            Wire::Udp { socket, .. } => socket.set_read_timeout(Some(patience)).unwrap(),
+            Wire::Tcp { stream, .. } => stream.set_read_timeout(Some(patience)).unwrap(),
+        }
+    }
+
+    /// Registers, perhaps with a program that dies meanwhile: the final status, if one comes.
+    pub fn try_register(&mut self, expires: u32) -> Option<u16> {
+        let call_id = self.fresh("register");
+        let aor = format!("<sip:{}@{}>", self.user, self.server.ip_text());
+        let uri = format!("sip:{}", self.server);
+        let mut authorization = String::new();
+        for cseq in 1..=2 {
+            let branch = self.fresh("z9hG4bK");
+            let text = format!(
+                "REGISTER {uri} SIP/2.0\r\nVia: {}\r\nFrom: {aor};tag=r\r\nTo: {aor}\r\nCall-ID: {call_id}\r\n\
+                 CSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\nContact: {}\r\nExpires: {expires}\r\n\
+                 {authorization}Content-Length: 0\r\n\r\n",
+                self.via(&branch),
+                self.contact()
+            );
+            if let Wire::Udp { socket, server } = &self.wire {
+                socket.send_to(text.as_bytes(), *server).ok()?;
+            }
+            let response = self.wire.receive()?;
+            if response.status() != 401 {
+                return Some(response.status());
+            }
+            let digest = self.digest(response.header("WWW-Authenticate"), "REGISTER", &uri);
+            authorization = format!("Authorization: {digest}\r\n");
+        }
+        None
+    }
+
     /// Registers for another user with one's own password.
     pub fn register_as(&mut self, user: &str, expires: u32) -> Message {
         let contact = format!("Contact: {}\r\nExpires: {expires}\r\n", self.contact());
@@ -305,6 +341,45 @@ impl Phone {
         unreachable!()
     }
 
+    // -- lamps
+
+    /// Watches something, with the password when asked; tells the final status. NOTIFYs follow.
+    pub fn watch(&mut self, number: &str, event: &str) -> u16 {
+        let call_id = self.fresh("watch");
+        let uri = format!("sip:{number}@{}", self.server);
+        let from = format!("<sip:{}@{}>;tag=w", self.user, self.server.ip_text());
+        let mut authorization = String::new();
+        for cseq in 1.. {
+            let branch = self.fresh("z9hG4bK");
+            let text = format!(
+                "SUBSCRIBE {uri} SIP/2.0\r\nVia: {}\r\nFrom: {from}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\n\
+                 CSeq: {cseq} SUBSCRIBE\r\nMax-Forwards: 70\r\nContact: {}\r\nEvent: {event}\r\nExpires: 600\r\n\
+                 {authorization}Content-Length: 0\r\n\r\n",
+                self.via(&branch),
+                self.contact()
+            );
+            self.wire.send(&text);
+            let response = self.final_response("SUBSCRIBE");
+            if response.status() != 401 || cseq > 1 {
+                return response.status();
+            }
+            let digest = self.digest(response.header("WWW-Authenticate"), "SUBSCRIBE", &uri);
+            authorization = format!("Authorization: {digest}\r\n");
+        }
+        unreachable!()
+    }
+
+    /// Answers NOTIFYs until one says this; gives its body.
+    pub fn told(&mut self, text: &str) -> String {
+        loop {
+            let notify = self.expect("NOTIFY", 0);
+            self.reply_to(&notify, notify.header("To"), 200, "");
+            if notify.body.contains(text) {
+                return notify.body;
+            }
+        }
+    }
+
     // -- calls, as caller
 
     /// Calls a number, with password when asked for; the INVITE is on its way when this returns.
@@ -345,8 +420,8 @@ impl Phone {
             if self.password.is_empty() || cseq > 1 {
                 return dialog;
             }
-            let response = self.final_response("INVITE");
-            self.ack_failure(&dialog, &response);
+            // A late answer to an earlier call is not the answer to this one.
+            let response = self.final_of(&dialog);
             assert_eq!(response.status(), 407, "{}", response.first_line);
             let digest = self.digest(response.header("Proxy-Authenticate"), "INVITE", &uri);
             authorization = format!("Proxy-Authorization: {digest}\r\n");
@@ -696,8 +771,30 @@ impl Program {
         program
     }
 
+    /// Starts it over a folder where it ran before, with the file that is there.
+    pub fn start_again(folder: PathBuf) -> Self {
+        let mut program = Self::spawn(folder, &["--config", "pbx.toml"]);
+        program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
+        program
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut does; its folder stays.
+    pub fn kill(&mut self) -> PathBuf {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::take(&mut self.folder)
+    }
+
     pub fn spawn(folder: PathBuf, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pbx"))
+        // It ends with the test, also when that is killed.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_pbx")])
             .args(arguments)
             .current_dir(&folder)
             .stdin(Stdio::null())

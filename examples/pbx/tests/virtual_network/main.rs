@@ -40,6 +40,9 @@ fn seconds(count: u64) -> Duration {
 fn config(more: &str, registrations: Vec<StoredBinding>) -> ExchangeConfig {
     let extension =
         |number: &str| format!("[[extensions]]\nnumber = \"{number}\"\npassword = \"secret-{number}\"\n");
+    let quiet = "[calls]\nannouncements = false\n";
+    let more =
+        if more.contains("[calls]\n") { more.replace("[calls]\n", quiet) } else { format!("{more}{quiet}") };
     let file = Config::parse(&format!("{}{}{more}", extension("1001"), extension("1002"))).unwrap();
     ExchangeConfig {
         directory: Directory::new(&file, &[], None),

@@ -125,7 +125,9 @@ impl Node {
             exchange::Output::Media(command) => self.plane.command(command, now),
             exchange::Output::Store(request) => self.store(request, now),
             // Nobody asks or traces here.
-            exchange::Output::Answer { .. } | exchange::Output::Traced { .. } => {}
+            exchange::Output::Answer { .. }
+            | exchange::Output::Traced { .. }
+            | exchange::Output::Cabinet(_) => {}
             exchange::Output::Event(event) => {
                 let life = match &event {
                     Event::CallBegan { call, .. } => Life::Begun(*call),

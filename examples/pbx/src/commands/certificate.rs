@@ -1,0 +1,84 @@
+//! What the exchange shows to those who connect by TLS: the certificate of the file, or one of its own authority.
+//!
+//! The authority is made at the first start that needs it, in `tls/` beside the store. Telephones that are given `tls/ca.pem` know by it
+//! that they talk to this exchange.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use denwa::tokio::{Certificate, Tls, TlsConfig, Trust};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+use crate::config::{Config, Protocol, StoreUrl};
+
+/// What TLS needs, when anything in the file speaks it.
+pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, String> {
+    let is_tls = |protocol: Protocol| matches!(protocol, Protocol::Tls | Protocol::Wss);
+    let listens = config.sip.listen.iter().any(|listen| is_tls(listen.protocol));
+    let calls = config.trunks.iter().any(|trunk| is_tls(trunk.address.protocol));
+    if !listens && !calls {
+        return Ok(None);
+    }
+    let mut tls = TlsConfig::default();
+    tls.trust = Trust::System;
+    if listens {
+        tls.certificate = Some(certificate(config, addresses)?);
+    }
+    Tls::new(&tls).map(Some).map_err(|error| error.to_string())
+}
+
+fn certificate(config: &Config, addresses: &[IpAddr]) -> Result<Certificate, String> {
+    let (chain, key) = match (&config.tls.certificate, &config.tls.key) {
+        (Some(chain), Some(key)) => (chain.clone(), key.clone()),
+        _ => own(config, addresses)?,
+    };
+    Certificate::from_files(&chain, &key).map_err(|error| error.to_string())
+}
+
+/// The exchange's own certificate, made when it is not there.
+fn own(config: &Config, addresses: &[IpAddr]) -> Result<(PathBuf, PathBuf), String> {
+    let folder = match &config.store {
+        StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")).join("tls"),
+        StoreUrl::Memory => PathBuf::from("tls"),
+    };
+    let (chain, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    if chain.exists() && key.exists() {
+        return Ok((chain, key));
+    }
+    let failed =
+        |what: &dyn std::fmt::Display| format!("cannot make a certificate in {}: {what}", folder.display());
+    fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
+    let made = make(&config.sip.realm, addresses).map_err(|error| failed(&error))?;
+    for (path, text) in [(&folder.join("ca.pem"), &made.authority), (&chain, &made.chain), (&key, &made.key)]
+    {
+        let written = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+        written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| failed(&error))?;
+    }
+    Ok((chain, key))
+}
+
+struct Made {
+    authority: String,
+    chain: String,
+    key: String,
+}
+
+fn make(realm: &str, addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    authority.distinguished_name.push(DnType::CommonName, format!("Denwa PBX {realm}"));
+    let authority_key = KeyPair::generate()?;
+    let root = authority.self_signed(&authority_key)?;
+    let issuer = Issuer::new(authority, authority_key);
+    let mut names = vec![realm.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(addresses.iter().map(ToString::to_string));
+    let mut own = CertificateParams::new(names)?;
+    own.distinguished_name.push(DnType::CommonName, realm);
+    let key = KeyPair::generate()?;
+    let certificate = own.signed_by(&key, &issuer)?;
+    Ok(Made { authority: root.pem(), chain: certificate.pem() + &root.pem(), key: key.serialize_pem() })
+}

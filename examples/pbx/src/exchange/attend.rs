@@ -1,0 +1,491 @@
+//! Calls that the exchange answers itself: its scripts are told what the caller does, and what they want is carried out.
+//!
+//! A script may have the caller connected with a number; then he leaves it for whoever answers there. A caller who cannot be
+//! connected may hear why before he is refused, as early media (RFC 3960).
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use denwa::bridge::{
+    Command, ConferenceId, Connection, LegId, Program, RecordingId, RecordingSpec, Sides, Source,
+};
+use denwa_sip_core::StatusCode;
+use denwa_sip_core::endpoint::{Body, Reply};
+
+use super::Output;
+use super::call::{Call, Stage, Which};
+use super::desk::Desk;
+use super::invitation::CallerKind;
+use super::reach::{Attempt, Reach};
+use crate::cabinet::Request;
+use crate::config;
+use crate::services::clock::SpeakingClock;
+use crate::services::codes::Confirm;
+use crate::services::conference::Room;
+use crate::services::digits::ReadBack;
+use crate::services::mailbox::{LeaveMessage, Listen, PIN};
+use crate::services::menu::{Menu, Queue};
+use crate::services::music::{door, on_hold};
+use crate::services::park::Parked;
+use crate::services::script::{Act, Heard, Scene, Script};
+use crate::services::simple::{Greeting, Steady};
+use crate::services::{Service, Serving};
+use crate::store::thread::StoreRequest;
+use crate::why::End;
+
+/// A script at work in a call, and what it has under way.
+#[derive(Debug, Default)]
+pub(super) struct Attendance {
+    script: Option<Box<dyn Script>>,
+    /// When the script wants to be told the time.
+    pub(super) wake_at: Option<Instant>,
+    /// A recording for the script.
+    message: Option<(RecordingId, Vec<i16>)>,
+    /// A recording of the call, and when it began.
+    recording: Option<(RecordingId, Instant)>,
+    room: Option<String>,
+    /// The last key that was pressed while two sides talk.
+    key: Option<char>,
+}
+
+/// Who is in which conference, by the leg on the media side.
+#[derive(Debug, Default)]
+pub(super) struct Conferences {
+    rooms: HashMap<String, (ConferenceId, Vec<LegId>)>,
+    last: u64,
+}
+
+impl Conferences {
+    /// Lets a leg in; the others there. `None` when there are as many as may be.
+    fn enter(&mut self, room: &str, leg: LegId, most: usize) -> Option<(ConferenceId, Vec<LegId>)> {
+        let Self { rooms, last } = self;
+        let (id, members) = rooms.entry(room.to_owned()).or_insert_with(|| {
+            *last += 1;
+            (ConferenceId(*last), Vec::new())
+        });
+        if members.len() >= most {
+            return None;
+        }
+        let others = members.clone();
+        members.push(leg);
+        Some((*id, others))
+    }
+
+    /// Lets it go; those who stay.
+    fn leave(&mut self, room: &str, leg: LegId) -> Vec<LegId> {
+        let Some((_, members)) = self.rooms.get_mut(room) else { return Vec::new() };
+        members.retain(|member| *member != leg);
+        let stay = members.clone();
+        if stay.is_empty() {
+            self.rooms.remove(room);
+        }
+        stay
+    }
+}
+
+/// The prompts that tell why somebody cannot be connected; `None` for what his telephone tells him itself.
+pub(super) fn spoken(end: &End) -> Option<&'static [&'static str]> {
+    Some(match end {
+        End::UnknownNumber => &["unknown-number"],
+        End::NotRegistered => &["absent"],
+        End::TransitNotAllowed { .. } | End::NotAllowed { .. } => &["not-allowed"],
+        End::TrunkHasNoAddress { .. } | End::NoRoute { .. } => &["circuits-busy"],
+        _ => return None,
+    })
+}
+
+impl Call {
+    /// Answers for a service as soon as the caller's ports are open.
+    pub(super) fn serve(&mut self, desk: &mut Desk) {
+        let Some(serving) = self.service.clone() else { return };
+        if self.stage == Stage::Talking && self.diverting {
+            self.diverting = false;
+            return self.attend(desk);
+        }
+        if self.stage != Stage::Calling || !self.caller.is_open() || !self.answer_caller(desk) {
+            return;
+        }
+        self.tell_answered(desk, serving.to_string());
+        // Who takes a call over is joined with it as soon as this is done.
+        if !matches!(serving, Serving::PickUp(_) | Serving::Unpark(_)) {
+            self.attend(desk);
+        }
+    }
+
+    /// Begins the script of what serves the caller.
+    pub(super) fn attend(&mut self, desk: &mut Desk) {
+        let Some(serving) = self.service.clone() else { return };
+        if serving == Serving::Park {
+            let slot = desk.setup.plan.slot(desk.parked.len());
+            desk.parked.insert(slot, self.number);
+        }
+        desk.media(Command::Detect { leg: self.caller.id(), in_band_digits: true });
+        self.attendance.script = Some(script(&serving, desk));
+        self.hear(desk, Heard::Answered);
+    }
+
+    /// Tells the script something, and does what it wants.
+    pub(super) fn hear(&mut self, desk: &mut Desk, heard: Heard) {
+        let Some(mut script) = self.attendance.script.take() else { return };
+        let acts = {
+            let directory = &desk.directory;
+            let setting = |number: &str, key: &str| {
+                let account = directory.get(number)?;
+                (key == PIN).then(|| account.voicemail_pin.reveal().to_owned())
+            };
+            let messages = |mailbox: &str| desk.mailboxes.get(mailbox).cloned().unwrap_or_default();
+            let scene = Scene {
+                prompts: &desk.prompts,
+                language: desk.setup.language,
+                caller: &self.invitation.caller.number,
+                is_extension: self.invitation.caller.kind == CallerKind::Extension,
+                now: desk.time_of_day(desk.now),
+                clock: desk.setup.time_of_day,
+                messages: &messages,
+                setting: &setting,
+                mailbox_limit: desk.setup.mailbox_limit,
+                message_limit: desk.setup.message_limit,
+            };
+            script.hear(heard, &scene)
+        };
+        self.attendance.script = Some(script);
+        for act in acts {
+            if self.stage == Stage::Ending {
+                return;
+            }
+            self.act(desk, act);
+        }
+    }
+
+    fn act(&mut self, desk: &mut Desk, act: Act) {
+        let leg = self.caller.id();
+        let connect = |to| Command::Connect { leg, to };
+        match act {
+            Act::Play(program) => desk.media(connect(Connection::Source(Source::Program(program)))),
+            Act::Hear(source) => desk.media(connect(Connection::Source(source))),
+            Act::Confer(room, most) => match desk.conferences.enter(&room, leg, most) {
+                Some((conference, others)) => {
+                    self.attendance.room = Some(room);
+                    desk.media(connect(Connection::Conference(conference)));
+                    for leg in others {
+                        desk.media(Command::Announce { leg, program: door(true) });
+                    }
+                }
+                None => {
+                    let limit = u32::try_from(most).unwrap_or(u32::MAX);
+                    self.hear(desk, Heard::NotReached(End::TooManyCalls { limit }));
+                }
+            },
+            Act::Mute(muted) => desk.media(Command::Mute { leg, muted }),
+            Act::Record { silence, limit } => {
+                let recording = desk.new_recording();
+                let mut spec = RecordingSpec::new(Sides::Peer);
+                (spec.silence, spec.limit) = (Some(silence), Some(limit));
+                self.attendance.message = Some((recording, Vec::new()));
+                desk.media(Command::Record { leg, recording, spec });
+            }
+            Act::StopRecording => {
+                if let Some((recording, _)) = self.attendance.message {
+                    desk.media(Command::StopRecording { leg, recording });
+                }
+            }
+            Act::Wake(after) => self.attendance.wake_at = desk.now.checked_add(after),
+            Act::Call(number) => self.divert(desk, &number),
+            Act::Keep { mailbox, samples } => {
+                let caller = self.invitation.caller.number.clone();
+                let at = desk.time_of_day(desk.now);
+                desk.put(Output::Cabinet(Request::Keep { mailbox, caller, at, samples }));
+            }
+            Act::Load { mailbox, name } => {
+                desk.put(Output::Cabinet(Request::Load { call: self.number, mailbox, name }));
+            }
+            Act::MarkHeard { mailbox, name } => {
+                desk.put(Output::Cabinet(Request::MarkHeard { mailbox, name }));
+            }
+            Act::Delete { mailbox, name } => desk.put(Output::Cabinet(Request::Delete { mailbox, name })),
+            Act::Set { number, key, value } => {
+                let key = key.to_owned();
+                desk.put(Output::Store(StoreRequest::PutSetting { number, key, value }));
+            }
+            Act::HangUp => self.end(desk, End::Served),
+        }
+    }
+
+    /// The media side played something to its end on the caller's leg.
+    pub(super) fn played(&mut self, desk: &mut Desk, announcement: bool) {
+        if announcement {
+            return;
+        }
+        match self.refusing.take() {
+            Some(end) => self.end(desk, end),
+            None => self.hear(desk, Heard::Played),
+        }
+    }
+
+    /// A side pressed a key.
+    pub(super) fn pressed(&mut self, desk: &mut Desk, which: Which, key: char) {
+        if self.stage == Stage::Ending {
+            return;
+        }
+        if which == Which::Caller && self.winner.is_none() {
+            return self.hear(desk, Heard::Key(key));
+        }
+        // *1 while talking: this call is recorded, or not any more.
+        let before = self.attendance.key.replace(key);
+        if (before, key) == (Some('*'), '1') && self.is_talking() && self.may_record(desk, which) {
+            match self.attendance.recording.take() {
+                Some((recording, _)) => {
+                    desk.media(Command::StopRecording { leg: self.caller.id(), recording });
+                }
+                None => self.begin_recording(desk),
+            }
+        }
+    }
+
+    // -- on to a number
+
+    /// Connects a caller who is served with a number.
+    fn divert(&mut self, desk: &mut Desk, number: &str) {
+        if self.diverting {
+            return;
+        }
+        let caller = self.invitation.caller.clone();
+        let destination = desk.find(number);
+        match Reach::begin(desk, &caller, None, destination) {
+            Ok((reach, attempt @ (Attempt::Ring(..) | Attempt::Serve(_)))) => {
+                self.reach = reach;
+                self.diverting = true;
+                self.try_attempt(desk, attempt);
+            }
+            Ok((_, Attempt::Announce(end))) | Err(end) => self.hear(desk, Heard::NotReached(end)),
+        }
+    }
+
+    /// Somebody answered there.
+    pub(super) fn diverted(&mut self, desk: &mut Desk) {
+        self.diverting = false;
+        self.deadline = None;
+        self.attendance.script = None;
+        self.attendance.wake_at = None;
+        self.leave_room(desk);
+    }
+
+    /// Nobody did: the script goes on.
+    pub(super) fn divert_failed(&mut self, desk: &mut Desk, end: End) {
+        self.hang_up_from(desk, self.first, None);
+        self.planned.clear();
+        self.diverting = false;
+        self.deadline = None;
+        self.hear(desk, Heard::NotReached(end));
+    }
+
+    // -- refusals that are spoken
+
+    /// Tells the caller why he cannot be connected, and refuses him then.
+    pub(super) fn announce_refusal(&mut self, desk: &mut Desk, end: End) {
+        // Our offer may not travel in a response that is not reliable; without it nothing can be heard.
+        if self.offer_is_ours || self.stage != Stage::Calling {
+            return self.end(desk, end);
+        }
+        self.planned.clear();
+        self.deadline = None;
+        self.refusing = Some(end);
+        self.speak_refusal(desk);
+    }
+
+    /// The same, once the caller's ports are open.
+    pub(super) fn speak_refusal(&mut self, desk: &mut Desk) {
+        let Some(end) = self.refusing.clone() else { return };
+        if !self.caller.is_open() {
+            return;
+        }
+        let answer = self.caller_answer();
+        let (Ok(answer), Some(handle)) = (answer, self.caller.handle) else {
+            self.refusing = None;
+            return self.end(desk, end);
+        };
+        if self.caller.configure(desk).is_err() {
+            self.refusing = None;
+            return self.end(desk, end);
+        }
+        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        let _ = desk.endpoint.ring(handle, &reply, desk.now);
+        let pieces = desk.prompts.say(desk.setup.language, spoken(&end).unwrap_or_default());
+        let to = Connection::Source(Source::Program(Program::new(pieces)));
+        desk.media(Command::Connect { leg: self.caller.id(), to });
+    }
+
+    // -- recordings
+
+    /// More of a recording came.
+    pub(super) fn recorded(
+        &mut self,
+        desk: &mut Desk,
+        recording: RecordingId,
+        samples: denwa::bridge::Sound,
+    ) {
+        match &mut self.attendance {
+            Attendance { message: Some((own, said)), .. } if *own == recording => {
+                said.extend_from_slice(samples.samples());
+            }
+            Attendance { recording: Some((own, began)), .. } if *own == recording => {
+                let began = desk.time_of_day(*began);
+                desk.put(Output::Cabinet(Request::Record { call: self.number, began, samples }));
+            }
+            _ => {}
+        }
+    }
+
+    /// A recording has ended.
+    pub(super) fn recording_ended(&mut self, desk: &mut Desk, recording: RecordingId) {
+        if let Some((_, said)) = self.attendance.message.take_if(|(own, _)| *own == recording) {
+            if self.stage == Stage::Ending {
+                return self.keep_last_words(desk, said);
+            }
+            return self.hear(desk, Heard::Recorded(said));
+        }
+        desk.put(Output::Cabinet(Request::EndRecording { call: self.number }));
+    }
+
+    /// Whoever hangs up after his message has left it all the same.
+    fn keep_last_words(&mut self, desk: &mut Desk, said: Vec<i16>) {
+        let Some(mut script) = self.attendance.script.take() else { return };
+        let scene = Scene {
+            prompts: &desk.prompts,
+            language: desk.setup.language,
+            caller: &self.invitation.caller.number,
+            is_extension: false,
+            now: desk.time_of_day(desk.now),
+            clock: desk.setup.time_of_day,
+            messages: &|_| Vec::new(),
+            setting: &|_, _| None,
+            mailbox_limit: desk.setup.mailbox_limit,
+            message_limit: desk.setup.message_limit,
+        };
+        for act in script.hear(Heard::Recorded(said), &scene) {
+            if let Act::Keep { .. } = act {
+                self.act(desk, act);
+            }
+        }
+    }
+
+    /// Records the call when one of its sides is an extension whose calls are recorded.
+    pub(super) fn record_if_wanted(&mut self, desk: &mut Desk) {
+        let wants = |number: &str| desk.directory.get(number).is_some_and(|account| account.record);
+        let caller_wants =
+            self.invitation.caller.kind == CallerKind::Extension && wants(&self.invitation.caller.number);
+        let callee = self.winner.and_then(|index| self.forks.get(index)).map(|fork| &fork.plan);
+        let callee_wants = callee.is_some_and(|plan| !plan.is_trunk && wants(&plan.who));
+        if caller_wants || callee_wants {
+            self.begin_recording(desk);
+        }
+    }
+
+    /// Only an extension may have its call recorded; a call that hops through never is.
+    fn may_record(&self, desk: &Desk, which: Which) -> bool {
+        match which {
+            Which::Caller => self.invitation.caller.kind == CallerKind::Extension,
+            Which::Fork(index) => self
+                .forks
+                .get(index)
+                .is_some_and(|fork| !fork.plan.is_trunk && desk.directory.get(&fork.plan.who).is_some()),
+            Which::Leaving(_) => false,
+        }
+    }
+
+    fn begin_recording(&mut self, desk: &mut Desk) {
+        if self.attendance.recording.is_some() {
+            return;
+        }
+        let recording = desk.new_recording();
+        let leg = self.caller.id();
+        self.attendance.recording = Some((recording, desk.now));
+        desk.media(Command::Record { leg, recording, spec: RecordingSpec::new(Sides::Stereo) });
+        if desk.setup.recording_announced {
+            let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
+            for leg in std::iter::once(leg).chain(fork) {
+                let pieces = desk.prompts.say(desk.setup.language, &["recorded"]);
+                desk.media(Command::Announce { leg, program: Program::new(pieces) });
+            }
+        }
+    }
+
+    // -- hold and the end
+
+    /// A side was put on hold, or taken back: it hears music meanwhile.
+    pub(super) fn hold_music(&mut self, desk: &mut Desk, by: Which, held: bool) {
+        let is_extension = match by {
+            Which::Caller => self.invitation.caller.kind == CallerKind::Extension,
+            Which::Fork(index) => self.forks.get(index).is_some_and(|fork| !fork.plan.is_trunk),
+            Which::Leaving(_) => false,
+        };
+        if !desk.setup.music_on_hold || !is_extension {
+            return;
+        }
+        let Some(other) = self.other(by).and_then(|other| self.leg_mut(other)).map(|leg| leg.id()) else {
+            return;
+        };
+        if held {
+            let to = Connection::Source(Source::Program(on_hold()));
+            desk.media(Command::Connect { leg: other, to });
+        } else if let Some(winner) = self.winner {
+            self.join(desk, winner);
+        }
+    }
+
+    /// The call ends: what its script had under way ends too.
+    pub(super) fn unattended(&mut self, desk: &mut Desk) {
+        self.attendance.wake_at = None;
+        self.diverting = false;
+        desk.parked.retain(|_, call| *call != self.number);
+        self.leave_room(desk);
+    }
+
+    /// Whoever was served talks to somebody now.
+    pub(super) fn taken_over(&mut self, desk: &mut Desk) {
+        desk.parked.retain(|_, call| *call != self.number);
+        self.service = None;
+        self.diverted(desk);
+    }
+
+    fn leave_room(&mut self, desk: &mut Desk) {
+        let Some(room) = self.attendance.room.take() else { return };
+        for leg in desk.conferences.leave(&room, self.caller.id()) {
+            desk.media(Command::Announce { leg, program: door(false) });
+        }
+    }
+}
+
+/// The script of what serves a caller.
+fn script(serving: &Serving, desk: &Desk) -> Box<dyn Script> {
+    match serving {
+        Serving::Service(Service::Milliwatt) => Box::new(Steady(Source::MILLIWATT)),
+        Serving::Service(Service::Echo) => Box::new(Steady(Source::Echo)),
+        Serving::Service(Service::Music) => Box::new(Steady(Source::Program(on_hold()))),
+        Serving::Service(Service::Clock) => Box::new(SpeakingClock),
+        Serving::Service(Service::Greeting) => Box::new(Greeting),
+        Serving::Service(Service::ReadBack) => Box::new(ReadBack::default()),
+        Serving::Service(Service::Voicemail) => Box::new(Listen::new()),
+        Serving::Service(Service::Conference) => {
+            let config::Conference { pin, members } = desk.setup.conference.clone();
+            Box::new(Room::new("conference".to_owned(), pin, members))
+        }
+        Serving::Code(setting) => Box::new(Confirm(setting.clone())),
+        Serving::Park => {
+            Box::new(Parked { slot: desk.parked.keys().next_back().cloned().unwrap_or_default() })
+        }
+        // Those who take a call over are joined with it at once; what is said here is said when there is none.
+        Serving::Unpark(_) | Serving::PickUp(_) | Serving::Service(Service::Parking | Service::PickUp) => {
+            Box::new(crate::services::simple::Say(&["wrong"]))
+        }
+        Serving::Mailbox(number) => Box::new(LeaveMessage::new(number.clone())),
+        Serving::Menu(number) => match desk.setup.plan.menu(number).cloned() {
+            Some(menu) => Box::new(Menu::new(menu.prompt, menu.choices, menu.otherwise, menu.patience)),
+            None => Box::new(crate::services::simple::Say(&["unknown-number"])),
+        },
+        Serving::Queue(number) => match desk.setup.plan.queue(number).cloned() {
+            Some(queue) => Box::new(Queue::new(queue.group, queue.again, queue.longest, queue.otherwise)),
+            None => Box::new(crate::services::simple::Say(&["unknown-number"])),
+        },
+    }
+}
