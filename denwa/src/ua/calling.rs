@@ -5,7 +5,7 @@ use super::placing::Question;
 use super::{AccountId, CallId, Ending, Misuse, UserAgent};
 use crate::driver::Ask;
 use crate::evidence::Evidence;
-use crate::media::MediaSession;
+use crate::media::{MediaSession, StreamReport};
 use denwa_sdp::{Capability, State};
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, Reply};
@@ -189,6 +189,11 @@ impl UserAgent {
         let entry = self.calls.get_mut(&call).ok_or(Misuse::UnknownCall)?;
         entry.media.as_mut().ok_or(Misuse::NotNow)?.mute(muted);
         Ok(())
+    }
+
+    /// The figures of a call's media so far; `None` when there is no such call, or it has no media yet.
+    pub fn report(&self, call: CallId) -> Option<StreamReport> {
+        self.calls.get(&call)?.media.as_ref().map(MediaSession::report)
     }
 
     /// What is known of a call so far.

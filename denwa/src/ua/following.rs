@@ -72,7 +72,7 @@ impl UserAgent {
             call: id,
             from: from.as_ref().map(|from| from.uri.to_string()).unwrap_or_default(),
             name: from
-                .and_then(|from| from.display_name.map(|name| name.to_string()))
+                .and_then(|from| from.display_name.map(|name| name.text().into_owned()))
                 .filter(|name| !name.is_empty()),
             to: message.uri_text().to_owned(),
         });

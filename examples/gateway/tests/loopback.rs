@@ -153,8 +153,8 @@ fn a_call_passes_with_its_sound_untouched() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = |name: &str| folder.join(name).display().to_string();
     let (ann, bob) = (noise(1), noise(2));
-    wav::write(&folder.join("ann.wav"), &ann).unwrap();
-    wav::write(&folder.join("bob.wav"), &bob).unwrap();
+    wav::write(&folder.join("ann.wav"), &ann, 8000).unwrap();
+    wav::write(&folder.join("bob.wav"), &bob, 8000).unwrap();
     let mut answers = Running::start(&format!(
         "softphone answer --user 200 --listen udp:127.0.0.1:0 --calls 1 --play {} --record {} --expect-audio",
         path("bob.wav"),
@@ -179,10 +179,10 @@ fn a_call_passes_with_its_sound_untouched() {
         "{lines:#?}"
     );
     assert!(lines.contains(&"key 7".to_owned()), "{lines:#?}");
-    let share = share_heard(&bob, &wav::read(&folder.join("ann-heard.wav")).unwrap());
+    let share = share_heard(&bob, &wav::read(&folder.join("ann-heard.wav"), 8000).unwrap());
     assert!(share >= 0.97, "what Bob said reached Ann: {share}");
     // Ann's first half second went under the key.
-    let share = share_heard(&ann[4000..], &wav::read(&folder.join("bob-heard.wav")).unwrap());
+    let share = share_heard(&ann[4000..], &wav::read(&folder.join("bob-heard.wav"), 8000).unwrap());
     assert!(share >= 0.95, "what Ann said reached Bob: {share}");
     let (log, causes) = between.end();
     assert_eq!(causes, Vec::<String>::new(), "{log:#?}");

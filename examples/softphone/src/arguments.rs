@@ -1,25 +1,54 @@
 //! The command line.
 
+use crate::config::{KeyMethod, Wanted};
+use crate::ui::Language;
 use clap::{Args, Parser, Subcommand};
 use denwa::address::Network;
 use denwa::port_set::PortSet;
 use denwa::tokio::Listen;
 use denwa_sdp::attribute::security::SrtpSuite;
 use denwa_sip_core::Protocol;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A telephone for the command line: it plays a WAV file and records another.
+/// A telephone. Without a command it opens its screen; commands do one thing, need no terminal, and tell how it went.
 ///
 /// Exit codes: 0 all went as asked, 1 it did not come about (refused, not reached, not registered), 2 the command line or a
-/// file is wrong, 3 sound was expected and none came.
+/// file is wrong, 3 sound was expected and none came, or a test call heard no echo.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// What to do.
+    /// What to do; the screen without it.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// The file with accounts. Default: `denwa/softphone.toml` in the folder for configuration.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Tell events as JSON, one a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The language of the screen: en or ja. Default: that of the file, or of the system.
+    #[arg(long, global = true, value_parser = language)]
+    pub language: Option<Language>,
+    /// Microphone and loudspeaker of the screen.
+    #[arg(long, value_enum, default_value_t)]
+    pub sound: SoundChoice,
+    /// Where the screen's telephone listens, several times if need be.
+    #[arg(long, value_name = "udp:ADDRESS:PORT")]
+    pub listen: Vec<Listen>,
+}
+
+/// Microphone and loudspeaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SoundChoice {
+    /// The system's devices, when this program was built with them.
+    #[default]
+    Devices,
+    /// A tone for a microphone.
+    Tone,
+    /// None.
+    None,
 }
 
 /// What the telephone can do.
@@ -33,6 +62,9 @@ pub enum Command {
         /// How long to stay, for instance `10s` or `5m`; without it until interrupted. `0s` ends as soon as registered.
         #[arg(long = "for", value_parser = duration, value_name = "TIME")]
         stay: Option<Duration>,
+        /// Write what was done, and how it went, as JSON.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
     },
     /// Call somebody.
     Call {
@@ -63,17 +95,66 @@ pub enum Command {
         #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
         ring: Duration,
     },
+    /// Send a text message.
+    Message {
+        /// To whom, as for `call`.
+        address: String,
+        /// What.
+        text: String,
+        /// Who.
+        #[command(flatten)]
+        account: AccountArguments,
+        /// Register before sending.
+        #[arg(long)]
+        register: bool,
+        /// Write what was done, and how it went, as JSON.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
+    /// Call an echo and say in one sentence whether voice passes both ways, how late, and how well.
+    Test {
+        /// The number of the echo, as for `call`.
+        address: String,
+        /// Who.
+        #[command(flatten)]
+        account: AccountArguments,
+        /// Register before calling.
+        #[arg(long)]
+        register: bool,
+        /// How long to listen: 3 seconds or more.
+        #[arg(long = "for", value_parser = duration, default_value = "8s", value_name = "TIME")]
+        lasts: Duration,
+        /// Write what was done, and how it went, as JSON.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
+    /// Ask for an account and write it to the file.
+    Wizard,
+    /// Read the file and say what is in it, or what is wrong with it.
+    Check,
 }
 
-/// Who we are, and by which way we speak.
-#[derive(Clone, Debug, Args)]
+/// Who we are, and by which way we speak. What is said here goes before what the file says.
+#[derive(Clone, Debug, Default, Args)]
 pub struct AccountArguments {
-    /// The user part of our address.
-    #[arg(long, default_value = "softphone")]
-    pub user: String,
-    /// The password for it.
+    /// The account of the file: its address or its number, from 1. Default: the first, unless a user or server is named.
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
+    /// The user part of our address. Default: softphone.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// The password for it. Other users of this computer can read it in the list of processes.
     #[arg(long)]
     pub password: Option<String>,
+    /// A file whose first line is the password.
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+    /// The variable of the environment that holds the password.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["password", "password_file"])]
+    pub password_env: Option<String>,
+    /// Ask for the password.
+    #[arg(long, conflicts_with_all = ["password", "password_file", "password_env"])]
+    pub password_prompt: bool,
     /// The server: a name, an address, with a port if it is not 5060.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub server: Option<String>,
@@ -83,25 +164,30 @@ pub struct AccountArguments {
     /// The name shown to the other side.
     #[arg(long)]
     pub name: Option<String>,
-    /// How the server is reached: udp or tcp.
-    #[arg(long, value_parser = transport, default_value = "udp")]
-    pub transport: Protocol,
-    /// Where to listen, several times if need be. Default: UDP and TCP on a port the system chooses, on all addresses.
-    #[arg(long, value_name = "udp:ADDRESS:PORT")]
+    /// How the server is reached: udp, tcp, tls, ws or wss.
+    #[arg(long, value_parser = crate::config::transport)]
+    pub transport: Option<Protocol>,
+    /// Where to listen, several times if need be. Default: on a port the system chooses, on all addresses.
+    #[arg(long = "listen", id = "account_listen", value_name = "udp:ADDRESS:PORT")]
     pub listen: Vec<Listen>,
     /// UDP ports for sound, for instance 20000-20999. Default: the system chooses.
     #[arg(long)]
     pub ports: Option<PortSet>,
-    /// The codecs, the most liked first: PCMA, PCMU, G722, G729, iLBC, GSM, G726, L16, opus.
-    #[arg(long, value_delimiter = ',', default_value = "PCMA,PCMU")]
+    /// The codecs, the most liked first, of opus, G722, PCMA, PCMU, G729, G726-32, iLBC, GSM, L16. Default: PCMA,PCMU.
+    #[arg(long, value_delimiter = ',')]
     pub codecs: Vec<String>,
     /// Protect sound by SRTP with keys in the description (SDES): off, offer or require.
-    #[arg(long, default_value = "off")]
-    pub srtp: Srtp,
-    /// The suites of SRTP, the most liked first.
-    #[arg(long, value_delimiter = ',', value_parser = suite,
-        default_value = "AES_CM_128_HMAC_SHA1_80,AES_CM_128_HMAC_SHA1_32")]
+    #[arg(long)]
+    pub srtp: Option<Wanted>,
+    /// The suites of SRTP by SDES, the most liked first. Default: AES_CM_128_HMAC_SHA1_80 and its like with short tags.
+    #[arg(long, value_delimiter = ',', value_parser = suite)]
     pub srtp_suites: Vec<SrtpSuite>,
+    /// Protect sound by SRTP with keys by DTLS: off, offer or require.
+    #[arg(long)]
+    pub dtls: Option<Wanted>,
+    /// How keys are pressed.
+    #[arg(long)]
+    pub dtmf_by: Option<KeyMethod>,
     /// The address that peers beyond the local networks are told.
     #[arg(long)]
     pub external: Option<IpAddr>,
@@ -110,22 +196,10 @@ pub struct AccountArguments {
     pub local: Vec<Network>,
 }
 
-/// Whether sound is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Srtp {
-    /// Plain RTP.
-    #[default]
-    Off,
-    /// SRTP when the other side can.
-    Offer,
-    /// SRTP or no call.
-    Require,
-}
-
 /// What happens during a call.
 #[derive(Clone, Debug, Args)]
 pub struct TalkArguments {
-    /// A WAV file to say: 8000 samples a second, one channel. Without it a tone of 440 Hz is said.
+    /// A WAV file to say. Without it a tone of 440 Hz is said.
     #[arg(long)]
     pub play: Option<PathBuf>,
     /// A WAV file to write what is heard to.
@@ -138,11 +212,17 @@ pub struct TalkArguments {
     #[arg(long)]
     pub hangup_at_end: bool,
     /// Keys to press after the answer: 0-9, *, #, A-D.
-    #[arg(long)]
+    #[arg(long = "dtmf", alias = "digits", value_name = "KEYS")]
     pub digits: Option<String>,
     /// Fail with code 3 when no sound is heard.
     #[arg(long)]
     pub expect_audio: bool,
+    /// Samples a second of what is said and recorded: 8000, 16000 or 48000.
+    #[arg(long, default_value = "8000", value_parser = rate, value_name = "HZ")]
+    pub rate: u32,
+    /// Write what was done, and how it went, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `250ms`, `10s`, `5m`; a bare number is seconds.
@@ -166,33 +246,18 @@ fn suite(text: &str) -> Result<SrtpSuite, String> {
     })
 }
 
-fn transport(text: &str) -> Result<Protocol, String> {
-    match Protocol::from_uri_token(text, false) {
-        Some(protocol @ (Protocol::Udp | Protocol::Tcp)) => Ok(protocol),
-        _ => Err(format!("`{text}` is not a transport this telephone has: expected udp or tcp")),
+fn rate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(rate @ (8_000 | 16_000 | 48_000)) => Ok(rate),
+        _ => Err(format!("`{text}` is not a rate of this telephone: expected 8000, 16000 or 48000")),
     }
 }
 
-/// A server as it was written: a socket address, or the name that leads to one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerText {
-    /// An address.
-    Address(SocketAddr),
-    /// A name, with its port if one was written.
-    Name(String),
-}
-
-impl ServerText {
-    /// Reads `192.0.2.1`, `192.0.2.1:5060`, `[2001:db8::1]:5060`, `pbx.example`.
-    pub fn parse(text: &str) -> Self {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Self::Address(address);
-        }
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        match bare.parse::<IpAddr>() {
-            Ok(address) => Self::Address(SocketAddr::new(address, 5060)),
-            Err(_) => Self::Name(text.to_owned()),
-        }
+fn language(text: &str) -> Result<Language, String> {
+    match text {
+        "en" => Ok(Language::English),
+        "ja" => Ok(Language::Japanese),
+        _ => Err(format!("`{text}` is not a language of the screen: expected en or ja")),
     }
 }
 
@@ -216,21 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_read() {
-        let address = |text: &str| ServerText::Address(text.parse().unwrap());
-        assert_eq!(ServerText::parse("127.0.0.1"), address("127.0.0.1:5060"));
-        assert_eq!(ServerText::parse("127.0.0.1:5070"), address("127.0.0.1:5070"));
-        assert_eq!(ServerText::parse("[2001:db8::1]"), address("[2001:db8::1]:5060"));
-        assert_eq!(ServerText::parse("2001:db8::1"), address("[2001:db8::1]:5060"));
-        assert_eq!(ServerText::parse("pbx.example"), ServerText::Name("pbx.example".into()));
-    }
-
-    #[test]
     fn the_call_of_the_readme_is_understood() {
         let line = "softphone call sip:186@127.0.0.1 --user 1001 --password P --server 127.0.0.1 --hangup-after 3s --expect-audio";
         let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-        let Command::Call { address, account, talk, .. } = arguments.command else { panic!() };
-        assert_eq!((address.as_str(), account.user.as_str()), ("sip:186@127.0.0.1", "1001"));
+        let Some(Command::Call { address, account, talk, .. }) = arguments.command else { panic!() };
+        assert_eq!((address.as_str(), account.user.as_deref()), ("sip:186@127.0.0.1", Some("1001")));
         assert_eq!(talk.hangup_after, Some(Duration::from_secs(3)));
         assert!(talk.expect_audio);
     }

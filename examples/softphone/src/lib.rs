@@ -1,11 +1,24 @@
-//! A telephone for the command line, without sound card: it plays a WAV file and records another.
+//! A telephone: a screen with several accounts and calls, and commands that need no terminal.
 //!
-//! [`phone::Phone`] is the telephone's will, a machine around a [`denwa::ua::UserAgent`]: whom to call, when to answer, what to
-//! say, when to hang up. It runs on sockets ([`run`]) or in a virtual network alike. [`arguments`] is the command line,
-//! [`wav`] the files.
+//! [`ui`] is the screen as a pure machine, [`desk`] the machine around a [`denwa::ua::UserAgent`] behind it, [`terminal`] joins
+//! the two with a real terminal, and [`sound`] with real devices. [`phone::Phone`] is the telephone of the commands: whom to
+//! call, when to answer, what to say, when to hang up. Both run on sockets or in a virtual network alike. [`arguments`] is the
+//! command line, [`config`] the file.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod config;
+pub mod desk;
+pub mod happening;
+pub mod identity;
+pub mod interface;
 pub mod phone;
+pub mod probe;
 pub mod run;
+pub mod secret;
+pub mod sound;
+pub mod terminal;
+pub mod ui;
 pub mod wav;
+pub mod wizard;
+pub mod zone;

@@ -1,9 +1,12 @@
 //! The telephone's will: a machine around a user agent that registers, calls, answers, speaks, listens and hangs up as it was
 //! told once.
 
+use crate::happening::{CallReport, Happening, Verdict};
+use crate::probe::Probe;
 use denwa::bridge;
 use denwa::driver::{Answer, Machine, Output, PortId, PortNews, PortPacket};
-use denwa::media;
+use denwa::evidence::{Evidence, Fact, MediaSecurity};
+use denwa::media::{self, StreamReport};
 use denwa::ua::{Account, AccountId, CallId, Ending, Event as AgentEvent, UserAgent};
 use denwa_codecs::level::Level;
 use denwa_codecs::tone::{Generator, Sine, Tone};
@@ -32,6 +35,20 @@ pub enum Errand {
     Stay(Option<Duration>),
     /// Call this address.
     Call(String),
+    /// Call this address, where an echo should be, and tell whether voice passes both ways.
+    Test {
+        /// The address.
+        address: String,
+        /// How long to listen.
+        lasts: Duration,
+    },
+    /// Send a message there.
+    Message {
+        /// To whom.
+        to: String,
+        /// What.
+        text: String,
+    },
     /// Answer calls: so many, or until interrupted, each after so much ringing.
     Answer {
         /// How many.
@@ -44,7 +61,7 @@ pub enum Errand {
 /// What happens during a call.
 #[derive(Clone, Debug, Default)]
 pub struct Talk {
-    /// What is said, at 8000 samples a second; `None`: a tone.
+    /// What is said, at the rate below; `None`: a tone.
     pub play: Option<Vec<i16>>,
     /// Hang up so long after the answer.
     pub hangup_after: Option<Duration>,
@@ -54,13 +71,15 @@ pub struct Talk {
     pub digits: Option<String>,
     /// It is a failure when nothing is heard.
     pub expect_audio: bool,
+    /// Samples a second of what is said and heard; 0 is 8000.
+    pub sample_rate_hz: u32,
 }
 
 /// What the telephone tells.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A line for the screen.
-    Line(String),
+    /// Something happened.
+    Happened(Happening),
     /// Everything is done.
     Finished(Outcome),
 }
@@ -76,6 +95,26 @@ pub enum Outcome {
     NoAudio,
 }
 
+impl Outcome {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Failed => 1,
+            Self::NoAudio => 3,
+        }
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Failed => "failed",
+            Self::NoAudio => "no_audio",
+        }
+    }
+}
+
 /// The telephone is to end what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupt;
@@ -87,7 +126,7 @@ pub struct Phone {
     account: AccountId,
     call: Option<Talking>,
     /// Calls that are to be answered, and when.
-    ringing: Vec<(CallId, Instant)>,
+    ringing: Vec<(CallId, Instant, String)>,
     taken: u32,
     outcome: Outcome,
     leave_at: Option<Instant>,
@@ -99,7 +138,11 @@ pub struct Phone {
 /// The call that is up.
 struct Talking {
     call: CallId,
-    answered: bool,
+    peer: String,
+    incoming: bool,
+    probe: Option<Probe>,
+    keys: String,
+    answered: Option<Instant>,
     said: usize,
     tone: Generator,
     hang_up_at: Option<Instant>,
@@ -107,8 +150,8 @@ struct Talking {
     audible: u32,
 }
 
-/// What is heard is kept up to this length: an hour.
-const LONGEST_RECORDING: usize = 8000 * 3600;
+/// What is heard is kept up to this length: an hour at 16000 samples a second.
+const LONGEST_RECORDING: usize = 16_000 * 3600;
 
 /// A frame louder than this is sound, in dBm0.
 const AUDIBLE_DBM0: f64 = -50.0;
@@ -135,7 +178,7 @@ impl Phone {
         };
         if phone.task.registers {
             if let Err(misuse) = phone.agent.register(account, now) {
-                phone.fail(format!("cannot register: {misuse}"), now);
+                phone.fail(Happening::NotRegistered { why: misuse.to_string() }, now);
             }
         } else {
             phone.begin(now);
@@ -150,66 +193,69 @@ impl Phone {
     }
 
     fn begin(&mut self, now: Instant) {
+        let tests = matches!(self.task.errand, Errand::Test { .. });
         match self.task.errand.clone() {
             Errand::Stay(stay) => self.leave_at = stay.map(|stay| now + stay),
             Errand::Answer { .. } => {}
-            Errand::Call(address) => match self.agent.call(self.account, &address, now) {
-                Ok(call) => {
-                    self.say_line(format!("calling {address}"));
-                    self.call = Some(Talking::new(call));
+            Errand::Call(address) | Errand::Test { address, .. } => {
+                match self.agent.call(self.account, &address, now) {
+                    Ok(call) => {
+                        self.happened(Happening::Calling { address: address.clone() });
+                        let mut talking = Talking::new(call, address, false, self.rate());
+                        talking.probe = tests.then(|| Probe::new(self.rate()));
+                        self.call = Some(talking);
+                    }
+                    Err(misuse) => self.fail(Happening::CannotCall { address, why: misuse.to_string() }, now),
                 }
-                Err(misuse) => self.fail(format!("cannot call {address}: {misuse}"), now),
-            },
+            }
+            Errand::Message { to, text } => {
+                if let Err(misuse) = self.agent.send_message(self.account, &to, &text, now) {
+                    self.fail(Happening::MessageFailed { why: misuse.to_string() }, now);
+                }
+            }
         }
     }
 
     fn on_event(&mut self, event: AgentEvent, now: Instant) {
         match event {
             AgentEvent::Registered { expires_in, .. } => {
-                self.say_line(format!("registered for {} s", expires_in.as_secs()));
+                self.happened(Happening::Registered { seconds: expires_in.as_secs() });
                 let first = self.call.is_none() && self.leave_at.is_none() && !self.leaving;
                 if first && !matches!(self.task.errand, Errand::Answer { .. }) {
                     self.begin(now);
                 }
             }
-            AgentEvent::RegistrationFailed { why, .. } => self.fail(format!("not registered: {why}"), now),
-            AgentEvent::Unregistered { .. } => self.say_line("registration withdrawn".to_owned()),
+            AgentEvent::RegistrationFailed { why, .. } => {
+                self.fail(Happening::NotRegistered { why }, now);
+            }
+            AgentEvent::Unregistered { .. } => self.happened(Happening::Unregistered),
             AgentEvent::Incoming { call, from, name, .. } => {
-                let who = name.map_or_else(|| from.clone(), |name| format!("{name} <{from}>"));
-                self.say_line(format!("call from {who}"));
+                self.happened(Happening::Incoming { from: from.clone(), name });
                 match self.task.errand {
                     Errand::Answer { ring, .. } if self.call.is_none() => {
-                        self.ringing.push((call, now + ring))
+                        self.ringing.push((call, now + ring, from));
                     }
                     _ => drop(self.agent.refuse(call, denwa_sip_core::StatusCode::BUSY_HERE, now)),
                 }
             }
             AgentEvent::Ringing { status, .. } => {
-                self.say_line(format!("{} {}", status.code(), status.reason()))
+                let (status, reason) = (status.code(), status.reason().to_owned());
+                self.happened(Happening::Progress { status, reason });
             }
             AgentEvent::Answered { call } => self.on_answered(call, now),
             AgentEvent::Sound { call, samples } => self.on_sound(call, &samples, now),
             AgentEvent::Media { event, .. } => self.on_media(&event),
-            AgentEvent::ChangeRefused { why, .. } => self.say_line(format!("change refused: {why}")),
+            AgentEvent::ChangeRefused { why, .. } => self.happened(Happening::ChangeRefused { why }),
+            AgentEvent::MessageDelivered { .. } => {
+                self.happened(Happening::MessageDelivered);
+                self.leave(now);
+            }
+            AgentEvent::MessageFailed { why, .. } => self.fail(Happening::MessageFailed { why }, now),
             AgentEvent::Ended { call, reason, report, evidence } => {
-                self.say_line(format!("call ended: {reason}"));
-                let counters = &report.counters;
-                if counters.sent + counters.received > 0 {
-                    self.say_line(format!(
-                        "{}: {} packets said, {} heard, {} lost on the way here, jitter {:.1} ms",
-                        report.codec,
-                        counters.sent,
-                        counters.received,
-                        counters.lost,
-                        counters.jitter.as_secs_f64() * 1000.0
-                    ));
-                }
-                for finding in evidence.findings() {
-                    self.say_line(finding.to_string());
-                }
+                self.tell_end(call, &reason, &report, &evidence, now);
                 self.on_ended(call, &reason, now);
             }
-            AgentEvent::Message { from, text } => self.say_line(format!("message from {from}: {text}")),
+            AgentEvent::Message { from, text } => self.happened(Happening::Message { from, text }),
             AgentEvent::ShutDown => {
                 let outcome = self.outcome;
                 self.outputs.push_back(Output::Event(Event::Finished(outcome)));
@@ -223,13 +269,13 @@ impl Phone {
         let talk = &self.task.talk;
         let (hang_up_after, digits) = (talk.hangup_after, talk.digits.clone());
         let Some(talking) = self.call.as_mut().filter(|talking| talking.call == call) else { return };
-        talking.answered = true;
+        talking.answered = Some(now);
         talking.hang_up_at = hang_up_after.map(|after| now + after);
-        self.say_line("answered".to_owned());
+        self.happened(Happening::Answered);
         if let Some(digits) = digits
             && let Err(misuse) = self.agent.press(call, &digits, now)
         {
-            self.say_line(format!("keys not pressed: {misuse}"));
+            self.happened(Happening::KeysNotPressed { why: misuse.to_string() });
         }
     }
 
@@ -241,13 +287,17 @@ impl Phone {
         if Level::of(samples).dbm0() > AUDIBLE_DBM0 {
             talking.audible = talking.audible.saturating_add(1);
         }
-        if !talking.answered {
+        if talking.answered.is_none() {
             return;
         }
         let mut frame = vec![0; samples.len()];
         let mut at_end = false;
-        match &self.task.talk.play {
-            Some(play) => {
+        match (&mut talking.probe, &self.task.talk.play) {
+            (Some(probe), _) => {
+                probe.hear(samples);
+                probe.say(&mut frame);
+            }
+            (None, Some(play)) => {
                 let rest = play.get(talking.said..).unwrap_or(&[]);
                 for (place, sample) in frame.iter_mut().zip(rest) {
                     *place = *sample;
@@ -255,7 +305,7 @@ impl Phone {
                 talking.said = talking.said.saturating_add(samples.len());
                 at_end = rest.len() <= samples.len();
             }
-            None => {
+            (None, None) => {
                 talking.tone.generate(&mut frame);
             }
         }
@@ -268,32 +318,83 @@ impl Phone {
     }
 
     fn on_media(&mut self, event: &media::Event) {
-        let line = match event {
-            media::Event::FirstPacket { from, .. } => format!("sound comes from {from}"),
-            media::Event::SourceMoved { from, to } => format!("sound comes from {to} now, not from {from}"),
-            media::Event::Digit { digit, .. } => format!("key {digit}"),
-            media::Event::Silent { lasted } => format!("nothing was heard for {} s", lasted.as_secs()),
-            media::Event::DirectionChanged { sends: true, receives: true } => "off hold".to_owned(),
-            media::Event::DirectionChanged { .. } => "on hold".to_owned(),
-            media::Event::CodecChanged { codec } => format!("codec is {codec} now"),
-            media::Event::Undeliverable { destination } => format!("sound is not taken at {destination}"),
+        if let (media::Event::Digit { digit, .. }, Some(talking)) = (event, &mut self.call) {
+            talking.keys.push(*digit);
+        }
+        self.happened(match event {
+            media::Event::FirstPacket { from, .. } => Happening::SoundFrom { address: from.to_string() },
+            media::Event::SourceMoved { from, to } => {
+                Happening::SoundMoved { from: from.to_string(), to: to.to_string() }
+            }
+            media::Event::Digit { digit, .. } => Happening::Key { key: *digit },
+            media::Event::Silent { lasted } => Happening::Silent { seconds: lasted.as_secs() },
+            media::Event::DirectionChanged { sends, receives } => {
+                Happening::Hold { held: !(*sends && *receives) }
+            }
+            media::Event::CodecChanged { codec } => Happening::Codec { codec: codec.clone() },
+            media::Event::Undeliverable { destination } => {
+                Happening::Undeliverable { address: destination.to_string() }
+            }
             _ => return,
+        });
+    }
+
+    fn tell_end(
+        &mut self,
+        call: CallId,
+        reason: &Ending,
+        report: &StreamReport,
+        evidence: &Evidence,
+        now: Instant,
+    ) {
+        let talking = self.call.as_ref().filter(|talking| talking.call == call);
+        let mut told = CallReport {
+            peer: talking.map(|talking| talking.peer.clone()).unwrap_or_default(),
+            incoming: talking.is_none_or(|talking| talking.incoming),
+            answered: talking.is_some_and(|talking| talking.answered.is_some()),
+            keys: talking.map(|talking| talking.keys.clone()).unwrap_or_default(),
+            ended: reason.to_string(),
+            findings: evidence.findings().into_iter().map(Into::into).collect(),
+            ..CallReport::default()
         };
-        self.say_line(line);
+        if let Some(answered) = talking.and_then(|talking| talking.answered) {
+            told.seconds = now.saturating_duration_since(answered).as_secs_f64();
+        }
+        told.measure(report);
+        let security = evidence.facts().rev().find_map(|dated| match &dated.fact {
+            Fact::Agreed(agreement) => Some(agreement.security),
+            _ => None,
+        });
+        let security = match security {
+            Some(MediaSecurity::Sdes) => "sdes",
+            Some(MediaSecurity::Dtls) => "dtls",
+            _ => "none",
+        };
+        security.clone_into(&mut told.encryption);
+        self.happened(Happening::Ended(Box::new(told)));
+        if let Some(talking) = self.call.as_ref().filter(|talking| talking.call == call) {
+            let verdict = talking.probe.as_ref().map(|probe| verdict(probe, talking, reason, report));
+            if let Some(verdict) = verdict {
+                if !verdict.both_ways && self.outcome == Outcome::Good {
+                    self.outcome = Outcome::NoAudio;
+                }
+                self.happened(Happening::Verdict(verdict));
+            }
+        }
     }
 
     fn on_ended(&mut self, call: CallId, reason: &Ending, now: Instant) {
-        self.ringing.retain(|(ringing, _)| *ringing != call);
+        self.ringing.retain(|(ringing, ..)| *ringing != call);
         let Some(talking) = self.call.take_if(|talking| talking.call == call) else { return };
-        let came_about =
-            talking.answered && matches!(reason, Ending::HungUpHere | Ending::HungUpThere | Ending::ShutDown);
+        let came_about = talking.answered.is_some()
+            && matches!(reason, Ending::HungUpHere | Ending::HungUpThere | Ending::ShutDown);
         if !came_about {
             self.outcome = Outcome::Failed;
         } else if self.task.talk.expect_audio
             && talking.audible < ENOUGH_FRAMES
             && self.outcome == Outcome::Good
         {
-            self.say_line("no sound was heard".to_owned());
+            self.happened(Happening::NoSound);
             self.outcome = Outcome::NoAudio;
         }
         self.taken = self.taken.saturating_add(1);
@@ -306,8 +407,8 @@ impl Phone {
         }
     }
 
-    fn fail(&mut self, line: String, now: Instant) {
-        self.say_line(line);
+    fn fail(&mut self, happening: Happening, now: Instant) {
+        self.happened(happening);
         self.outcome = Outcome::Failed;
         self.leave(now);
     }
@@ -319,8 +420,15 @@ impl Phone {
         }
     }
 
-    fn say_line(&mut self, line: String) {
-        self.outputs.push_back(Output::Event(Event::Line(line)));
+    fn happened(&mut self, happening: Happening) {
+        self.outputs.push_back(Output::Event(Event::Happened(happening)));
+    }
+
+    fn rate(&self) -> u32 {
+        match self.task.talk.sample_rate_hz {
+            0 => 8000,
+            rate => rate,
+        }
     }
 
     fn drain(&mut self, now: Instant) {
@@ -334,17 +442,19 @@ impl Phone {
 
     fn serve_clock(&mut self, now: Instant) {
         let mut due = Vec::new();
-        self.ringing.retain(|(call, at)| {
+        self.ringing.retain(|(call, at, from)| {
             let is_due = *at <= now;
             if is_due {
-                due.push(*call);
+                due.push((*call, from.clone()));
             }
             !is_due
         });
-        for call in due {
+        for (call, from) in due {
             match self.agent.answer(call, now) {
-                Ok(()) => self.call = Some(Talking::new(call)),
-                Err(misuse) => self.say_line(format!("not answered: {misuse}")),
+                Ok(()) => self.call = Some(Talking::new(call, from, true, self.rate())),
+                Err(misuse) => {
+                    self.happened(Happening::ChangeRefused { why: format!("not answered: {misuse}") })
+                }
             }
         }
         if let Some(talking) = &mut self.call
@@ -361,9 +471,52 @@ impl Phone {
 }
 
 impl Talking {
-    fn new(call: CallId) -> Self {
-        let tone = Generator::new(&Tone::steady(&[Sine::new(440.0, -12.0)]), 8000);
-        Self { call, answered: false, said: 0, tone, hang_up_at: None, audible: 0 }
+    fn new(call: CallId, peer: String, incoming: bool, rate: u32) -> Self {
+        let tone = Generator::new(&Tone::steady(&[Sine::new(440.0, -12.0)]), rate);
+        let (probe, keys) = (None, String::new());
+        Self {
+            call,
+            peer,
+            incoming,
+            probe,
+            keys,
+            answered: None,
+            said: 0,
+            tone,
+            hang_up_at: None,
+            audible: 0,
+        }
+    }
+}
+
+/// What can be told from a test call that was up.
+fn verdict(probe: &Probe, talking: &Talking, reason: &Ending, report: &StreamReport) -> Verdict {
+    let mos = report.mos;
+    if talking.answered.is_none() {
+        let sentence = format!("The test call did not come about: {reason}.");
+        return Verdict { mos, sentence, ..Verdict::default() };
+    }
+    let counters = &report.counters;
+    match probe.delay_ms() {
+        Some(delay) => {
+            let quality = mos.map_or(String::new(), |mos| format!(", MOS {mos:.1}"));
+            let sentence =
+                format!("Voice passes both ways: what was said came back after {delay} ms{quality}.");
+            Verdict { both_ways: true, delay_ms: Some(delay), mos, sentence }
+        }
+        None => {
+            let sentence = if counters.received == 0 {
+                "Voice does not pass: no sound came from the other side.".to_owned()
+            } else if talking.audible < ENOUGH_FRAMES {
+                format!(
+                    "Voice does not pass both ways: {} packets came from the other side, and all of them were silent.",
+                    counters.received
+                )
+            } else {
+                "Sound comes from the other side, and not what was said here: there is no echo at that number, or voice does not pass from here.".to_owned()
+            };
+            Verdict { both_ways: false, delay_ms: None, mos, sentence }
+        }
     }
 }
 
@@ -413,7 +566,7 @@ impl Machine for Phone {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = self.ringing.iter().map(|(_, at)| *at).min();
+        let own = self.ringing.iter().map(|(_, at, _)| *at).min();
         let talking = self.call.as_ref().and_then(|talking| talking.hang_up_at);
         [own, talking, self.leave_at, self.agent.poll_timeout()].into_iter().flatten().min()
     }

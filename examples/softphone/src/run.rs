@@ -1,17 +1,16 @@
 //! From the command line to a running telephone, and from its end to an exit code.
 
-use crate::arguments::{AccountArguments, Arguments, Command, ServerText, Srtp, TalkArguments};
+use crate::arguments::{AccountArguments, Arguments, Command, TalkArguments};
+use crate::config::Config;
+use crate::happening::{Happening, Report};
 use crate::phone::{Errand, Event, Interrupt, Outcome, Phone, Talk, Task};
-use crate::wav;
+use crate::{identity, interface, terminal, wav, wizard};
 use denwa::Seed;
 use denwa::address::{AddressPolicy, Network};
 use denwa::media::PlayOut;
-use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, entropy};
-use denwa::ua::{Account, UserAgent, UserAgentConfig};
-use denwa_sdp::{Capability, Codec, Encryption, EncryptionCapability};
-use denwa_sip_core::Protocol;
-use denwa_sip_core::config::Listener;
-use std::net::{IpAddr, Ipv4Addr};
+use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy};
+use denwa::ua::{UserAgent, UserAgentConfig};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -19,11 +18,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Does what the command line asks.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let mut lines = |line: &str| println!("{line}");
-    match telephone(arguments, &mut lines, true) {
-        Ok(Outcome::Good) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::from(1),
-        Ok(Outcome::NoAudio) => ExitCode::from(3),
+    let done = match &arguments.command {
+        None => return screen(arguments),
+        Some(Command::Wizard) => wizard::run(arguments).map(|()| Outcome::Good),
+        Some(Command::Check) => check(arguments).map(|()| Outcome::Good),
+        Some(_) => telephone(arguments, &mut |line| println!("{line}"), true),
+    };
+    match done {
+        Ok(outcome) => ExitCode::from(outcome.code()),
         Err(sentence) => {
             eprintln!("softphone: {sentence}");
             ExitCode::from(2)
@@ -31,7 +33,40 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The same, with a listener for its lines; interrupts of the process end it when `interruptible`.
+/// The screen, in a process that is watched by this one.
+fn screen(arguments: &Arguments) -> ExitCode {
+    let done = if terminal::is_guarded() {
+        interface::run(arguments).map(|()| 0)
+    } else {
+        // What has to be asked for is asked before the screen is there.
+        match interface::prepare(arguments) {
+            Ok(()) => {
+                terminal::guard().map_err(|error| format!("this program cannot be started again: {error}"))
+            }
+            Err(sentence) => Err(sentence),
+        }
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(sentence) => {
+            eprintln!("softphone: {sentence}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn check(arguments: &Arguments) -> Result<(), String> {
+    let config = identity::load(arguments.config.as_deref())?;
+    for account in &config.accounts {
+        identity::capability(account).map_err(|sentence| format!("{}: {sentence}", account.address()))?;
+        let codecs: Vec<&str> = account.codecs.iter().map(|codec| &*codec.name).collect();
+        println!("{} over {}: {}", account.address(), account.transport, codecs.join(", "));
+    }
+    println!("{} accounts, nothing wrong", config.accounts.len());
+    Ok(())
+}
+
+/// Does what the command line asks, with a listener for its lines; interrupts of the process end it when `interruptible`.
 ///
 /// # Errors
 /// One sentence that says what is wrong with the command line, a file, or the system.
@@ -40,127 +75,187 @@ pub fn telephone(
     lines: &mut dyn FnMut(&str),
     interruptible: bool,
 ) -> Result<Outcome, String> {
-    let (account, talk) = match &arguments.command {
-        Command::Register { account, .. } => (account, None),
-        Command::Call { account, talk, .. } | Command::Answer { account, talk, .. } => (account, Some(talk)),
+    let Some(wanted) = arguments.command.as_ref().and_then(Wanted::of) else {
+        return Err("this is not a call: expected call, answer, register, message or test".to_owned());
     };
-    let task = task(arguments, account, talk)?;
-    let capability = capability(account)?;
-    let listen = listen(account, task.account.server.map(|server| server.address.ip()));
-    let recording = talk.and_then(|talk| talk.record.clone());
-    let (policy, ports) = (addresses(account), account.ports.clone());
+    // A file that is not asked for is not looked at when the command line says everything.
+    let says_all = wanted.account.account.is_none()
+        && (wanted.account.user.is_some() || wanted.account.server.is_some());
+    let config = match &arguments.config {
+        None if says_all => Config::default(),
+        named => identity::load(named.as_deref())?,
+    };
+    let chosen = identity::account(wanted.account, &config)?;
+    let rate = wanted.talk.map_or(8_000, |talk| talk.rate);
+    let task = task(&wanted, &chosen, rate)?;
+    let capability = identity::capability(&chosen)?;
+    let listen =
+        identity::listen(&wanted.account.listen, &[task.account.server.map(|server| server.address)]);
+    let recording = wanted.talk.and_then(|talk| talk.record.clone()).map(|path| (path, rate));
+    let (policy, ports) = (addresses(wanted.account), wanted.account.ports.clone());
     let seed = entropy().map_err(|error| format!("the system gives no entropy: {error}"))?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (transport, keys) = (chosen.transport, identity::keys(chosen.keys));
     let make = move |listening: &[Listening], now: Instant| {
-        let listeners = listening.iter().map(|own| Listener::new(own.protocol, own.address)).collect();
-        let mut config = UserAgentConfig::new(listeners);
+        let mut config = UserAgentConfig::new(identity::listeners(listening, &[transport]));
         config.capability = capability;
         config.media_ports = ports;
         config.addresses = policy;
+        config.sample_rate_hz = rate;
+        config.keys = keys;
         // A recorder is in no hurry, and what it heard should stand in the file as it was said.
         config.play_out = PlayOut::Fixed(Duration::from_millis(80));
         config.since_1970 = since_1970;
         config.software = Some(concat!("Denwa softphone/", env!("CARGO_PKG_VERSION")).to_owned());
         Recorder { phone: Phone::new(UserAgent::new(config, Seed(seed), now), task, now), recording }
     };
+    let tls = identity::tls(&config.tls)?;
     let mut config = DriverConfig::new(listen);
-    config.media = None;
+    (config.media, config.tls) = (None, tls);
     let (tell, told) = mpsc::channel();
     let driver = SignallingDriver::start(config, make, move |event| drop(tell.send(event)))
         .map_err(|error| error.to_string())?;
     for listening in driver.listening() {
-        lines(&format!("listening on {listening}"));
+        if arguments.json {
+            lines(&serde_json::json!({ "event": "listening", "address": listening.to_string() }).to_string());
+        } else {
+            lines(&format!("listening on {listening}"));
+        }
     }
     if interruptible {
         end_on_interrupt(driver.handle());
     }
     let mut outcome = Outcome::Failed;
+    let mut report = Report::new(wanted.name);
     for event in told {
         match event {
-            Told::Phone(Event::Line(line)) => lines(&line),
+            Told::Phone(Event::Happened(happening)) => {
+                report.add(&happening);
+                say(&happening, arguments.json, lines);
+            }
             Told::Phone(Event::Finished(how)) => outcome = how,
             Told::NotWritten(sentence) => return Err(sentence),
         }
     }
     driver.join().map_err(|stopped| stopped.to_string())?;
+    if let Some(path) = wanted.report {
+        (report.exit_code, report.outcome) = (outcome.code(), outcome.name());
+        let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+        std::fs::write(path, text + "\n")
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
     Ok(outcome)
 }
 
-fn task(
-    arguments: &Arguments,
-    account: &AccountArguments,
-    talk: Option<&TalkArguments>,
-) -> Result<Task, String> {
-    let server = account.server.as_deref().map(ServerText::parse);
-    let domain = account.domain.clone().unwrap_or_else(|| match &server {
-        Some(ServerText::Address(address)) if address.port() == 5060 => host(address.ip()),
-        Some(ServerText::Address(address)) => address.to_string(),
-        Some(ServerText::Name(name)) => name.clone(),
-        None => "localhost".to_owned(),
-    });
-    let mut own = Account::new(&account.user, domain);
-    own.password.clone_from(&account.password);
-    own.display_name.clone_from(&account.name);
-    if let Some(ServerText::Address(address)) = server {
-        own = own.with_server(account.transport, address);
+fn say(happening: &Happening, json: bool, lines: &mut dyn FnMut(&str)) {
+    if json {
+        match serde_json::to_string(happening) {
+            Ok(line) => lines(&line),
+            Err(error) => lines(&format!("{{\"event\":\"fault\",\"why\":\"{error}\"}}")),
+        }
+        return;
     }
-    let play = match talk.and_then(|talk| talk.play.as_ref()) {
-        Some(path) => Some(wav::read(path)?),
+    for line in happening.to_string().lines() {
+        lines(line);
+    }
+}
+
+/// What a command wants, whatever its kind.
+struct Wanted<'a> {
+    name: &'static str,
+    account: &'a AccountArguments,
+    talk: Option<&'a TalkArguments>,
+    report: Option<&'a PathBuf>,
+    registers: Registers,
+    errand: Errand,
+}
+
+/// Whether to register first.
+enum Registers {
+    Always,
+    WhenAsked(bool),
+    WithServer,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(command: &'a Command) -> Option<Self> {
+        Some(match command {
+            Command::Register { account, stay, report } => Self {
+                name: "register",
+                account,
+                talk: None,
+                report: report.as_ref(),
+                registers: Registers::Always,
+                errand: Errand::Stay(*stay),
+            },
+            Command::Call { address, account, talk, register } => Self {
+                name: "call",
+                account,
+                talk: Some(talk),
+                report: talk.report.as_ref(),
+                registers: Registers::WhenAsked(*register),
+                errand: Errand::Call(address.clone()),
+            },
+            Command::Answer { account, talk, calls, ring } => Self {
+                name: "answer",
+                account,
+                talk: Some(talk),
+                report: talk.report.as_ref(),
+                registers: Registers::WithServer,
+                errand: Errand::Answer { calls: *calls, ring: *ring },
+            },
+            Command::Message { address, text, account, register, report } => Self {
+                name: "message",
+                account,
+                talk: None,
+                report: report.as_ref(),
+                registers: Registers::WhenAsked(*register),
+                errand: Errand::Message { to: address.clone(), text: text.clone() },
+            },
+            Command::Test { address, account, register, lasts, report } => Self {
+                name: "test",
+                account,
+                talk: None,
+                report: report.as_ref(),
+                registers: Registers::WhenAsked(*register),
+                errand: Errand::Test { address: address.clone(), lasts: (*lasts).max(SHORTEST_TEST) },
+            },
+            Command::Wizard | Command::Check => return None,
+        })
+    }
+}
+
+/// An echo is not told from chance in less.
+const SHORTEST_TEST: Duration = Duration::from_secs(3);
+
+fn task(wanted: &Wanted<'_>, chosen: &crate::config::AccountConfig, rate: u32) -> Result<Task, String> {
+    let account = identity::agent_account(chosen)?;
+    let has_server = account.server.is_some() || chosen.domain != "localhost";
+    let registers = match wanted.registers {
+        Registers::Always if !has_server => {
+            return Err("registering needs a --server, or an account of the file".to_owned());
+        }
+        Registers::Always => true,
+        Registers::WhenAsked(asked) => asked,
+        Registers::WithServer => chosen.register && has_server,
+    };
+    let play = match wanted.talk.and_then(|talk| talk.play.as_ref()) {
+        Some(path) => Some(wav::read(path, rate)?),
         None => None,
     };
-    let (registers, errand) = match &arguments.command {
-        Command::Register { stay, .. } if server.is_some() => (true, Errand::Stay(*stay)),
-        Command::Register { .. } => return Err("registering needs a --server".to_owned()),
-        Command::Call { address, register, .. } => (*register, Errand::Call(address.clone())),
-        Command::Answer { calls, ring, .. } => {
-            (server.is_some(), Errand::Answer { calls: *calls, ring: *ring })
-        }
-    };
-    let talk = talk.map_or_else(Talk::default, |talk| Talk {
+    let mut talk = wanted.talk.map_or_else(Talk::default, |talk| Talk {
         play,
         hangup_after: talk.hangup_after,
         hangup_at_end: talk.hangup_at_end,
         digits: talk.digits.clone(),
         expect_audio: talk.expect_audio,
+        sample_rate_hz: rate,
     });
-    Ok(Task { account: own, registers, errand, talk })
-}
-
-fn host(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("[{v6}]"),
+    talk.sample_rate_hz = rate;
+    if let Errand::Test { lasts, .. } = &wanted.errand {
+        talk.hangup_after = Some(*lasts);
     }
-}
-
-fn capability(account: &AccountArguments) -> Result<Capability, String> {
-    let mut codecs = Vec::new();
-    for name in &account.codecs {
-        let codec = Codec::by_name(name)
-            .filter(|codec| denwa_codecs::registry::find(&codec.name, codec.clock_rate).is_some());
-        codecs.push(codec.ok_or_else(|| format!("`{name}` is not a codec of this telephone"))?);
-    }
-    let mut encryption = match account.srtp {
-        Srtp::Off => EncryptionCapability::none(),
-        Srtp::Offer => EncryptionCapability::sdes(Encryption::Offered),
-        Srtp::Require => EncryptionCapability::sdes(Encryption::Required),
-    };
-    if let Some(sdes) = &mut encryption.sdes {
-        sdes.suites.clone_from(&account.srtp_suites);
-    }
-    Ok(Capability::telephone(codecs).with_encryption(encryption))
-}
-
-/// Where to listen: as told, else on every address of the server's family.
-fn listen(account: &AccountArguments, server: Option<IpAddr>) -> Vec<Listen> {
-    if !account.listen.is_empty() {
-        return account.listen.clone();
-    }
-    let any: IpAddr = match server {
-        Some(IpAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        _ => Ipv4Addr::UNSPECIFIED.into(),
-    };
-    [Protocol::Udp, Protocol::Tcp].map(|protocol| Listen { protocol, address: (any, 0).into() }).to_vec()
+    Ok(Task { account, registers, errand: wanted.errand.clone(), talk })
 }
 
 fn addresses(account: &AccountArguments) -> AddressPolicy {
@@ -217,7 +312,7 @@ async fn interrupted() -> bool {
 /// The telephone, and the file it writes at its end.
 struct Recorder {
     phone: Phone,
-    recording: Option<PathBuf>,
+    recording: Option<(PathBuf, u32)>,
 }
 
 enum Told {
@@ -269,7 +364,8 @@ mod recorder {
         fn poll_output(&mut self) -> Option<Output<Told>> {
             Some(match self.phone.poll_output()? {
                 Output::Event(event @ Event::Finished(_)) => {
-                    let written = self.recording.take().map(|path| wav::write(&path, self.phone.heard()));
+                    let written =
+                        self.recording.take().map(|(path, rate)| wav::write(&path, self.phone.heard(), rate));
                     match written {
                         Some(Err(sentence)) => Output::Event(Told::NotWritten(sentence)),
                         _ => Output::Event(Told::Phone(event)),

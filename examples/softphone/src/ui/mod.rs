@@ -1,0 +1,19 @@
+//! The telephone on a terminal: a pure machine that turns news and keys into a picture and actions.
+//!
+//! [`Model`] is everything that can be seen; [`view::draw`] shows it; [`Words`] says it in English or Japanese. No terminal,
+//! no clock and no telephone is in here: [`crate::terminal`] joins them.
+
+pub mod history;
+mod keys;
+mod line;
+mod model;
+pub mod view;
+mod words;
+
+pub use keys::Key;
+pub use line::Line;
+pub use model::{
+    AccountRow, AccountState, Action, CallNumber, CallRow, CallState, Card, Mode, Model, News, Notice, Path,
+    Quality, Text, TextState,
+};
+pub use words::{Language, Words};

@@ -1,0 +1,252 @@
+//! The screen on a pseudo-terminal with other people's telephones: registered with the PBX, with baresip beside it, called by
+//! Linphone.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "terminal/pty.rs"]
+mod pty;
+
+use clap::Parser;
+use denwa_interop::{Peer, Ports, Scratch, audio, baresip, require};
+use pty::Pty;
+use softphone::arguments::Arguments;
+use softphone::phone::Outcome;
+use softphone::run;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const PASSWORD: &str = "wave-kettle-41";
+const SOON: Duration = Duration::from_secs(20);
+
+const F3: &str = "\x1bOR";
+const F4: &str = "\x1bOS";
+const F7: &str = "\x1b[18~";
+const F10: &str = "\x1b[21~";
+
+/// The PBX's program, where a build of the whole workspace puts it.
+fn pbx() -> Option<PathBuf> {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_softphone")).with_file_name("pbx");
+    if !program.exists() {
+        assert!(
+            !std::env::var("DENWA_REQUIRE_PEERS").is_ok_and(|value| value == "1"),
+            "{} is not built and DENWA_REQUIRE_PEERS=1",
+            program.display()
+        );
+        eprintln!("{} is not built: this test proves nothing here", program.display());
+        return None;
+    }
+    Some(program)
+}
+
+#[test]
+fn accounts_calls_transfers_and_a_conference_through_the_pbx() {
+    let Some(program) = pbx() else { return };
+    if !require("baresip") {
+        return;
+    }
+    let scratch = Scratch::new("softphone-pbx");
+    let mut ports = Ports::block();
+    let sip = ports.take(2);
+    let first = ports.take(300);
+    let mut text = format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"]\nrealm = \"pbx.example\"\n\n\
+         [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n\n[media]\nports = [\"{first}-{}\"]\n\n\
+         [store]\nurl = \"sqlite:{}\"\n\n",
+        first + 299,
+        scratch.path().join("pbx.db").display()
+    );
+    for number in 1001..=1003 {
+        text += &format!(
+            "[[extensions]]\nnumber = \"{number}\"\nname = \"Phone {number}\"\npassword = \"{PASSWORD}\"\n\n"
+        );
+    }
+    let config = scratch.path().join("pbx.toml");
+    std::fs::write(&config, text).unwrap();
+    let exchange = Peer::start(
+        "pbx",
+        scratch.path(),
+        Command::new(program).current_dir(scratch.path()).arg("--config").arg(&config),
+    );
+    exchange.wait_for(&format!("listening on udp:127.0.0.1:{sip}"), SOON);
+    let registrar = format!("127.0.0.1:{sip}");
+    let mut bob = baresip::Phone::start(
+        &baresip::Account {
+            name: "bob",
+            user: "1002",
+            password: PASSWORD,
+            registrar: &registrar,
+            transport: "udp",
+            codecs: "PCMA",
+            answers: true,
+            register_every: 60,
+            parameters: "",
+        },
+        scratch.path(),
+        &mut ports,
+        &audio::signal(3, 90),
+    );
+    bob.wait_registered();
+
+    let file = scratch.path().join("softphone.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "language = \"en\"\n[[accounts]]\nuri = \"sip:1001@127.0.0.1:{sip}\"\npassword_env = \"SECRET\"\nname = \"Ann\"\n\
+             [[accounts]]\nuri = \"sip:1003@127.0.0.1:{sip}\"\npassword = \"wrong\"\n"
+        ),
+    )
+    .unwrap();
+    let arguments = ["--config", file.to_str().unwrap(), "--sound", "tone", "--listen", "udp:127.0.0.1:0"];
+    let mut screen = Pty::start_with(&arguments, scratch.path(), &[("SECRET", PASSWORD.to_owned())]);
+    screen.wait_for(&format!("1001@127.0.0.1:{sip}  registered"));
+    screen.wait_for("not registered:");
+
+    // Commands that need no terminal: an echo is told from a telephone that is none, and a message is refused with a word.
+    let report = scratch.path().join("report.json");
+    let said = |line: &str| {
+        let line = format!("softphone {line} --user 1003 --password {PASSWORD} --server 127.0.0.1:{sip}");
+        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+        let mut lines = Vec::new();
+        let outcome = run::telephone(&arguments, &mut |line| lines.push(line.to_owned()), false).unwrap();
+        (outcome, lines)
+    };
+    let (outcome, lines) = said(&format!("test 186 --for 5s --report {}", report.display()));
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("Voice passes both ways: what was said came back after ")),
+        "{lines:#?}"
+    );
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!((&report["command"], &report["exit_code"]), (&"test".into(), &0.into()));
+    assert!(
+        report["verdict"]["both_ways"] == true && report["verdict"]["delay_ms"].as_u64().unwrap() < 1000,
+        "{report}"
+    );
+    assert_eq!(report["calls"][0]["codec"], "PCMA/8000");
+    let (outcome, lines) = said("test 1002 --for 4s --json");
+    assert_eq!(outcome, Outcome::NoAudio, "{lines:#?}");
+    let events: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        events.iter().any(|event| event["event"] == "verdict" && event["both_ways"] == false),
+        "{lines:#?}"
+    );
+    assert_eq!(said("register --for 0s").0, Outcome::Good);
+
+    // The echo, with figures; a second call, to a telephone, puts it on hold.
+    screen.press("186\r");
+    screen.wait_for("talking");
+    screen.wait_for("MOS");
+    screen.press("1002\r");
+    screen.wait_for("held by you");
+    screen.wait_for("talking");
+    bob.peer.wait_for("Call established", SOON);
+    screen.press(F3);
+    screen.wait_for("▶ 186");
+    // All three together, and apart again.
+    screen.press(F7);
+    screen.wait_for_times("conference", 2);
+    screen.press(F7);
+    screen.wait_for("held by you");
+    // Bob is joined with the echo, and the screen is free.
+    screen.press("\t");
+    screen.wait_for("▶ 1002");
+    screen.press(F4);
+    screen.wait_for("join with the other call");
+    screen.press("\r");
+    screen.wait_for("No calls.");
+    bob.hang_up();
+    // Bob calls, and is answered.
+    bob.dial(&format!("sip:1001@127.0.0.1:{sip}"));
+    screen.wait_for("Incoming call");
+    screen.press("\r");
+    screen.wait_for("talking");
+    screen.press(F4);
+    screen.press("186\r");
+    screen.wait_for("No calls.");
+    // The number of nobody: cause and remedy.
+    screen.press("999\r");
+    screen.wait_for("404");
+    screen.press(F10);
+    assert_eq!(screen.exit_code(), Some(0));
+    screen.assert_terminal_is_usable();
+    assert!(!bob.heard().is_empty());
+}
+
+#[test]
+fn linphone_calls_and_is_answered() {
+    if !require("linphonec") || !require("setpriv") {
+        return;
+    }
+    let scratch = Scratch::new("softphone-linphone");
+    let mut ports = Ports::block();
+    let (sip, rtp) = (ports.take(2), ports.take(100));
+    let file = scratch.path().join("softphone.toml");
+    std::fs::write(
+        &file,
+        "language = \"en\"\n[[accounts]]\nuri = \"sip:me@localhost\"\nregister = false\nencryption = \"offered\"\ncodecs = [\"opus\", \"PCMA\"]\n",
+    )
+    .unwrap();
+    let arguments = ["--config", file.to_str().unwrap(), "--sound", "tone", "--listen", "udp:127.0.0.1:0"];
+    let mut screen = Pty::start(&arguments, scratch.path());
+    let text = screen.wait_for("udp:127.0.0.1:");
+    let port: String =
+        text.split("udp:127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let rc = scratch.path().join("rc");
+    std::fs::write(
+        &rc,
+        format!(
+            "[sip]\nbind_address=127.0.0.1\nsip_port={sip}\nsip_tcp_port=0\nsip_tls_port=0\nuse_ipv6=0\nguess_hostname=0\n\
+             register_only_when_network_is_up=0\nauto_net_state_mon=0\nkeepalive_period=0\nmedia_encryption=srtp\n\
+             [net]\nfirewall_policy=0\ndns_srv_enabled=0\ndns_search_enabled=0\n[rtp]\nbind_address=127.0.0.1\naudio_rtp_port={rtp}-{}\n\
+             [video]\nenabled=0\ncapture=0\ndisplay=0\nautomatically_initiate=0\nautomatically_accept=0\n\
+             [sound]\nechocancellation=0\n[misc]\nversion_check_url_root=\nlog_collection_upload_server_url=\n\
+             file_transfer_server_url=\n",
+            rtp + 98
+        ),
+    )
+    .unwrap();
+    std::fs::create_dir_all(scratch.path().join(".local/share/linphone")).unwrap();
+    let tone = scratch.path().join("tone.wav");
+    audio::write_wav(&tone, &audio::tone(600.0, 8000.0, 20));
+    let log = std::fs::File::create(scratch.path().join("linphonec.log")).unwrap();
+    // It ends with this test, whatever becomes of either.
+    let linphone = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "linphonec", "-c"])
+        .arg(&rc)
+        .args(["-d", "0"])
+        .env("HOME", scratch.path())
+        .env("XDG_RUNTIME_DIR", scratch.path())
+        .env("XDG_CONFIG_HOME", scratch.path().join("config"))
+        .env("XDG_CACHE_HOME", scratch.path().join("cache"))
+        .current_dir(scratch.path())
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut linphone = Killed(linphone);
+    let mut stdin = linphone.0.stdin.take().unwrap();
+    writeln!(stdin, "soundcard use files\nplay {}\ncall sip:me@127.0.0.1:{port}", tone.display()).unwrap();
+    screen.wait_for("Incoming call");
+    screen.press("\r");
+    screen.wait_for("talking");
+    screen.wait_for("SRTP (SDES)");
+    screen.wait_for("them ██");
+    screen.press("\x1b");
+    screen.wait_for("hung up here");
+    screen.press(F10);
+    assert_eq!(screen.exit_code(), Some(0));
+}
+
+/// A process that is killed when this goes out of sight: a polite word does not end it.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
