@@ -66,7 +66,7 @@ pub struct Source {
     /// Bit `n` is set when the packet `n` numbers before `highest` was seen.
     seen: u128,
     /// The same of packets that came too late to be played.
-    unplayed: u128,
+    unplayed: u64,
     bursts: Bursts,
     /// Clock units from one packet to the next, as two in a row showed last.
     step: u32,
@@ -209,11 +209,13 @@ impl Source {
             self.cycles = self.cycles.wrapping_add(0x1_0000);
         }
         // The packet that passes the horizon now has come, and been heard, as a rule.
-        if ahead != 1 || self.seen & 1 << (HORIZON - 1) == 0 || self.unplayed != 0 {
+        if ahead == 1 && self.seen & 1 << (HORIZON - 1) != 0 && self.unplayed == 0 {
+            self.seen = self.seen << 1 | 1;
+        } else {
             self.settle(ahead);
+            self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         }
         self.highest = sequence;
-        self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         self.received = self.received.wrapping_add(1);
         self.after_jump = None;
         Update { order: Order::InOrder, extended: self.extended(), skipped: ahead.saturating_sub(1) }
@@ -225,7 +227,7 @@ impl Source {
         let highest = self.extended();
         for step in 0..ahead.min(HORIZON) {
             let behind = HORIZON.saturating_sub(1).saturating_sub(step);
-            let heard = self.seen & !self.unplayed;
+            let heard = self.seen as u64 & !self.unplayed;
             let missing = heard.checked_shr(u32::from(behind)).unwrap_or(0) & 1 == 0;
             if let Some(number) = highest.checked_sub(u64::from(behind)).filter(|number| *number >= self.base)
                 && missing
@@ -241,7 +243,7 @@ impl Source {
     /// A packet that was counted as received came too late to be played, or was thrown away: to who listens it is lost.
     pub(crate) fn discarded(&mut self, sequence: u16) {
         let behind = self.highest.wrapping_sub(sequence);
-        self.unplayed |= 1u128.checked_shl(u32::from(behind)).unwrap_or(0);
+        self.unplayed |= 1u64.checked_shl(u32::from(behind)).unwrap_or(0);
     }
 
     /// Bursts and gaps of what was lost or came too late.

@@ -836,10 +836,8 @@ impl MediaBridge {
     /// Translates what the leg's session has to say, and finds its place in the order of deadlines.
     #[inline]
     fn drain(&mut self, leg: LegId, now: Instant) {
-        if self.drain_outputs(leg, now) {
-            self.rearm(leg);
-        } else if self.legs.get(&leg).is_some_and(|entry| entry.deadline.is_none()) {
-            // Deadlines that moved back are found when the old one comes; only a missing one must be set at once.
+        // Deadlines that moved back are found when the old one comes; only a missing one must be set at once.
+        if self.drain_outputs(leg, now) || self.legs.get(&leg).is_some_and(|entry| entry.deadline.is_none()) {
             self.rearm(leg);
         }
     }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use denwa::address::Network;
 use denwa::port_set::PortSet;
 use denwa::tokio::Listen;
+use denwa_sdp::attribute::security::SrtpSuite;
 use denwa_sip_core::Protocol;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -178,6 +179,9 @@ pub struct AccountArguments {
     /// Protect sound by SRTP with keys in the description (SDES): off, offer or require.
     #[arg(long)]
     pub srtp: Option<Wanted>,
+    /// The suites of SRTP by SDES, the most liked first. Default: AES_CM_128_HMAC_SHA1_80 and its like with short tags.
+    #[arg(long, value_delimiter = ',', value_parser = suite)]
+    pub srtp_suites: Vec<SrtpSuite>,
     /// Protect sound by SRTP with keys by DTLS: off, offer or require.
     #[arg(long)]
     pub dtls: Option<Wanted>,
@@ -234,6 +238,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("`{other}` is not a unit of time: expected ms, s or m")),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is out of range"))
+}
+
+fn suite(text: &str) -> Result<SrtpSuite, String> {
+    SrtpSuite::parse(text).ok_or_else(|| {
+        format!("`{text}` is not a suite of SRTP: expected AES_CM_128_HMAC_SHA1_80 or its like")
+    })
 }
 
 fn rate(text: &str) -> Result<u32, String> {

@@ -14,6 +14,7 @@
 use crate::secret::Secret;
 use crate::ui::Language;
 use denwa_sdp::Codec;
+use denwa_sdp::attribute::security::SrtpSuite;
 use denwa_sip_core::Protocol;
 use serde::Deserialize;
 use std::fmt;
@@ -88,6 +89,8 @@ pub struct AccountConfig {
     pub codecs: Vec<Codec>,
     /// SRTP with keys in the description (RFC 4568).
     pub sdes: Wanted,
+    /// The suites of SRTP by SDES, the most liked first; empty: those that every telephone has.
+    pub suites: Vec<SrtpSuite>,
     /// SRTP with keys by DTLS (RFC 5763).
     pub dtls: Wanted,
     /// ICE (RFC 8445).
@@ -117,6 +120,7 @@ impl AccountConfig {
             expires: Duration::from_secs(300),
             codecs: default_codecs(),
             sdes: Wanted::Off,
+            suites: Vec::new(),
             dtls: Wanted::Off,
             ice: Wanted::Off,
             stun: None,

@@ -75,6 +75,9 @@ pub fn account(arguments: &AccountArguments, config: &Config) -> Result<AccountC
         account.codecs = arguments.codecs.iter().map(|name| config::codec(name)).collect::<Result<_, _>>()?;
     }
     account.sdes = arguments.srtp.unwrap_or(account.sdes);
+    if !arguments.srtp_suites.is_empty() {
+        account.suites.clone_from(&arguments.srtp_suites);
+    }
     account.dtls = arguments.dtls.unwrap_or(account.dtls);
     account.keys = arguments.dtmf_by.unwrap_or(account.keys);
     Ok(account)
@@ -189,11 +192,14 @@ pub fn capability(account: &AccountConfig) -> Result<Capability, String> {
     if account.dtls == Wanted::Required || account.ice == Wanted::Required {
         return Err("this telephone cannot require DTLS-SRTP or ICE yet: expected off or offered".to_owned());
     }
-    let encryption = match account.sdes {
+    let mut encryption = match account.sdes {
         Wanted::Off => EncryptionCapability::none(),
         Wanted::Offered => EncryptionCapability::sdes(Encryption::Offered),
         Wanted::Required => EncryptionCapability::sdes(Encryption::Required),
     };
+    if let Some(sdes) = encryption.sdes.as_mut().filter(|_| !account.suites.is_empty()) {
+        sdes.suites.clone_from(&account.suites);
+    }
     Ok(Capability::telephone(account.codecs.iter().cloned()).with_encryption(encryption))
 }
 

@@ -43,8 +43,8 @@ impl Aes {
         }
     }
 
-    /// Counter mode from `iv` on.
-    #[inline]
+    /// Counter mode from `iv` on. Compiled once, in this crate: what callers make of it in theirs is slower.
+    #[inline(never)]
     pub(super) fn apply_key_stream(&self, iv: &[u8; 16], data: &mut [u8]) {
         match self {
             Self::Aes128(aes) => apply_key_stream(aes, iv, data),

@@ -4,6 +4,7 @@ use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
+use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::io;
@@ -85,7 +86,7 @@ pub(super) struct Worker<P: Poller> {
     /// By token, two to a leg: that of RTCP is one above that of RTP.
     sockets: Vec<Option<(LegId, P::Socket)>>,
     free: Vec<usize>,
-    places: HashMap<LegId, usize>,
+    places: HashMap<LegId, usize, FixedState>,
     expected: Vec<LegId>,
     parked: Vec<Command>,
 }
@@ -108,7 +109,7 @@ impl<P: Poller> Worker<P> {
             tell,
             sockets: Vec::new(),
             free: Vec::new(),
-            places: HashMap::new(),
+            places: HashMap::with_hasher(FixedState::default()),
             expected: Vec::new(),
             parked: Vec::new(),
         };
