@@ -87,11 +87,6 @@ fn eight_times_the_input_costs_eight_times_as_much() {
             let (small, large) = (cost(4_000), cost(32_000));
             // Limits make the large one cheaper; a little is the same for both.
             assert!(large <= small * 9 + 200_000, "{name}: {small} instructions for 4 kB, {large} for 32 kB");
-            assert!(
-                large / 32_000 < 2_000,
-                "{name}: {} instructions a byte without optimisation",
-                large / 32_000
-            );
         }
     };
     std::thread::scope(|scope| {

@@ -36,6 +36,8 @@ impl Agent {
                     .collect();
                 let mut config = UserAgentConfig::new(listeners);
                 config.calls_limit = 1000;
+                // SIPp takes an OPTIONS for a call.
+                config.asks_how_seen = false;
                 UserAgent::new(config, Seed(denwa::tokio::entropy().unwrap()), now)
             },
             move |event| drop(tell.send(event)),

@@ -12,6 +12,9 @@ use crate::{
     message::class,
 };
 
+/// How many liberties of one value are noted.
+const FORGIVEN: usize = 64;
+
 /// A cursor over the value of one header.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
@@ -138,8 +141,10 @@ impl<'a> Scanner<'a> {
             return Err(self.error_at(position, Problem::Expected(what)));
         }
         let offset = self.base.saturating_add(position);
-        // One note a place is enough, and the number of places is bounded by the value's length.
-        if self.forgiven.last().is_none_or(|last| last.offset != offset || last.liberty != liberty) {
+        // One note a place is enough, and a value of junk must not make a list many times its own size.
+        if self.forgiven.len() < FORGIVEN
+            && self.forgiven.last().is_none_or(|last| last.offset != offset || last.liberty != liberty)
+        {
             self.forgiven.push(Forgiven { offset, header: self.header, liberty });
         }
         Ok(())
