@@ -240,6 +240,87 @@ fn the_wizard_asks_for_an_account_and_writes_it() {
     assert_eq!(mode & 0o077, 0, "only its owner reads it");
 }
 
+/// A registrar that answers one account with nonsense and the other properly, telling of its voice mail; it hands over from
+/// where it was asked.
+fn registrar() -> (String, mpsc::Receiver<std::net::SocketAddr>) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let (tell, asked) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut bytes) {
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if !text.starts_with("REGISTER") || tell.send(from).is_err() {
+                continue;
+            }
+            let line =
+                |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+            let same = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(line).join("\r\n");
+            let contact = line("Contact:");
+            for nonsense in
+                ["\0\u{ff}\r\n", "SIP/2.0 OK", "SIP/2.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n"]
+            {
+                socket.send_to(nonsense.as_bytes(), from).unwrap();
+            }
+            if !text.contains("sip:good@") {
+                let answer = format!("SIP/2.0 699 \u{1b}[2JWhat\r\n{same}\r\nContent-Length: 0\r\n\r\n");
+                socket.send_to(answer.as_bytes(), from).unwrap();
+                continue;
+            }
+            let answer =
+                format!("SIP/2.0 200 OK\r\n{same}\r\n{contact}\r\nExpires: 300\r\nContent-Length: 0\r\n\r\n");
+            socket.send_to(answer.as_bytes(), from).unwrap();
+            let body = "Messages-Waiting: yes\r\nVoice-Message: 2/1 (0/0)\r\n";
+            let notify = format!(
+                "NOTIFY sip:good@{from} SIP/2.0\r\nVia: SIP/2.0/UDP {address};branch=z9hG4bKmail\r\nMax-Forwards: 70\r\n\
+                 From: <sip:good@{address}>;tag=mail\r\nTo: <sip:good@{address}>\r\nCall-ID: mail@{address}\r\n\
+                 CSeq: 1 NOTIFY\r\nEvent: message-summary\r\nSubscription-State: active\r\n\
+                 Contact: <sip:{address}>\r\nContent-Type: application/simple-message-summary\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            socket.send_to(notify.as_bytes(), from).unwrap();
+        }
+    });
+    (address.to_string(), asked)
+}
+
+#[test]
+fn nonsense_and_a_flood_leave_it_responsive() {
+    let folder = scratch("nonsense");
+    let (server, asked) = registrar();
+    let file = folder.join("softphone.toml");
+    let text = format!(
+        "language = \"en\"\n[[accounts]]\nuri = \"sip:bad@{server}\"\n[[accounts]]\nuri = \"sip:good@{server}\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut screen = Pty::start(
+        &["--config", file.to_str().unwrap(), "--sound", "tone", "--listen", "udp:127.0.0.1:0"],
+        &folder,
+    );
+    screen.wait_for("not registered:");
+    screen.wait_for(&format!("good@{server}  registered"));
+    screen.wait_for("voice mail 2/1");
+    let target = asked.recv_timeout(PATIENCE).unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..3_000 {
+        let datagram = match number % 3 {
+            0 => format!(
+                "OPTIONS sip:x@{target} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK{number}\r\n\r\n"
+            ),
+            1 => format!("INVITE sip:x SIP/2.0\r\nFrom: \u{1b}[31m{number}\r\n\r\n"),
+            _ => "\u{0}".repeat(number % 1_200),
+        };
+        // What the system drops is dropped.
+        let _ = socket.send_to(datagram.as_bytes(), target);
+    }
+    screen.press("\x1b[20~"); // F9
+    screen.wait_for("DO NOT DISTURB");
+    screen.press("\x03");
+    assert_eq!(screen.exit_code(), Some(0));
+    screen.assert_terminal_is_usable();
+}
+
 #[test]
 fn without_a_terminal_the_screen_says_so() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_softphone"))

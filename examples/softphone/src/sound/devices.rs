@@ -205,14 +205,14 @@ impl Open {
     /// A stream is gone: it is closed and told of.
     fn lose(&mut self, which: usize, why: &str, tell: &Sender<String>) {
         let (place, name) = self.place(which);
-        if place.take().is_none() {
-            return;
-        }
+        let Some(stream) = place.take() else { return };
         let sentence = format!("The {name} has gone away: {why}. It is looked for again.");
         if let Some(said) = self.said.get_mut(which) {
             *said = Some(sentence.clone());
         }
         let _ = tell.send(sentence);
+        // Closing a dead device can take for ever.
+        let _ = std::thread::Builder::new().name("softphone-burial".to_owned()).spawn(move || drop(stream));
     }
 }
 
