@@ -84,6 +84,7 @@ impl Pair {
                     datagrams.push((source, destination, payload.to_vec()));
                 }
                 Output::Event(event) => end.events.push(event),
+                Output::Wire(wire) => panic!("{wire:?}"),
             }
         }
         let other = &mut self.ends[1 - index];

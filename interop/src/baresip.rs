@@ -77,17 +77,24 @@ impl Phone {
         let voice = home.join("says.wav");
         audio::write_wav(&voice, says);
         let name = account.name;
-        let modules: String = ["g711", "g722", "g726", "gsm", "l16", "opus", "aufile", "aubridge", "sndfile"]
-            .iter()
-            .fold(String::new(), |mut text, module| {
-                let _ = writeln!(text, "module {module}.so");
-                text
-            });
+        let mut wanted = vec!["g711", "g722", "g726", "gsm", "l16", "opus", "aufile", "aubridge", "sndfile"];
+        for (parameter, module) in
+            [("mediaenc=srtp", "srtp"), ("mediaenc=dtls_srtp", "dtls_srtp"), ("medianat=ice", "ice")]
+        {
+            if account.parameters.contains(parameter) {
+                wanted.push(module);
+            }
+        }
+        let rtcp_mux = if account.parameters.contains("x-rtcp_mux=yes") { "yes" } else { "no" };
+        let modules: String = wanted.iter().fold(String::new(), |mut text, module| {
+            let _ = writeln!(text, "module {module}.so");
+            text
+        });
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
              call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\
              audio_player aubridge,null{name}\naudio_alert aubridge,alert{name}\nausrc_srate 8000\nauplay_srate 8000\n\
-             ausrc_channels 1\nauplay_channels 1\naudio_txmode thread\nrtp_ports {rtp}-{rtp_end}\nrtcp_mux no\n\
+             ausrc_channels 1\nauplay_channels 1\naudio_txmode thread\nrtp_ports {rtp}-{rtp_end}\nrtcp_mux {rtcp_mux}\n\
              rtp_stats yes\njitter_buffer_delay 3-10\nmodule_path /usr/lib/baresip/modules\n{modules}\
              module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              module_app debug_cmd.so\nmodule_app contact.so\nsnd_path {recordings}\n\

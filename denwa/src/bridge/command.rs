@@ -4,7 +4,8 @@
 use super::conference::ConferenceId;
 use super::program::{Program, Sound};
 use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
-use crate::media::{StreamParameters, StreamReport};
+use crate::media::{IceConfig, Identity, PairReport, StreamParameters, StreamReport, dtls};
+use denwa_sdp::LocalIce;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,6 +23,20 @@ pub enum Command {
         leg: LegId,
         /// Where, and with which limits.
         spec: LegSpec,
+    },
+    /// Gives the leg ICE, a certificate for DTLS, or both: after [`Command::Open`], before the first [`Command::Configure`]. With
+    /// ICE [`Event::IceReady`] says what the peer is to be told.
+    Carry {
+        /// Which leg.
+        leg: LegId,
+        /// What.
+        by: Box<CarriedBy>,
+    },
+    /// Draws new credentials for ICE, for a description that begins anew or answers one that does. [`Event::IceReady`] says
+    /// them.
+    RestartIce {
+        /// Which leg.
+        leg: LegId,
     },
     /// Says what was agreed with the leg's peer: after each offer and answer, the first one included. The outgoing stream
     /// goes on without a gap in its numbers and timestamps.
@@ -97,6 +112,8 @@ impl Command {
         match self {
             Self::Open { leg, .. }
             | Self::Configure { leg, .. }
+            | Self::Carry { leg, .. }
+            | Self::RestartIce { leg }
             | Self::Connect { leg, .. }
             | Self::Announce { leg, .. }
             | Self::Mute { leg, .. }
@@ -123,6 +140,17 @@ pub struct LegSpec {
     pub silence_after: Duration,
     /// Our canonical name in RTCP (RFC 7022); should not tell who the user is.
     pub cname: String,
+}
+
+/// What carries a leg besides plain sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CarriedBy {
+    /// ICE finds its path. Only UDP leads to TURN servers from here, and the peer's candidates must be addresses.
+    pub ice: Option<IceConfig>,
+    /// Its certificate for DTLS.
+    pub identity: Option<Identity>,
+    /// It is certain already that RTCP shares the port of RTP: only that one has candidates.
+    pub rtcp_mux: bool,
 }
 
 /// What a leg is joined to.
@@ -181,6 +209,54 @@ pub enum Event {
         leg: LegId,
         /// Why.
         reason: OpenFailure,
+    },
+    /// All is known that the leg's peer is to be told of ICE.
+    IceReady {
+        /// Which leg.
+        leg: LegId,
+        /// Credentials and candidates.
+        ice: Box<LocalIce>,
+        /// Where RTP is received, for peers without ICE.
+        rtp: SocketAddr,
+        /// Where RTCP is received, unless it shares that port.
+        rtcp: Option<SocketAddr>,
+    },
+    /// ICE has found the way that media take, or another one than before.
+    PathChosen {
+        /// Of which leg.
+        leg: LegId,
+        /// The peer's address.
+        remote: SocketAddr,
+        /// Both ends, as `host 192.0.2.1:4000 to relayed 198.51.100.7:5000`.
+        path: String,
+        /// Whether a TURN server relays, the peer's or ours.
+        relayed: bool,
+    },
+    /// ICE has found no way.
+    PathFailed {
+        /// Of which leg.
+        leg: LegId,
+        /// What was tried, and what came of it.
+        pairs: Vec<PairReport>,
+    },
+    /// The peer has stopped answering on the way in use; nothing is sent any more (RFC 7675).
+    PathLost {
+        /// Of which leg.
+        leg: LegId,
+    },
+    /// Keys were agreed on by DTLS: media are encrypted.
+    Encrypted {
+        /// Of which leg.
+        leg: LegId,
+        /// The suite, as SDES would call it.
+        suite: &'static str,
+    },
+    /// DTLS gave no keys: media do not flow.
+    NotEncrypted {
+        /// Of which leg.
+        leg: LegId,
+        /// Why.
+        reason: dtls::Failure,
     },
     /// The first packet of media came.
     FirstPacket {
@@ -326,6 +402,12 @@ impl Event {
             Self::Opened { leg, .. }
             | Self::OpenFailed { leg, .. }
             | Self::FirstPacket { leg, .. }
+            | Self::IceReady { leg, .. }
+            | Self::PathChosen { leg, .. }
+            | Self::PathFailed { leg, .. }
+            | Self::PathLost { leg }
+            | Self::Encrypted { leg, .. }
+            | Self::NotEncrypted { leg, .. }
             | Self::SourceMoved { leg, .. }
             | Self::Played { leg, .. }
             | Self::Talking { leg, .. }
@@ -381,6 +463,8 @@ pub enum Misuse {
     LegExists(LegId),
     /// A leg cannot be joined to itself; [`Source::Echo`] does that.
     ToItself,
+    /// The leg has no ICE.
+    NoIce,
     /// There is nothing to send digits with: nothing was agreed on yet, or no codec that is known here.
     NoEvents,
     /// A character that is no key.
@@ -405,6 +489,7 @@ impl fmt::Display for Misuse {
             Self::UnknownLeg(LegId(leg)) => write!(f, "there is no leg {leg}"),
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
+            Self::NoIce => f.write_str("the leg has no ICE"),
             Self::NoEvents => f.write_str("nothing was agreed on that could send keys"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),

@@ -6,11 +6,13 @@ use super::player::Player;
 use super::recording::Recorder;
 use super::tap::Tap;
 use super::transcode::Transcoder;
-use super::{Connection, Event, LegId, LegSpec, Source};
+use super::{CarriedBy, Connection, Event, LegId, LegSpec, Source};
 use crate::media::{self, Mouth, Stream, StreamConfig};
 use denwa_rtp::latch;
 use denwa_rtp::session;
 use denwa_rtp::wallclock::WallClock;
+use denwa_sdp::LocalIce;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Leg {
     pub(super) muted: bool,
     /// Keys are looked for in the sound.
     pub(super) detects: bool,
+    /// What it will be carried by when its sockets are open.
+    pub(super) to_carry: Option<Box<CarriedBy>>,
     /// This leg's place in the order of deadlines.
     pub(super) deadline: Option<Instant>,
 }
@@ -72,8 +76,21 @@ impl Leg {
             recorders: Vec::new(),
             muted: false,
             detects: false,
+            to_carry: None,
             deadline: None,
         }
+    }
+
+    /// What the peer is to be told of ICE; `None` without.
+    pub(super) fn ice_description(&self) -> Option<Told> {
+        let (ice, rtp, rtcp) = self.stream.ice_description()?;
+        Some(Told { ice, rtp, rtcp })
+    }
+
+    /// Draws new credentials.
+    pub(super) fn restart_ice(&mut self, now: Instant) -> Option<Told> {
+        self.stream.restart_ice(now);
+        self.ice_description()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -141,6 +158,19 @@ impl Leg {
     }
 }
 
+/// What a leg's peer is to be told of ICE.
+pub(super) struct Told {
+    ice: LocalIce,
+    rtp: SocketAddr,
+    rtcp: Option<SocketAddr>,
+}
+
+impl Told {
+    pub(super) fn of(self, leg: LegId) -> Event {
+        Event::IceReady { leg, ice: Box::new(self.ice), rtp: self.rtp, rtcp: self.rtcp }
+    }
+}
+
 /// An event of a leg's stream as one of the bridge.
 pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
     Some(match event {
@@ -154,6 +184,15 @@ pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
         media::Event::ProtectionFailed => Event::ProtectionFailed { leg },
         media::Event::Undeliverable { destination } => Event::Undeliverable { leg, destination },
         media::Event::Report(report) => Event::Report { leg, report },
+        media::Event::PathChosen { remote, path, relayed } => {
+            Event::PathChosen { leg, remote, path, relayed }
+        }
+        media::Event::PathFailed { pairs } => Event::PathFailed { leg, pairs },
+        media::Event::PathLost => Event::PathLost { leg },
+        media::Event::Encrypted { suite } => Event::Encrypted { leg, suite },
+        media::Event::NotEncrypted { reason } => Event::NotEncrypted { leg, reason },
+        // Told with what is to be told to the peer.
+        media::Event::Gathered => return None,
         // Whoever configures a leg knows these before the bridge.
         media::Event::DirectionChanged { .. } | media::Event::CodecChanged { .. } => return None,
     })

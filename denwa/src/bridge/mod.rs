@@ -23,14 +23,14 @@ mod sound;
 mod tap;
 mod transcode;
 
-pub use command::{Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
+pub use command::{CarriedBy, Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use conference::ConferenceId;
 pub use denwa_rtp::session::{DropReason, Path};
 pub use program::{Piece, Program, Sound};
 pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
-use crate::media::{Arrived, DigitFault, Key, Received, StreamOutput, StreamParameters, StreamReport};
+use crate::media::{self, Arrived, DigitFault, Key, Received, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use bytes::Bytes;
 use conference::Conference;
@@ -252,6 +252,13 @@ impl MediaBridge {
         match command {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
+            Command::Carry { leg, by } => {
+                let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+                entry.to_carry = Some(by);
+                self.carry(leg, now);
+                Ok(())
+            }
+            Command::RestartIce { leg } => self.restart_ice(leg, now),
             Command::Connect { leg, to } => self.connect(leg, to, now),
             Command::Announce { leg, program } => self.announce(leg, program, now),
             Command::Mute { leg, muted } => self.mute(leg, muted),
@@ -281,6 +288,7 @@ impl MediaBridge {
                     let config = &mut entry.stream.config;
                     (config.rtp, config.rtcp) = (rtp, rtcp);
                     self.tell(Event::Opened { leg, rtp, rtcp });
+                    self.carry(leg, now);
                 }
             }
             Input::BindFailed { leg, reason } => {
@@ -486,10 +494,10 @@ impl MediaBridge {
         let leg = target?;
         let to = self.legs.get_mut(&leg)?;
         let also = to.stream.also();
-        let session = to.stream.session.as_mut()?;
         // A packet that cannot be sent is lost, and the next one is tried.
-        while let Some(sent) = transcoder.send(session, buffer, now) {
+        while let Some(sent) = transcoder.send(to.stream.session.as_mut()?, buffer, now) {
             if let Ok(sent) = sent {
+                let sent = to.stream.wrap(&sent, buffer)?;
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
         }
@@ -520,8 +528,7 @@ impl MediaBridge {
         // The plan stays where it is: the other leg is another entry of the table.
         let (sent, also) = if target == leg {
             let also = from.stream.also();
-            let Some(session) = &mut from.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
-            (session.forward(buffer, length, &from.plan.map, now), also)
+            (from.stream.forward(buffer, length, &from.plan.map, now), also)
         } else {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
@@ -530,19 +537,28 @@ impl MediaBridge {
                 return Action::Consumed;
             }
             let also = to.stream.also();
-            let Some(session) = &mut to.stream.session else { return Action::Dropped(Dropped::NotAgreed) };
-            (session.forward(buffer, length, &from.plan.map, now), also)
+            if to.stream.session.is_none() {
+                return Action::Dropped(Dropped::NotAgreed);
+            }
+            (to.stream.forward(buffer, length, &from.plan.map, now), also)
         };
         match sent {
-            Ok(sent) => match buffer.get(..sent.length) {
+            Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
                     Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
                 }
                 None => Action::Dropped(Dropped::UnknownLeg),
             },
+            // ICE has no way, or not any more.
+            Ok(None) => Action::Dropped(Dropped::NotSent(NotSent::NoDestination)),
             Err(NotSent::NotRelayed(_)) => Action::Consumed,
             Err(reason) => Action::Dropped(Dropped::NotSent(reason)),
         }
+    }
+
+    /// The path of a datagram that came to the leg's socket of RTCP.
+    pub fn control_path(&self, leg: LegId, source: SocketAddr) -> Path {
+        Path { source, destination: self.legs.get(&leg).map(|entry| entry.stream.config.rtcp) }
     }
 
     /// Does what is due: reports, silences, packets of sources, which [`MediaBridge::next_frame`] then gives.
@@ -571,7 +587,8 @@ impl MediaBridge {
                 continue;
             };
             let also = entry.stream.also();
-            if let Some(sent) = entry.play(buffer, now) {
+            let sent = entry.play(buffer, now).and_then(|sent| entry.stream.wrap(&sent, buffer));
+            if let Some(sent) = sent {
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
             if entry.transcoder.is_some()
@@ -638,6 +655,23 @@ impl MediaBridge {
         let (latch, wall_clock) = (self.config.latch.clone(), self.config.wall_clock);
         self.legs.insert(leg, Leg::new(spec, latch, wall_clock));
         self.outputs.push_back(Output::Bind { leg, rtp, rtcp });
+        Ok(())
+    }
+
+    /// Gives the leg what it is to be carried by, once its sockets are open.
+    fn carry(&mut self, leg: LegId, now: Instant) {
+        let seed = self.random.bytes();
+        let Some(entry) = self.legs.get_mut(&leg).filter(|entry| entry.open) else { return };
+        let Some(by) = entry.to_carry.take() else { return };
+        entry.stream.carry(by.ice.as_ref(), by.identity, by.rtcp_mux, seed, now);
+        self.drain(leg, now);
+    }
+
+    fn restart_ice(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let Some(told) = entry.restart_ice(now) else { return Err(Misuse::NoIce) };
+        self.drain(leg, now);
+        self.outputs.push_back(Output::Event(told.of(leg)));
         Ok(())
     }
 
@@ -825,6 +859,11 @@ impl MediaBridge {
                         if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
                     let transmit = Transmit { leg, component, source, destination, payload };
                     self.outputs.push_back(Output::Transmit(transmit));
+                }
+                // Legs have two sockets and nothing else.
+                StreamOutput::Wire(wire) => entry.stream.decline(&wire, now),
+                StreamOutput::Event(media::Event::Gathered) => {
+                    self.outputs.extend(entry.ice_description().map(|told| Output::Event(told.of(leg))));
                 }
                 StreamOutput::Event(event) => self.outputs.extend(leg::event(leg, event).map(Output::Event)),
                 StreamOutput::Key(key) => {

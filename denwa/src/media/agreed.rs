@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotUsable {
-    /// Its keys come by DTLS.
+    /// Its keys come by DTLS, and there is no certificate.
     Dtls,
-    /// Its path is found by ICE.
+    /// Its path is found by ICE, which is not configured.
     Ice,
     /// It is protected by a suite, or with session parameters, that are not known here.
     Protection(String),
@@ -22,8 +22,8 @@ pub enum NotUsable {
 impl fmt::Display for NotUsable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dtls => f.write_str("keys by DTLS are not carried"),
-            Self::Ice => f.write_str("paths by ICE are not carried"),
+            Self::Dtls => f.write_str("keys by DTLS need a certificate"),
+            Self::Ice => f.write_str("paths by ICE are not configured"),
             Self::Protection(what) => write!(f, "protection by {what} is not carried"),
         }
     }
@@ -50,11 +50,12 @@ impl StreamParameters {
                     inbound: keying(&sdes.receive, inbound)?,
                 })
             }
-            AgreedEncryption::Dtls(_) => return Err(NotUsable::Dtls),
+            AgreedEncryption::Dtls(_) => None,
         };
-        if medium.ice.is_some() {
-            return Err(NotUsable::Ice);
-        }
+        let dtls = match &medium.encryption {
+            AgreedEncryption::Dtls(dtls) => Some(dtls.into()),
+            _ => None,
+        };
         let remote_rtp = medium.remote_rtp.as_ref().and_then(address);
         let remote_rtcp = medium.remote_rtcp.as_ref().and_then(address).filter(|_| !medium.rtcp_mux);
         Ok(Self {
@@ -72,6 +73,9 @@ impl StreamParameters {
             key_path: KeyPath::Agreed,
             suppresses_silence: false,
             keys,
+            dtls,
+            ice: medium.ice.as_ref().map(Into::into),
+            rtcp_mux: medium.rtcp_mux,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! What happens to one media stream, and its figures.
 
 use crate::evidence::StreamCounters;
+use crate::media::dtls;
+use denwa_ice::agent::PairReport;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -70,6 +72,34 @@ pub enum Event {
         /// Where they went.
         destination: SocketAddr,
     },
+    /// All candidates for ICE are known: descriptions written from now on have them.
+    Gathered,
+    /// ICE has found the way that media take, or another one than before.
+    PathChosen {
+        /// The peer's address.
+        remote: SocketAddr,
+        /// Both ends, as `host 192.0.2.1:4000 to relayed 198.51.100.7:5000`.
+        path: String,
+        /// Whether a TURN server relays, the peer's or ours.
+        relayed: bool,
+    },
+    /// ICE has found no way.
+    PathFailed {
+        /// What was tried, and what came of it.
+        pairs: Vec<PairReport>,
+    },
+    /// The peer has stopped answering on the way in use; nothing is sent any more (RFC 7675).
+    PathLost,
+    /// Keys were agreed on by DTLS: media are encrypted.
+    Encrypted {
+        /// The suite, as SDES would call it.
+        suite: &'static str,
+    },
+    /// DTLS gave no keys: media do not flow.
+    NotEncrypted {
+        /// Why.
+        reason: dtls::Failure,
+    },
     /// How the stream is doing: with each report of the peer's.
     Report(StreamReport),
 }
@@ -82,6 +112,10 @@ pub struct StreamReport {
     pub counters: StreamCounters,
     /// The codec sent, as `PCMA/8000`; empty before an agreement.
     pub codec: String,
+    /// The way that ICE found, in words; `None` without ICE.
+    pub path: Option<String>,
+    /// The suite that DTLS agreed on; `None` without DTLS.
+    pub suite: Option<&'static str>,
     /// How it sounds here by the E-model (ITU-T G.107), 1 to 4.5; `None` without enough packets.
     pub mos: Option<f32>,
 }

@@ -4,6 +4,7 @@
 //! write them by hand. Payload types are two per codec: the number we put on what we send is the peer's, the number on
 //! what arrives is ours (RFC 3264 §5.1).
 
+use super::{DtlsParameters, IceParameters};
 use denwa_rtp::srtp::Keying;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -39,8 +40,14 @@ pub struct StreamParameters {
     /// Silence is left out of what we send, and described (RFC 3389), where the peer takes descriptions (`CN` is among
     /// [`StreamParameters::send`]). Codecs with means of their own (G.729 Annex B, Opus) go by their parameters.
     pub suppresses_silence: bool,
-    /// The keys of SRTP; `None` for plain RTP.
+    /// The keys of SRTP; `None` for plain RTP, and when they come by DTLS.
     pub keys: Option<StreamKeys>,
+    /// DTLS, which makes the keys of SRTP; the stream must have a certificate.
+    pub dtls: Option<DtlsParameters>,
+    /// ICE, which finds the way; the stream must have an agent. The addresses above then say nothing.
+    pub ice: Option<IceParameters>,
+    /// Whether RTCP shares the port of RTP (RFC 5761).
+    pub rtcp_mux: bool,
 }
 
 /// How keys of the telephone are told to a peer.
@@ -170,6 +177,9 @@ impl StreamParameters {
             key_path: KeyPath::Agreed,
             suppresses_silence: false,
             keys: None,
+            dtls: None,
+            ice: None,
+            rtcp_mux: false,
         }
     }
 

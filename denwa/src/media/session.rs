@@ -3,24 +3,33 @@
 //! A [`MediaSession`] ties a negotiation (`denwa_sdp`), a stream with one peer (`denwa_rtp`) and codecs (`denwa_codecs`)
 //! together. Sound is 16-bit linear at the caller's rate: [`MediaSession::say`] takes what a microphone gives, in
 //! pieces of any length; [`MediaSession::hear`] fills what a loudspeaker wants, whenever it wants it, with whatever the
-//! jitter buffer has to play. ICE and DTLS are left out so far.
+//! jitter buffer has to play.
+//!
+//! With [`MediaConfig::ice`] paths are found by ICE, with [`MediaConfig::identity`] keys can come by DTLS; both are used when
+//! the [`Capability`] says so and the peer can. Candidates go with descriptions: make the first one after
+//! [`Event::Gathered`], or at once, with what is known by then.
 
+use super::carrier::Carrier;
+use super::dtls::Identity;
+use super::ice::{IceConfig, IceSide, Wire};
 use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
 use super::{
-    Event, KeyPath, NotUsable, Received, Stream, StreamConfig, StreamOutput, StreamParameters, StreamReport,
+    Event, KeyPath, NotUsable, PairReport, Received, Stream, StreamConfig, StreamOutput, StreamParameters,
+    StreamReport,
 };
 use crate::Seed;
 use crate::media::DigitFault;
 use crate::seed::Generator;
 use bytes::Bytes;
 use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
+use denwa_ice::{QuestionId, StreamId};
 use denwa_rtp::latch;
 use denwa_rtp::session::{Content, DropReason, Path};
 use denwa_rtp::wallclock::WallClock;
 use denwa_sdp::{
     Agreed, AnswerError, Capability, Direction, HoldStyle, Mismatch, Misuse as SdpMisuse, Negotiator,
-    OfferError, RemoteDescription, State, Transport,
+    OfferError, RemoteDescription, RtcpMux, State, Transport,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -53,6 +62,10 @@ pub struct MediaConfig {
     pub wall_clock: WallClock,
     /// How long arriving sound waits for what is late. Default: as the network needs.
     pub play_out: PlayOut,
+    /// ICE. Default: none.
+    pub ice: Option<IceConfig>,
+    /// Our certificate for DTLS, whose fingerprint the capability should name. Default: none.
+    pub identity: Option<Identity>,
     /// How keys of the telephone are told to the peer. Default: as events where they were agreed on, else in the sound.
     pub key_path: KeyPath,
     /// Silence is not sent where the peer takes descriptions of it (RFC 3389). Default: it is sent.
@@ -84,6 +97,8 @@ impl MediaConfig {
             latch: latch::Config::default(),
             wall_clock: WallClock { at: now, since_1970 },
             play_out: PlayOut::Adaptive,
+            ice: None,
+            identity: None,
             key_path: KeyPath::Agreed,
             suppresses_silence: false,
             unsent_sound: Duration::from_millis(200),
@@ -110,6 +125,29 @@ pub enum Input {
         /// Where it went.
         destination: SocketAddr,
     },
+    /// A stream of [`Wire::Open`] is open.
+    StreamOpened {
+        /// Which.
+        stream: StreamId,
+        /// Our end.
+        local: SocketAddr,
+        /// The other end.
+        remote: SocketAddr,
+    },
+    /// A stream could not be opened, or has ended.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+        /// It was open before.
+        was_open: bool,
+    },
+    /// The answer to [`Wire::Resolve`].
+    Resolved {
+        /// To which question.
+        question: QuestionId,
+        /// The address; `None` when the name is not known.
+        address: Option<IpAddr>,
+    },
 }
 
 /// What the session wants done.
@@ -124,6 +162,9 @@ pub enum Output {
         /// What.
         payload: Bytes,
     },
+    /// What ICE needs besides datagrams: streams to TURN servers, names. Who has neither answers with
+    /// [`Input::StreamClosed`] and [`Input::Resolved`] without an address.
+    Wire(Wire),
     /// A fact for the program.
     Event(Event),
 }
@@ -159,7 +200,10 @@ pub enum Dropped {
 
 /// A packet to send, in the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outgoing {
+    /// On this stream to a TURN server; `None`: as a datagram.
+    pub stream: Option<StreamId>,
     /// Where to.
     pub destination: SocketAddr,
     /// And where to besides, while it is not known which of two is right.
@@ -217,6 +261,7 @@ impl std::error::Error for Refusal {}
 #[derive(Debug)]
 pub struct MediaSession {
     negotiator: Negotiator,
+    transport: Transport,
     /// The negotiation with our offer still open, while a preview of the answer is gone by.
     unpreviewed: Option<Negotiator>,
     random: Generator,
@@ -243,9 +288,10 @@ impl MediaSession {
         if config.advertised.port().checked_add(1) != Some(config.rtcp.port()) {
             transport.rtcp_port = Some(config.rtcp.port());
         }
-        let transports = vec![transport];
+        let transports = vec![transport.clone()];
+        let is_muxed = config.capability.rtcp_mux == RtcpMux::Required || config.rtp == config.rtcp;
         let negotiator = Negotiator::new(config.capability, transports, denwa_sdp::Seed(random.bytes()));
-        let stream = Stream::new(StreamConfig {
+        let mut stream = Stream::new(StreamConfig {
             rtp: config.rtp,
             rtcp: config.rtcp,
             silence_after: config.silence_after,
@@ -253,8 +299,12 @@ impl MediaSession {
             latch: config.latch,
             wall_clock: config.wall_clock,
         });
-        Self {
+        if config.ice.is_some() || config.identity.is_some() {
+            stream.carry(config.ice.as_ref(), config.identity, is_muxed, random.bytes(), now);
+        }
+        let mut session = Self {
             negotiator,
+            transport,
             unpreviewed: None,
             random,
             stream,
@@ -269,16 +319,53 @@ impl MediaSession {
             muted: false,
             latest: now,
             outputs: VecDeque::new(),
-        }
+        };
+        session.drain(now);
+        session
     }
 
     // ---- descriptions
+
+    /// Whether all that can be known about our addresses is known: descriptions written from now on have it.
+    pub fn is_gathered(&self) -> bool {
+        self.stream.carrier().and_then(Carrier::ice).is_none_or(IceSide::is_gathered)
+    }
+
+    /// Has the next offer begin ICE anew (RFC 8839 §4.4.1.1), as after a change of network. Media go on by the old way until
+    /// there is a new one.
+    pub fn restart_ice(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.stream.restart_ice(now);
+        self.drain(now);
+    }
+
+    /// What ICE has tried, and what came of it, pair by pair.
+    pub fn pairs(&self) -> Vec<PairReport> {
+        self.stream.carrier().map(Carrier::pairs).unwrap_or_default()
+    }
+
+    /// Writes what is known of our addresses into the descriptions to come.
+    fn describe_transport(&mut self, muxed: bool) {
+        let Some(ice) = self.stream.carrier().and_then(Carrier::ice) else { return };
+        let mut transport = self.transport.clone();
+        if let Some(address) = ice.default_address(1) {
+            transport.addresses = vec![address];
+        }
+        if let Some(control) = ice.default_address(2).filter(|_| transport.rtcp_port.is_some()) {
+            transport.rtcp_port = Some(control.port());
+        }
+        let transport = transport.with_ice(ice.local(if muxed { 1 } else { 2 }));
+        if self.negotiator.set_transport(0, transport.clone()).is_err() {
+            self.negotiator.set_free_transports(vec![transport]);
+        }
+    }
 
     /// Makes an offer: the first one, or a new one for what changed since (hold, codecs, address).
     ///
     /// # Errors
     /// An exchange is under way already.
     pub fn offer(&mut self) -> Result<Bytes, SdpMisuse> {
+        self.describe_transport(false);
         self.negotiator.offer()
     }
 
@@ -288,7 +375,16 @@ impl MediaSession {
     /// The offer cannot be read, or there is nothing in common (its text is the sentence for a 488); nothing has
     /// changed then.
     pub fn answer(&mut self, offer: &[u8], now: Instant) -> Result<Bytes, OfferError> {
-        let answer = self.negotiator.answer(offer)?;
+        let theirs = self.negotiator.receive_offer(offer)?.media.first();
+        let muxed = theirs.is_some_and(|it| it.rtcp_mux);
+        let theirs = theirs.and_then(|it| it.ice.clone());
+        let muxed = muxed && self.negotiator.capability().rtcp_mux != RtcpMux::Off;
+        let begins_anew = |ice: &IceSide| theirs.is_some_and(|it| ice.is_news(&it.ufrag, &it.password));
+        if self.stream.carrier().and_then(Carrier::ice).is_some_and(begins_anew) {
+            self.restart_ice(now);
+        }
+        self.describe_transport(muxed);
+        let answer = self.negotiator.make_answer().inspect_err(|_| self.negotiator.rollback())?;
         // What this session cannot carry is not in its capability, so it is never agreed on.
         let _ = self.apply(now);
         Ok(answer)
@@ -402,13 +498,20 @@ impl MediaSession {
         self.ear.configure(&parameters, now);
         self.mouth.configure(&parameters, || self.stream.next_feed());
         let seed = self.random.bytes();
+        let needs = (parameters.ice.is_some(), parameters.dtls.is_some());
         // Payload types of a description are in range.
-        let _ = self.stream.configure(parameters, seed, now);
+        let configured = self.stream.configure(parameters, seed, now);
         if let (Some(session), Some(rate)) = (&mut self.stream.session, self.mouth.clock_rate_hz()) {
             session.set_clock_rate(rate);
         }
         self.drain(now);
-        Ok(())
+        match (configured, needs) {
+            (Err(_), (true, _)) if self.stream.carrier().and_then(Carrier::ice).is_none() => {
+                Err(NotUsable::Ice)
+            }
+            (Err(_), (_, true)) => Err(NotUsable::Dtls),
+            _ => Ok(()),
+        }
     }
 
     // ---- sound and digits
@@ -554,7 +657,25 @@ impl MediaSession {
             }
             None
         })?;
-        Some(Outgoing { destination: sent.destination, also, length: sent.length })
+        let sent = self.stream.wrap(&sent, buffer)?;
+        let also = also.filter(|_| sent.stream.is_none());
+        Some(Outgoing { destination: sent.destination, also, length: sent.length, stream: sent.stream })
+    }
+
+    /// Takes bytes that came on a stream of [`Wire::Open`].
+    pub fn receive_stream(&mut self, stream: StreamId, bytes: &mut [u8], now: Instant) {
+        let now = self.advance(now);
+        let receives = self.stream.parameters.as_ref().is_some_and(|parameters| parameters.receives);
+        let ear = &mut self.ear;
+        self.stream.receive_stream(stream, bytes, now, |received, packet| {
+            if let Received::Media(arrived) = received
+                && arrived.content != Content::TelephoneEvent
+                && receives
+            {
+                ear.put(&arrived, packet.get(arrived.payload.clone()).unwrap_or(&[]), now);
+            }
+        });
+        self.drain(now);
     }
 
     /// Takes what the network did.
@@ -562,8 +683,37 @@ impl MediaSession {
         let now = self.advance(now);
         match input {
             Input::Unreachable { destination } => self.stream.undeliverable(destination, now),
+            Input::StreamOpened { stream, local, remote } => {
+                let protocol = denwa_ice::Protocol::Tcp;
+                let opened =
+                    denwa_ice::Input::StreamOpened { stream, protocol, local, remote, peer_identity: None };
+                self.tell_ice(opened, now);
+            }
+            Input::StreamClosed { stream, was_open: true } => {
+                self.tell_ice(denwa_ice::Input::StreamClosed { stream }, now);
+            }
+            Input::StreamClosed { stream, was_open: false } => {
+                self.tell_ice(denwa_ice::Input::StreamFailed { stream }, now);
+            }
+            Input::Resolved { question, address } => {
+                self.tell_ice(denwa_ice::Input::Resolved { question, addresses: address.as_slice() }, now);
+            }
         }
         self.drain(now);
+    }
+
+    /// Answers what ICE asks for besides datagrams in the way of a program that has neither streams nor names.
+    pub fn decline(&mut self, wire: &Wire, now: Instant) {
+        let now = self.advance(now);
+        self.stream.decline(wire, now);
+        self.drain(now);
+    }
+
+    fn tell_ice(&mut self, input: denwa_ice::Input<'_>, now: Instant) {
+        if let Some(carrier) = self.stream.carrier_mut() {
+            carrier.handle_input(input, now);
+        }
+        self.stream.settle(now);
     }
 
     /// Does what is due.
@@ -594,6 +744,7 @@ impl MediaSession {
                     let source = if rtcp { self.stream.config.rtcp } else { self.stream.config.rtp };
                     Output::Transmit { source, destination, payload }
                 }
+                StreamOutput::Wire(wire) => Output::Wire(wire),
                 StreamOutput::Event(event) => Output::Event(event),
                 StreamOutput::Key(key) => {
                     Output::Event(Event::Digit { digit: key.digit, duration: key.duration })

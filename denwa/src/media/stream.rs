@@ -3,15 +3,20 @@
 //! Both the media session of a telephone and the legs of a bridge are made around one of these. It knows neither codecs nor
 //! descriptions.
 
+use super::carrier::{self, Carrier, Sorted};
 use super::digits::{Dialler, DigitFault, Key, Listener, PRESSED};
-use super::{Event, KeyPath, StreamParameters, StreamReport};
+use super::ice::{Sent, Wire};
+use super::{Event, IceConfig, Identity, KeyPath, StreamKeys, StreamParameters, StreamReport};
 use crate::evidence::StreamCounters;
 use bytes::Bytes;
 use denwa_rtp::jitter;
 use denwa_rtp::latch;
+use denwa_rtp::relay::PayloadMap;
 use denwa_rtp::session::{self, Content, DropReason, Media, NotSent, Outgoing, Path, Session};
 use denwa_rtp::telephone_event::Heard;
 use denwa_rtp::wallclock::WallClock;
+use denwa_sdp::LocalIce;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -39,6 +44,13 @@ pub(crate) struct Stream {
     /// Feeds made here so far: each has a time line of its own.
     feeds: u32,
     first_from: Option<SocketAddr>,
+    /// ICE and DTLS, where there is any.
+    carrier: Option<Box<Carrier>>,
+    /// What DTLS made.
+    made_keys: Option<Box<StreamKeys>>,
+    /// Where ICE found the peer, by component.
+    found: [Option<SocketAddr>; 2],
+    wanted: VecDeque<Output>,
     news: Vec<Event>,
     refusal_told: bool,
     /// Packets in a row that failed their check.
@@ -76,12 +88,15 @@ pub(crate) struct Arrived {
 }
 
 /// What a stream wants done.
+#[derive(Debug)]
 pub(crate) enum Output {
     Transmit {
         rtcp: bool,
         destination: SocketAddr,
         payload: Bytes,
     },
+    /// Streams and names, for ICE.
+    Wire(Wire),
     Event(Event),
     /// The peer pressed a key.
     Key(Key),
@@ -97,6 +112,10 @@ impl Stream {
             listener: Listener::default(),
             feeds: 0,
             first_from: None,
+            carrier: None,
+            made_keys: None,
+            found: [None, None],
+            wanted: VecDeque::new(),
             news: Vec::new(),
             refusal_told: false,
             unauthentic: 0,
@@ -112,33 +131,47 @@ impl Stream {
         seed: [u8; 32],
         now: Instant,
     ) -> Result<(), BadParameters> {
-        if !parameters.is_sound() {
+        let carried = match &self.carrier {
+            Some(carrier) => carrier.carries(&parameters),
+            None => parameters.ice.is_none() && parameters.dtls.is_none(),
+        };
+        if !parameters.is_sound() || !carried {
             return Err(BadParameters);
         }
         let formats = parameters.session_formats();
+        let by_ice = parameters.ice.is_some();
+        let found = if by_ice { self.found } else { [parameters.remote_rtp, parameters.remote_rtcp] };
+        let remote_rtcp = if by_ice { found[1].filter(|_| !parameters.rtcp_mux) } else { found[1] };
+        let protects = parameters.keys.is_some() || parameters.dtls.is_some();
         match &mut self.session {
             Some(session) => {
                 session.set_formats(formats).map_err(|_| BadParameters)?;
-                session.set_remote(parameters.remote_rtp, parameters.remote_rtcp, now);
+                session.set_remote(found[0], remote_rtcp, now);
             }
             None => {
                 let mut config = session::Config::new(self.config.cname.clone(), formats, now);
                 config.clock_rate_hz = parameters.send.first().map_or(8000, |format| format.clock_rate_hz);
-                config.remote = parameters.remote_rtp;
-                config.remote_control = parameters.remote_rtcp;
+                config.remote = found[0];
+                config.remote_control = remote_rtcp;
                 config.local = Some(self.config.rtp);
                 config.local_control = Some(self.config.rtcp);
                 config.latch = self.config.latch.clone();
                 config.media_timeout = Some(self.config.silence_after);
                 config.wall_clock = self.config.wall_clock;
-                config.require_protection = parameters.keys.is_some();
                 self.session = Some(Session::new(config, session::Seed(seed), now));
             }
         }
         if let Some(session) = &mut self.session {
-            let (outbound, inbound) =
-                parameters.keys.as_ref().map(|keys| (&keys.outbound, &keys.inbound)).unzip();
+            session.require_protection(protects);
+            if parameters.dtls.is_none() {
+                self.made_keys = None;
+            }
+            let keys = parameters.keys.as_ref().or(self.made_keys.as_deref());
+            let (outbound, inbound) = keys.map(|keys| (&keys.outbound, &keys.inbound)).unzip();
             session.set_keys(outbound, inbound).map_err(|_| BadParameters)?;
+            // The agent vouches for the path.
+            let policy = if by_ice { latch::Policy::Open } else { self.config.latch.policy };
+            session.set_latch_policy(policy);
             for host in &parameters.known_hosts {
                 session.know_host(*host);
             }
@@ -148,11 +181,147 @@ impl Stream {
             }
         }
         self.listener.configure(&parameters);
+        if let Some(carrier) = &mut self.carrier {
+            carrier.configure(&parameters, now);
+        }
         let codec = parameters.codec();
         if let Some(before) = self.parameters.replace(parameters) {
             self.compare(&before, codec);
         }
+        self.settle(now);
         Ok(())
+    }
+
+    /// Gives the stream ICE, a certificate, or both, once its sockets are open.
+    pub(crate) fn carry(
+        &mut self,
+        ice: Option<&IceConfig>,
+        identity: Option<Identity>,
+        is_muxed: bool,
+        seed: [u8; 32],
+        now: Instant,
+    ) {
+        let bound = (self.config.rtp, (!is_muxed).then_some(self.config.rtcp));
+        self.carrier = Some(Box::new(Carrier::new(ice, identity, bound, seed, now)));
+        self.settle(now);
+    }
+
+    pub(crate) fn carrier(&self) -> Option<&Carrier> {
+        self.carrier.as_deref()
+    }
+
+    pub(crate) fn carrier_mut(&mut self) -> Option<&mut Carrier> {
+        self.carrier.as_deref_mut()
+    }
+
+    /// What the peer is to be told of ICE: credentials and candidates, and where RTP and RTCP go without it.
+    pub(crate) fn ice_description(&self) -> Option<(LocalIce, SocketAddr, Option<SocketAddr>)> {
+        let ice = self.carrier.as_deref()?.ice()?;
+        let rtp = ice.default_address(1).unwrap_or(self.config.rtp);
+        Some((ice.local(2), rtp, ice.default_address(2)))
+    }
+
+    /// Draws new credentials for ICE.
+    pub(crate) fn restart_ice(&mut self, now: Instant) {
+        if let Some(ice) = self.carrier.as_deref_mut().and_then(Carrier::ice_mut) {
+            ice.restart(now);
+        }
+        self.settle(now);
+    }
+
+    /// Answers what ICE asks for besides datagrams where there are neither streams nor names.
+    pub(crate) fn decline(&mut self, wire: &Wire, now: Instant) {
+        let Some(carrier) = &mut self.carrier else { return };
+        match *wire {
+            Wire::Open { stream, .. } => {
+                carrier.handle_input(denwa_ice::Input::StreamFailed { stream }, now);
+            }
+            Wire::Resolve { question, .. } => {
+                carrier.handle_input(denwa_ice::Input::Resolved { question, addresses: &[] }, now);
+            }
+            Wire::Send { .. } | Wire::Close { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    /// Goes by what ICE and DTLS have to tell.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        let Some(carrier) = &mut self.carrier else { return };
+        while let Some(news) = carrier.poll(now) {
+            let output = match news {
+                carrier::News::Transmit { rtcp, destination, payload } => {
+                    Output::Transmit { rtcp, destination, payload }
+                }
+                carrier::News::Wire(wire) => Output::Wire(wire),
+                carrier::News::Event(event) => Output::Event(event),
+                carrier::News::Keys(keys) => {
+                    if let Some(session) = &mut self.session {
+                        // Both are there: DTLS has just made them.
+                        let _ = session.set_keys(Some(&keys.outbound), Some(&keys.inbound));
+                    }
+                    self.made_keys = Some(keys);
+                    Output::Event(Event::Encrypted { suite: carrier.suite.unwrap_or_default() })
+                }
+                carrier::News::Path { component, remote, relayed } => {
+                    if let Some(place) = self.found.get_mut(usize::from(component).wrapping_sub(1)) {
+                        *place = Some(remote);
+                    }
+                    let muxed = self.parameters.as_ref().is_some_and(|parameters| parameters.rtcp_mux);
+                    let [media, control] = self.found;
+                    if let Some(session) = &mut self.session {
+                        session.set_remote(media, control.filter(|_| !muxed), now);
+                    }
+                    if component != 1 {
+                        continue;
+                    }
+                    let path = carrier.path.clone().unwrap_or_default();
+                    Output::Event(Event::PathChosen { remote, path, relayed })
+                }
+            };
+            self.wanted.push_back(output);
+        }
+    }
+
+    /// Makes another leg's packet one of ours, and puts it on its way; `None` when there is none.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        buffer: &mut [u8],
+        length: usize,
+        map: &PayloadMap,
+        now: Instant,
+    ) -> Result<Option<Sent>, NotSent> {
+        let session = self.session.as_mut().ok_or(NotSent::NoDestination)?;
+        let sent = session.forward(buffer, length, map, now)?;
+        Ok(self.wrap(&sent, buffer))
+    }
+
+    /// Puts a packet that the session has made at the start of `buffer` on its way.
+    #[inline]
+    pub(crate) fn wrap(&mut self, sent: &Outgoing, buffer: &mut [u8]) -> Option<Sent> {
+        let (local, destination, length) = (self.config.rtp, sent.destination, sent.length);
+        match &mut self.carrier {
+            None => Some(Sent { source: local, destination, length, stream: None }),
+            Some(carrier) => carrier.wrap(false, buffer, length, local, destination),
+        }
+    }
+
+    /// Bytes of a stream came that ICE asked for. What media are in them is handled as if it had come to a socket.
+    pub(crate) fn receive_stream(
+        &mut self,
+        stream: denwa_ice::StreamId,
+        bytes: &mut [u8],
+        now: Instant,
+        mut each: impl FnMut(Received, &[u8]),
+    ) {
+        let Some(carrier) = &mut self.carrier else { return };
+        let packets = carrier.receive_stream(stream, bytes, now);
+        self.settle(now);
+        for (_, source, mut packet) in packets {
+            let length = packet.len();
+            let received = self.receive_packet(Path::from(source), &mut packet, length, now);
+            each(received, &packet);
+        }
     }
 
     fn compare(&mut self, before: &StreamParameters, codec: String) {
@@ -169,6 +338,33 @@ impl Stream {
     /// Judges a datagram of `length` octets at the start of `buffer`.
     #[inline]
     pub(crate) fn receive(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
+        if self.carrier.is_some() {
+            return self.receive_carried(path, buffer, length, now);
+        }
+        self.receive_packet(path, buffer, length, now)
+    }
+
+    fn receive_carried(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
+        let (Some(carrier), Some(datagram)) = (&mut self.carrier, buffer.get_mut(..length)) else {
+            return Received::OtherProtocol;
+        };
+        let of_control = path.destination.is_some_and(|at| at.port() == self.config.rtcp.port());
+        let component = if of_control && self.config.rtcp != self.config.rtp { 2 } else { 1 };
+        let sorted = carrier.receive(component, path.source, datagram, now);
+        self.settle(now);
+        match sorted {
+            Sorted::Packet { start, length, source } => {
+                // What a TURN server had put around it is taken off.
+                buffer.copy_within(start..start.saturating_add(length), 0);
+                self.receive_packet(Path { source, ..path }, buffer, length, now)
+            }
+            Sorted::Taken => Received::Control,
+            Sorted::Useless => Received::OtherProtocol,
+        }
+    }
+
+    #[inline]
+    fn receive_packet(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
         let Some(session) = &mut self.session else { return Received::NotAgreed };
         let Some(datagram) = buffer.get_mut(..length) else { return Received::NotAgreed };
         let media = match session.receive(datagram, path, now) {
@@ -243,13 +439,18 @@ impl Stream {
             session.handle_timeout(now);
         }
         self.listener.handle_timeout(now);
+        if let Some(carrier) = &mut self.carrier {
+            carrier.handle_timeout(now);
+            self.settle(now);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(Session::poll_timeout);
         let listener = self.listener.poll_timeout();
         let dialler = self.dialler.as_ref().map(Dialler::due);
-        [session, listener, dialler].into_iter().flatten().min()
+        let carrier = self.carrier.as_ref().and_then(|carrier| carrier.poll_timeout());
+        [session, listener, dialler, carrier].into_iter().flatten().min()
     }
 
     /// The next thing the stream wants done.
@@ -258,17 +459,29 @@ impl Stream {
         if let Some(event) = self.news.pop() {
             return Some(Output::Event(event));
         }
+        if let Some(output) = self.wanted.pop_front() {
+            return Some(output);
+        }
         if let Some(key) = self.listener.poll() {
             return Some(Output::Key(key));
         }
         while let Some(output) = self.session.as_mut()?.poll_output() {
             match output {
                 session::Output::Transmit(transmit) => {
-                    return Some(Output::Transmit {
-                        rtcp: transmit.source == Some(self.config.rtcp),
-                        destination: transmit.destination,
-                        payload: transmit.payload,
-                    });
+                    let rtcp = transmit.source == Some(self.config.rtcp);
+                    let (destination, payload) = (transmit.destination, transmit.payload);
+                    let Some(carrier) = &mut self.carrier else {
+                        return Some(Output::Transmit { rtcp, destination, payload });
+                    };
+                    if let Some(carrier::News::Transmit { rtcp, destination, payload }) =
+                        carrier.send(rtcp, destination, payload)
+                    {
+                        return Some(Output::Transmit { rtcp, destination, payload });
+                    }
+                    self.settle(now);
+                    if let Some(output) = self.wanted.pop_front() {
+                        return Some(output);
+                    }
                 }
                 session::Output::Event(event) => {
                     if let Some(event) = self.translate(event, now) {
@@ -360,6 +573,10 @@ impl Stream {
         if let Some(session) = &mut self.session {
             session.leave(None, now);
         }
+        if let Some(carrier) = &mut self.carrier {
+            carrier.close(now);
+            self.settle(now);
+        }
     }
 
     pub(crate) fn report(&self, now: Instant) -> StreamReport {
@@ -371,6 +588,10 @@ impl Stream {
         let mut report = StreamReport::default();
         if let Some(parameters) = &self.parameters {
             report.codec = parameters.codec();
+        }
+        if let Some(carrier) = &self.carrier {
+            report.path.clone_from(&carrier.path);
+            report.suite = carrier.suite;
         }
         let Some(session) = &self.session else { return report };
         let quality = session.quality(playout, now);

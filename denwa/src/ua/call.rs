@@ -54,6 +54,8 @@ pub(super) struct Call {
     pub(super) media: Option<MediaSession>,
     pub(super) ports: Option<Ports>,
     pub(super) port_attempts: u8,
+    /// Its description is written when the media know their addresses.
+    pub(super) waits_for_media: bool,
     pub(super) evidence: Evidence,
     /// When the next sound is due.
     beat: Option<Instant>,
@@ -110,6 +112,7 @@ impl Call {
             media: None,
             ports: None,
             port_attempts: 0,
+            waits_for_media: false,
             evidence: Evidence::new(id.to_string(), Evidence::DEFAULT_LIMIT, now),
             beat: None,
             ended_here: false,
@@ -215,8 +218,14 @@ impl UserAgent {
             PortNews::Opened { address } => self.on_port_open(id, component, address, now),
             PortNews::NotOpened { reason } => self.on_port_taken(id, port, &reason, now),
             PortNews::Datagram { remote, payload } => {
-                if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
-                    media.receive(payload, Path::from(remote), now);
+                let Some(call) = self.calls.get_mut(&id) else { return };
+                let ports = call.ports;
+                let destination = match component {
+                    Component::Rtp => ports.and_then(|ports| ports.rtp_at),
+                    Component::Rtcp => ports.and_then(|ports| ports.rtcp_at),
+                };
+                if let Some(media) = call.media.as_mut() {
+                    media.receive(payload, Path { source: remote, destination }, now);
                     self.drain_media(id, now);
                 }
             }
@@ -239,6 +248,12 @@ impl UserAgent {
                     let port = if ports.rtcp_at == Some(source) { ports.rtcp } else { ports.rtp };
                     self.outputs.push_back(Output::SendFromPort { port, destination, payload });
                 }
+                media::Output::Wire(wire) => {
+                    // User agents have no streams besides those of signalling: only UDP leads to TURN servers.
+                    if let Some(media) = &mut call.media {
+                        media.decline(&wire, now);
+                    }
+                }
                 media::Output::Event(event) => {
                     if let Some(fact) = Fact::of_media(&event) {
                         call.note(fact, now);
@@ -246,6 +261,11 @@ impl UserAgent {
                     self.outputs.push_back(Output::Event(Event::Media { call: id, event }));
                 }
             }
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.waits_for_media && call.media.as_ref().is_some_and(MediaSession::is_gathered) {
+            call.waits_for_media = false;
+            self.on_gathered(id, now);
         }
     }
 }

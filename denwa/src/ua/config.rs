@@ -2,7 +2,7 @@
 
 use super::Keys;
 use crate::address::AddressPolicy;
-use crate::media::PlayOut;
+use crate::media::{IceConfig, Identity, PlayOut};
 use crate::port_set::PortSet;
 use denwa_sdp::{Capability, Codec};
 use denwa_sip_core::config::Listener;
@@ -28,6 +28,10 @@ pub struct UserAgentConfig {
     pub sound_frame: Duration,
     /// How long arriving sound waits for what is late.
     pub play_out: PlayOut,
+    /// How paths are found by ICE, when the capability has ICE. Default: not.
+    pub ice: Option<IceConfig>,
+    /// Our certificate for DTLS, whose fingerprint the capability should name. Default: none.
+    pub identity: Option<Identity>,
     /// Whose calls ring here.
     pub callers: Callers,
     /// What is done when somebody we talk with transfers us to somebody else.
@@ -65,6 +69,8 @@ impl UserAgentConfig {
             sample_rate_hz: 8000,
             sound_frame: Duration::from_millis(20),
             play_out: PlayOut::Adaptive,
+            ice: None,
+            identity: None,
             callers: Callers::Anyone,
             transfers: Transfers::default(),
             keys: Keys::default(),

@@ -201,6 +201,11 @@ impl UserAgent {
             call.note(Fact::MediaOpened { rtp }, now);
         }
         self.make_media(id, rtp, rtcp, now);
+        self.drain_media(id, now);
+    }
+
+    /// All is known that descriptions say: the call goes on.
+    pub(super) fn on_gathered(&mut self, id: CallId, now: Instant) {
         let is_outgoing = self.calls.get(&id).is_some_and(|call| call.is_outgoing);
         if is_outgoing { self.place(id, now) } else { self.answer_now(id, now) }
     }
@@ -282,6 +287,9 @@ impl UserAgent {
         }
         config.latch = self.config.latch.clone();
         config.known_hosts.extend(call.peer.map(|peer| peer.ip()));
+        config.ice.clone_from(&self.config.ice);
+        config.identity.clone_from(&self.config.identity);
+        call.waits_for_media = true;
         call.media = Some(MediaSession::new(config, seed, now));
     }
 

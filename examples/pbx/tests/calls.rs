@@ -173,14 +173,14 @@ fn no_codec_in_common_is_488_and_both_lists_are_named() {
 }
 
 #[test]
-fn a_codec_that_both_have_passes_untouched_and_one_that_only_one_has_is_refused() {
+fn a_codec_that_both_have_passes_untouched_and_any_other_is_transcoded() {
     let wide = "codecs = [\"G729\", \"PCMA\"]\n";
     let (port, trunk) = (free_port(), free_port());
     let text =
         file(port, trunk, "").replace("name = \"Phone 1001\"\n", &format!("name = \"Phone 1001\"\n{wide}"));
     let text = text.replace("name = \"Phone 1002\"\n", &format!("name = \"Phone 1002\"\n{wide}"));
     let program = Program::start(folder("passes"), &text);
-    let mut exchange = Exchange {
+    let exchange = Exchange {
         program,
         server: SocketAddr::from(([127, 0, 0, 1], port)),
         trunk: SocketAddr::from(([127, 0, 0, 1], trunk)),
@@ -190,24 +190,24 @@ fn a_codec_that_both_have_passes_untouched_and_one_that_only_one_has_is_refused(
     let sdp = alice.offer("18 101");
     let mut calling = alice.call_with("1002", &sdp);
     let called = bob.invited();
-    assert!(called.invite.line("m=audio ").ends_with("RTP/AVP 18 101"), "{:?}", called.invite);
+    // What both have stands first.
+    assert!(called.invite.line("m=audio ").ends_with("RTP/AVP 18 8 101"), "{:?}", called.invite);
     bob.answer(&called, &bob.offer("18 101"));
     let answer = alice.answered(&mut calling);
     assert_eq!(alice.says_to(0x99, answer.rtp(), 18, &bob), (18, vec![0x99; 160]));
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
 
-    let calling = alice.call_with("1003", &sdp);
-    let refusal = alice.refused(&calling);
-    assert_eq!(refusal.status(), 488);
-    assert!(
-        refusal.header("Warning").contains("1001 offers G729, and 1003 may use only PCMU"),
-        "{refusal:?}"
-    );
-    exchange.program.wait_for("1001 offers G729, and 1003 may use only PCMU");
-    let calling = alice.call("1003");
-    carol.invited();
-    alice.cancel(&calling);
+    // 1003 may use only PCMU: her speech becomes G.729 for him, ten octets each ten milliseconds.
+    let mut calling = alice.call_with("1003", &sdp);
+    let called = carol.invited();
+    assert!(called.invite.line("m=audio ").ends_with("RTP/AVP 0 101"), "{:?}", called.invite);
+    carol.answer(&called, &carol.offer("0 101"));
+    alice.answered(&mut calling);
+    let (payload_type, payload) = carol.says_to_transcoded(&called, &alice);
+    assert_eq!((payload_type, payload.len() % 10), (18, 0));
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
 }
 
 #[test]

@@ -261,3 +261,45 @@ fn sipvicious_finds_no_extension_and_no_password() {
     program.wait_for("is banned for");
     assert_eq!(owner.register(600).status(), 200, "the owner is heard although his neighbour guessed");
 }
+
+// -- a small machine
+
+#[test]
+fn a_thousand_telephones_and_fifty_calls_fit_into_512_megabytes() {
+    let port = free_port();
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let folder = folder("small");
+    // A thousand telephones behind one address send faster than one stranger may: they are of the house here.
+    let text = file(port, 1_000).replace("[network]\nlocal = []\n[guard]\nexempt = []\n", "");
+    fs::write(folder.join("pbx.toml"), text).unwrap();
+    // Its whole address space, stacks of threads and mapped files included.
+    let began = Instant::now();
+    let mut program = Program::start_limited(folder, "--as=536870912");
+    println!("started after {} ms", began.elapsed().as_millis());
+    let mut phones: Vec<Phone> = (1..=1_000)
+        .map(|number| {
+            let mut phone = Phone::udp(server, &(1000 + number).to_string(), "secret");
+            assert_eq!(phone.register(3_600).status(), 200);
+            phone
+        })
+        .collect();
+    let mut talks = Vec::new();
+    let mut rest = phones.split_off(900);
+    for pair in 0..50 {
+        let (mut bob, mut alice) = (rest.pop().unwrap(), rest.pop().unwrap());
+        let mut calling = alice.call(&(2_000 - pair * 2).to_string());
+        let called = bob.invited();
+        bob.answer(&called, &bob.offer("8 101"));
+        let to = alice.answered(&mut calling).rtp();
+        alice.says_to(0x61, to, 8, &bob);
+        talks.push((alice, bob, calling, called));
+    }
+    let status = json(&program.folder, &["status"]);
+    assert_eq!((status["registrations"].as_u64(), status["calls"].as_u64()), (Some(1_000), Some(50)));
+    println!("resident {} KiB with 1000 telephones and 50 calls", resident_kib(program.id()));
+    for (alice, bob, calling, called) in &mut talks {
+        alice.hang_up(calling);
+        bob.hung_up(called);
+    }
+    program.wait_for("call 50: ");
+}

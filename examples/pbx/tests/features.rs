@@ -170,6 +170,17 @@ fn limits_are_kept_and_emergency_calls_pass_them() {
 }
 
 #[test]
+fn an_intercom_call_asks_to_be_answered_at_once() {
+    let house = House::new("intercom", ["", "", ""], "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let calling = alice.call("*801002");
+    let called = bob.invited();
+    assert_eq!(called.invite.header("Answer-Mode"), "Auto");
+    assert!(called.invite.header("Call-Info").ends_with("answer-after=0"), "{:?}", called.invite);
+    alice.cancel(&calling);
+}
+
+#[test]
 fn at_its_hours_a_number_means_another() {
     let tables =
         "[clock]\noffset = \"+00:00\"\n[[rules]]\nnumber = \"500\"\nhours = \"00:00-24:00\"\nto = \"1003\"\n";
@@ -208,4 +219,64 @@ fn mantela_is_published_and_read() {
     assert!(book.contains("0510200") && book.contains("Barn"), "{book}");
     let route = house.command(&["mantela", "route", "coast", "33"]);
     assert!(route.starts_with("0510077133 "), "{route}");
+}
+
+#[test]
+fn a_neighbour_is_called_as_it_likes_and_secrets_may_be_elsewhere() {
+    let tables = "[[trunks]]\nname = \"carrier\"\naddress = \"TRUNK\"\nuser = \"0312345678\"\npassword = \"file:carrier.key\"\n\
+                  identity = \"p-asserted\"\nfrom_user = \"0312345678\"\nfrom_domain = \"carrier.example\"\nuser_phone = true\n\
+                  rewrite_outgoing = [\"0=+81\"]\nrewrite_incoming = [\"+81=0\"]\nrewrite_caller = false\n\
+                  [[routes]]\nprefix = \"0\"\nstrip = 0\ntrunk = \"carrier\"\n[calls]\nannouncements = false\n";
+    let port = free_port();
+    let trunk = free_port();
+    let text = format!(
+        "[[extensions]]\nnumber = \"1001\"\nname = \"Kitchen\"\npassword = \"env:PBX_TEST_SECRET\"\n{}\
+         [sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n",
+        tables.replace("TRUNK", &format!("udp:127.0.0.1:{trunk}"))
+    );
+    let folder = folder("carrier");
+    std::fs::write(folder.join("carrier.key"), "wave-kettle\n").unwrap();
+    std::fs::write(folder.join("pbx.toml"), text).unwrap();
+    // Without the variable it says which secret is missing.
+    let output = Command::new(env!("CARGO_BIN_EXE_pbx"))
+        .args(["check", "pbx.toml"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("extension 1001: the environment has no PBX_TEST_SECRET"), "{said}");
+    let _program = Program::start_with(folder, &[("PBX_TEST_SECRET", "secret-1001")]);
+
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut alice = Phone::udp(server, "1001", "secret-1001");
+    assert_eq!(alice.register(300).status(), 200);
+    let at = SocketAddr::from(([127, 0, 0, 1], trunk));
+    let mut carrier = Phone::udp_at(server, "+81355556666", "", at);
+    for (dialled, withheld) in [("0355556666", false), ("*670355556666", true)] {
+        let calling = alice.call(dialled);
+        let called = carrier.invited();
+        let invite = &called.invite;
+        assert!(
+            invite.first_line.contains("sip:+81355556666@") && invite.first_line.contains(";user=phone"),
+            "{invite:?}"
+        );
+        assert!(
+            invite.header("P-Asserted-Identity").contains("\"Kitchen\" <sip:1001@carrier.example"),
+            "{invite:?}"
+        );
+        let from = invite.header("From");
+        if withheld {
+            assert!(from.starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{from}");
+            assert_eq!(invite.header("Privacy"), "id");
+        } else {
+            assert!(from.starts_with("\"Kitchen\" <sip:0312345678@carrier.example>"), "{from}");
+        }
+        carrier.reply(&called, 486, "");
+        carrier.expect("ACK", 0);
+        assert_eq!(alice.refused(&calling).status(), 486);
+    }
+    let calling = carrier.call("1001");
+    let called = alice.invited();
+    assert!(called.invite.header("From").contains("sip:0355556666@"), "{:?}", called.invite);
+    carrier.cancel(&calling);
 }

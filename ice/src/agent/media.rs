@@ -64,6 +64,20 @@ pub struct Sending {
     pub stream: Option<StreamId>,
 }
 
+/// How a packet leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As it is.
+    Direct {
+        /// From this socket.
+        source: SocketAddr,
+        /// To the peer's address.
+        destination: SocketAddr,
+    },
+    /// With something around it, for a TURN server or a TCP connection: [`Agent::send`] writes that.
+    Wrapped,
+}
+
 impl Agent {
     /// Looks at a datagram that came to the socket `local`.
     pub fn receive<'a>(
@@ -170,6 +184,39 @@ impl Agent {
             })
     }
 
+    /// Which way a packet reaches the peer: by the chosen pair, or before that by the best that works.
+    ///
+    /// # Errors
+    /// No pair works, or consent is lost.
+    pub fn way(&self, stream: MediaStream, component: u16) -> Result<Way, SendError> {
+        let (local, remote) = self.pair_in_use(stream, component)?;
+        match self.locals.get(local).filter(|local| !local.gone).map(|local| local.base) {
+            Some(Base::Socket(place)) => match self.sockets.get(place) {
+                Some(socket) if !socket.transport.is_tcp() => {
+                    Ok(Way::Direct { source: socket.address, destination: remote })
+                }
+                Some(_) => Ok(Way::Wrapped),
+                None => Err(SendError::NoPair),
+            },
+            Some(Base::Relay(_)) => Ok(Way::Wrapped),
+            None => Err(SendError::NoPair),
+        }
+    }
+
+    fn pair_in_use(&self, stream: MediaStream, component: u16) -> Result<(usize, SocketAddr), SendError> {
+        let state = self.streams.get(&stream.0).ok_or(SendError::Unknown)?;
+        let slot = state.component(component).ok_or(SendError::Unknown)?;
+        match &slot.active {
+            Some(active) if active.consent.is_lost() => Err(SendError::NoConsent),
+            Some(active) => Ok((active.local, active.remote)),
+            None => {
+                let pair = state.list.best_valid(component).ok_or(SendError::NoPair)?;
+                let remote = state.remotes.get(pair.remote).ok_or(SendError::NoPair)?;
+                Ok((pair.local, remote.address))
+            }
+        }
+    }
+
     /// Writes what is to be sent so that a packet reaches the peer: by the chosen pair, or before that by the best that works.
     ///
     /// # Errors
@@ -181,17 +228,7 @@ impl Agent {
         packet: &[u8],
         buffer: &mut [u8],
     ) -> Result<Sending, SendError> {
-        let state = self.streams.get(&stream.0).ok_or(SendError::Unknown)?;
-        let slot = state.component(component).ok_or(SendError::Unknown)?;
-        let (local, remote) = match &slot.active {
-            Some(active) if active.consent.is_lost() => return Err(SendError::NoConsent),
-            Some(active) => (active.local, active.remote),
-            None => {
-                let pair = state.list.best_valid(component).ok_or(SendError::NoPair)?;
-                let remote = state.remotes.get(pair.remote).ok_or(SendError::NoPair)?;
-                (pair.local, remote.address)
-            }
-        };
+        let (local, remote) = self.pair_in_use(stream, component)?;
         let local = self.locals.get(local).filter(|local| !local.gone).ok_or(SendError::NoPair)?;
         match local.base {
             Base::Relay(relay) => {

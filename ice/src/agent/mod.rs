@@ -28,7 +28,7 @@ pub use event::{
     AgentEvent, AgentLimit, AgentMisuse, MediaStream, PairFailure, PairReport, PairState, ServerFailure,
     StreamEnd, StreamState,
 };
-pub use media::{Action, SendError, Sending};
+pub use media::{Action, SendError, Sending, Way};
 pub use state::Credentials;
 
 use crate::candidate::{Candidate, CandidateAddress, CandidateTransport};
@@ -307,7 +307,56 @@ impl Agent {
         self.progress(now);
     }
 
+    /// Takes the role that offer and answer give, before there is anything of the peer's. A lite agent stays controlled.
+    pub fn take_role(&mut self, role: Role) {
+        if !self.config.lite {
+            self.set_role(role);
+        }
+    }
+
+    /// RTP and RTCP turned out to share a port (RFC 5761): components above this one are let go, sockets and all.
+    ///
+    /// # Errors
+    /// [`AgentMisuse::UnknownStream`].
+    pub fn keep_components(
+        &mut self,
+        stream: MediaStream,
+        components: u16,
+        now: Instant,
+    ) -> Result<(), AgentMisuse> {
+        let now = self.see(now);
+        if components == 0 || self.stream(stream)?.component_count() <= components {
+            return Ok(());
+        }
+        let surplus: Vec<_> = (self.sockets.iter())
+            .filter(|it| it.stream == stream.0 && it.component > components && !it.gone)
+            .map(|it| it.address)
+            .collect();
+        for address in surplus {
+            self.forget_address(address, now);
+        }
+        let state = self.stream_mut(stream)?;
+        state.keep_components(components);
+        self.update_state(stream.0);
+        self.progress(now);
+        Ok(())
+    }
+
     // ---- commands: the peer's side ----
+
+    /// Another peer answers what we have told, as when a call was forked: what is known of the former is forgotten, and our
+    /// credentials stay. Until new pairs are found media keeps the old ones.
+    ///
+    /// # Errors
+    /// [`AgentMisuse::UnknownStream`].
+    pub fn forget_peer(&mut self, stream: MediaStream, now: Instant) -> Result<(), AgentMisuse> {
+        let now = self.see(now);
+        self.stream_mut(stream)?.restart();
+        self.transactions.forget(|tag| matches!(tag, Tag::Check { .. }) && tag.stream() == Some(stream.0));
+        self.update_state(stream.0);
+        self.progress(now);
+        Ok(())
+    }
 
     /// The peer's credentials (`ice-ufrag`, `ice-pwd`), and whether it is lite. Checks begin when there are candidates too.
     ///

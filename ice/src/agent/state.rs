@@ -186,6 +186,10 @@ impl Stream {
         &self.components
     }
 
+    pub(super) fn keep_components(&mut self, components: u16) {
+        self.components.truncate(usize::from(components));
+    }
+
     /// Forgets the peer, but not the pairs that media uses.
     pub(super) fn restart(&mut self) {
         self.remote_credentials = None;

@@ -241,6 +241,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether anything may pass in the clear, as [`Config::require_protection`] says at first.
+    pub const fn require_protection(&mut self, required: bool) {
+        self.config.require_protection = required;
+    }
+
     /// Tells what the signalling knows of the rollover counter of a peer's stream.
     pub fn set_rollover(&mut self, ssrc: u32, rollover: u32) {
         if let Some(inbound) = &mut self.protection.inbound {

@@ -394,6 +394,11 @@ impl Negotiator {
         Ok(())
     }
 
+    /// Replaces the transports that no medium has yet, as when more has been learnt about them before the first description.
+    pub fn set_free_transports(&mut self, transports: Vec<Transport>) {
+        self.pool = transports;
+    }
+
     /// Adds a transport for media to come.
     pub fn add_transport(&mut self, transport: Transport) {
         self.pool.push(transport);

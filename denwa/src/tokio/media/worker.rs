@@ -203,7 +203,12 @@ impl<P: Poller> Worker<P> {
             match P::receive(socket, space) {
                 Ok((length, source)) => {
                     let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-                    match self.bridge.receive(leg, Path::from(source), buffer, length, now) {
+                    // Sockets of RTCP have the odd tokens.
+                    let path = match token % 2 {
+                        0 => Path::from(source),
+                        _ => self.bridge.control_path(leg, source),
+                    };
+                    match self.bridge.receive(leg, path, buffer, length, now) {
                         Action::Forward(forward) => {
                             let (leg, bytes) = (forward.leg, forward.bytes);
                             self.send_from(leg, bytes, forward.destination);

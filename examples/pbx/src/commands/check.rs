@@ -21,7 +21,7 @@ pub(super) fn check(file: &Path, as_json: bool) -> ExitCode {
             }
             return ExitCode::FAILURE;
         }
-        Err(error @ LoadError::Read { .. }) => return super::failed(error),
+        Err(error @ (LoadError::Read { .. } | LoadError::Secret { .. })) => return super::failed(error),
     };
     if as_json {
         super::say(&format!("{:#}\n", json!({ "problems": [], "summary": summary(&config) })));

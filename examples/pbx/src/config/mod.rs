@@ -8,6 +8,7 @@ mod document;
 mod features;
 mod problem;
 mod sections;
+mod style;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use features::{
 };
 pub use problem::Problem;
 pub(crate) use sections::is_number;
+pub use style::{IdentityHeader, TrunkStyle};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -262,7 +264,7 @@ pub enum Encryption {
     Required,
 }
 
-/// A codec the exchange can carry. PCMA and PCMU become one another; any other passes when both sides have it.
+/// A codec the exchange can carry. What both sides have passes untouched, any other becomes what the other side has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 A-law.
@@ -301,6 +303,8 @@ pub struct Trunk {
     pub supervise: bool,
     /// Whether calls from it may leave by a trunk again: a hop.
     pub transit: bool,
+    /// How it likes its calls.
+    pub style: TrunkStyle,
     /// What Mantela calls it; its name when `None`.
     pub identifier: Option<String>,
     /// Where its own Mantela document is.
@@ -344,6 +348,16 @@ pub enum LoadError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A secret that it names is not there.
+    #[error("{}: {what}: {cause}", .path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        what: String,
+        /// What the system said.
+        cause: String,
+    },
     /// Something in it is wrong.
     #[error("{}", wrong(.path, .problems))]
     Wrong {
@@ -359,7 +373,30 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let text =
             fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
-        Self::parse(&text).map_err(|problems| LoadError::Wrong { path: path.to_owned(), problems })
+        let mut config =
+            Self::parse(&text).map_err(|problems| LoadError::Wrong { path: path.to_owned(), problems })?;
+        config.reveal_secrets().map_err(|(what, cause)| LoadError::Secret {
+            path: path.to_owned(),
+            what,
+            cause,
+        })?;
+        Ok(config)
+    }
+
+    /// Puts in their place the secrets that are kept elsewhere: `env:NAME` and `file:PATH`.
+    fn reveal_secrets(&mut self) -> Result<(), (String, String)> {
+        for extension in &mut self.extensions {
+            extension
+                .password
+                .resolve()
+                .map_err(|cause| (format!("extension {}", extension.number), cause))?;
+        }
+        for trunk in &mut self.trunks {
+            if let Some(account) = &mut trunk.account {
+                account.password.resolve().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads and checks the text of a file; all that is wrong with it when something is.
@@ -438,6 +475,23 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// Reads the secret from the environment or a file when it only names one.
+    fn resolve(&mut self) -> Result<(), String> {
+        let text = if let Some(name) = self.0.strip_prefix("env:") {
+            std::env::var(name).map_err(|_| format!("the environment has no {name}"))?
+        } else if let Some(path) = self.0.strip_prefix("file:") {
+            fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
+        } else {
+            return Ok(());
+        };
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() || secret.chars().any(char::is_control) {
+            return Err("expected a secret of one line that is not empty".to_owned());
+        }
+        *self = Self::new(secret);
+        Ok(())
+    }
+
     /// The password itself, for hashing or for the one time it is shown.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -470,11 +524,6 @@ impl Codec {
             Self::Opus => "opus",
             Self::G726 => "G726-32",
         }
-    }
-
-    /// Whether it can be made the other law of G.711.
-    pub fn is_g711(self) -> bool {
-        matches!(self, Self::Pcma | Self::Pcmu)
     }
 
     /// The codec of a name, in any case.

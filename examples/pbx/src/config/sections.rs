@@ -14,12 +14,12 @@ use toml::de::DeTable;
 use super::address::Protocol;
 use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
-use super::features;
 use super::problem::{Problem, Problems};
 use super::{
     Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
     Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
 };
+use super::{features, style};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
@@ -273,11 +273,42 @@ fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
             problems.add(span, section.key("ports"), message);
         }
     }
+    if let Some(map_e) = section.section("map_e", problems) {
+        media.ports = map_e_ports(map_e, problems).unwrap_or(media.ports);
+    }
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
     section.finish(problems);
     media
+}
+
+/// The ports that a router which shares its address owns (RFC 7597).
+fn map_e_ports(mut section: Section<'_>, problems: &mut Problems) -> Option<PortSet> {
+    let mut bits = |key, most: u64, problems: &mut Problems| section.whole(key, 0..=most, problems);
+    let offset = bits("offset", 15, problems).unwrap_or(6);
+    let length = bits("length", 16, problems);
+    let psid = bits("psid", 65_535, problems);
+    let (Some(length), Some(psid)) = (length, psid) else {
+        problems.add(section.span(), section.key("psid"), "expected { offset = 6, length = 8, psid = 52 }");
+        return None;
+    };
+    let span = section.span().clone();
+    let key = section.key("psid");
+    section.finish(problems);
+    let narrow = |bits: u64| u8::try_from(bits).unwrap_or(u8::MAX);
+    let set = PortSet::mape(narrow(offset), narrow(length), u16::try_from(psid).unwrap_or(u16::MAX));
+    match set {
+        Ok(set) if set.pairs() >= 2 => Some(set),
+        Ok(_) => {
+            problems.add(&span, key, "leaves fewer than the two pairs of ports that a call needs");
+            None
+        }
+        Err(error) => {
+            problems.add(&span, key, error.to_string());
+            None
+        }
+    }
 }
 
 fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
@@ -494,12 +525,14 @@ fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -
     let transit = section.flag("transit", problems).unwrap_or(true);
     let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
     let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
+    let style = style::trunk_style(&mut section, problems);
     let identifier = section.text("identifier", problems).map(|text| text.value);
     let mantela = section.text("mantela", problems).map(|text| text.value);
     let limits = features::trunk_limits(&mut section, problems);
     let voice = voice(&mut section, problems);
     section.finish(problems);
     Some(Trunk {
+        style,
         identifier,
         mantela,
         limits,

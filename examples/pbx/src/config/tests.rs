@@ -350,3 +350,12 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn ports_may_be_those_of_a_shared_address() {
+    let config = Config::parse("[media]\nmap_e = { offset = 6, length = 8, psid = 52 }\n").unwrap();
+    assert_eq!(config.media.ports.len(), 63 * 4);
+    assert!(config.media.ports.contains(1_024 + 52 * 4) && !config.media.ports.contains(20_000));
+    assert!(problems("[media]\nmap_e = { length = 8 }\n").contains("media.map_e.psid"));
+    assert!(problems("[media]\nmap_e = { offset = 6, length = 16, psid = 1 }\n").contains("media.map_e"));
+}

@@ -29,6 +29,12 @@ use crate::why::{End, explain};
 const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE";
 
+/// Before a number: the telephones there answer by themselves, to be spoken to.
+const INTERCOM: &str = "*80";
+
+/// Before a number: the caller's own is not shown.
+const WITHHOLD: &str = "*67";
+
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
@@ -60,9 +66,9 @@ impl Admission {
                 let link = desk.links.from(flow.protocol, flow.remote);
                 if let Some(link) = link {
                     let caller = Caller::trunk(link, &message, &desk.setup.plan);
-                    let dialled = link.number_asked_for(dialled(&message), |number| {
-                        desk.find(number) != Destination::Unknown
-                    });
+                    let asked = link.trunk.style.incoming(&dialled(&message));
+                    let dialled =
+                        link.number_asked_for(asked, |number| desk.find(number) != Destination::Unknown);
                     return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
                 }
                 self.ask_password(desk, request, message, flow, true);
@@ -140,12 +146,20 @@ impl Admission {
             }
             return None;
         }
-        let Some(caller) = Caller::extension(username, desk) else {
+        let Some(mut caller) = Caller::extension(username, desk) else {
             // The extension was removed between the challenge and the answer.
             answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
             return None;
         };
-        let dialled = dialled(&message);
+        let mut dialled = dialled(&message);
+        if let Some(rest) = dialled.strip_prefix(INTERCOM).filter(|rest| !rest.is_empty()) {
+            caller.intercom = true;
+            dialled = rest.to_owned();
+        }
+        if let Some(rest) = dialled.strip_prefix(WITHHOLD).filter(|rest| !rest.is_empty()) {
+            caller.withheld = true;
+            dialled = rest.to_owned();
+        }
         if *message.method() == Method::Message {
             self.messages.pass(desk, request, &message, &caller, &dialled);
             return None;

@@ -137,19 +137,7 @@ impl Call {
             self.transfer.as_ref().map_or(&self.invitation.caller, |transfer| &transfer.stays).clone();
         let Some(fork) = self.forks.get_mut(index) else { return };
         if let Some(wished) = wished {
-            let may = fork.leg.codec_names();
-            if !fork.leg.keep_carriable(&wished) {
-                let sentence = format!(
-                    "{} offers {}, and {} may use only {may}: none of them can be carried to the other",
-                    caller.number,
-                    wished.join(", "),
-                    fork.plan.who
-                );
-                let warning = Some(format!("305 pbx \"{sentence}\""));
-                fork.outcome = Some(End::MediaRefused { sentence, warning, whose: Side::Caller });
-                fork.leg.close(desk);
-                return self.give_up_if_all_failed(desk);
-            }
+            // What both have passes untouched; anything else is transcoded.
             fork.leg.prefer(&wished);
         }
         let Ok(offer) = fork.leg.negotiator.offer() else { return };

@@ -7,7 +7,7 @@ use denwa_sip_core::io::{Flow, Protocol};
 use denwa_sip_core::message::Request;
 
 use super::desk::Desk;
-use crate::config::{self, Voice};
+use crate::config::{self, IdentityHeader, Voice};
 use crate::links::Link;
 use crate::route::Plan;
 
@@ -29,6 +29,10 @@ pub(super) struct Caller {
     pub(super) number: String,
     /// The name shown to the callee; may be empty.
     pub(super) name: String,
+    /// Whether its number is not to be shown.
+    pub(super) withheld: bool,
+    /// Whether the telephones it calls are to answer by themselves.
+    pub(super) intercom: bool,
     /// How voice travels to and from it.
     pub(super) voice: Voice,
 }
@@ -49,6 +53,8 @@ impl Caller {
             kind: CallerKind::Extension,
             number: account.number.clone(),
             name: account.name.clone(),
+            withheld: false,
+            intercom: false,
             voice: account.voice.clone(),
         })
     }
@@ -60,6 +66,9 @@ impl Caller {
     pub(super) fn trunk(link: &Link, message: &Request, plan: &Plan) -> Self {
         let from = message.from().ok();
         let number = from.as_ref().and_then(|from| from.uri.user_unescaped()).map(|user| user.into_owned());
+        let style = &link.trunk.style;
+        let asserted = (style.identity == IdentityHeader::Asserted).then(|| asserted(message)).flatten();
+        let number = asserted.or(number).map(|number| style.incoming(&number));
         let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
         let number =
             number.filter(|number| config::is_number(number) && number != "anonymous").map(|number| {
@@ -76,6 +85,8 @@ impl Caller {
             name: name
                 .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
                 .unwrap_or_default(),
+            withheld: false,
+            intercom: false,
             voice: link.trunk.voice.clone(),
         }
     }
@@ -97,6 +108,14 @@ impl Caller {
         let name = if self.name.is_empty() { String::new() } else { format!(" \"{}\"", self.name) };
         format!("{}{name} ({kind}, {})", self.number, whence(flow.protocol, flow.remote))
     }
+}
+
+/// The number that a neighbour asserts (RFC 3325).
+fn asserted(message: &Request) -> Option<String> {
+    let value = message.get("P-Asserted-Identity")?;
+    let (_, rest) = value.split_once("sip:").or_else(|| value.split_once("tel:"))?;
+    let user = rest.split(['@', ';', '>']).next()?;
+    config::is_number(user).then(|| user.to_owned())
 }
 
 /// The number in the request line, `#` and the like unescaped; empty when there is none that can be dialled.

@@ -279,21 +279,6 @@ impl Leg {
         self.negotiator.set_capability(capability(&self.voice, self.role));
     }
 
-    /// Leaves only those codecs that can be carried from and to a side that has `theirs`; `false` when none is left.
-    pub(super) fn keep_carriable(&mut self, theirs: &[String]) -> bool {
-        let has_g711 = theirs.iter().filter_map(|name| Codec::by_name(name)).any(Codec::is_g711);
-        let carriable = |codec: &Codec| {
-            theirs.iter().any(|name| Codec::by_name(name) == Some(*codec)) || codec.is_g711() && has_g711
-        };
-        self.voice.codecs.retain(carriable);
-        !self.voice.codecs.is_empty()
-    }
-
-    /// The names of the codecs it may use.
-    pub(super) fn codec_names(&self) -> String {
-        self.voice.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", ")
-    }
-
     /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.
     pub(super) fn common_codecs(&mut self) -> Result<Vec<String>, OfferError> {
         let mut trial = self.negotiator.fork();

@@ -62,6 +62,7 @@ impl Call {
             credentials: Vec::new(),
             voice: self.invitation.caller.voice.clone(),
             is_trunk: false,
+            style: None,
             diverted: None,
         }
     }

@@ -12,7 +12,7 @@ use denwa_sip_core::message::{Request, UriBuf};
 use super::desk::Desk;
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
-use crate::config::{TrunkAccount, Voice};
+use crate::config::{IdentityHeader, TrunkAccount, TrunkStyle, Voice};
 use crate::route::Destination;
 use crate::services::Serving;
 use crate::why::End;
@@ -34,6 +34,8 @@ pub(super) struct Planned {
     pub(super) voice: Voice,
     /// Whether it is another exchange.
     pub(super) is_trunk: bool,
+    /// How it likes its calls, when it is another exchange.
+    pub(super) style: Option<Box<TrunkStyle>>,
     /// Who had the call before, and why it went on: the value of Diversion (RFC 5806).
     pub(super) diverted: Option<String>,
 }
@@ -62,6 +64,7 @@ impl Planned {
             credentials: Vec::new(),
             voice: voice.clone(),
             is_trunk: false,
+            style: None,
             diverted: None,
         }
     }
@@ -105,11 +108,16 @@ pub(super) fn trunk(
     let link = desk.links.get(name).ok_or_else(no_address)?;
     let peer = link.destination().ok_or_else(no_address)?;
     let protocol = link.trunk.address.protocol;
-    let mut uri = UriBuf::at_address(number, peer);
+    let style = &link.trunk.style;
+    let mut uri = UriBuf::at_address(&style.outgoing(number), peer);
+    if style.user_phone {
+        uri = uri.with_param("user", Some("phone"));
+    }
     if protocol.is_stream() {
         uri = uri.with_param("transport", Some(protocol.uri_token()));
     }
     Ok(vec![Planned {
+        style: Some(Box::new(style.clone())),
         who: format!("the trunk {name}"),
         peer,
         protocol,
@@ -171,17 +179,52 @@ pub(super) fn invite(
     let identity = desk.identity(&caller.number, &leg.place, plan.protocol, plan.flow);
     let host =
         identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());
-    let uri = UriBuf::sip(&caller.number, host).build();
-    let from = if caller.name.is_empty() { Party::new(uri) } else { Party::named(caller.name.clone(), uri) };
+    let style = plan.style.as_deref();
+    let domain = style.and_then(|style| style.from_domain.clone()).unwrap_or(host);
+    let own = UriBuf::sip(&caller.number, domain.clone()).build();
+    let from_user = style.and_then(|style| style.from_user.as_deref()).unwrap_or(&caller.number);
+    let from = match (caller.withheld, caller.name.is_empty()) {
+        (true, _) => Party::named(
+            "Anonymous".to_owned(),
+            UriBuf::sip("anonymous", "anonymous.invalid".to_owned()).build(),
+        ),
+        (false, true) => Party::new(UriBuf::sip(from_user, domain).build()),
+        (false, false) => Party::named(caller.name.clone(), UriBuf::sip(from_user, domain).build()),
+    };
     let mut call = PlaceCall::new(from, Party::new(plan.to.clone()), plan.target.clone());
     call.request_uri = plan.request_uri.clone();
     call.routes = plan.routes.clone();
     call.local = identity;
     call.body = Some(Body::sdp(offer));
     call.credentials = plan.credentials.clone();
+    if caller.intercom && !plan.is_trunk {
+        // What makes telephones answer by themselves: RFC 5373, and what they knew before it.
+        for (name, value) in [
+            ("Answer-Mode", "Auto"),
+            ("Alert-Info", "<http://localhost>;info=alert-autoanswer;delay=0"),
+            ("Call-Info", "<sip:localhost>;answer-after=0"),
+        ] {
+            let _ = call.headers.push(name, value);
+        }
+    }
     if plan.is_trunk {
         // Names of exchanges are hexadecimal digits; those of others were read from a header.
         let _ = call.headers.push(EXCHANGES, &journey.exchanges);
+        if caller.withheld {
+            let _ = call.headers.push("Privacy", "id");
+        }
+        // Names that could break a header are refused when they are read.
+        let party = format!("\"{}\" <{own}>", caller.name.replace(['"', '\\'], ""));
+        let _ = match style.map(|style| style.identity).unwrap_or_default() {
+            IdentityHeader::None => Ok(()),
+            IdentityHeader::Asserted => call.headers.push("P-Asserted-Identity", party),
+            IdentityHeader::Preferred => call.headers.push("P-Preferred-Identity", party),
+            IdentityHeader::RemoteParty => {
+                let privacy = if caller.withheld { "full" } else { "off" };
+                call.headers
+                    .push("Remote-Party-ID", format!("{party};party=calling;privacy={privacy};screen=yes"))
+            }
+        };
         if let Some(diverted) = &plan.diverted {
             let _ = call.headers.push("Diversion", diverted);
         }

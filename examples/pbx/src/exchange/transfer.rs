@@ -254,6 +254,8 @@ impl Call {
             },
             number: self.invitation.dialled.clone(),
             name: String::new(),
+            withheld: false,
+            intercom: false,
             voice: fork.plan.voice.clone(),
         })
     }

@@ -678,6 +678,20 @@ impl Phone {
 
     // -- small things
 
+    /// Speaks PCMU until the other hears something: what it is after it was transcoded.
+    pub fn says_to_transcoded(&self, dialog: &Dialog, other: &Self) -> (u8, Vec<u8>) {
+        other.rtp.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut buffer = [0; 2048];
+        for sequence in 0..1_000_u16 {
+            let word = if sequence % 2 == 0 { 0x10 } else { 0x90 };
+            self.say(dialog.invite.rtp(), 0, sequence, &[word; 160]);
+            if let Ok(length) = other.rtp.recv(&mut buffer) {
+                return (buffer[1] & 0x7f, buffer[12..length].to_vec());
+            }
+        }
+        panic!("nothing was heard");
+    }
+
     fn contact(&self) -> String {
         let transport = if self.wire.transport() == "TCP" { ";transport=tcp" } else { "" };
         format!("<sip:{}@{}{transport}>", self.user, self.wire.local())
@@ -779,6 +793,22 @@ impl Program {
         program
     }
 
+    /// Starts it over a prepared folder, with more in its environment.
+    pub fn start_with(folder: PathBuf, environment: &[(&str, &str)]) -> Self {
+        let mut program = Self::spawn_with(folder, &["--config", "pbx.toml"], environment);
+        program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
+        program
+    }
+
+    /// Starts it under a limit of `prlimit`.
+    pub fn start_limited(folder: PathBuf, limit: &str) -> Self {
+        let mut program = Self::spawn_under(folder, &["prlimit", limit], &["--config", "pbx.toml"], &[]);
+        program.wait_for("listening on");
+        program.wait_for("Ctrl-C ends it");
+        program
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -792,10 +822,26 @@ impl Program {
     }
 
     pub fn spawn(folder: PathBuf, arguments: &[&str]) -> Self {
+        Self::spawn_with(folder, arguments, &[])
+    }
+
+    fn spawn_with(folder: PathBuf, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn_under(folder, &[], arguments, environment)
+    }
+
+    fn spawn_under(
+        folder: PathBuf,
+        before: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         // It ends with the test, also when that is killed.
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_pbx")])
+            .args(["--pdeathsig", "KILL"])
+            .args(before)
+            .arg(env!("CARGO_BIN_EXE_pbx"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
