@@ -263,7 +263,7 @@ fn registrar() -> (String, mpsc::Receiver<std::net::SocketAddr>) {
                 socket.send_to(nonsense.as_bytes(), from).unwrap();
             }
             if !text.contains("sip:good@") {
-                let answer = format!("SIP/2.0 699 \u{1b}[2JWhat\r\n{same}\r\nContent-Length: 0\r\n\r\n");
+                let answer = format!("SIP/2.0 699 What\r\n{same}\r\nContent-Length: 0\r\n\r\n");
                 socket.send_to(answer.as_bytes(), from).unwrap();
                 continue;
             }
