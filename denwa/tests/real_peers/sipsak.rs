@@ -29,7 +29,8 @@ fn spoilt_requests_hurt_nobody() {
     let uri = format!("sip:desk@{}", desk.address(Protocol::Udp));
     for round in 0..10 {
         let mut command = Command::new("sipsak");
-        command.args(["-R", "-t", "40", "-l", &ports.take(1).to_string(), "-s", &uri]);
+        // What is not answered at all (a response is not) it waits for 64 times this.
+        command.args(["--timer-t1=50", "-R", "-t", "40", "-l", &ports.take(1).to_string(), "-s", &uri]);
         let mut sipsak = Peer::start(&format!("torture-{round}"), scratch.path(), &mut command);
         // It ends when it was answered with an error, or not at all.
         assert!(sipsak.wait(Duration::from_secs(60)).is_some());

@@ -119,6 +119,31 @@ fn a_parked_caller_is_fetched() {
 }
 
 #[test]
+fn a_queue_is_answered_by_who_has_been_idle_longest() {
+    let tables = "[[groups]]\nnumber = \"600\"\nmembers = [\"1002\", \"1003\"]\nstrategy = \"longest idle\"\n\
+                  [[queues]]\nnumber = \"510\"\ngroup = \"600\"\nagain_seconds = 1\n";
+    let house = House::new("queue", ["", "", ""], tables);
+    let mut alice = house.phone("1001");
+    // Nobody is there yet: the caller waits, and is not refused.
+    let mut calling = alice.call("510");
+    let answer = alice.answered(&mut calling);
+    let (mut bob, mut carol) = (house.phone("1002"), house.phone("1003"));
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.says_to(0x45, answer.rtp(), 8, &bob);
+    bob.says_to(0x46, called.invite.rtp(), 8, &alice);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    // 1002 has just had a call, 1003 never.
+    let mut calling = alice.call("510");
+    alice.answered(&mut calling);
+    let called = carol.invited();
+    carol.answer(&called, &carol.offer("8 101"));
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
+}
+
+#[test]
 fn limits_are_kept_and_emergency_calls_pass_them() {
     let tables = "[[trunks]]\nname = \"lab\"\naddress = \"TRUNK\"\ncalls_an_hour = 1\nbarred = [\"0990\"]\n\
                   quiet_hours = \"\"\n[[routes]]\nprefix = \"9\"\ntrunk = \"lab\"\n\

@@ -14,8 +14,12 @@ const SOON: Duration = Duration::from_secs(15);
 const QUIET: &str = "[calls]\nannouncements = false\n";
 
 /// A talk of `seconds`: `caller` dials, both speak, `caller` hangs up, both recordings are judged.
-fn talk(exchange: &Exchange, mut caller: Phone, mut callee: Phone, number: &str, said: (&[i16], &[i16])) {
-    caller.dial(&exchange.uri(number));
+fn talk(exchange: &Exchange, caller: Phone, callee: Phone, number: &str, said: (&[i16], &[i16])) {
+    talk_to(exchange, caller, callee, &exchange.uri(number), said);
+}
+
+fn talk_to(exchange: &Exchange, mut caller: Phone, mut callee: Phone, uri: &str, said: (&[i16], &[i16])) {
+    caller.dial(uri);
     caller.peer.wait_for("Call established", SOON);
     callee.peer.wait_for("Call established", SOON);
     // The length of what is said and a little more; not a guess at anybody's speed.
@@ -75,6 +79,25 @@ fn a_phone_on_udp_calls_one_on_tcp() {
     alice.wait_registered();
     bob.wait_registered();
     talk(&exchange, alice, bob, "1002", (&one, &two));
+}
+
+#[test]
+fn a_phone_on_tls_talks_to_one_on_udp_and_is_called() {
+    if !require("baresip") {
+        return;
+    }
+    for tls_calls in [true, false] {
+        let mut exchange = Exchange::start("tls", "");
+        let (one, two) = voices();
+        let transports = if tls_calls { ["tls", "udp"] } else { ["udp", "tls"] };
+        let port = exchange.sip_port + u16::from(tls_calls);
+        let uri = format!("sip:1002@127.0.0.1:{port};transport={}", transports[0]);
+        let alice = exchange.phone("1001", transports[0], "PCMA", false, &one);
+        let bob = exchange.phone("1002", transports[1], "PCMA", true, &two);
+        alice.wait_registered();
+        bob.wait_registered();
+        talk_to(&exchange, alice, bob, &uri, (&one, &two));
+    }
 }
 
 #[test]

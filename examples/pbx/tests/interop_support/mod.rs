@@ -32,10 +32,11 @@ impl Exchange {
         let first = ports.take(300);
         let codecs: Vec<_> = codecs.iter().map(|codec| format!("{codec:?}")).collect();
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\"]\nrealm = \"pbx.example\"\n\n\
+            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\"]\nrealm = \"pbx.example\"\n\n\
              [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n\n\
              [media]\nports = [\"{first}-{last}\"]\n\n\
              [store]\nurl = \"sqlite:{store}\"\n\n",
+            tls_port = sip_port + 1,
             last = first + 299,
             store = scratch.path().join("pbx-data/pbx.db").display(),
         );
@@ -121,7 +122,8 @@ impl Exchange {
         answers: bool,
         says: &[i16],
     ) -> Phone {
-        let registrar = format!("127.0.0.1:{}", self.sip_port);
+        // TLS is listened for at the port above.
+        let registrar = format!("127.0.0.1:{}", self.sip_port + u16::from(transport == "tls"));
         let name = format!("phone-{user}-{transport}");
         let account = baresip::Account {
             name: &name,
