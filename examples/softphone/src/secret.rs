@@ -67,8 +67,12 @@ pub fn prompt(question: &str) -> Result<String, String> {
     // Where the answer is typed is where the question is seen; another program may read the standard output.
     let mut screen: Box<dyn Write> =
         if io::stdout().is_terminal() { Box::new(io::stdout()) } else { Box::new(io::stderr()) };
-    write!(screen, "{question}").and_then(|()| screen.flush()).map_err(failed)?;
+    // Nothing is shown from before the question on: an answer may come early.
     crossterm::terminal::enable_raw_mode().map_err(failed)?;
+    if let Err(error) = write!(screen, "{question}").and_then(|()| screen.flush()) {
+        let _ = crossterm::terminal::disable_raw_mode();
+        return Err(failed(error));
+    }
     let answer = unseen_line();
     let restored = crossterm::terminal::disable_raw_mode();
     writeln!(screen).map_err(failed)?;
@@ -85,6 +89,10 @@ fn unseen_line() -> io::Result<Option<String>> {
         }
         match key.code {
             KeyCode::Enter => return Ok(Some(line)),
+            // A line that was ended before the terminal was asked for keys.
+            KeyCode::Char('j' | 'm') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                return Ok(Some(line));
+            }
             KeyCode::Esc => return Ok(None),
             KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(None),
             KeyCode::Char(letter) => line.push(letter),

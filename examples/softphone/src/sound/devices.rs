@@ -15,7 +15,7 @@ use denwa_codecs::resample::Resampler;
 use denwa_codecs::tone::plan::Plan;
 use denwa_codecs::tone::{Generator, Sine, Tone};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -126,12 +126,32 @@ struct Shared {
     signal: Arc<AtomicU8>,
 }
 
+/// A stream that runs, and how often it has.
+struct Running {
+    _stream: Stream,
+    beats: Arc<AtomicU32>,
+    /// As many as were counted last.
+    counted: u32,
+    /// How often in a row there were no more than before.
+    missed: u32,
+}
+
+impl Running {
+    /// Whether it has not run for a while: some devices die without a word.
+    fn has_stopped(&mut self) -> bool {
+        let beats = self.beats.load(Ordering::Relaxed);
+        let stands = std::mem::replace(&mut self.counted, beats) == beats;
+        self.missed = if stands { self.missed.saturating_add(1) } else { 0 };
+        self.missed > 1
+    }
+}
+
 /// Which streams are open, and by which names they are told of.
 #[derive(Default)]
 struct Open {
-    input: Option<Stream>,
-    output: Option<Stream>,
-    ring: Option<Stream>,
+    input: Option<Running>,
+    output: Option<Running>,
+    ring: Option<Running>,
     /// What was told last of each, so that it is told once.
     said: [Option<String>; 3],
 }
@@ -160,34 +180,50 @@ fn serve(wanted: &SoundConfig, shared: &Shared, wanted_by: &Weak<()>, tell: &Sen
             open.ring = note(stream, 2, "bell", &mut open.said, tell);
         }
         match broken.recv_timeout(RETRY) {
-            Ok((which, why)) => {
-                let (place, name) = match which {
-                    0 => (&mut open.input, "microphone"),
-                    1 => (&mut open.output, "loudspeaker"),
-                    _ => (&mut open.ring, "bell"),
-                };
-                if place.take().is_some() {
-                    let sentence = format!("The {name} has gone away: {why}. It is looked for again.");
-                    if let Some(said) = open.said.get_mut(which) {
-                        *said = Some(sentence.clone());
+            Ok((which, why)) => open.lose(which, &why, tell),
+            Err(RecvTimeoutError::Timeout) => {
+                for which in 0..3 {
+                    if open.place(which).0.as_mut().is_some_and(Running::has_stopped) {
+                        open.lose(which, "it stands still", tell);
                     }
-                    let _ = tell.send(sentence);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
+impl Open {
+    fn place(&mut self, which: usize) -> (&mut Option<Running>, &'static str) {
+        match which {
+            0 => (&mut self.input, "microphone"),
+            1 => (&mut self.output, "loudspeaker"),
+            _ => (&mut self.ring, "bell"),
+        }
+    }
+
+    /// A stream is gone: it is closed and told of.
+    fn lose(&mut self, which: usize, why: &str, tell: &Sender<String>) {
+        let (place, name) = self.place(which);
+        let Some(stream) = place.take() else { return };
+        let sentence = format!("The {name} has gone away: {why}. It is looked for again.");
+        if let Some(said) = self.said.get_mut(which) {
+            *said = Some(sentence.clone());
+        }
+        let _ = tell.send(sentence);
+        // Closing a dead device can take for ever.
+        let _ = std::thread::Builder::new().name("softphone-burial".to_owned()).spawn(move || drop(stream));
+    }
+}
+
 /// Tells what became of a stream, when that is news.
 fn note(
-    stream: Result<Stream, String>,
+    stream: Result<Running, String>,
     which: usize,
     name: &str,
     said: &mut [Option<String>; 3],
     tell: &Sender<String>,
-) -> Option<Stream> {
+) -> Option<Running> {
     let (stream, sentence) = match stream {
         Ok(stream) => (Some(stream), None),
         Err(why) => (None, Some(format!("There is no {name}: {why}."))),
@@ -244,7 +280,13 @@ fn in_short_pieces(supported: &SupportedStreamConfig) -> StreamConfig {
     config
 }
 
-fn input(device: &Device, said: Arc<Queue>, breaks: Sender<(usize, String)>) -> Result<Stream, String> {
+/// A count of a stream's runs, for the stream and for who watches it.
+fn heart() -> (Arc<AtomicU32>, Arc<AtomicU32>) {
+    let beats = Arc::new(AtomicU32::new(0));
+    (beats.clone(), beats)
+}
+
+fn input(device: &Device, said: Arc<Queue>, breaks: Sender<(usize, String)>) -> Result<Running, String> {
     let supported = device.default_input_config().map_err(|error| error.to_string())?;
     let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
     match format {
@@ -262,7 +304,7 @@ fn input_of<T: SizedSample + Send + 'static>(
     config: StreamConfig,
     said: Arc<Queue>,
     breaks: Sender<(usize, String)>,
-) -> Result<Stream, String>
+) -> Result<Running, String>
 where
     i16: FromSample<T>,
 {
@@ -270,7 +312,9 @@ where
     let mut resampler =
         Resampler::new(config.sample_rate, SAMPLE_RATE_HZ).map_err(|error| error.to_string())?;
     let (mut taken, mut converted) = (Vec::new(), Vec::new());
+    let (beats, beat) = heart();
     let take = move |data: &[T], _: &cpal::InputCallbackInfo| {
+        beat.fetch_add(1, Ordering::Relaxed);
         taken.clear();
         taken.extend(
             data.iter().step_by(channels).map(|sample| <i16 as FromSample<T>>::from_sample_(*sample)),
@@ -283,7 +327,7 @@ where
         .build_input_stream(config, take, breaks_with(0, breaks), None)
         .map_err(|error| error.to_string())?;
     stream.play().map_err(|error| error.to_string())?;
-    Ok(stream)
+    Ok(Running { _stream: stream, beats, counted: 0, missed: 0 })
 }
 
 fn output(
@@ -291,7 +335,7 @@ fn output(
     voice: Voice,
     which: usize,
     breaks: Sender<(usize, String)>,
-) -> Result<Stream, String> {
+) -> Result<Running, String> {
     let supported = device.default_output_config().map_err(|error| error.to_string())?;
     let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
     match format {
@@ -310,14 +354,16 @@ fn output_of<T: SizedSample + FromSample<i16> + Send + 'static>(
     mut voice: Voice,
     which: usize,
     breaks: Sender<(usize, String)>,
-) -> Result<Stream, String> {
+) -> Result<Running, String> {
     let channels = usize::from(config.channels).max(1);
     let mut resampler =
         Resampler::new(SAMPLE_RATE_HZ, config.sample_rate).map_err(|error| error.to_string())?;
     let mut ready: VecDeque<i16> = VecDeque::new();
     let mut piece = vec![0; SAMPLE_RATE_HZ as usize / 100];
     let mut converted = vec![0; resampler.max_output(piece.len())];
+    let (beats, beat) = heart();
     let give = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
+        beat.fetch_add(1, Ordering::Relaxed);
         for frame in data.chunks_mut(channels) {
             if ready.is_empty() {
                 voice.fill(&mut piece);
@@ -332,7 +378,7 @@ fn output_of<T: SizedSample + FromSample<i16> + Send + 'static>(
         .build_output_stream(config, give, breaks_with(which, breaks), None)
         .map_err(|error| error.to_string())?;
     stream.play().map_err(|error| error.to_string())?;
-    Ok(stream)
+    Ok(Running { _stream: stream, beats, counted: 0, missed: 0 })
 }
 
 /// What a device plays: speech and signals, or the bell alone.
