@@ -1,7 +1,7 @@
 //! The drivers: they move bytes between sockets and machines, and decide nothing.
 //!
 //! [`SignallingDriver`] runs one [`crate::driver::Machine`] on a thread of its own: UDP, TCP, TLS, WS and WSS, names, routes,
-//! time. [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each. Neither ever waits for the other,
+//! time; [`Telephone`] is that with a [`crate::ua::UserAgent`] in it, ready to call. [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each. Neither ever waits for the other,
 //! nor for the program.
 
 mod connect;
@@ -14,6 +14,7 @@ mod running;
 mod signalling;
 mod stream;
 mod streams;
+mod telephone;
 mod tls;
 mod udp;
 mod websocket;
@@ -24,6 +25,7 @@ pub use names::DnsConfig;
 pub use route::route_to;
 pub use signalling::{DriverConfig, DriverHandle, SignallingDriver, Stopped};
 pub use stream::StreamLimits;
+pub use telephone::Telephone;
 pub use tls::{Certificate, ClientCertificates, Tls, TlsConfig, TlsError, Trust};
 pub use websocket::WebSocketConfig;
 

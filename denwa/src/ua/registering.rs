@@ -1,14 +1,15 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
 use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
+use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::endpoint::{
     Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
 };
-use denwa_sip_core::message::UriBuf;
+use denwa_sip_core::message::{Host, UriBuf};
 use denwa_sip_core::transport::Target;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// An account and where its registration stands.
@@ -57,9 +58,31 @@ impl AccountState {
     pub(super) fn target(&self, uri: &UriBuf) -> Target {
         match self.account.server {
             Some(server) => Target::address(server.protocol, server.address),
-            None => Target::Uri(uri.clone()),
+            None => direct(uri).unwrap_or_else(|| Target::Uri(uri.clone())),
         }
     }
+}
+
+/// Who is called by an address is our neighbour: requests inside the call go back to where his come from, whatever he calls
+/// himself. A VPN that renames hosts, and NATs, would lose ACK and BYE otherwise.
+fn direct(uri: &UriBuf) -> Option<Target> {
+    let uri = uri.as_uri();
+    let address: IpAddr = match uri.host()? {
+        Host::V4(address) => address.into(),
+        Host::V6(address) => address.into(),
+        Host::Name(_) => return None,
+    };
+    let protocol = match uri.params().get("transport") {
+        None => Protocol::Udp,
+        Some(transport) if transport.eq_ignore_ascii_case("udp") => Protocol::Udp,
+        Some(transport) if transport.eq_ignore_ascii_case("tcp") => Protocol::Tcp,
+        // TLS and WebSocket have names to prove.
+        Some(_) => return None,
+    };
+    let port = uri.port().unwrap_or(protocol.default_port());
+    uri.scheme_str()
+        .eq_ignore_ascii_case("sip")
+        .then(|| Target::address(protocol, SocketAddr::new(address, port)))
 }
 
 impl UserAgent {
