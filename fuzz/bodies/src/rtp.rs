@@ -15,9 +15,7 @@ use denwa_rtp::{
     redundancy::{Blocks, write as write_redundancy},
     relay::PayloadMap,
     rtcp::{Compound, ControlPacket, extended},
-    session::{
-        Action, Config, Content, DropReason, Event, Format, Frame, Input, Output, Path, Seed, Session,
-    },
+    session::{Action, Config, Content, Event, Format, Frame, Input, Output, Path, Seed, Session},
     srtp::{Inbound, Keying, MasterKey, Outbound, Policy, Suite},
     telephone_event::{Change, Heard, Receiver, ReceiverConfig},
 };
@@ -222,15 +220,6 @@ fn session(data: &[u8]) {
             0..=2 => {
                 let mut datagram = bytes.to_vec();
                 match session.receive(&mut datagram, Path::from(from), now) {
-                    // The latch has judged these by then: a source that jumps, repeats itself or is not proven yet may be
-                    // the peer at another address.
-                    Action::Dropped(
-                        DropReason::Duplicate
-                        | DropReason::Jump
-                        | DropReason::Unproven
-                        | DropReason::TooManySources
-                        | DropReason::Loop,
-                    ) => {}
                     Action::Dropped(_) | Action::NotMine(_) | Action::Control => {
                         assert_eq!(session.destination(), destination, "only media moves where we send");
                     }
