@@ -10,6 +10,7 @@ pub mod links;
 pub mod mantela;
 pub mod policy;
 pub mod route;
+pub mod secrets;
 pub mod services;
 pub mod store;
 pub mod why;

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use denwa::tokio::{Certificate, Tls, TlsConfig, Trust};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use crate::config::{Config, Protocol, StoreUrl};
+use crate::config::{Config, Protocol, StoreUrl, Trunk};
 
 /// What TLS needs, when anything in the file speaks it.
 pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, String> {
     let is_tls = |protocol: Protocol| matches!(protocol, Protocol::Tls | Protocol::Wss);
     let listens = config.sip.listen.iter().any(|listen| is_tls(listen.protocol));
-    let calls = config.trunks.iter().any(|trunk| is_tls(trunk.address.protocol));
+    let calls = config.trunks.iter().any(Trunk::speaks_tls);
     if !listens && !calls {
         return Ok(None);
     }

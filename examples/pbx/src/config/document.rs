@@ -164,6 +164,22 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Which of some words a string is, if the key is there and is one of them.
+    pub(crate) fn choice(
+        &mut self,
+        key: &'static str,
+        words: &[&str],
+        problems: &mut Problems,
+    ) -> Option<usize> {
+        let text = self.text(key, problems)?;
+        let index = words.iter().position(|word| *word == text.value);
+        if index.is_none() {
+            let message = format!("\"{}\" is not known here, expected one of {}", text.value, listed(words));
+            problems.add(&text.span, &text.key, message);
+        }
+        index
+    }
+
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(self, problems: &mut Problems) {
         for key in self.table.keys() {

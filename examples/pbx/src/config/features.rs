@@ -388,7 +388,13 @@ pub(super) fn trunk_limits(section: &mut Section<'_>, problems: &mut Problems) -
     let quiet = section.text("quiet_hours", problems).filter(|text| !text.value.is_empty());
     let quiet = quiet.and_then(|text| hours(&text, problems));
     let barred = prefixes(section, "barred", problems);
-    TrunkLimits { calls, calls_an_hour, minutes_a_day, quiet, barred }
+    let pin_for = prefixes(section, "pin_for", problems);
+    let pin = section.text("pin", problems).filter(|text| !text.value.is_empty());
+    if pin.is_none() && !pin_for.is_empty() {
+        problems.add(section.span(), section.key("pin"), "is missing, for there are numbers that need one");
+    }
+    let pin = pin.map(|text| super::Secret::new(text.value));
+    TrunkLimits { calls, calls_an_hour, minutes_a_day, quiet, barred, pin_for, pin }
 }
 
 /// A list of the first digits of numbers.

@@ -3,12 +3,17 @@
 //! [`Config::parse`] is a pure function of the text; [`Config::load`] adds the reading. Nothing here opens a socket or
 //! resolves a name: `pbx check` says what is wrong with the *file*, starting says what is wrong with the *machine*.
 
+mod acl;
 mod address;
 mod document;
 mod features;
 mod problem;
+mod profile;
+mod rewrites;
+mod safety;
 mod sections;
 mod style;
+mod trunks;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,15 +25,19 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::policy::limits::TrunkLimits;
+use crate::secrets::{KeyFile, SEALED};
 
+pub use acl::Acl;
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
 pub use features::{
     Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
 };
 pub use problem::Problem;
+pub use rewrites::{Rewrite, RewritePeer};
+pub use safety::{Identity, Metrics, Secrets};
 pub(crate) use sections::is_number;
-pub use style::{IdentityHeader, TrunkStyle};
+pub use style::{DivertedBy, IdentityHeader, TrunkStyle};
+pub use trunks::{EarlyMedia, InboundAccount, SessionTerms, Signatures, Terms, Trunk, TrunkAccount};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -77,6 +86,14 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// `[[rules]]`, in the order of the file: the first that fits counts.
     pub rules: Vec<Rule>,
+    /// `[[rewrites]]`, in the order of the file: each is applied to what the one before made.
+    pub rewrites: Vec<Rewrite>,
+    /// `[secrets]`
+    pub secrets: Secrets,
+    /// `[identity]`
+    pub identity: Identity,
+    /// `[metrics]`
+    pub metrics: Metrics,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -137,6 +154,8 @@ pub struct Calls {
     pub announcements: bool,
     /// Whether whom an extension has put on hold hears music.
     pub music_on_hold: bool,
+    /// How long the next digit of somebody who dials one by one may take.
+    pub digits: Duration,
 }
 
 /// `[guard]`: how strangers are treated that guess passwords, scan or flood.
@@ -148,6 +167,10 @@ pub struct GuardPolicy {
     pub offences: u32,
     /// How long the first ban of an address lasts; each further one lasts twice as long as the one before.
     pub ban: Duration,
+    /// Who may speak to the exchange at all; everybody when it is empty.
+    pub allow: Acl,
+    /// Who may not, whatever is allowed.
+    pub deny: Acl,
 }
 
 /// `[store]`: where registrations, extensions and call records are kept.
@@ -187,6 +210,12 @@ pub struct Extension {
     pub published: bool,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// Where it may register and call from.
+    pub allow: Acl,
+    /// Whether it dials digit by digit: a call to what may become a longer number waits for the next one.
+    pub overlap: bool,
+    /// Whether its telephone challenges calls to it, and gets an answer.
+    pub challenges: bool,
     /// The most calls it may have at a time; `None`: any number.
     pub call_limit: Option<usize>,
     /// Whether it rings while it has a call.
@@ -285,47 +314,6 @@ pub enum Codec {
     G726,
 }
 
-/// `[[trunks]]`: a neighbour known by its address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trunk {
-    /// The name routes and the log use.
-    pub name: String,
-    /// Where calls to it go, and where calls from it come from.
-    pub address: PeerAddress,
-    /// The user name and password it asks for when it is called.
-    pub account: Option<TrunkAccount>,
-    /// What is called when it asks for the account's own number, or for one that reaches nothing here.
-    pub incoming: Option<String>,
-    /// Whether its callers' numbers are shown with the prefix that leads back to them.
-    pub rewrite_caller: bool,
-    /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
-    /// machine are not.
-    pub supervise: bool,
-    /// Whether calls from it may leave by a trunk again: a hop.
-    pub transit: bool,
-    /// How it likes its calls.
-    pub style: TrunkStyle,
-    /// What Mantela calls it; its name when `None`.
-    pub identifier: Option<String>,
-    /// Where its own Mantela document is.
-    pub mantela: Option<String>,
-    /// What may go out by it.
-    pub limits: TrunkLimits,
-    /// How voice travels to and from it.
-    pub voice: Voice,
-}
-
-/// What a neighbour knows us by.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrunkAccount {
-    /// The user name.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
-    /// Whether we register with it, so that it finds us.
-    pub register: bool,
-}
-
 /// `[[routes]]`: what is dialled with `prefix` goes out by `trunk`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -383,20 +371,51 @@ impl Config {
         Ok(config)
     }
 
-    /// Puts in their place the secrets that are kept elsewhere: `env:NAME` and `file:PATH`.
+    /// Puts in their place the secrets that are kept elsewhere (`env:NAME`, `file:PATH`) or encrypted (`sealed:…`).
     fn reveal_secrets(&mut self) -> Result<(), (String, String)> {
-        for extension in &mut self.extensions {
-            extension
-                .password
-                .resolve()
-                .map_err(|cause| (format!("extension {}", extension.number), cause))?;
+        let file = self.key_file();
+        let mut key = None;
+        let extensions = self.extensions.iter_mut().map(|extension| {
+            (format!("extension {}", extension.number), &mut extension.password)
+        });
+        let of_trunks = self.trunks.iter_mut().flat_map(|trunk| {
+            let account = trunk.account.as_mut().map(|account| &mut account.password);
+            let inbound = trunk.inbound.as_mut().map(|inbound| &mut inbound.password);
+            let pin = trunk.limits.pin.as_mut();
+            let what = format!("trunk {}", trunk.name);
+            account.into_iter().chain(inbound).chain(pin).map(move |secret| (what.clone(), secret))
+        });
+        for (what, secret) in extensions.chain(of_trunks) {
+            let revealed = secret.resolve().and_then(|()| match secret.reveal().strip_prefix(SEALED) {
+                Some(sealed) => {
+                    if key.is_none() {
+                        key = Some(KeyFile::open(&file)?);
+                    }
+                    let plain = key.as_ref().ok_or("there is no key")?.unseal(sealed)?;
+                    *secret = Secret::new(plain);
+                    Ok(())
+                }
+                None => Ok(()),
+            });
+            revealed.map_err(|cause| (what, cause))?;
         }
         for trunk in &mut self.trunks {
-            if let Some(account) = &mut trunk.account {
-                account.password.resolve().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
-            }
+            trunk.signatures.read_key().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
         }
         Ok(())
+    }
+
+    /// Where the key is that secrets are encrypted under: beside the store unless the file says otherwise.
+    pub fn key_file(&self) -> PathBuf {
+        self.secrets.key_file.clone().unwrap_or_else(|| self.beside_store("secrets.key"))
+    }
+
+    /// A file beside the store.
+    pub fn beside_store(&self, name: &str) -> PathBuf {
+        match &self.store {
+            StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")).join(name),
+            StoreUrl::Memory => PathBuf::from(name),
+        }
     }
 
     /// Reads and checks the text of a file; all that is wrong with it when something is.
@@ -447,13 +466,20 @@ impl Default for Calls {
             blocked: Vec::new(),
             announcements: true,
             music_on_hold: true,
+            digits: Duration::from_secs(5),
         }
     }
 }
 
 impl Default for GuardPolicy {
     fn default() -> Self {
-        Self { exempt: Networks::default().local, offences: 10, ban: Duration::from_secs(300) }
+        Self {
+            exempt: Networks::default().local,
+            offences: 10,
+            ban: Duration::from_secs(300),
+            allow: Acl::default(),
+            deny: Acl::default(),
+        }
     }
 }
 

@@ -11,15 +11,15 @@ use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
-use super::address::Protocol;
-use super::address::{Host, HostPort, PeerAddress, parse_listen};
+use super::acl::acl;
+use super::address::{Host, HostPort, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
     Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
-    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
+    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, Voice,
 };
-use super::{features, style};
+use super::{features, rewrites, safety, trunks};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
@@ -69,8 +69,16 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let trunks: Vec<Trunk> = root
         .sections("trunks", problems)
         .into_iter()
-        .filter_map(|section| trunk(section, &mut taken, problems))
+        .filter_map(|section| trunks::trunk(section, &mut taken, problems))
         .collect();
+    let rewrites = root
+        .sections("rewrites", problems)
+        .into_iter()
+        .filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems))
+        .collect();
+    let secrets = read(&mut root, "secrets", problems, safety::secrets);
+    let identity = read(&mut root, "identity", problems, safety::identity);
+    let metrics = read(&mut root, "metrics", problems, safety::metrics);
     let routes = root
         .sections("routes", problems)
         .into_iter()
@@ -119,6 +127,10 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         menus,
         queues,
         rules,
+        rewrites,
+        secrets,
+        identity,
+        metrics,
     }
 }
 
@@ -148,6 +160,14 @@ impl Taken {
 
     pub(super) fn numbers_mut(&mut self) -> &mut HashMap<String, String> {
         &mut self.numbers
+    }
+
+    pub(super) fn trunks_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.trunks
+    }
+
+    pub(super) fn addresses_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.addresses
     }
 }
 
@@ -242,7 +262,7 @@ fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
     networks
 }
 
-fn parse_network(text: &str) -> Result<Network, String> {
+pub(super) fn parse_network(text: &str) -> Result<Network, String> {
     const EXPECTED: &str = "expected ADDRESS/BITS as 192.168.0.0/16 or fd00::/8";
     text.parse::<Network>().map_err(|error| match error.fault() {
         NetworkFault::HostBits(network) => {
@@ -339,6 +359,9 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
             texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
     }
     calls.blocked = features::prefixes(&mut section, "blocked", problems);
+    if let Some(seconds) = section.whole("digit_seconds", 1..=30, problems) {
+        calls.digits = Duration::from_secs(seconds);
+    }
     if let Some(announcements) = section.flag("announcements", problems) {
         calls.announcements = announcements;
     }
@@ -359,6 +382,8 @@ fn guard_policy(mut section: Section<'_>, guard: &mut GuardPolicy, problems: &mu
     if let Some(seconds) = section.whole("ban_seconds", 1..=86_400, problems) {
         guard.ban = Duration::from_secs(seconds);
     }
+    guard.allow = acl(&mut section, "allow", problems);
+    guard.deny = acl(&mut section, "deny", problems);
     section.finish(problems);
 }
 
@@ -410,7 +435,10 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
             "expected a password that is not empty, without control characters",
         );
     }
-    let voice = voice(&mut section, problems);
+    let voice = voice_or(&mut section, &Codec::DEFAULT, problems);
+    let allow = acl(&mut section, "allow", problems);
+    let overlap = section.flag("overlap", problems).unwrap_or(false);
+    let challenges = section.flag("challenges", problems).unwrap_or(false);
     let forward = forward(&mut section, problems);
     let call_limit = section.whole("call_limit", 1..=1_000, problems);
     let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
@@ -421,6 +449,9 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     Some(Extension {
         published,
         record,
+        allow,
+        overlap,
+        challenges,
         call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
         call_waiting,
         voicemail_pin: Secret::new(pin),
@@ -497,87 +528,6 @@ fn group(
     Some(Group { number: number?.value, members, strategy, ring, no_answer })
 }
 
-fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Trunk> {
-    let name = section.required_text("name", problems);
-    if let Some(text) = &name {
-        if is_number(&text.value) {
-            take(text, &format!("trunk \"{}\"", text.value), &mut taken.trunks, problems);
-        } else {
-            let message = format!("\"{}\" is not a name, expected letters, digits and . _ -", text.value);
-            problems.add(&text.span, &text.key, message);
-        }
-    }
-    let written = section.required_text("address", problems);
-    let address = written.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems));
-    if let (Some(name), Some(text), Some(address)) = (&name, written, &address) {
-        // A trunk over TCP calls from any port, so two of them may not share a host.
-        let key = match address.protocol {
-            Protocol::Udp => address.to_string(),
-            stream => format!("{}:{}", stream.uri_token(), address.host),
-        };
-        let text = Text { value: key, ..text };
-        take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
-    }
-    let account = trunk_account(&mut section, problems);
-    let incoming =
-        section.text("incoming", problems).and_then(|text| number(text, problems)).map(|text| text.value);
-    let rewrite_caller = section.flag("rewrite_caller", problems).unwrap_or(true);
-    let transit = section.flag("transit", problems).unwrap_or(true);
-    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
-    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
-    let style = style::trunk_style(&mut section, problems);
-    let identifier = section.text("identifier", problems).map(|text| text.value);
-    let mantela = section.text("mantela", problems).map(|text| text.value);
-    let limits = features::trunk_limits(&mut section, problems);
-    let voice = voice(&mut section, problems);
-    section.finish(problems);
-    Some(Trunk {
-        style,
-        identifier,
-        mantela,
-        limits,
-        name: name?.value,
-        address: address?,
-        account,
-        incoming,
-        rewrite_caller,
-        supervise,
-        transit,
-        voice,
-    })
-}
-
-fn trunk_account(section: &mut Section<'_>, problems: &mut Problems) -> Option<TrunkAccount> {
-    let user = section.text("user", problems);
-    let password = section.text("password", problems);
-    let register = section.flag("register", problems).unwrap_or(false);
-    if let Some(text) = &user
-        && !is_number(&text.value)
-    {
-        let message =
-            format!("\"{}\" is not a user name, expected letters, digits and * # + . _ -", text.value);
-        problems.add(&text.span, &text.key, message);
-    }
-    match (user, password) {
-        (Some(user), Some(password)) => {
-            Some(TrunkAccount { user: user.value, password: Secret::new(password.value), register })
-        }
-        (Some(_), None) => {
-            problems.add(section.span(), section.key("password"), "is missing, for there is a user");
-            None
-        }
-        (None, Some(_)) => {
-            problems.add(section.span(), section.key("user"), "is missing, for there is a password");
-            None
-        }
-        (None, None) if register => {
-            problems.add(section.span(), section.key("user"), "is missing, for we are to register with it");
-            None
-        }
-        (None, None) => None,
-    }
-}
-
 fn route(
     mut section: Section<'_>,
     trunks: &[Trunk],
@@ -607,8 +557,9 @@ fn route(
     Some(Route { prefix, strip, trunk: trunk?.value })
 }
 
-fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
-    let codecs = codecs(section, problems);
+/// How voice travels, with these codecs when none are written.
+pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Voice {
+    let codecs = codecs(section, default, problems);
     let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
         .value
         .as_str()
@@ -627,8 +578,8 @@ fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
     Voice { codecs, encryption }
 }
 
-fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
-    let Some(texts) = section.texts("codecs", problems) else { return Codec::DEFAULT.to_vec() };
+fn codecs(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", problems) else { return default.to_vec() };
     let names = Codec::ALL.map(Codec::name);
     check_not_empty(&texts, section, "codecs", &names, problems);
     distinct(&texts, &names, Codec::by_name, problems)
@@ -672,7 +623,11 @@ fn check_not_empty(
 }
 
 /// A text that `parse` understands, or its complaint at the text's place.
-fn checked<T>(text: &Text, parse: impl Fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
+pub(super) fn checked<T>(
+    text: &Text,
+    parse: impl Fn(&str) -> Result<T, String>,
+    problems: &mut Problems,
+) -> Option<T> {
     parse(&text.value).map_err(|message| problems.add(&text.span, &text.key, message)).ok()
 }
 

@@ -9,14 +9,12 @@ use std::time::Instant;
 use denwa::bridge::{
     Command, ConferenceId, Connection, LegId, Program, RecordingId, RecordingSpec, Sides, Source,
 };
-use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{Body, Reply};
 
-use super::Output;
 use super::call::{Call, Stage, Which};
 use super::desk::Desk;
-use super::invitation::CallerKind;
+use super::invitation::{Caller, CallerKind};
 use super::reach::{Attempt, Reach};
+use super::{Event, Output};
 use crate::cabinet::Request;
 use crate::config;
 use crate::services::clock::SpeakingClock;
@@ -27,6 +25,7 @@ use crate::services::mailbox::{LeaveMessage, Listen, PIN};
 use crate::services::menu::{Menu, Queue};
 use crate::services::music::{door, on_hold};
 use crate::services::park::Parked;
+use crate::services::pin::AskPin;
 use crate::services::script::{Act, Heard, Scene, Script};
 use crate::services::simple::{Greeting, Steady};
 use crate::services::{Service, Serving};
@@ -84,7 +83,7 @@ impl Conferences {
 }
 
 /// The prompts that tell why somebody cannot be connected; `None` for what his telephone tells him itself.
-pub(super) fn spoken(end: &End) -> Option<&'static [&'static str]> {
+pub(crate) fn spoken(end: &End) -> Option<&'static [&'static str]> {
     Some(match end {
         End::UnknownNumber => &["unknown-number"],
         End::NotRegistered => &["absent"],
@@ -190,7 +189,20 @@ impl Call {
                 }
             }
             Act::Wake(after) => self.attendance.wake_at = desk.now.checked_add(after),
-            Act::Call(number) => self.divert(desk, &number),
+            Act::Call(number) => {
+                let destination = desk.find(&number);
+                self.divert(desk, |desk, caller| Reach::begin(desk, caller, None, destination));
+            }
+            Act::CallOut { trunk, number } => {
+                self.attendance.wake_at = None;
+                self.divert(desk, |desk, caller| Reach::outward(desk, caller, trunk, number));
+            }
+            Act::Guessed => {
+                let number = self.invitation.caller.number.clone();
+                desk.spent.guessed(&number, desk.now);
+                let what = format!("a call that needs a PIN, of {number}");
+                desk.tell(Event::Refused { from: self.caller.label.clone(), what, cause: "the PIN is wrong".to_owned() });
+            }
             Act::Keep { mailbox, samples } => {
                 let caller = self.invitation.caller.number.clone();
                 let at = desk.time_of_day(desk.now);
@@ -245,13 +257,16 @@ impl Call {
     // -- on to a number
 
     /// Connects a caller who is served with a number.
-    fn divert(&mut self, desk: &mut Desk, number: &str) {
+    fn divert(
+        &mut self,
+        desk: &mut Desk,
+        begin: impl FnOnce(&mut Desk, &Caller) -> Result<(Reach, Attempt), End>,
+    ) {
         if self.diverting {
             return;
         }
         let caller = self.invitation.caller.clone();
-        let destination = desk.find(number);
-        match Reach::begin(desk, &caller, None, destination) {
+        match begin(desk, &caller) {
             Ok((reach, attempt @ (Attempt::Ring(..) | Attempt::Serve(_)))) => {
                 self.reach = reach;
                 self.diverting = true;
@@ -308,7 +323,7 @@ impl Call {
             self.refusing = None;
             return self.end(desk, end);
         }
-        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        let reply = self.progress(answer);
         let _ = desk.endpoint.ring(handle, &reply, desk.now);
         let pieces = desk.prompts.say(desk.setup.language, spoken(&end).unwrap_or_default());
         let to = Connection::Source(Source::Program(Program::new(pieces)));
@@ -479,6 +494,14 @@ fn script(serving: &Serving, desk: &Desk) -> Box<dyn Script> {
             Box::new(crate::services::simple::Say(&["wrong"]))
         }
         Serving::Mailbox(number) => Box::new(LeaveMessage::new(number.clone())),
+        Serving::Pin { trunk, number } => {
+            let pin = desk.links.get(trunk).and_then(|link| link.trunk.limits.pin.clone());
+            match pin {
+                Some(pin) => Box::new(AskPin::new(trunk.clone(), number.clone(), pin)),
+                // The file has changed meanwhile.
+                None => Box::new(crate::services::simple::Say(&["not-allowed"])),
+            }
+        }
         Serving::Menu(number) => match desk.setup.plan.menu(number).cloned() {
             Some(menu) => Box::new(Menu::new(menu.prompt, menu.choices, menu.otherwise, menu.patience)),
             None => Box::new(crate::services::simple::Say(&["unknown-number"])),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use denwa::bridge::LegId;
 use denwa::evidence::{Evidence, Fact, MessageHead, Side as EvidenceSide};
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{CallEnd, CallHandle, CallOptions, Event as Sip, Headers, Reply};
+use denwa_sip_core::endpoint::{CallEnd, CallHandle, Event as Sip, Headers, Reply};
 
 use super::Event;
 use super::attend::{Attendance, spoken};
@@ -84,6 +84,8 @@ pub(super) struct Call {
     pub(super) answered: Option<Instant>,
     pub(super) rang: bool,
     pub(super) deadline: Option<Instant>,
+    /// Until when it rings, while the deadline is that of the first word of a neighbour.
+    pub(super) rings_until: Option<Instant>,
     pub(super) end: Option<End>,
 }
 
@@ -138,7 +140,7 @@ impl Call {
         };
         let identity = desk.identity(&invitation.dialled, &caller.place, flow.protocol, Some(flow));
         caller.identity = identity.clone();
-        let options = CallOptions { ring_timeout: None, ..CallOptions::default() };
+        let options = desk.terms_of(&invitation.caller).options();
         match desk.endpoint.accept_call(invitation.request, &identity, options, desk.now) {
             Ok(handle) => {
                 desk.hold_handle(handle, number);
@@ -192,6 +194,7 @@ impl Call {
             answered: None,
             rang: false,
             deadline: None,
+            rings_until: None,
             end,
         })
     }
@@ -288,6 +291,11 @@ impl Call {
         }
         self.deadline = None;
         match self.stage {
+            Stage::Calling | Stage::Talking if self.is_reaching() && self.rings_until.take().is_some() => {
+                let last = self.forks.last();
+                let to = last.map(|fork| whence(fork.plan.protocol, fork.plan.peer)).unwrap_or_default();
+                self.attempt_failed(desk, End::NoReply { to });
+            }
             Stage::Calling => {
                 let after = self.reach.ring;
                 self.attempt_failed(desk, End::NoAnswer { after });

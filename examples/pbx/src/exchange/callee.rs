@@ -18,6 +18,7 @@ use super::leg::{Leg, Role};
 use super::planned::{Planned, invite};
 use super::reach::Attempt;
 use super::whereabouts::NoWay;
+use crate::config::EarlyMedia;
 use crate::why::{End, Side};
 
 /// One telephone that is tried.
@@ -28,6 +29,8 @@ pub(super) struct Fork {
     /// The negotiator as it was when the offer went out: an answer in a provisional response may differ from the last.
     pub(super) offered: Option<denwa_sdp::Negotiator>,
     pub(super) placed_at: Option<Instant>,
+    /// The neighbour has said by P-Early-Media that nothing of its voice is to be heard before the answer.
+    pub(super) is_gated: bool,
     pub(super) outcome: Option<End>,
 }
 
@@ -35,10 +38,17 @@ impl Call {
     /// Begins an attempt: rings telephones, or answers for a service.
     pub(super) fn try_attempt(&mut self, desk: &mut Desk, attempt: Attempt) {
         self.first = self.forks.len();
+        self.rings_until = None;
         match attempt {
             Attempt::Ring(planned, ring) => {
+                let patience = planned.first().and_then(|plan| plan.patience);
                 self.planned = planned;
                 self.deadline = desk.now.checked_add(ring);
+                if let Some(patience) = patience {
+                    // Another way is tried when nothing at all is heard by this one.
+                    self.rings_until = self.deadline;
+                    self.deadline = desk.now.checked_add(patience);
+                }
                 self.try_planned(desk);
             }
             Attempt::Serve(serving) => {
@@ -102,6 +112,7 @@ impl Call {
                                 plan,
                                 offered: None,
                                 placed_at: None,
+                                is_gated: false,
                                 outcome: None,
                             });
                         }
@@ -168,6 +179,17 @@ impl Call {
     pub(super) fn fork_progressed(&mut self, desk: &mut Desk, index: usize, response: &Response) {
         let Some(fork) = self.forks.get(index) else { return };
         self.evidence.add(fork_side(index), Fact::Received(fork.head_of(response)), desk.now);
+        if self.is_tried(index)
+            && let Some(until) = self.rings_until.take()
+        {
+            self.deadline = Some(until);
+        }
+        if let Some(fork) = self.forks.get_mut(index)
+            && let Some(allowed) = response.get("P-Early-Media")
+        {
+            // RFC 5009 section 8: the direction is the one that the network behind it allows towards us.
+            fork.is_gated = !allowed.split(',').any(|word| matches!(word.trim(), "sendrecv" | "sendonly"));
+        }
         if self.transfer.is_some() {
             if self.is_tried(index) {
                 self.transfer_rings(desk);
@@ -222,6 +244,14 @@ impl Call {
 
     /// Lets the caller hear what the telephone or the network behind the trunk says before the answer.
     pub(super) fn early_media(&mut self, desk: &mut Desk, index: usize) {
+        let is_silent = self.forks.get(index).is_some_and(|fork| match fork.plan.terms.early_media {
+            EarlyMedia::Heard => false,
+            EarlyMedia::Authorised => fork.is_gated,
+            EarlyMedia::Off => true,
+        });
+        if is_silent {
+            return self.ring(desk, index, Reply::new(StatusCode::RINGING));
+        }
         self.heard = Some(index);
         if self.offer_is_ours {
             // Our offer may not travel in an unreliable response (RFC 3261 section 13.2.1): he hears a bell only.
@@ -233,8 +263,18 @@ impl Call {
             return;
         }
         self.join(desk, index);
-        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        let reply = self.progress(answer);
         self.ring(desk, index, reply);
+    }
+
+    /// The provisional response that lets the caller hear something before the answer.
+    pub(super) fn progress(&self, answer: bytes::Bytes) -> Reply {
+        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        if !self.journey.asks_for_early_media() {
+            return reply;
+        }
+        let allowed = Headers::new().with("P-Early-Media", "sendrecv");
+        reply.with_headers(allowed.unwrap_or_default())
     }
 
     pub(super) fn fork_answered(&mut self, desk: &mut Desk, index: usize, response: &Response) {

@@ -9,14 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
+use denwa_sip_core::auth::identity;
+use denwa_sip_core::auth::passport::Signer;
 use denwa_sip_core::endpoint::{
-    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy,
+    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, Party, RequestHandle, SentBy,
 };
 use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::attend::Conferences;
+use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
@@ -24,7 +27,7 @@ use crate::config;
 use crate::links::Links;
 use crate::policy::directory::Directory;
 use crate::policy::limits::Spent;
-use crate::route::{Destination, Plan};
+use crate::route::{Completion, Destination, Plan};
 use crate::services::prompts::{Language, Prompts};
 use crate::services::script::Message;
 
@@ -69,6 +72,9 @@ pub(super) struct Policy {
     pub(super) recording_announced: bool,
     pub(super) language: Language,
     pub(super) time_of_day: config::Clock,
+    /// Signs callers for neighbours.
+    pub(super) signer: Option<Arc<Signer>>,
+    pub(super) digits: Duration,
 }
 
 impl Policy {
@@ -89,6 +95,8 @@ impl Policy {
             recording_announced: file.recording.announced,
             language: file.prompts.language,
             time_of_day: file.clock,
+            signer: file.identity.signer.clone(),
+            digits: file.calls.digits,
         }
     }
 }
@@ -221,6 +229,30 @@ impl Desk {
         let call = self.next_call;
         self.next_call += 1;
         call
+    }
+
+    /// What a caller may use of SIP's extensions.
+    pub(super) fn terms_of(&self, caller: &Caller) -> config::Terms {
+        match &caller.kind {
+            CallerKind::Trunk(name) => self.links.get(name).map(|link| link.trunk.terms).unwrap_or_default(),
+            CallerKind::Extension => config::Terms::default(),
+        }
+    }
+
+    /// The value of Identity (RFC 8224) for a call; `None` when nothing is signed here.
+    pub(super) fn signature(&self, from: &Party, to: &Party) -> Option<String> {
+        let signer = self.setup.signer.as_deref()?;
+        identity::sign(signer, &from.uri.as_uri(), &to.uri.as_uri(), self.unix()).ok()
+    }
+
+    /// Whether somebody may register as this: an extension, or a neighbour that registers with us.
+    pub(super) fn is_account(&self, user: &str) -> bool {
+        self.directory.get(user).is_some() || self.links.by_user(user).is_some()
+    }
+
+    /// Whether more digits may follow these.
+    pub(super) fn completion(&self, dialled: &str) -> Completion {
+        self.setup.plan.completion(dialled, &self.directory)
     }
 
     /// What a number reaches now.

@@ -235,7 +235,7 @@ impl Exchange {
     fn trunks(&self) -> Vec<TrunkState> {
         let state = |link: &crate::links::Link| TrunkState {
             trunk: link.trunk.name.clone(),
-            address: link.trunk.address.to_string(),
+            address: link.trunk.whereabouts(),
             destination: link.destination(),
             answers: self.supervision.answers(&link.trunk.name),
             registered: self.accounts.is_registered(&link.trunk.name),

@@ -67,7 +67,11 @@ impl Caller {
         let from = message.from().ok();
         let number = from.as_ref().and_then(|from| from.uri.user_unescaped()).map(|user| user.into_owned());
         let style = &link.trunk.style;
-        let asserted = (style.identity == IdentityHeader::Asserted).then(|| asserted(message)).flatten();
+        let asserted = match style.identity {
+            IdentityHeader::Asserted => number_in(message, "P-Asserted-Identity"),
+            IdentityHeader::RemoteParty => number_in(message, "Remote-Party-ID"),
+            IdentityHeader::None | IdentityHeader::Preferred => None,
+        };
         let number = asserted.or(number).map(|number| style.incoming(&number));
         let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
         let number =
@@ -85,7 +89,7 @@ impl Caller {
             name: name
                 .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
                 .unwrap_or_default(),
-            withheld: false,
+            withheld: is_withheld(message),
             intercom: false,
             voice: link.trunk.voice.clone(),
         }
@@ -110,9 +114,16 @@ impl Caller {
     }
 }
 
-/// The number that a neighbour asserts (RFC 3325).
-fn asserted(message: &Request) -> Option<String> {
-    let value = message.get("P-Asserted-Identity")?;
+/// Whether a neighbour asks that its caller not be shown (RFC 3323, RFC 3325 section 7).
+fn is_withheld(message: &Request) -> bool {
+    let words = |value: &str| value.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header"));
+    let party = message.get("Remote-Party-ID").unwrap_or_default();
+    message.get_all("Privacy").any(words) || party.contains("privacy=full") || party.contains("privacy=uri")
+}
+
+/// The number in a header that names somebody.
+pub(super) fn number_in(message: &Request, header: &str) -> Option<String> {
+    let value = message.get(header)?;
     let (_, rest) = value.split_once("sip:").or_else(|| value.split_once("tel:"))?;
     let user = rest.split(['@', ';', '>']).next()?;
     config::is_number(user).then(|| user.to_owned())

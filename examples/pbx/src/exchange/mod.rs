@@ -16,6 +16,7 @@ mod driven;
 mod event;
 mod external;
 mod facts;
+mod history;
 mod inspect;
 mod invitation;
 mod leg;
@@ -53,7 +54,7 @@ use denwa_sip_core::{HeaderName, Method, StatusCode};
 
 use crate::cabinet;
 use crate::config::{self, Config};
-use crate::links::Links;
+use crate::links::{Link, Links};
 use crate::policy::directory::{Account, Directory};
 use crate::services::prompts::Prompts;
 use crate::services::script::Heard;
@@ -71,6 +72,7 @@ use trace::{Belongs, Traces};
 use watching::Watching;
 use whereabouts::{Way, Whereabouts};
 
+pub(crate) use attend::spoken;
 pub use driven::{Command, Told};
 pub use event::{Event, Weight};
 pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
@@ -299,7 +301,7 @@ impl Exchange {
         let ports = PortPool::new(file.media.ports.clone(), &denwa::Seed(child(2)));
         let places =
             Whereabouts::new(AddressPolicy { local: file.network.local.clone(), ..AddressPolicy::default() });
-        let links = Links::new(&file.trunks);
+        let links = Links::new(&file.trunks, &file.sip.realm);
         let names_at = (!links.names().is_empty()).then_some(now);
         let mut desk = Desk::new(setup, directory, links, endpoint, places, ports, first_call, &seed, now);
         let mut registrar = Registrar::default();
@@ -393,6 +395,8 @@ impl Exchange {
                 self.desk.ask_addresses(Asked::Trunk(name.clone()), &name);
             }
         }
+        let begun = self.admission.handle_timeout(&mut self.desk, self.calls.len());
+        begun.into_iter().for_each(|call| self.insert(call));
         self.defence.handle_timeout(now);
         self.external.handle_timeout(&mut self.desk);
         self.supervision.handle_timeout(&mut self.desk);
@@ -420,6 +424,7 @@ impl Exchange {
             self.desk.endpoint.poll_timeout(),
             self.deadlines.first().map(|(at, _)| *at),
             self.names_at,
+            self.admission.poll_timeout(),
             self.defence.poll_timeout(),
             self.external.poll_timeout(),
             self.supervision.poll_timeout(),
@@ -465,12 +470,12 @@ impl Exchange {
                 {
                     return;
                 }
-                if !self.defence.admits(*remote, self.desk.now) {
+                if !self.defence.admits(Protocol::Udp, *remote, self.desk.now) {
                     return;
                 }
             }
-            SipInput::StreamOpened { stream, remote, .. }
-                if stream.is_accepted() && !self.defence.admits(*remote, self.desk.now) =>
+            SipInput::StreamOpened { stream, remote, protocol, .. }
+                if stream.is_accepted() && !self.defence.admits(*protocol, *remote, self.desk.now) =>
             {
                 return self.desk.put(Output::CloseStream { stream: *stream });
             }
@@ -585,7 +590,10 @@ impl Exchange {
         let provided = match lookup {
             Lookup::Credentials { user, hashed: false, .. } => match self.desk.directory.get(&user) {
                 Some(Account { secret, .. }) => Provided::Secret { user, secret: secret.clone() },
-                None => Provided::Nothing,
+                None => match self.desk.links.by_user(&user).and_then(Link::secret) {
+                    Some(secret) => Provided::Secret { user, secret: secret.clone() },
+                    None => Provided::Nothing,
+                },
             },
             Lookup::StoreBindings { address_of_record, bindings } => {
                 return self.registrar.store(&mut self.desk, id, &address_of_record, &bindings);

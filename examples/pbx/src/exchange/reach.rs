@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use denwa_sip_core::endpoint::Flow;
+use denwa_sip_core::message::UriBuf;
 
 use super::desk::Desk;
-use super::invitation::Caller;
+use super::history::Diverted;
+use super::invitation::{Caller, CallerKind};
 use super::planned::{Planned, phones, trunk};
 use crate::config::{Group, Strategy};
 use crate::route::Destination;
@@ -19,6 +21,9 @@ use crate::why::End;
 
 /// How many numbers one call may be forwarded over.
 const MOST_FORWARDS: usize = 5;
+
+/// How many wrong PINs an extension may dial within an hour.
+const MOST_GUESSES: usize = 9;
 
 /// What stands for the own mailbox where a number to forward to is written.
 const VOICEMAIL: &str = "voicemail";
@@ -44,6 +49,12 @@ pub(super) struct Reach {
     seen: Vec<String>,
     /// Members of a group that come after this one.
     next: VecDeque<String>,
+    /// Who forwarded the call to what is tried.
+    diverted: Option<Diverted>,
+    /// Which of the ways to a neighbour is tried.
+    turn: usize,
+    /// The caller has shown the PIN that what he dialled needs.
+    showed_pin: bool,
 }
 
 impl Reach {
@@ -55,11 +66,11 @@ impl Reach {
         dialled: Destination,
     ) -> Result<(Self, Attempt), End> {
         let ring = desk.setup.ring;
-        let mut reach = Self { current: dialled, ring, seen: Vec::new(), next: VecDeque::new() };
+        let mut reach = Self { ring, ..Self::nowhere(dialled) };
         if let Destination::Extension(number) | Destination::Group(number) = &reach.current {
             reach.seen.push(number.clone());
         }
-        match reach.attempt(desk, caller, from, None) {
+        match reach.attempt(desk, caller, from) {
             Ok(attempt) => Ok((reach, attempt)),
             Err(end) => match reach.after(desk, caller, &end) {
                 Some(attempt) => Ok((reach, attempt)),
@@ -68,9 +79,29 @@ impl Reach {
         }
     }
 
+    /// The first attempt to reach a number of a neighbour, by somebody who has shown the PIN it needs.
+    pub(super) fn outward(
+        desk: &mut Desk,
+        caller: &Caller,
+        trunk: String,
+        number: String,
+    ) -> Result<(Self, Attempt), End> {
+        let ring = desk.setup.ring;
+        let mut reach = Self { ring, showed_pin: true, ..Self::nowhere(Destination::Trunk { trunk, number }) };
+        reach.attempt(desk, caller, None).map(|attempt| (reach, attempt))
+    }
+
     /// Nothing is tried, and nothing comes next.
     pub(super) fn nowhere(dialled: Destination) -> Self {
-        Self { current: dialled, ring: Duration::ZERO, seen: Vec::new(), next: VecDeque::new() }
+        Self {
+            current: dialled,
+            ring: Duration::ZERO,
+            seen: Vec::new(),
+            next: VecDeque::new(),
+            diverted: None,
+            turn: 0,
+            showed_pin: false,
+        }
     }
 
     /// The next attempt after one that came to `end`.
@@ -80,14 +111,19 @@ impl Reach {
                 return Some(Attempt::Ring(planned, self.ring));
             }
         }
+        if let Some(planned) = self.next_way(desk, caller, end) {
+            return Some(Attempt::Ring(planned, self.ring));
+        }
         let mut end = end.clone();
         loop {
             let (number, reason) = self.forward(desk, &end)?;
             if self.seen.contains(&number) || self.seen.len() > MOST_FORWARDS {
                 return None;
             }
-            let diverted =
-                self.seen.last().map(|from| format!("<sip:{from}@{}>;reason={reason}", desk.setup.realm));
+            self.diverted = self.seen.last().map(|from| Diverted {
+                from: UriBuf::sip(from, &desk.setup.realm).build().to_string(),
+                reason,
+            });
             self.current = match &self.current {
                 Destination::Extension(own) if number == VOICEMAIL => {
                     Destination::Served(Serving::Mailbox(own.clone()))
@@ -96,7 +132,7 @@ impl Reach {
             };
             self.seen.push(number);
             self.ring = desk.setup.ring;
-            match self.attempt(desk, caller, None, diverted) {
+            match self.attempt(desk, caller, None) {
                 Ok(attempt) => return Some(attempt),
                 Err(next) => end = next,
             }
@@ -131,7 +167,6 @@ impl Reach {
         desk: &mut Desk,
         caller: &Caller,
         from: Option<&Flow>,
-        diverted: Option<String>,
     ) -> Result<Attempt, End> {
         match self.current.clone() {
             Destination::Unknown => Err(End::UnknownNumber),
@@ -152,11 +187,33 @@ impl Reach {
             }
             Destination::Trunk { trunk: name, number } => {
                 // Forwarded calls go out on behalf of the extension that forwards, which may dial out.
-                let caller = (diverted.is_none()).then_some(caller);
+                let on_behalf = self.diverted.is_none().then_some(caller);
+                if needs_pin(desk, &name, &number) && !self.showed_pin {
+                    return ask_for_pin(desk, on_behalf, name, number);
+                }
                 may_go_out(desk, &name, &number)?;
-                Ok(Attempt::Ring(trunk(desk, caller, &name, &number, diverted)?, self.ring))
+                self.turn = 0;
+                let planned = trunk(desk, on_behalf, &name, &number, self.diverted.clone(), 0)?;
+                Ok(Attempt::Ring(planned, self.ring))
             }
         }
+    }
+
+    /// The next way to the neighbour that is tried, when nothing was heard of it by this one.
+    fn next_way(&mut self, desk: &Desk, caller: &Caller, end: &End) -> Option<Vec<Planned>> {
+        let Destination::Trunk { trunk: name, number } = &self.current else { return None };
+        let is_dead = match end {
+            End::NoReply { .. } | End::Unreachable { .. } | End::NoRoute { .. } => true,
+            // RFC 3263 section 4.3: a server that says so is as good as none.
+            End::Refused { status, .. } => matches!(status, 408 | 502..=504),
+            _ => false,
+        };
+        if !is_dead {
+            return None;
+        }
+        self.turn += 1;
+        let on_behalf = self.diverted.is_none().then_some(caller);
+        trunk(desk, on_behalf, name, number, self.diverted.clone(), self.turn).ok()
     }
 
     fn members(
@@ -193,6 +250,30 @@ impl Reach {
         }
         Err(End::NotRegistered)
     }
+}
+
+/// Whether a number is called only after a PIN; emergency numbers never.
+fn needs_pin(desk: &Desk, trunk: &str, number: &str) -> bool {
+    let is_emergency = desk.setup.emergency.iter().any(|emergency| emergency == number);
+    !is_emergency && desk.links.get(trunk).is_some_and(|link| link.trunk.limits.pin_for(number).is_some())
+}
+
+/// The caller is asked for the PIN, when he is an extension of this exchange and has not guessed too often.
+fn ask_for_pin(
+    desk: &mut Desk,
+    caller: Option<&Caller>,
+    trunk: String,
+    number: String,
+) -> Result<Attempt, End> {
+    let Some(caller) = caller.filter(|caller| caller.kind == CallerKind::Extension) else {
+        let limit = format!("{number} needs a PIN, and there is nobody to ask for it");
+        return Err(End::NotAllowed { limit });
+    };
+    if desk.spent.guesses(&caller.number, desk.now) >= MOST_GUESSES {
+        let limit = format!("{} has dialled {MOST_GUESSES} wrong PINs within an hour", caller.number);
+        return Err(End::NotAllowed { limit });
+    }
+    Ok(Attempt::Serve(Serving::Pin { trunk, number }))
 }
 
 /// Whether a call may go out by a trunk now; emergency calls always may.

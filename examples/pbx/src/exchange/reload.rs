@@ -18,7 +18,7 @@ impl Exchange {
             self.external = External::new(&self.file.network, now);
         }
         if self.file.trunks != before.trunks {
-            self.desk.links = self.desk.links.succeeded_by(&self.file.trunks);
+            self.desk.links = self.desk.links.succeeded_by(&self.file.trunks, &self.file.sip.realm);
             self.names_at = (!self.desk.links.names().is_empty()).then_some(now);
             self.supervision.reload(&self.desk);
             self.accounts.reload(&mut self.desk, &before.trunks);

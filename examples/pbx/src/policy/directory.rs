@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
-use crate::config::{Config, Forward, Secret as ConfigSecret, Voice, is_number};
+use crate::config::{Acl, Config, Extension, Forward, Secret as ConfigSecret, Voice, is_number};
 use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
@@ -41,6 +42,12 @@ pub struct Account {
     pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: ConfigSecret,
+    /// Where it may register and call from.
+    pub allow: Acl,
+    /// Whether it dials digit by digit.
+    pub overlap: bool,
+    /// What its telephone is answered with when it challenges a call to it.
+    pub answers: Vec<Credentials>,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -76,6 +83,9 @@ impl Directory {
                 call_limit: extension.call_limit,
                 call_waiting: extension.call_waiting,
                 voicemail_pin: extension.voicemail_pin.clone(),
+                allow: extension.allow.clone(),
+                overlap: extension.overlap,
+                answers: extension.challenges.then(|| answer(extension)).into_iter().collect(),
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -153,6 +163,9 @@ impl Directory {
             call_limit: None,
             call_waiting: true,
             voicemail_pin: ConfigSecret::new(""),
+            allow: Acl::default(),
+            overlap: false,
+            answers: Vec::new(),
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
@@ -208,6 +221,12 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// The telephone names a realm of its own: only the password itself can answer that.
+fn answer(extension: &Extension) -> Credentials {
+    let secret = Secret::password(extension.password.reveal());
+    Credentials { realm: None, username: extension.number.clone(), secret }
 }
 
 fn flag(value: &str) -> Result<bool, String> {

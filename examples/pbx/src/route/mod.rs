@@ -42,6 +42,19 @@ pub enum Destination {
     Unknown,
 }
 
+/// How far somebody has come who dials digit by digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// More digits are needed.
+    Incomplete,
+    /// This is a number, and so may be what it becomes by more digits.
+    MayGrow,
+    /// This is a number, and no longer one begins so.
+    Complete,
+    /// Nothing begins so.
+    Nothing,
+}
+
 impl Plan {
     /// The plan of a configuration.
     pub fn new(config: &Config) -> Self {
@@ -110,6 +123,26 @@ impl Plan {
         let own = self.services.iter().find(|(_, service)| **service == Service::Parking);
         let number = own.map_or("", |(number, _)| number.as_str());
         format!("{number}{:02}", taken % 99 + 1)
+    }
+
+    /// Whether more digits may follow these. How long a neighbour's numbers are nobody knows.
+    pub fn completion(&self, dialled: &str, directory: &Directory) -> Completion {
+        let services = self.services.keys().chain(self.groups.keys()).chain(self.menus.keys());
+        let numbers = services.chain(self.queues.keys()).chain(self.rules.iter().map(|rule| &rule.number));
+        let extensions = directory.iter().map(|account| &account.number);
+        let is_longer = |number: &str| number.len() > dialled.len() && number.starts_with(dialled);
+        let is_led_out = |route: &Route| dialled.starts_with(&route.prefix) || is_longer(&route.prefix);
+        let grows = numbers.chain(extensions).any(|number| is_longer(number))
+            || self.routes.iter().any(is_led_out)
+            // Star codes carry numbers behind them.
+            || dialled.starts_with('*');
+        let is_rule = self.rules.iter().any(|rule| rule.number == dialled);
+        match (self.find(dialled, directory) != Destination::Unknown || is_rule, grows) {
+            (true, true) => Completion::MayGrow,
+            (true, false) => Completion::Complete,
+            (false, true) => Completion::Incomplete,
+            (false, false) => Completion::Nothing,
+        }
     }
 
     /// What `dialled` reaches.
@@ -200,6 +233,28 @@ mod tests {
         assert_eq!(find("9200"), trunk("lab", "200"));
         assert_eq!(find("90200"), trunk("far", "200"));
         assert_eq!(find("1860312345678"), trunk("lab", "1860312345678"));
+    }
+
+    #[test]
+    fn digits_are_waited_for_as_long_as_a_longer_number_may_come() {
+        let config = Config::parse(FILE).unwrap();
+        let (plan, directory) = (Plan::new(&config), Directory::new(&config, &[], None));
+        for (dialled, expected) in [
+            ("1", Completion::Incomplete),
+            ("100", Completion::MayGrow),
+            ("1001", Completion::Complete),
+            ("117", Completion::Complete),
+            ("186", Completion::MayGrow),
+            ("1860", Completion::MayGrow),
+            ("9", Completion::Incomplete),
+            ("90", Completion::Incomplete),
+            ("91", Completion::MayGrow),
+            ("92", Completion::MayGrow),
+            ("4", Completion::Nothing),
+            ("", Completion::Incomplete),
+        ] {
+            assert_eq!(plan.completion(dialled, &directory), expected, "{dialled}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod menu;
 pub mod music;
 pub mod park;
+pub mod pin;
 pub mod prompts;
 pub mod script;
 pub mod simple;
@@ -130,6 +131,13 @@ pub enum Serving {
     Unpark(String),
     /// Take a call that rings elsewhere: at this extension, or anywhere.
     PickUp(Option<String>),
+    /// Ask for the PIN of a number that goes out by a trunk.
+    Pin {
+        /// The trunk.
+        trunk: String,
+        /// The number as the trunk is asked for it.
+        number: String,
+    },
 }
 
 impl fmt::Display for Serving {
@@ -144,6 +152,7 @@ impl fmt::Display for Serving {
             Self::Unpark(slot) => write!(formatter, "parking slot {slot}"),
             Self::PickUp(Some(number)) => write!(formatter, "pick-up of {number}"),
             Self::PickUp(None) => formatter.write_str("pick-up"),
+            Self::Pin { trunk, number } => write!(formatter, "PIN for {number} by the trunk {trunk}"),
         }
     }
 }

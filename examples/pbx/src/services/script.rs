@@ -54,6 +54,15 @@ pub enum Act {
     Wake(Duration),
     /// Call this number and join the caller with whoever answers there; until then he hears what he hears.
     Call(String),
+    /// The same with a number of a neighbour, by a caller who has shown the PIN that it needs.
+    CallOut {
+        /// The trunk.
+        trunk: String,
+        /// The number as the trunk is asked for it.
+        number: String,
+    },
+    /// The caller dialled a wrong PIN.
+    Guessed,
     /// Keep a message in a mailbox.
     Keep {
         /// Whose mailbox.
