@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
+use denwa_codecs::tone;
 use denwa_sip_core::endpoint::{
     Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy,
 };
@@ -17,6 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::attend::Conferences;
+use super::errands::Wish;
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
@@ -67,6 +69,9 @@ pub(super) struct Policy {
     pub(super) mailbox_limit: usize,
     pub(super) message_limit: Duration,
     pub(super) recording_announced: bool,
+    pub(super) recording_beep: Duration,
+    pub(super) announce_busy: bool,
+    pub(super) tones: tone::plan::Plan,
     pub(super) language: Language,
     pub(super) time_of_day: config::Clock,
 }
@@ -87,6 +92,9 @@ impl Policy {
             mailbox_limit: file.voicemail.messages,
             message_limit: file.voicemail.longest,
             recording_announced: file.recording.announced,
+            recording_beep: file.recording.beep,
+            announce_busy: file.calls.announce_busy,
+            tones: file.calls.tones.plan(),
             language: file.prompts.language,
             time_of_day: file.clock,
         }
@@ -148,6 +156,14 @@ pub(super) struct Desk {
     pub(super) spent: Spent,
     /// When each extension's last call ended, for groups that call who has been idle longest.
     pub(super) idle_since: HashMap<String, Instant>,
+    /// Who waits in each queue, the first first.
+    pub(super) queues: HashMap<String, Vec<u64>>,
+    /// Whom each extension found busy last.
+    pub(super) found_busy: HashMap<String, String>,
+    /// What calls want of the exchange.
+    pub(super) wishes: Vec<Wish>,
+    /// An extension's call has ended since this was looked at.
+    pub(super) somebody_is_free: bool,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -192,6 +208,10 @@ impl Desk {
             lines: BTreeMap::new(),
             spent: Spent::default(),
             idle_since: HashMap::new(),
+            queues: HashMap::new(),
+            found_busy: HashMap::new(),
+            wishes: Vec::new(),
+            somebody_is_free: false,
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }

@@ -14,6 +14,7 @@ mod caller;
 mod defence;
 mod desk;
 mod driven;
+mod errands;
 mod event;
 mod external;
 mod facts;
@@ -23,8 +24,10 @@ mod invitation;
 mod leg;
 mod messages;
 mod modify;
+mod own;
 mod pickup;
 mod planned;
+mod probe;
 mod reach;
 mod record;
 mod registrar;
@@ -53,6 +56,7 @@ use admission::Admission;
 use call::Call;
 use defence::Defence;
 use desk::{Asked, Desk, Policy, Setup};
+use errands::Errands;
 use external::External;
 use registrar::Registrar;
 use signalling::{Hostile, endpoint_config};
@@ -65,6 +69,7 @@ pub use driven::{Command, Told};
 pub use event::{Event, Weight};
 pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
 pub use interface::{Counts, ExchangeConfig, Input, Output, Seed};
+pub use probe::Probe;
 pub use trace::{Filter, Packet};
 
 /// How often the names of trunks are looked up.
@@ -80,6 +85,7 @@ pub struct Exchange {
     supervision: Supervision,
     accounts: Accounts,
     defence: Defence,
+    errands: Errands,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
@@ -122,6 +128,7 @@ impl Exchange {
             supervision: Supervision::new(&desk),
             accounts: Accounts::new(&desk),
             defence,
+            errands: Errands::default(),
             desk,
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -133,6 +140,7 @@ impl Exchange {
             shut_down_at: None,
             stopped: false,
         };
+        exchange.errands.plan_wakes(&exchange.desk);
         exchange.handle_timeout(now);
         exchange
     }
@@ -167,10 +175,14 @@ impl Exchange {
                 self.desk.tell(Event::ExtensionsChanged { count: directory.len() });
                 self.desk.directory = directory;
                 self.registrar.forget_strangers(&mut self.desk);
+                self.errands.plan_wakes(&self.desk);
             }
             Input::Report => {
                 let counts = self.counts();
                 self.desk.tell(Event::Holding { counts });
+            }
+            Input::Ask { ticket, question: Question::Probe { trunk, number } } => {
+                self.probe(ticket, &trunk, number.as_deref());
             }
             Input::Ask { ticket, question } => {
                 let report = Box::new(self.report(&question));
@@ -181,9 +193,7 @@ impl Exchange {
             Input::Reload(file, directory) => self.reload(*file, directory),
             Input::ShutDown => self.shut_down(),
         }
-        self.drain();
-        self.tell_watchers();
-        self.drain();
+        self.settle();
     }
 
     /// A deadline has come, or may have.
@@ -207,10 +217,18 @@ impl Exchange {
         self.external.handle_timeout(&mut self.desk);
         self.supervision.handle_timeout(&mut self.desk);
         self.accounts.handle_timeout(&mut self.desk);
+        self.errands_due();
         self.tell_hostile();
         if self.shut_down_at.is_some_and(|at| at <= now) {
             self.stop();
         }
+        self.settle();
+    }
+
+    /// Everything that follows from what was just done.
+    fn settle(&mut self) {
+        self.drain();
+        self.errands_wished();
         self.tell_watchers();
         self.drain();
     }
@@ -234,6 +252,7 @@ impl Exchange {
             self.external.poll_timeout(),
             self.supervision.poll_timeout(),
             self.accounts.poll_timeout(),
+            self.errands.poll_timeout(),
             hostile,
             self.shut_down_at,
         ]

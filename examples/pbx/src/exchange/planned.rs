@@ -32,6 +32,8 @@ pub(super) struct Planned {
     /// What may be answered when it asks for a password.
     pub(super) credentials: Vec<Credentials>,
     pub(super) voice: Voice,
+    /// How much it prefers calls over the other telephones of its extension (`q`), in thousandths.
+    pub(super) quality: u16,
     /// Whether it is another exchange.
     pub(super) is_trunk: bool,
     /// How it likes its calls, when it is another exchange.
@@ -63,6 +65,7 @@ impl Planned {
             routes: binding.path.iter().map(ToString::to_string).collect(),
             credentials: Vec::new(),
             voice: voice.clone(),
+            quality: binding.quality,
             is_trunk: false,
             style: None,
             diverted: None,
@@ -128,6 +131,7 @@ pub(super) fn trunk(
         routes: Vec::new(),
         credentials: link.trunk.account.as_ref().map(credentials).into_iter().collect(),
         voice: link.trunk.voice.clone(),
+        quality: 1_000,
         is_trunk: true,
         diverted,
     }])
@@ -153,6 +157,11 @@ pub(super) struct Journey {
 }
 
 impl Journey {
+    /// The journey of a call that begins here.
+    pub(super) fn own(own_name: &str) -> Self {
+        Self { max_forwards: 70, exchanges: own_name.to_owned() }
+    }
+
     /// The journey of an incoming call; `Err` when it may not go on to another exchange.
     pub(super) fn of(message: &Request, own_name: &str) -> Result<Self, End> {
         let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);

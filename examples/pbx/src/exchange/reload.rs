@@ -13,6 +13,7 @@ impl Exchange {
         self.desk.setup.policy = Policy::new(&self.file);
         self.desk.directory = directory;
         self.registrar.forget_strangers(&mut self.desk);
+        self.errands.plan_wakes(&self.desk);
         if self.file.network != before.network {
             self.desk.places.set_local(self.file.network.local.clone());
             self.external = External::new(&self.file.network, now);
