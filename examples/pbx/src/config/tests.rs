@@ -292,7 +292,8 @@ fn a_group_names_extensions_and_its_number_is_its_own() {
 fn an_extension_says_where_its_calls_go() {
     let text = |keys: &str| format!("[[extensions]]\nnumber = \"1\"\npassword = \"a\"\n{keys}\n");
     assert_eq!(Config::parse(&text("")).unwrap().extensions[0].forward, Forward::default());
-    let all = "forward_always = \"2\"\nforward_busy = \"3\"\nforward_no_answer = \"4\"\nforward_unreachable = \"5\"\ndo_not_disturb = true\nring_seconds = 9";
+    let all = "forward_always = \"2\"\nforward_busy = \"3\"\nforward_no_answer = \"4\"\nforward_unreachable = \"5\"\ndo_not_disturb = true\nring_seconds = 9\n\
+               priority_seconds = 7\nfollow_me = [\"6\", \"7\"]\nfollow_me_seconds = 20";
     let forward = Forward {
         do_not_disturb: true,
         always: Some("2".into()),
@@ -300,6 +301,9 @@ fn an_extension_says_where_its_calls_go() {
         no_answer: Some("4".into()),
         unreachable: Some("5".into()),
         ring: Some(Duration::from_secs(9)),
+        by_priority: Some(Duration::from_secs(7)),
+        follow_me: vec!["6".into(), "7".into()],
+        follow_me_ring: Some(Duration::from_secs(20)),
     };
     assert_eq!(Config::parse(&text(all)).unwrap().extensions[0].forward, forward);
     assert!(problems(&text("forward_busy = \"a b\"")).contains("extensions[0].forward_busy"));
