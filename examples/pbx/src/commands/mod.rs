@@ -8,6 +8,7 @@ mod clock;
 mod extensions;
 mod history;
 mod mantela;
+mod probe;
 mod reload;
 mod run;
 mod running;
@@ -66,6 +67,8 @@ enum Command {
     Status,
     /// List the neighbours and how they are.
     Trunks,
+    /// Call a neighbour's echo and say whether sound passes there and back, how late and how much of it.
+    Probe(probe::ProbeArguments),
     /// Say who was refused what: the report of attacks.
     Attacks,
     /// End a call that is going on.
@@ -114,6 +117,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Why { call } => history::why(file, call, json),
         Command::Phones => history::phones(file, json),
         Command::Status => running::status(file, json),
+        Command::Probe(arguments) => probe::probe(file, &arguments, json),
         Command::Trunks => running::trunks(file, json),
         Command::Attacks => running::attacks(file, json),
         Command::Hangup { call } => running::hang_up(file, call, json),

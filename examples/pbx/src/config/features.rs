@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::{Section, Text, listed};
-use super::is_number;
 use super::problem::Problems;
 use super::sections::{Taken, number, optional_number, take};
+use super::{Tones, is_number};
 use crate::policy::hours::Hours;
 use crate::policy::limits::TrunkLimits;
 use crate::services::Service;
@@ -73,6 +73,8 @@ pub struct Recording {
     pub quota_megabytes: u64,
     /// Whether both sides are told by a prompt that they are recorded.
     pub announced: bool,
+    /// How often both sides hear a short tone while they are recorded; never when zero.
+    pub beep: Duration,
 }
 
 /// `[prompts]`
@@ -199,7 +201,7 @@ impl Default for Voicemail {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { folder: None, quota_megabytes: 1_000, announced: true }
+        Self { folder: None, quota_megabytes: 1_000, announced: true, beep: Duration::from_secs(15) }
     }
 }
 
@@ -288,6 +290,9 @@ pub(super) fn recording(mut section: Section<'_>, problems: &mut Problems) -> Re
     if let Some(announced) = section.flag("announced", problems) {
         recording.announced = announced;
     }
+    if let Some(seconds) = section.whole("beep_seconds", 0..=3_600, problems) {
+        recording.beep = Duration::from_secs(seconds);
+    }
     section.finish(problems);
     recording
 }
@@ -312,6 +317,21 @@ pub(super) fn prompts(mut section: Section<'_>, problems: &mut Problems) -> Prom
     }
     section.finish(problems);
     PromptFiles { folder, language }
+}
+
+pub(super) fn tones(section: &mut Section<'_>, problems: &mut Problems) -> Tones {
+    let Some(text) = section.text("tones", problems) else { return Tones::default() };
+    match text.value.as_str() {
+        "japan" => Tones::Japan,
+        "north america" => Tones::NorthAmerica,
+        "europe" => Tones::Europe,
+        other => {
+            let known = listed(&["japan", "north america", "europe"]);
+            let message = format!("\"{other}\" has no tones here, expected one of {known}");
+            problems.add(&text.span, &text.key, message);
+            Tones::default()
+        }
+    }
 }
 
 pub(super) fn clock(mut section: Section<'_>, problems: &mut Problems) -> Clock {

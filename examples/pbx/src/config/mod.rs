@@ -22,6 +22,7 @@ use std::{fmt, fs, io};
 
 use denwa::address::Network;
 use denwa::port_set::PortSet;
+use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
@@ -156,6 +157,33 @@ pub struct Calls {
     pub music_on_hold: bool,
     /// How long the next digit of somebody who dials one by one may take.
     pub digits: Duration,
+    /// Whether a caller is told by a voice that somebody is busy, and may have himself called back, before he is refused.
+    pub announce_busy: bool,
+    /// The tones that the exchange makes itself.
+    pub tones: Tones,
+}
+
+/// A country's tones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tones {
+    /// 400 Hz.
+    #[default]
+    Japan,
+    /// The precise tone plan.
+    NorthAmerica,
+    /// 425 Hz.
+    Europe,
+}
+
+impl Tones {
+    /// The tones themselves.
+    pub fn plan(self) -> Plan {
+        match self {
+            Self::Japan => Plan::japan(),
+            Self::NorthAmerica => Plan::north_america(),
+            Self::Europe => Plan::europe(),
+        }
+    }
 }
 
 /// `[guard]`: how strangers are treated that guess passwords, scan or flood.
@@ -239,6 +267,13 @@ pub struct Forward {
     pub unreachable: Option<String>,
     /// How long it rings before nobody has answered; as `[calls] ring_seconds` says when `None`.
     pub ring: Option<Duration>,
+    /// Telephones ring one after the other, by the preference (`q`) they registered with, each for so long; all at once when
+    /// `None`.
+    pub by_priority: Option<Duration>,
+    /// Where it is looked for, one number after the other, when its own telephones were not answered.
+    pub follow_me: Vec<String>,
+    /// How long each of those rings; as `[calls] ring_seconds` says when `None`.
+    pub follow_me_ring: Option<Duration>,
 }
 
 /// `[[groups]]`: a number that rings several extensions.
@@ -268,6 +303,8 @@ pub enum Strategy {
     LongestIdle,
     /// One after the other, each call beginning behind the one that the call before began with.
     RoundRobin,
+    /// None rings: all telephones answer by themselves and hear the caller.
+    Page,
 }
 
 /// How voice travels to and from one side.
@@ -467,6 +504,8 @@ impl Default for Calls {
             announcements: true,
             music_on_hold: true,
             digits: Duration::from_secs(5),
+            announce_busy: false,
+            tones: Tones::default(),
         }
     }
 }

@@ -368,6 +368,10 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     if let Some(music) = section.flag("music_on_hold", problems) {
         calls.music_on_hold = music;
     }
+    if let Some(busy) = section.flag("announce_busy", problems) {
+        calls.announce_busy = busy;
+    }
+    calls.tones = features::tones(&mut section, problems);
     section.finish(problems);
     calls
 }
@@ -469,9 +473,21 @@ fn forward(section: &mut Section<'_>, problems: &mut Problems) -> Forward {
     let busy = to("forward_busy", problems);
     let no_answer = to("forward_no_answer", problems);
     let unreachable = to("forward_unreachable", problems);
+    let follow_me = features::prefixes(section, "follow_me", problems);
     let do_not_disturb = section.flag("do_not_disturb", problems).unwrap_or(false);
-    let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
-    Forward { do_not_disturb, always, busy, no_answer, unreachable, ring }
+    let mut seconds =
+        |key, problems: &mut Problems| section.whole(key, 1..=3_600, problems).map(Duration::from_secs);
+    Forward {
+        do_not_disturb,
+        always,
+        busy,
+        no_answer,
+        unreachable,
+        ring: seconds("ring_seconds", problems),
+        by_priority: seconds("priority_seconds", problems),
+        follow_me,
+        follow_me_ring: seconds("follow_me_seconds", problems),
+    }
 }
 
 /// A number, or none when it is not written or empty.
@@ -514,8 +530,9 @@ fn group(
             "hunt" => Strategy::Hunt,
             "round robin" => Strategy::RoundRobin,
             "longest idle" => Strategy::LongestIdle,
+            "page" => Strategy::Page,
             other => {
-                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
+                let known = listed(&["all", "hunt", "round robin", "longest idle", "page"]);
                 let message = format!("\"{other}\" is not known here, expected one of {known}");
                 problems.add(&text.span, &text.key, message);
                 Strategy::default()

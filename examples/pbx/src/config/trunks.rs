@@ -12,7 +12,7 @@ use super::address::{PeerAddress, Protocol};
 use super::document::{Section, Text, listed};
 use super::problem::Problems;
 use super::profile::Profile;
-use super::sections::{Taken, checked, number, take, voice_or};
+use super::sections::{Taken, checked, number, optional_number, take, voice_or};
 use super::style::{self, TrunkStyle};
 use super::{Host, Secret, Voice, features, is_number};
 use crate::policy::limits::TrunkLimits;
@@ -52,6 +52,8 @@ pub struct Trunk {
     pub identifier: Option<String>,
     /// Where its own Mantela document is.
     pub mantela: Option<String>,
+    /// The number there that echoes, for `pbx probe`.
+    pub probe: Option<String>,
     /// What may go out by it.
     pub limits: TrunkLimits,
     /// How voice travels to and from it.
@@ -218,6 +220,7 @@ pub(super) fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut 
     let identifier = section.text("identifier", problems).map(|text| text.value);
     let mantela = section.text("mantela", problems).map(|text| text.value);
     let limits = features::trunk_limits(&mut section, problems);
+    let probe = optional_number(&mut section, "probe", problems);
     let voice = voice_or(&mut section, &profile.codecs, problems);
     section.finish(problems);
     Some(Trunk {
@@ -235,6 +238,7 @@ pub(super) fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut 
         signatures,
         identifier,
         mantela,
+        probe,
         limits,
         voice,
     })

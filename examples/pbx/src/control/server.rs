@@ -25,6 +25,9 @@ const LONGEST_REQUEST: u64 = 64 * 1024;
 /// How long the exchange may take to answer, and a client to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the test of a way may take: it rings there first.
+const PROBE_PATIENCE: Duration = Duration::from_secs(100);
+
 /// What a connection can ask for.
 pub trait Desk: Send + Sync + 'static {
     /// Puts a question to the exchange; its report comes to the switchboard.
@@ -107,6 +110,13 @@ fn serve(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard) -> io:
         Some("phones") => Question::Phones,
         Some("trunks") => Question::Trunks,
         Some("attacks") => Question::Attacks,
+        Some("probe") => match request.get("trunk").and_then(Value::as_str) {
+            Some(trunk) => Question::Probe {
+                trunk: trunk.to_owned(),
+                number: request.get("number").and_then(Value::as_str).map(str::to_owned),
+            },
+            None => return refuse(stream, "that names no trunk"),
+        },
         Some("call") => Question::Call(call().unwrap_or(0)),
         Some("hangup") => Question::HangUp(call().unwrap_or(0)),
         Some("reload") => {
@@ -119,8 +129,9 @@ fn serve(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard) -> io:
         _ => return refuse(stream, "that cannot be asked"),
     };
     let (ticket, answers) = switchboard.ticket();
+    let patience = if matches!(question, Question::Probe { .. }) { PROBE_PATIENCE } else { PATIENCE };
     desk.ask(ticket, question);
-    let answer = answers.recv_timeout(PATIENCE);
+    let answer = answers.recv_timeout(patience);
     switchboard.give_back(ticket);
     match answer {
         Ok(Answer::Report(report)) => match serde_json::to_value(&*report) {

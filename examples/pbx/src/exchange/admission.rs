@@ -435,6 +435,7 @@ fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
             (desk.calls_of(&format!("trunk {name}")) >= limit)
                 .then(|| format!("there are {limit} calls by the trunk {name} already, as many as may be"))?
         }
+        CallerKind::Exchange => return None,
     };
     Some(End::NotAllowed { limit })
 }

@@ -19,7 +19,7 @@ use super::attend::{Attendance, spoken};
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
-use super::invitation::{Invitation, whence};
+use super::invitation::{Caller, CallerKind, Invitation, Origin, whence};
 use super::leg::{Leg, Role};
 use super::modify::Change;
 use super::planned::{Journey, Planned, described};
@@ -53,7 +53,9 @@ pub(super) struct Call {
     /// Legs that a transfer has put others in the place of, until they have ended.
     pub(super) leaving: Vec<Leg>,
     pub(super) evidence: Evidence,
-    pub(super) invitation: Invitation,
+    pub(super) origin: Origin,
+    /// Who answered a call of the exchange's own: he is served as a caller is.
+    pub(super) served: Option<Caller>,
     pub(super) journey: Journey,
     pub(super) reaches: Destination,
     /// What is tried now, and what comes next.
@@ -118,7 +120,7 @@ impl Call {
         let begun = Reach::begin(desk, &invitation.caller, Some(&invitation.flow), reaches.clone());
         let (reach, attempt) = match begun {
             Ok(begun) => begun,
-            Err(end) if desk.setup.announcements && spoken(&end).is_some() => {
+            Err(end) if desk.setup.announcements && spoken(&end, desk).is_some() => {
                 (Reach::nowhere(reaches.clone()), Attempt::Announce(end))
             }
             Err(end) => return Err(Box::new((invitation, end))),
@@ -165,21 +167,44 @@ impl Call {
         });
         let stage = if caller.handle.is_some() { Stage::Offered } else { Stage::Ending };
         let end = (stage == Stage::Ending).then_some(End::CallerGaveUp);
+        let call_id = invitation.message.call_id().unwrap_or_default().to_owned();
+        let Invitation { caller: who, dialled, .. } = invitation;
+        let origin = Origin { caller: who, dialled, came: Some((call_id, flow)) };
+        let attempt = Some(attempt);
         Ok(Self {
+            stage,
+            end,
+            evidence,
+            attempt,
+            ..Self::new(number, origin, caller, journey, (reaches, reach), desk.now)
+        })
+    }
+
+    /// A call that is being tried, without anything tried yet.
+    pub(super) fn new(
+        number: u64,
+        origin: Origin,
+        caller: Leg,
+        journey: Journey,
+        (reaches, reach): (Destination, Reach),
+        now: Instant,
+    ) -> Self {
+        Self {
             number,
             caller,
             forks: Vec::new(),
             winner: None,
-            stage,
+            stage: Stage::Calling,
             change: None,
             transfer: None,
             leaving: Vec::new(),
-            evidence,
-            invitation,
+            evidence: Evidence::new(format!("call {number}"), MOST_FACTS, now),
+            origin,
+            served: None,
             journey,
             reaches,
             reach,
-            attempt: Some(attempt),
+            attempt: None,
             service: None,
             attendance: Attendance::default(),
             takes_over: true,
@@ -190,13 +215,18 @@ impl Call {
             heard: None,
             offer_is_ours: false,
             described: None,
-            began: desk.now,
+            began: now,
             answered: None,
             rang: false,
             deadline: None,
             rings_until: None,
-            end,
-        })
+            end: None,
+        }
+    }
+
+    /// Who is at the caller's end.
+    pub(super) fn caller(&self) -> &Caller {
+        self.served.as_ref().unwrap_or(&self.origin.caller)
     }
 
     /// Whether both sides are up.
@@ -211,7 +241,7 @@ impl Call {
 
     /// When [`on_deadline`](Self::on_deadline) is wanted.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.attendance.wake_at).min()
+        self.deadline.into_iter().chain(self.attended_at()).min()
     }
 
     /// Whether nothing more will be heard of it; then [`record`](Self::record) is due.
@@ -286,6 +316,7 @@ impl Call {
         if self.attendance.wake_at.take_if(|at| *at <= desk.now).is_some() && self.stage != Stage::Ending {
             self.hear(desk, Heard::Time);
         }
+        self.beep(desk);
         if self.deadline.is_none_or(|deadline| deadline > desk.now) {
             return;
         }
@@ -329,6 +360,9 @@ impl Call {
         self.deadline = desk.now.checked_add(ENDING);
         self.unattended(desk);
         self.planned.clear();
+        if let (End::Busy { who }, CallerKind::Extension) = (&end, &self.origin.caller.kind) {
+            self.note_busy(desk, who.clone());
+        }
         let reason = reason_header(&end);
         if let Some(handle) = self.caller.handle {
             // A handle whose end is under way already refuses the command; its end comes as an event all the same.

@@ -63,11 +63,11 @@ impl Call {
 
     /// Nobody took the call: whoever comes next is tried, or the caller hears why not.
     pub(super) fn attempt_failed(&mut self, desk: &mut Desk, end: End) {
-        let caller = self.invitation.caller.clone();
+        let caller = self.caller().clone();
         let Some(attempt) = self.reach.after(desk, &caller, &end) else {
             return if self.diverting {
                 self.divert_failed(desk, end)
-            } else if desk.setup.announcements && spoken(&end).is_some() {
+            } else if desk.setup.announcements && spoken(&end, desk).is_some() {
                 self.hang_up_from(desk, self.first, None);
                 self.announce_refusal(desk, end);
             } else {
@@ -135,7 +135,8 @@ impl Call {
     /// Sends the INVITE to a telephone once its ports and the caller's are open.
     pub(super) fn place(&mut self, desk: &mut Desk, index: usize) {
         let is_open = |fork: &Fork| fork.leg.is_open() && fork.placed_at.is_none();
-        if !self.is_tried(index) || !self.caller.is_open() || !self.forks.get(index).is_some_and(is_open) {
+        let caller_is_ready = self.is_own() || self.caller.is_open();
+        if !self.is_tried(index) || !caller_is_ready || !self.forks.get(index).is_some_and(is_open) {
             return;
         }
         // Nothing is known of a caller who leaves the offer to us.
@@ -144,8 +145,7 @@ impl Call {
             None if self.offer_is_ours && !self.diverting => None,
             None => Some(self.caller.common_codecs().unwrap_or_default()),
         };
-        let caller =
-            self.transfer.as_ref().map_or(&self.invitation.caller, |transfer| &transfer.stays).clone();
+        let caller = self.transfer.as_ref().map_or_else(|| self.caller(), |transfer| &transfer.stays).clone();
         let Some(fork) = self.forks.get_mut(index) else { return };
         if let Some(wished) = wished {
             // What both have passes untouched; anything else is transcoded.
@@ -288,6 +288,9 @@ impl Call {
         }
         if self.transfer.is_some() {
             return self.transfer_answered(desk, index);
+        }
+        if self.is_own() && self.answered.is_none() {
+            return self.own_answered(desk, index);
         }
         self.winner = Some(index);
         self.planned.clear();

@@ -11,6 +11,7 @@ use denwa::driver::Ask;
 use denwa::port_set::PortPool;
 use denwa_sip_core::auth::identity;
 use denwa_sip_core::auth::passport::Signer;
+use denwa_codecs::tone;
 use denwa_sip_core::endpoint::{
     Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, Party, RequestHandle, SentBy,
 };
@@ -19,6 +20,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::attend::Conferences;
+use super::errands::Wish;
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
@@ -70,6 +72,9 @@ pub(super) struct Policy {
     pub(super) mailbox_limit: usize,
     pub(super) message_limit: Duration,
     pub(super) recording_announced: bool,
+    pub(super) recording_beep: Duration,
+    pub(super) announce_busy: bool,
+    pub(super) tones: tone::plan::Plan,
     pub(super) language: Language,
     pub(super) time_of_day: config::Clock,
     /// Signs callers for neighbours.
@@ -93,6 +98,9 @@ impl Policy {
             mailbox_limit: file.voicemail.messages,
             message_limit: file.voicemail.longest,
             recording_announced: file.recording.announced,
+            recording_beep: file.recording.beep,
+            announce_busy: file.calls.announce_busy,
+            tones: file.calls.tones.plan(),
             language: file.prompts.language,
             time_of_day: file.clock,
             signer: file.identity.signer.clone(),
@@ -156,6 +164,14 @@ pub(super) struct Desk {
     pub(super) spent: Spent,
     /// When each extension's last call ended, for groups that call who has been idle longest.
     pub(super) idle_since: HashMap<String, Instant>,
+    /// Who waits in each queue, the first first.
+    pub(super) queues: HashMap<String, Vec<u64>>,
+    /// Whom each extension found busy last.
+    pub(super) found_busy: HashMap<String, String>,
+    /// What calls want of the exchange.
+    pub(super) wishes: Vec<Wish>,
+    /// An extension's call has ended since this was looked at.
+    pub(super) somebody_is_free: bool,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -200,6 +216,10 @@ impl Desk {
             lines: BTreeMap::new(),
             spent: Spent::default(),
             idle_since: HashMap::new(),
+            queues: HashMap::new(),
+            found_busy: HashMap::new(),
+            wishes: Vec::new(),
+            somebody_is_free: false,
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
@@ -235,7 +255,7 @@ impl Desk {
     pub(super) fn terms_of(&self, caller: &Caller) -> config::Terms {
         match &caller.kind {
             CallerKind::Trunk(name) => self.links.get(name).map(|link| link.trunk.terms).unwrap_or_default(),
-            CallerKind::Extension => config::Terms::default(),
+            CallerKind::Extension | CallerKind::Exchange => config::Terms::default(),
         }
     }
 

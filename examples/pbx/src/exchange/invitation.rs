@@ -21,6 +21,15 @@ pub(super) struct Invitation {
     pub(super) dialled: String,
 }
 
+/// Whose call one is.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) caller: Caller,
+    pub(super) dialled: String,
+    /// The Call-ID of his INVITE and how it came; `None` for a call that the exchange makes by itself.
+    pub(super) came: Option<(String, Flow)>,
+}
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -43,9 +52,23 @@ pub(super) enum CallerKind {
     Extension,
     /// A neighbour known by its address.
     Trunk(String),
+    /// The exchange by itself: a wake-up call, a call back, an announcement to many, a test.
+    Exchange,
 }
 
 impl Caller {
+    /// The exchange itself, under a number and a name that its service is known by.
+    pub(super) fn exchange(number: &str, name: &str) -> Self {
+        Self {
+            kind: CallerKind::Exchange,
+            number: number.to_owned(),
+            name: name.to_owned(),
+            withheld: false,
+            intercom: false,
+            voice: Voice::default(),
+        }
+    }
+
     /// The extension that proved to be `number`.
     pub(super) fn extension(number: &str, desk: &Desk) -> Option<Self> {
         let account = desk.directory.get(number)?;
@@ -100,6 +123,7 @@ impl Caller {
         match &self.kind {
             CallerKind::Extension => format!("extension {}", self.number),
             CallerKind::Trunk(name) => format!("trunk {name}"),
+            CallerKind::Exchange => "exchange".to_owned(),
         }
     }
 
@@ -108,6 +132,7 @@ impl Caller {
         let kind = match &self.kind {
             CallerKind::Extension => "extension".to_owned(),
             CallerKind::Trunk(name) => format!("trunk {name}"),
+            CallerKind::Exchange => "this exchange".to_owned(),
         };
         let name = if self.name.is_empty() { String::new() } else { format!(" \"{}\"", self.name) };
         format!("{}{name} ({kind}, {})", self.number, whence(flow.protocol, flow.remote))

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
+use denwa::address::Because;
 use denwa::bridge::{self, LegId, LegSpec};
-use denwa::evidence::Fact;
+use denwa::evidence::{Fact, StreamCounters};
 use denwa::media::StreamParameters;
 use denwa::port_set::PortPair;
 use denwa_sdp::{
@@ -48,6 +49,8 @@ pub(super) struct Leg {
     pub(super) expected: Option<SocketAddr>,
     /// Where its voice came from.
     pub(super) heard_from: Option<SocketAddr>,
+    /// How its stream was doing when that was told last.
+    pub(super) counters: Option<StreamCounters>,
     media: Media,
     id: LegId,
     ports: PortPair,
@@ -99,6 +102,7 @@ impl Leg {
             direction: Direction::SendRecv,
             expected: None,
             heard_from: None,
+            counters: None,
             media: Media::Opening,
             id,
             ports,
@@ -106,6 +110,33 @@ impl Leg {
         };
         leg.ask_to_open(desk, call);
         Ok(leg)
+    }
+
+    /// What stands in the caller's place of a call that the exchange makes by itself: it has no ports.
+    pub(super) fn nobody(desk: &mut Desk) -> Self {
+        let way = Way { local: Ipv4Addr::LOCALHOST.into(), interface: "".into() };
+        let place = Place { told: way.local, because: Because::NoExternal, sip_port: None, way };
+        let (voice, ports) = (Voice::default(), PortPair { rtp: 0, rtcp: 0 });
+        Self {
+            label: "this exchange".to_owned(),
+            handle: None,
+            identity: LocalIdentity::default(),
+            peer: SocketAddr::new(place.told, 0),
+            negotiator: negotiator(desk, &voice, Role::Answers, &place, ports),
+            place,
+            offered: None,
+            voice,
+            role: Role::Answers,
+            codec: None,
+            direction: Direction::SendRecv,
+            expected: None,
+            heard_from: None,
+            counters: None,
+            media: Media::Closed,
+            id: LegId(0),
+            ports,
+            tries: 0,
+        }
     }
 
     /// What holds its place when it was given away: nothing is heard of it any more.
@@ -124,6 +155,7 @@ impl Leg {
             direction: self.direction,
             expected: None,
             heard_from: None,
+            counters: None,
             media: Media::Closed,
             // No leg has this name.
             id: LegId(0),

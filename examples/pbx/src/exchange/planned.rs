@@ -35,6 +35,8 @@ pub(super) struct Planned {
     /// What may be answered when it asks for a password.
     pub(super) credentials: Vec<Credentials>,
     pub(super) voice: Voice,
+    /// How much it prefers calls over the other telephones of its extension (`q`), in thousandths.
+    pub(super) quality: u16,
     /// Whether it is another exchange.
     pub(super) is_trunk: bool,
     /// How it likes its calls, when it is another exchange.
@@ -72,6 +74,7 @@ impl Planned {
             routes: binding.path.iter().map(ToString::to_string).collect(),
             credentials: desk.directory.get(number).map(|account| account.answers.clone()).unwrap_or_default(),
             voice: voice.clone(),
+            quality: binding.quality,
             is_trunk: false,
             style: None,
             terms: Terms::default(),
@@ -149,6 +152,7 @@ pub(super) fn ways(desk: &Desk, link: &Link, number: &str) -> Vec<Planned> {
         routes: Vec::new(),
         credentials: trunk.account.as_ref().map(credentials).into_iter().collect(),
         voice: trunk.voice.clone(),
+        quality: 1_000,
         is_trunk: true,
         style: Some(Box::new(style.clone())),
         terms: trunk.terms,
@@ -213,6 +217,12 @@ pub(super) struct Journey {
 }
 
 impl Journey {
+    /// The journey of a call that begins here.
+    pub(super) fn own(own_name: &str) -> Self {
+        let (history, early_media) = (History::default(), false);
+        Self { max_forwards: 70, exchanges: own_name.to_owned(), history, early_media }
+    }
+
     /// The journey of an incoming call; `Err` when it may not go on to another exchange.
     pub(super) fn of(message: &Request, own_name: &str) -> Result<Self, End> {
         let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);

@@ -62,9 +62,13 @@ impl Call {
             Media::Recorded { recording, samples, .. } => self.recorded(desk, recording, samples),
             Media::RecordingEnded { recording, .. } => self.recording_ended(desk, recording),
             Media::Resumed { .. } => self.evidence.add(side, Fact::Resumed, now),
-            Media::Report { report, .. } => self.evidence.add(side, Fact::Counters(report.counters), now),
+            Media::Report { report, .. } => {
+                leg.counters = Some(report.counters.clone());
+                self.evidence.add(side, Fact::Counters(report.counters), now);
+            }
             Media::Closed { report, .. } => {
                 leg.closed(desk);
+                leg.counters = Some(report.counters.clone());
                 self.evidence.add(side, Fact::Counters(report.counters), now);
             }
             _ => {}

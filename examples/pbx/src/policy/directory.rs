@@ -10,6 +10,7 @@ use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 
 use crate::config::{Acl, Config, Extension, Forward, Secret as ConfigSecret, Voice, is_number};
+use crate::services::wake;
 use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
@@ -48,6 +49,8 @@ pub struct Account {
     pub overlap: bool,
     /// What its telephone is answered with when it challenges a call to it.
     pub answers: Vec<Credentials>,
+    /// The minute of the day at which it is to be woken, once.
+    pub wake_up: Option<u16>,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -86,6 +89,7 @@ impl Directory {
                 allow: extension.allow.clone(),
                 overlap: extension.overlap,
                 answers: extension.challenges.then(|| answer(extension)).into_iter().collect(),
+                wake_up: None,
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -166,6 +170,7 @@ impl Directory {
             allow: Acl::default(),
             overlap: false,
             answers: Vec::new(),
+            wake_up: None,
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
@@ -174,7 +179,7 @@ impl Directory {
 
 impl Account {
     /// The names of what can be set for an extension, as the file has them.
-    pub const SETTINGS: [&'static str; 9] = [
+    pub const SETTINGS: [&'static str; 11] = [
         "do_not_disturb",
         "forward_always",
         "forward_busy",
@@ -184,6 +189,8 @@ impl Account {
         "record",
         "publish",
         "voicemail_pin",
+        "follow_me",
+        wake::KEY,
     ];
 
     /// Sets something; an empty value switches it off.
@@ -209,6 +216,19 @@ impl Account {
             "forward_busy" => forward.busy = number()?,
             "forward_no_answer" => forward.no_answer = number()?,
             "forward_unreachable" => forward.unreachable = number()?,
+            "follow_me" => {
+                let numbers = value.split(',').map(str::trim).filter(|number| !number.is_empty());
+                let numbers: Vec<String> = numbers.map(str::to_owned).collect();
+                if let Some(wrong) = numbers.iter().find(|number| !is_number(number)) {
+                    return Err(format!("\"{wrong}\" is not a number to dial"));
+                }
+                forward.follow_me = numbers;
+            }
+            wake::KEY if value.is_empty() => self.wake_up = None,
+            wake::KEY => match wake::minute_of_day(value) {
+                Some(minute) => self.wake_up = Some(minute),
+                None => return Err(format!("\"{value}\" is no time of day, expected as 07:30")),
+            },
             "ring_seconds" if value.is_empty() => forward.ring = None,
             "ring_seconds" => match value.parse() {
                 Ok(seconds @ 1..=3_600) => forward.ring = Some(Duration::from_secs(seconds)),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule};
+use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule, Strategy};
 use crate::policy::directory::Directory;
 use crate::services::{Service, Serving, codes};
 
@@ -68,6 +68,19 @@ impl Plan {
         let menus = config.menus.iter().map(|menu| (menu.number.clone(), menu.clone())).collect();
         let queues = config.queues.iter().map(|queue| (queue.number.clone(), queue.clone())).collect();
         Self { services, groups, menus, queues, routes, rules: config.rules.clone() }
+    }
+
+    /// The number of a service, when it is switched on.
+    pub fn number_of(&self, service: Service) -> Option<String> {
+        self.services.iter().find(|(_, own)| **own == service).map(|(number, _)| number.clone())
+    }
+
+    /// Whether two extensions are in one group; `None` when the first is in none.
+    pub fn share_group(&self, one: &str, other: &str) -> Option<bool> {
+        let has = |group: &&Group, member: &str| group.members.iter().any(|own| own == member);
+        let mut own = self.groups.values().filter(|group| has(group, one)).peekable();
+        own.peek()?;
+        Some(own.any(|group| has(&group, other)))
     }
 
     /// The group of a number.
@@ -166,8 +179,11 @@ impl Plan {
         if self.queues.contains_key(dialled) {
             return Destination::Served(Serving::Queue(dialled.to_owned()));
         }
-        if self.groups.contains_key(dialled) {
-            return Destination::Group(dialled.to_owned());
+        if let Some(group) = self.groups.get(dialled) {
+            return match group.strategy {
+                Strategy::Page => Destination::Served(Serving::Page(dialled.to_owned())),
+                _ => Destination::Group(dialled.to_owned()),
+            };
         }
         let route = self.routes.iter().find(|route| dialled.starts_with(&route.prefix));
         let outward = route.and_then(|route| Some((route, dialled.get(route.strip..)?)));

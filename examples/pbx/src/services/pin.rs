@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::script::{Act, Heard, Scene, Script};
 use crate::config::Secret;
+use crate::why::End;
 
 /// How long a PIN may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,8 +62,8 @@ impl Script for AskPin {
             }
             Heard::Time => self.leave(scene, "goodbye"),
             Heard::NotReached(end) => {
-                let words = crate::exchange::spoken(&end).and_then(|words| words.first().copied());
-                self.leave(scene, words.unwrap_or("busy"))
+                let word = if matches!(end, End::Busy { .. }) { "busy" } else { "circuits-busy" };
+                self.leave(scene, word)
             }
             _ => Vec::new(),
         }
