@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod exchange;
+pub mod http;
 pub mod links;
 pub mod mantela;
 pub mod policy;

@@ -113,6 +113,8 @@ mod tests {
         let sealed = one.seal("wave-kettle").unwrap();
         assert_ne!(sealed, one.seal("wave-kettle").unwrap(), "no two look alike");
         assert_eq!(one.unseal(&sealed).unwrap(), "wave-kettle");
-        assert!(other.unseal(&sealed).is_err() && one.unseal(&sealed[4..]).is_err() && one.unseal("").is_err());
+        assert!(
+            other.unseal(&sealed).is_err() && one.unseal(&sealed[4..]).is_err() && one.unseal("").is_err()
+        );
     }
 }

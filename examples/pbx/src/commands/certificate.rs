@@ -23,7 +23,12 @@ pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, 
         return Ok(None);
     }
     let mut tls = TlsConfig::default();
-    tls.trust = Trust::System;
+    tls.trust = match &config.tls.trust {
+        Some(path) => Trust::SystemAnd(
+            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+        ),
+        None => Trust::System,
+    };
     if listens {
         tls.certificate = Some(certificate(config, addresses)?);
     }

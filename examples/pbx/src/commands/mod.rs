@@ -8,10 +8,12 @@ mod clock;
 mod extensions;
 mod history;
 mod mantela;
+mod metrics;
 mod probe;
 mod reload;
 mod run;
 mod running;
+mod secrets;
 mod welcome;
 
 use std::ffi::OsString;
@@ -85,6 +87,11 @@ enum Command {
         #[command(subcommand)]
         command: mantela::Command,
     },
+    /// Read a secret (one line) and print what may stand for it in the file: encrypted under the key file, which is made when
+    /// it is not there.
+    Seal,
+    /// Print the public key that neighbours believe our signed callers by, which is made when it is not there.
+    Identity,
     /// Write what a shell needs to complete this program's commands.
     Completion {
         /// The shell.
@@ -124,6 +131,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload => running::reload(file, json),
         Command::Trace(arguments) => running::trace(file, &arguments),
         Command::Mantela { command } => mantela::run(command, file, json),
+        Command::Seal => secrets::seal(file, json),
+        Command::Identity => secrets::identity(file, json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "pbx", &mut io::stdout());
             ExitCode::SUCCESS

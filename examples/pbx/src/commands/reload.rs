@@ -98,6 +98,12 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     if config.store != before.store {
         restart("store.url");
     }
+    if config.metrics != before.metrics {
+        restart("metrics.listen");
+    }
+    if config.mantela.listen != before.mantela.listen {
+        restart("mantela.listen");
+    }
     if config.control != before.control {
         restart("control.socket");
     }

@@ -24,6 +24,7 @@ use denwa::address::Network;
 use denwa::port_set::PortSet;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
+use denwa_sip_core::auth::passport::Signer;
 use zeroize::Zeroizing;
 
 use crate::secrets::{KeyFile, SEALED};
@@ -412,9 +413,10 @@ impl Config {
     fn reveal_secrets(&mut self) -> Result<(), (String, String)> {
         let file = self.key_file();
         let mut key = None;
-        let extensions = self.extensions.iter_mut().map(|extension| {
-            (format!("extension {}", extension.number), &mut extension.password)
-        });
+        let extensions = self
+            .extensions
+            .iter_mut()
+            .map(|extension| (format!("extension {}", extension.number), &mut extension.password));
         let of_trunks = self.trunks.iter_mut().flat_map(|trunk| {
             let account = trunk.account.as_mut().map(|account| &mut account.password);
             let inbound = trunk.inbound.as_mut().map(|inbound| &mut inbound.password);
@@ -436,6 +438,7 @@ impl Config {
             });
             revealed.map_err(|cause| (what, cause))?;
         }
+        self.read_identity().map_err(|cause| ("identity".to_owned(), cause))?;
         for trunk in &mut self.trunks {
             trunk.signatures.read_key().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
         }
@@ -445,6 +448,22 @@ impl Config {
     /// Where the key is that secrets are encrypted under: beside the store unless the file says otherwise.
     pub fn key_file(&self) -> PathBuf {
         self.secrets.key_file.clone().unwrap_or_else(|| self.beside_store("secrets.key"))
+    }
+
+    /// Where the key is that signs callers: beside the store unless the file says otherwise.
+    pub fn identity_file(&self) -> PathBuf {
+        self.identity.key.clone().unwrap_or_else(|| self.beside_store("identity.pem"))
+    }
+
+    /// Reads the key that signs callers, when there is one; the first start makes it.
+    pub(crate) fn read_identity(&mut self) -> Result<(), String> {
+        let path = self.identity_file();
+        let Some(url) = self.identity.url.clone().filter(|_| path.exists()) else { return Ok(()) };
+        let failed = |what: &dyn fmt::Display| format!("the key {}: {what}", path.display());
+        let pem = fs::read_to_string(&path).map_err(|error| failed(&error))?;
+        let signer = Signer::from_pem(&pem, url).map_err(|error| failed(&error))?;
+        self.identity.signer = Some(std::sync::Arc::new(signer));
+        Ok(())
     }
 
     /// A file beside the store.

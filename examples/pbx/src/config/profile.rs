@@ -2,9 +2,9 @@
 
 use denwa_sip_core::endpoint::ReliableProvisional;
 
+use super::Codec;
 use super::style::{DivertedBy, IdentityHeader};
 use super::trunks::{EarlyMedia, SessionTerms};
-use super::Codec;
 
 /// What counts for a trunk where the file says nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,9 @@ impl Profile {
         let plain = Self::default();
         Some(match name {
             // Another exchange of this kind: nothing needs to be told twice.
-            "denwa" => Self { identity: IdentityHeader::Asserted, diverted_by: DivertedBy::HistoryInfo, ..plain },
+            "denwa" => {
+                Self { identity: IdentityHeader::Asserted, diverted_by: DivertedBy::HistoryInfo, ..plain }
+            }
             // chan_pjsip: Remote-Party-ID is what `trust_id_inbound` reads first, and what its quick-starts allow is
             // "g722,alaw,ulaw,ilbc,gsm". MikoPBX is Asterisk with a web console.
             "asterisk" | "mikopbx" => Self {

@@ -51,7 +51,10 @@ pub(super) fn secrets(mut section: Section<'_>, problems: &mut Problems) -> Secr
 pub(super) fn identity(mut section: Section<'_>, problems: &mut Problems) -> Identity {
     let url = section.text("url", problems).filter(|text| !text.value.is_empty());
     if let Some(text) = &url
-        && (text.value.chars().any(|letter| letter.is_whitespace() || letter.is_control() || "<>\"".contains(letter)))
+        && (text
+            .value
+            .chars()
+            .any(|letter| letter.is_whitespace() || letter.is_control() || "<>\"".contains(letter)))
     {
         problems.add(&text.span, &text.key, "expected a URL as https://pbx.example/identity.pem");
     }

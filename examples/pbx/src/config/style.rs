@@ -106,12 +106,13 @@ pub(super) fn trunk_style(
         .unwrap_or_default()
     });
     const DIVERTED: [&str; 4] = ["none", "diversion", "history-info", "both"];
-    let diverted_by = section.choice("diverted_by", &DIVERTED, problems).map_or(profile.diverted_by, |index| {
-        [DivertedBy::Nothing, DivertedBy::Diversion, DivertedBy::HistoryInfo, DivertedBy::Both]
-            .get(index)
-            .copied()
-            .unwrap_or_default()
-    });
+    let diverted_by =
+        section.choice("diverted_by", &DIVERTED, problems).map_or(profile.diverted_by, |index| {
+            [DivertedBy::Nothing, DivertedBy::Diversion, DivertedBy::HistoryInfo, DivertedBy::Both]
+                .get(index)
+                .copied()
+                .unwrap_or_default()
+        });
     let from_user = word(section, "from_user", problems);
     let from_domain = word(section, "from_domain", problems);
     let contact_user = word(section, "contact_user", problems);

@@ -299,7 +299,8 @@ fn account(section: &mut Section<'_>, profile: &Profile, problems: &mut Problems
     let password = section.text("password", problems);
     let register = section.flag("register", problems);
     let domain = section.text("domain", problems).map(|text| text.value).filter(|domain| !domain.is_empty());
-    let expires = section.whole("register_seconds", 60..=86_400, problems).unwrap_or(profile.register_seconds);
+    let expires =
+        section.whole("register_seconds", 60..=86_400, problems).unwrap_or(profile.register_seconds);
     let is_line = profile.needs_no_password;
     match (user, password) {
         (Some(user), password) if password.is_some() || is_line => Some(TrunkAccount {
@@ -359,13 +360,14 @@ fn user(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -
 }
 
 fn terms(section: &mut Section<'_>, profile: &Profile, problems: &mut Problems) -> Terms {
-    let reliable = section
-        .choice("reliable", &["off", "supported", "required"], problems)
-        .map_or(profile.reliable, |index| match index {
+    let reliable = section.choice("reliable", &["off", "supported", "required"], problems).map_or(
+        profile.reliable,
+        |index| match index {
             0 => ReliableProvisional::Off,
             1 => ReliableProvisional::Supported,
             _ => ReliableProvisional::Required,
-        });
+        },
+    );
     let timer = section.choice("session_timer", &["off", "accepted", "asked"], problems);
     let bounds = SHORTEST_SESSION..=86_400;
     let interval = section.whole("session_seconds", bounds.clone(), problems).map(Duration::from_secs);
@@ -380,13 +382,14 @@ fn terms(section: &mut Section<'_>, profile: &Profile, problems: &mut Problems) 
         (_, _, Some(least)) => SessionTerms::AtLeast(least),
         _ => SessionTerms::Accepted,
     };
-    let early_media = section
-        .choice("early_media", &["heard", "authorised", "off"], problems)
-        .map_or(profile.early_media, |index| match index {
+    let early_media = section.choice("early_media", &["heard", "authorised", "off"], problems).map_or(
+        profile.early_media,
+        |index| match index {
             0 => EarlyMedia::Heard,
             1 => EarlyMedia::Authorised,
             _ => EarlyMedia::Off,
-        });
+        },
+    );
     let patience = Duration::from_secs(section.whole("patience_seconds", 1..=32, problems).unwrap_or(4));
     Terms { reliable, session, early_media, patience }
 }

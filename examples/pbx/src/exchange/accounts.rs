@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{Headers, Party, Register, RegistrationFailure, RegistrationHandle, Target};
+use denwa_sip_core::endpoint::{Headers, Party, Register, RegistrationFailure, RegistrationHandle};
 use denwa_sip_core::message::UriBuf;
 
 use super::Event;
@@ -153,7 +153,7 @@ fn begin(desk: &mut Desk, name: &str, turn: usize) -> Option<RegistrationHandle>
     let register = Register {
         address_of_record: Party::new(UriBuf::sip(&account.user, domain).build()),
         registrar,
-        target: Target::address(hop.protocol, hop.peer),
+        target: hop.target(),
         routes: hop.route.iter().cloned().collect(),
         local: desk.identity(contact, &place, hop.protocol, None),
         headers: Headers::new(),

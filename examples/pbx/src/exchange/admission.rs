@@ -196,9 +196,7 @@ impl Admission {
     /// Somebody who dials digit by digit has dialled one more: the same call again with a longer number (RFC 3578).
     fn dialled_on(&mut self, desk: &mut Desk, invitation: Invitation, calls: usize) -> Option<Call> {
         let call_id = invitation.message.call_id().unwrap_or_default();
-        let is_before = |waiting: &Waiting| {
-            matches!(waiting, Waiting::Digits(one, _) if one.message.call_id().unwrap_or_default() == call_id)
-        };
+        let is_before = |waiting: &Waiting| matches!(waiting, Waiting::Digits(one, _) if one.message.call_id().unwrap_or_default() == call_id);
         let before = self.waiting.iter().find(|(_, waiting)| is_before(waiting)).map(|(request, _)| *request);
         if let Some(before) = before {
             self.waiting.remove(&before);

@@ -254,7 +254,11 @@ impl Call {
                 let number = self.origin.caller.number.clone();
                 desk.spent.guessed(&number, desk.now);
                 let what = format!("a call that needs a PIN, of {number}");
-                desk.tell(Event::Refused { from: self.caller.label.clone(), what, cause: "the PIN is wrong".to_owned() });
+                desk.tell(Event::Refused {
+                    from: self.caller.label.clone(),
+                    what,
+                    cause: "the PIN is wrong".to_owned(),
+                });
             }
             Act::Keep { mailbox, samples } => {
                 let caller = self.origin.caller.number.clone();

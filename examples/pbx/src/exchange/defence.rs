@@ -71,7 +71,11 @@ impl Defence {
         });
         Attacks {
             strangers: counts.strangers,
-            refused: self.turned_away + counts.banned + counts.prefix_banned + counts.too_fast + counts.too_many_strangers,
+            refused: self.turned_away
+                + counts.banned
+                + counts.prefix_banned
+                + counts.too_fast
+                + counts.too_many_strangers,
             offences: counts.offences,
             sources: sources.collect(),
         }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
 use denwa::port_set::PortPool;
+use denwa_codecs::tone;
 use denwa_sip_core::auth::identity;
 use denwa_sip_core::auth::passport::Signer;
-use denwa_codecs::tone;
 use denwa_sip_core::endpoint::{
     Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, Party, RequestHandle, SentBy,
 };

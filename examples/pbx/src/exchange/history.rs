@@ -66,7 +66,10 @@ impl History {
     }
 
     /// The diversions that are told on, the latest first.
-    pub(super) fn diversions<'a>(&'a self, latest: Option<&'a Diverted>) -> impl Iterator<Item = String> + 'a {
+    pub(super) fn diversions<'a>(
+        &'a self,
+        latest: Option<&'a Diverted>,
+    ) -> impl Iterator<Item = String> + 'a {
         latest.map(Diverted::diversion).into_iter().chain(self.diversions.iter().cloned())
     }
 

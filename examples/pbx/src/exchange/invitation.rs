@@ -141,7 +141,8 @@ impl Caller {
 
 /// Whether a neighbour asks that its caller not be shown (RFC 3323, RFC 3325 section 7).
 fn is_withheld(message: &Request) -> bool {
-    let words = |value: &str| value.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header"));
+    let words =
+        |value: &str| value.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header"));
     let party = message.get("Remote-Party-ID").unwrap_or_default();
     message.get_all("Privacy").any(words) || party.contains("privacy=full") || party.contains("privacy=uri")
 }

@@ -72,7 +72,11 @@ impl Planned {
             to: binding.contact.as_uri().for_request(),
             target,
             routes: binding.path.iter().map(ToString::to_string).collect(),
-            credentials: desk.directory.get(number).map(|account| account.answers.clone()).unwrap_or_default(),
+            credentials: desk
+                .directory
+                .get(number)
+                .map(|account| account.answers.clone())
+                .unwrap_or_default(),
             voice: voice.clone(),
             quality: binding.quality,
             is_trunk: false,
@@ -171,16 +175,25 @@ pub(super) fn ways(desk: &Desk, link: &Link, number: &str) -> Vec<Planned> {
         }
         let uri = finish(with_transport(uri.build(), own.protocol));
         let Planned { peer, protocol, flow, target, routes, .. } = own;
-        Planned { peer, protocol, flow, target, routes, request_uri: uri.clone(), to: uri, ..template.clone() }
+        Planned {
+            peer,
+            protocol,
+            flow,
+            target,
+            routes,
+            request_uri: uri.clone(),
+            to: uri,
+            ..template.clone()
+        }
     });
     let served = link.hops().into_iter().map(|hop| {
-        let host = style.request_domain.clone().unwrap_or(hop.host);
+        let host = style.request_domain.clone().unwrap_or_else(|| hop.host.clone());
         // The builder takes a port that stands behind the host as it is.
         let uri = finish(with_transport(UriBuf::sip(&number, host).build(), hop.protocol));
         Planned {
             peer: hop.peer,
             protocol: hop.protocol,
-            target: Target::address(hop.protocol, hop.peer),
+            target: hop.target(),
             routes: hop.route.into_iter().collect(),
             request_uri: uri.clone(),
             to: uri,
@@ -319,7 +332,9 @@ pub(super) fn invite(
             let _ = call.headers.push("P-Early-Media", "supported");
         }
         // Whoever does not want to be known is not signed for either.
-        if let Some(signature) = desk.signature(&call.from, &call.to).filter(|_| plan.is_signed && !caller.withheld) {
+        if let Some(signature) =
+            desk.signature(&call.from, &call.to).filter(|_| plan.is_signed && !caller.withheld)
+        {
             let _ = call.headers.push("Identity", signature);
         }
     }

@@ -98,7 +98,8 @@ impl Reach {
         number: String,
     ) -> Result<(Self, Attempt), End> {
         let ring = desk.setup.ring;
-        let mut reach = Self { ring, showed_pin: true, ..Self::nowhere(Destination::Trunk { trunk, number }) };
+        let mut reach =
+            Self { ring, showed_pin: true, ..Self::nowhere(Destination::Trunk { trunk, number }) };
         reach.attempt(desk, caller, None).map(|attempt| (reach, attempt))
     }
 
@@ -224,12 +225,7 @@ impl Reach {
     }
 
     /// Tries what is current now.
-    fn attempt(
-        &mut self,
-        desk: &mut Desk,
-        caller: &Caller,
-        from: Option<&Flow>,
-    ) -> Result<Attempt, End> {
+    fn attempt(&mut self, desk: &mut Desk, caller: &Caller, from: Option<&Flow>) -> Result<Attempt, End> {
         match self.current.clone() {
             Destination::Unknown => Err(End::UnknownNumber),
             Destination::Served(serving) => Ok(Attempt::Serve(serving)),
@@ -365,12 +361,7 @@ fn of_quality(mut phones: Vec<Planned>, quality: u16) -> Vec<Planned> {
 }
 
 /// Whether a call may go out by a trunk now; emergency calls always may.
-pub(super) fn may_go_out(
-    desk: &mut Desk,
-    trunk: &str,
-    number: &str,
-    showed_pin: bool,
-) -> Result<(), End> {
+pub(super) fn may_go_out(desk: &mut Desk, trunk: &str, number: &str, showed_pin: bool) -> Result<(), End> {
     let Some(limits) = desk.links.get(trunk).map(|link| link.trunk.limits.clone()) else { return Ok(()) };
     if desk.setup.emergency.iter().any(|emergency| emergency == number) {
         return Ok(());

@@ -124,8 +124,7 @@ impl Registrar {
 
     /// Extensions that are there no more lose their registrations.
     pub(super) fn forget_strangers(&mut self, desk: &mut Desk) {
-        let gone: Vec<String> =
-            self.told.keys().filter(|number| !desk.is_account(number)).cloned().collect();
+        let gone: Vec<String> = self.told.keys().filter(|number| !desk.is_account(number)).cloned().collect();
         for number in gone {
             self.told.remove(&number);
             desk.endpoint.load_bindings(&number, Vec::new(), desk.now);

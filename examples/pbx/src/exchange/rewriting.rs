@@ -68,9 +68,8 @@ impl Rewriting {
 
     /// The rules for a peer; `None` when there are none.
     fn rules_of(&self, desk: &Desk, protocol: Protocol, remote: SocketAddr) -> Option<Rules> {
-        let is_registered = |number: &str| {
-            desk.endpoint.bindings(number).iter().any(|binding| binding.flow.remote == remote)
-        };
+        let is_registered =
+            |number: &str| desk.endpoint.bindings(number).iter().any(|binding| binding.flow.remote == remote);
         let is_meant = |rewrite: &&Rewrite| match &rewrite.peer {
             RewritePeer::Trunk(name) => {
                 let link = desk.links.from(protocol, remote).filter(|link| link.trunk.name == *name);
@@ -80,7 +79,8 @@ impl Rewriting {
             RewritePeer::Extension(number) => is_registered(number),
             RewritePeer::Network(network) => network.contains(remote.ip().to_canonical()),
         };
-        let rules: Rules = self.rewrites.iter().filter(is_meant).map(|rewrite| rewrite.rule.clone()).collect();
+        let rules: Rules =
+            self.rewrites.iter().filter(is_meant).map(|rewrite| rewrite.rule.clone()).collect();
         (!rules.is_empty()).then_some(rules)
     }
 }

@@ -7,7 +7,7 @@ use denwa::guard::Offence;
 use denwa_sip_core::endpoint::{
     CallHandle, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd,
 };
-use denwa_sip_core::io::{Input as SipInput, Lookup, Protocol, Output as SipOutput, Provided, QueryId};
+use denwa_sip_core::io::{Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId};
 use denwa_sip_core::{HeaderName, Method, StatusCode};
 
 use super::call::Call;

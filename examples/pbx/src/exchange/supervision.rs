@@ -74,7 +74,8 @@ impl Supervision {
     fn ask(&mut self, desk: &mut Desk, name: &str) -> bool {
         let ways = desk.links.get(name).map(|link| ways(desk, link, "")).unwrap_or_default();
         // One that registers with us may not have done so: there is nothing to ask.
-        let mut asked = ways.is_empty() && desk.links.get(name).is_some_and(|link| link.trunk.servers.is_empty());
+        let mut asked =
+            ways.is_empty() && desk.links.get(name).is_some_and(|link| link.trunk.servers.is_empty());
         for way in ways {
             if self.asked.values().any(|(own, peer)| own == name && *peer == way.peer) {
                 asked = true;

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
+use denwa_sip_core::endpoint::Target;
+use denwa_sip_core::transport;
 
 use crate::config::{Host, PeerAddress, Protocol, Trunk};
 
@@ -43,6 +45,30 @@ pub struct Hop {
     pub host: String,
     /// The proxy before it, as a Route.
     pub route: Option<String>,
+    /// The name that its certificate must prove, when it speaks TLS and is known by one.
+    pub name: Option<String>,
+}
+
+impl Hop {
+    /// Where requests go.
+    pub fn target(&self) -> Target {
+        let Self { protocol, peer, .. } = *self;
+        match &self.name {
+            Some(name) if matches!(protocol, Protocol::Tls | Protocol::Wss) => {
+                let server_name = Some(name.as_str().into());
+                Target::Hops(vec![transport::Hop { protocol, remote: peer, server_name }])
+            }
+            _ => Target::address(protocol, peer),
+        }
+    }
+}
+
+/// The name of a host that is no address.
+fn name_of(address: &PeerAddress) -> Option<String> {
+    match &address.host {
+        Host::Name(name) => Some(name.clone()),
+        Host::Address(_) => None,
+    }
 }
 
 impl Links {
@@ -124,7 +150,11 @@ impl Links {
     /// Whether something at an address answers. Ways that do not are tried last.
     pub fn answers(&mut self, trunk: &str, peer: SocketAddr, answers: bool) {
         if let Some(link) = self.links.iter_mut().find(|link| link.trunk.name == trunk) {
-            if answers { link.silent.remove(&peer) } else { link.silent.insert(peer) };
+            if answers {
+                link.silent.remove(&peer)
+            } else {
+                link.silent.insert(peer)
+            };
         }
     }
 
@@ -172,17 +202,24 @@ impl Link {
         for (server, addresses) in &self.servers {
             match &self.proxy {
                 Some((proxy, through)) => {
-                    let route = format!("<sip:{}:{};lr{}>", proxy.host, proxy.port, transport(proxy.protocol));
+                    let route = format!(
+                        "<sip:{}:{};lr{}>",
+                        proxy.host,
+                        proxy.port,
+                        transport_parameter(proxy.protocol)
+                    );
                     hops.extend(through.iter().map(|address| Hop {
                         protocol: proxy.protocol,
                         peer: SocketAddr::new(*address, proxy.port),
                         host: format!("{}:{}", server.host, server.port),
                         route: Some(route.clone()),
+                        name: name_of(proxy),
                     }));
                 }
                 None => hops.extend(addresses.iter().map(|address| {
                     let peer = SocketAddr::new(*address, server.port);
-                    Hop { protocol: server.protocol, peer, host: peer.to_string(), route: None }
+                    let name = name_of(server);
+                    Hop { protocol: server.protocol, peer, host: peer.to_string(), route: None, name }
                 })),
             }
         }
@@ -202,7 +239,7 @@ impl Link {
 }
 
 /// What a URI says of its transport, behind its host.
-pub fn transport(protocol: Protocol) -> String {
+fn transport_parameter(protocol: Protocol) -> String {
     if protocol.is_stream() { format!(";transport={}", protocol.uri_token()) } else { String::new() }
 }
 
@@ -265,10 +302,11 @@ mod tests {
 
     #[test]
     fn through_a_proxy_everything_goes_there_and_comes_from_there() {
-        let text = "[[trunks]]\nname = \"a\"\naddress = \"udp:sip.example\"\noutbound_proxy = \"tcp:192.0.2.9\"\n";
+        let text =
+            "[[trunks]]\nname = \"a\"\naddress = \"udp:sip.example\"\noutbound_proxy = \"tcp:192.0.2.9\"\n";
         let links = Links::new(&Config::parse(text).unwrap().trunks, "pbx.example");
         let hops = links.get("a").unwrap().hops();
-        assert_eq!(hops[0].peer, "192.0.2.9:5060".parse().unwrap());
+        assert_eq!(hops[0].peer.to_string(), "192.0.2.9:5060");
         assert_eq!(hops[0].host, "sip.example:5060");
         assert_eq!(hops[0].route.as_deref(), Some("<sip:192.0.2.9:5060;lr;transport=tcp>"));
         assert_eq!(from(&links, Protocol::Tcp, "192.0.2.9:40000").as_deref(), Some("a"));
