@@ -83,7 +83,7 @@ fn a_neighbour_without_an_address_registers_and_is_called_there() {
     );
     let mut alice = house.phone("1001");
     let calling = alice.call("9200");
-    assert_eq!(alice.refused(&calling).status(), 503, "it has not registered yet");
+    assert_eq!(alice.refused(&calling).status(), 502, "it has not registered yet");
     let mut hill = Phone::udp(house.server, "hill", "wrong");
     assert_eq!(hill.register(300).status(), 401);
     let mut hill = Phone::udp(house.server, "hill", "wave-kettle");
@@ -355,6 +355,8 @@ fn digits_dialled_one_by_one_are_waited_for() {
     assert_eq!(alice.refused(&calling).status(), 484);
     let calling = alice.call("1002");
     let called = bob.invited();
+    bob.reply(&called, 180, "");
+    alice.expect("INVITE", 180);
     alice.cancel(&calling);
     let cancel = bob.expect("CANCEL", 0);
     bob.reply_to(&cancel, cancel.header("To"), 200, "");

@@ -322,8 +322,16 @@ impl Call {
         }
         self.deadline = None;
         match self.stage {
-            Stage::Calling | Stage::Talking if self.is_reaching() && self.rings_until.take().is_some() => {
+            Stage::Calling | Stage::Talking if self.is_reaching() && self.rings_until.is_some() => {
+                let rings_until = self.rings_until.take();
                 let last = self.forks.last();
+                let handle = last.and_then(|fork| fork.leg.handle);
+                if handle.and_then(|handle| desk.endpoint.call(handle)).is_some_and(|call| call.is_proceeding)
+                {
+                    // A 100 is a word: it is on its way there.
+                    self.deadline = rings_until;
+                    return;
+                }
                 let to = last.map(|fork| whence(fork.plan.protocol, fork.plan.peer)).unwrap_or_default();
                 self.attempt_failed(desk, End::NoReply { to });
             }

@@ -190,6 +190,9 @@ impl Call {
             // RFC 5009 section 8: the direction is the one that the network behind it allows towards us.
             fork.is_gated = !allowed.split(',').any(|word| matches!(word.trim(), "sendrecv" | "sendonly"));
         }
+        if self.forks.get(index).is_some_and(|fork| fork.is_judged() && fork.leg.codec.is_some()) {
+            return self.early_described(desk, index);
+        }
         if self.transfer.is_some() {
             if self.is_tried(index) {
                 self.transfer_rings(desk);
@@ -237,7 +240,16 @@ impl Call {
             }
             return;
         }
-        if preview && self.stage == Stage::Calling && self.heard.is_none_or(|heard| heard == index) {
+        // Whether it may be heard the response itself says, which comes next.
+        let is_judged = self.forks.get(index).is_some_and(|fork| fork.is_judged());
+        if preview && !is_judged {
+            self.early_described(desk, index);
+        }
+    }
+
+    /// The telephone has described its voice before it answers.
+    fn early_described(&mut self, desk: &mut Desk, index: usize) {
+        if self.stage == Stage::Calling && self.heard.is_none_or(|heard| heard == index) {
             self.early_media(desk, index);
         }
     }
@@ -414,6 +426,11 @@ impl Call {
 }
 
 impl Fork {
+    /// Whether P-Early-Media decides what is heard of it before it answers.
+    fn is_judged(&self) -> bool {
+        self.plan.terms.early_media == EarlyMedia::Authorised
+    }
+
     fn head_of(&self, response: &Response) -> MessageHead {
         let remote = Some(self.leg.peer);
         let protocol = self.plan.protocol.to_string();

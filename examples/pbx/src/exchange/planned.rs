@@ -269,7 +269,9 @@ pub(super) fn invite(
     offer: Bytes,
 ) -> PlaceCall {
     let style = plan.style.as_deref();
-    let contact = style.and_then(|style| style.contact_user.as_deref()).unwrap_or(&caller.number);
+    // Whoever does not want to be known is not named in Contact either.
+    let shown = if caller.withheld { "anonymous" } else { &caller.number };
+    let contact = style.and_then(|style| style.contact_user.as_deref()).unwrap_or(shown);
     let identity = desk.identity(contact, &leg.place, plan.protocol, plan.flow);
     let host =
         identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());

@@ -19,14 +19,26 @@ use super::planned::ways;
 /// How soon the first question is asked, and asked again when the way to the neighbour was not known yet.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How long an answer may take before its place counts as silent. One that comes later counts all the same.
+const PATIENCE: Duration = Duration::from_secs(6);
+
 /// See the module's words.
 #[derive(Debug)]
 pub(super) struct Supervision {
     /// When each neighbour is asked next.
     next: BTreeMap<String, Instant>,
-    asked: BTreeMap<OutgoingHandle, (String, SocketAddr)>,
+    asked: BTreeMap<OutgoingHandle, Question>,
     /// What each place's last answer was.
     alive: BTreeMap<(String, SocketAddr), bool>,
+}
+
+/// One that has not been answered.
+#[derive(Debug)]
+struct Question {
+    trunk: String,
+    peer: SocketAddr,
+    /// When its place counts as silent; `None` once it does.
+    until: Option<Instant>,
 }
 
 impl Supervision {
@@ -37,7 +49,8 @@ impl Supervision {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.next.values().min().copied()
+        let until = self.asked.values().filter_map(|question| question.until);
+        self.next.values().copied().chain(until).min()
     }
 
     /// The neighbours have changed: those that are new are asked soon.
@@ -57,6 +70,16 @@ impl Supervision {
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk) {
         let now = desk.now;
+        let mut silent = Vec::new();
+        for question in self.asked.values_mut() {
+            if question.until.take_if(|until| *until <= now).is_some() {
+                silent.push((question.trunk.clone(), question.peer));
+            }
+        }
+        for (trunk, peer) in silent {
+            let cause = format!("nothing replied to an OPTIONS within {} s", PATIENCE.as_secs());
+            self.noted(desk, trunk, peer, Some(cause), None);
+        }
         let due: Vec<String> =
             self.next.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
         for name in due {
@@ -77,7 +100,7 @@ impl Supervision {
         let mut asked =
             ways.is_empty() && desk.links.get(name).is_some_and(|link| link.trunk.servers.is_empty());
         for way in ways {
-            if self.asked.values().any(|(own, peer)| own == name && *peer == way.peer) {
+            if self.asked.values().any(|question| question.trunk == name && question.peer == way.peer) {
                 asked = true;
                 continue;
             }
@@ -89,7 +112,8 @@ impl Supervision {
             request.local = identity;
             request.routes = way.routes;
             if let Ok(handle) = desk.endpoint.send_request(request, desk.now) {
-                self.asked.insert(handle, (name.to_owned(), way.peer));
+                let until = desk.now.checked_add(PATIENCE);
+                self.asked.insert(handle, Question { trunk: name.to_owned(), peer: way.peer, until });
                 asked = true;
             }
         }
@@ -104,7 +128,7 @@ impl Supervision {
         outcome: &Outcome,
         round_trip: Option<Duration>,
     ) -> bool {
-        let Some((trunk, peer)) = self.asked.remove(&outgoing) else { return false };
+        let Some(Question { trunk, peer, .. }) = self.asked.remove(&outgoing) else { return false };
         let dead = match outcome {
             Outcome::Failed(reason) => Some(
                 facts::unreachable(*reason).unwrap_or_else(|| "nothing replied to an OPTIONS".to_owned()),
@@ -115,6 +139,19 @@ impl Supervision {
             }
             _ => None,
         };
+        self.noted(desk, trunk, peer, dead, round_trip);
+        true
+    }
+
+    /// A place has answered, or has not.
+    fn noted(
+        &mut self,
+        desk: &mut Desk,
+        trunk: String,
+        peer: SocketAddr,
+        dead: Option<String>,
+        round_trip: Option<Duration>,
+    ) {
         desk.links.answers(&trunk, peer, dead.is_none());
         let before = self.alive.insert((trunk.clone(), peer), dead.is_none());
         match dead {
@@ -124,6 +161,5 @@ impl Supervision {
             }
             _ => {}
         }
-        true
     }
 }
