@@ -3,6 +3,7 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
+//! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much.
 //! - [`baresip`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
 //!   holds what was sent.
@@ -14,6 +15,7 @@
 pub mod audio;
 pub mod baresip;
 pub mod hikari;
+pub mod kamailio;
 mod peer;
 mod ports;
 pub mod sipp;

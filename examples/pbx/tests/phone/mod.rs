@@ -561,6 +561,15 @@ impl Phone {
         self.wire.send(&text);
     }
 
+    /// The same through a proxy that stays on the route.
+    pub fn answer_through(&mut self, dialog: &Dialog, sdp: &str) -> Message {
+        self.more =
+            dialog.invite.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
+        let ack = self.answer(dialog, sdp);
+        self.more.clear();
+        ack
+    }
+
     /// 180, then 200 with an answer, then the ACK.
     pub fn answer(&mut self, dialog: &Dialog, sdp: &str) -> Message {
         self.reply(dialog, 180, "");
@@ -631,6 +640,10 @@ impl Phone {
 
     fn in_dialog(&mut self, dialog: &Dialog, method: &str, cseq: u32, headers: &str, body: &str) -> String {
         let Dialog { call_id, local, remote, target, .. } = dialog;
+        // Proxies that stay on the route are known by the INVITE of whoever called; ours add none.
+        let routes: String =
+            dialog.invite.all("Record-Route").map(|route| format!("Route: {route}\r\n")).collect();
+        let headers = &format!("{routes}{headers}");
         let branch = self.fresh("z9hG4bK");
         let kind = if body.is_empty() || headers.contains("Content-Type") {
             ""
