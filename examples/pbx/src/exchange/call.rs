@@ -19,7 +19,7 @@ use super::attend::{Attendance, spoken};
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
-use super::invitation::{Caller, CallerKind, Invitation, Origin, whence};
+use super::invitation::{Caller, Invitation, Origin, whence};
 use super::leg::{Leg, Role};
 use super::modify::Change;
 use super::planned::{Journey, Planned, described};
@@ -352,9 +352,7 @@ impl Call {
         self.deadline = desk.now.checked_add(ENDING);
         self.unattended(desk);
         self.planned.clear();
-        if let (End::Busy { who }, CallerKind::Extension) = (&end, &self.origin.caller.kind) {
-            self.note_busy(desk, who.clone());
-        }
+        desk.note_busy(&self.origin.caller, &end);
         let reason = reason_header(&end);
         if let Some(handle) = self.caller.handle {
             // A handle whose end is under way already refuses the command; its end comes as an event all the same.
