@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     /// A change that was passed on to the other side and not answered yet.
     pub(super) change: Option<Change>,
+    /// A side whose change is answered when what ICE needs said is known.
+    pub(super) restarting: Option<Which>,
     /// A transfer under way.
     pub(super) transfer: Option<Transfer>,
     /// Legs that a transfer has put others in the place of, until they have ended.
@@ -194,6 +196,7 @@ impl Call {
             winner: None,
             stage: Stage::Calling,
             change: None,
+            restarting: None,
             transfer: None,
             leaving: Vec::new(),
             evidence: Evidence::new(format!("call {number}"), MOST_FACTS, now),

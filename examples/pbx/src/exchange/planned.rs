@@ -12,7 +12,7 @@ use denwa_sip_core::message::{Request, UriBuf};
 use super::desk::Desk;
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
-use crate::config::{IdentityHeader, TrunkAccount, TrunkStyle, Voice};
+use crate::config::{IdentityHeader, Nat, TrunkAccount, TrunkStyle, Voice};
 use crate::route::Destination;
 use crate::services::Serving;
 use crate::why::End;
@@ -48,6 +48,7 @@ impl Planned {
     pub(super) fn binding(number: &str, binding: &Binding, desk: &Desk, voice: &Voice) -> Self {
         let flow = binding.flow;
         let (target, flow) = match (flow.protocol.is_stream(), flow.stream) {
+            _ if voice.nat == Nat::Off => (Target::Uri(binding.contact.clone()), None),
             (true, None) => (Target::Uri(binding.contact.clone()), None),
             (false, _) if !desk.listens_at(flow.protocol, flow.local) => {
                 (Target::address(flow.protocol, flow.remote), None)
@@ -64,7 +65,7 @@ impl Planned {
             target,
             routes: binding.path.iter().map(ToString::to_string).collect(),
             credentials: Vec::new(),
-            voice: voice.clone(),
+            voice: voice.over(binding.flow.protocol),
             quality: binding.quality,
             is_trunk: false,
             style: None,
