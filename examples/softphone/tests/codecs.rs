@@ -1,9 +1,11 @@
 //! A call between our softphone and baresip, and one with Linphone, on each codec both have: what each says is in what the
 //! other recorded.
 //!
-//! baresip's G.726 is not among them: baresip 1.0 packs its `G726-32` as `AAL2-G726-32` is packed (RFC 3551 §4.5.4 has it the
-//! other way), so that it and whoever keeps to the RFC hear noise. Linphone has both packings, and keeps them apart. Linphone's
-//! speex, and iLBC, which Debian's Linphone is built without, are no codecs of both.
+//! G.726 is not among them, though all three have it: baresip 1.0 and Linphone 5.1 both pack `G726-32` as `AAL2-G726-32` is
+//! packed and the other way round, where RFC 3551 §4.5.4 begins an octet with its least significant bits (as FFmpeg has it, with
+//! which `codecs/tests/peers.rs` compares both packings). So those and whoever keeps to the RFC hear noise. Linphone's L16 is
+//! listened to and not spoken: it is sent in the network's order of bytes, as RFC 3551 §4.5.11 has it, and played without being
+//! turned. Linphone's speex, and iLBC, which Debian's Linphone is built without, are no codecs of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod running;
@@ -34,7 +36,7 @@ const WITH_BARESIP: [Codec; 6] = [
     ("opus", "opus/48000/2", 48_000, 0.7),
 ];
 
-const WITH_LINPHONE: [Codec; 14] = [
+const WITH_LINPHONE: [Codec; 7] = [
     ("PCMU", "PCMU", 8_000, 0.97),
     ("PCMA", "PCMA", 8_000, 0.97),
     ("G722", "G722", 8_000, 0.7),
@@ -42,13 +44,6 @@ const WITH_LINPHONE: [Codec; 14] = [
     ("G729", "G729", 8_000, 0.6),
     ("opus", "opus", 48_000, 0.7),
     ("L16/44100", "L16", 44_100, 0.7),
-    ("G726-16", "G726-16", 8_000, 0.6),
-    ("G726-24", "G726-24", 8_000, 0.7),
-    ("G726-32", "G726-32", 8_000, 0.9),
-    ("G726-40", "G726-40", 8_000, 0.9),
-    ("AAL2-G726-16", "AAL2-G726-16", 8_000, 0.6),
-    ("AAL2-G726-32", "AAL2-G726-32", 8_000, 0.9),
-    ("AAL2-G726-40", "AAL2-G726-40", 8_000, 0.9),
 ];
 
 #[test]
@@ -65,16 +60,13 @@ fn with_linphone() {
     }
 }
 
-/// A few at a time: a machine that cannot keep up says nothing of codecs.
 fn side_by_side(codecs: &[Codec], call: fn(&Codec)) {
-    for some in codecs.chunks(7) {
-        thread::scope(|scope| {
-            let calls: Vec<_> = some.iter().map(|codec| scope.spawn(move || call(codec))).collect();
-            for call in calls {
-                call.join().unwrap();
-            }
-        });
-    }
+    thread::scope(|scope| {
+        let calls: Vec<_> = codecs.iter().map(|codec| scope.spawn(move || call(codec))).collect();
+        for call in calls {
+            call.join().unwrap();
+        }
+    });
 }
 
 fn call_from_baresip(codec: &Codec) {
@@ -98,7 +90,7 @@ fn call_from_baresip(codec: &Codec) {
         alice.peer.wait_for("Call established", SOON);
         say_it_all();
         alice.hang_up();
-        alice.heard()
+        Some(alice.heard())
     });
 }
 
@@ -117,7 +109,8 @@ fn call_from_linphone(codec: &Codec) {
         linphone.dial(ours);
         say_it_all();
         linphone.hang_up();
-        linphone.heard()
+        let heard = linphone.heard();
+        (codec.1 != "L16").then_some(heard)
     });
 }
 
@@ -126,8 +119,8 @@ fn say_it_all() {
     thread::sleep(Duration::from_secs(u64::from(SECONDS) + 3));
 }
 
-/// Our softphone is called by a peer, which is to say `said` to a URI and to give what it heard.
-fn call(&(ours, _, rate, least): &Codec, folder: &Path, peer: impl FnOnce(&[i16], &str) -> Vec<i16>) {
+/// Our softphone is called by a peer, which is to say `said` to a URI and to give what it heard, if that is to be compared.
+fn call(&(ours, _, rate, least): &Codec, folder: &Path, peer: impl FnOnce(&[i16], &str) -> Option<Vec<i16>>) {
     let (mut said, answered) = (audio::signal(1, SECONDS), audio::signal(2, SECONDS));
     let path = |name: &str| folder.join(name).display().to_string();
     audio::write_wav(&folder.join("says.wav"), &answered);
@@ -149,7 +142,9 @@ fn call(&(ours, _, rate, least): &Codec, folder: &Path, peer: impl FnOnce(&[i16]
     assert!(seen.iter().any(|line| line.contains(&format!("{name}/{rate}"))), "{ours}: {seen:#?}");
 
     let heard_here = audio::read_wav(&folder.join("heard.wav"));
-    for (way, sent, received) in [("to us", &said, heard_here), ("to them", &answered, heard_there)] {
+    let ways = [("to us", &said, Some(heard_here)), ("to them", &answered, heard_there)];
+    for (way, sent, received) in ways {
+        let Some(received) = received else { continue };
         let verdict = audio::compare(sent, &received)
             .unwrap_or_else(|| panic!("{ours} {way}: nothing of it in {} samples", received.len()));
         println!(
