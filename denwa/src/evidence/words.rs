@@ -79,6 +79,10 @@ impl fmt::Display for Fact {
                     HoldState::Lifted => write!(f, "{who} took the call off hold"),
                 }
             }
+            Self::PathChosen { path } => write!(f, "ICE chose {path}"),
+            Self::NoPath { tried } => write!(f, "ICE found no way: {tried}"),
+            Self::PathLost => f.write_str("the way that ICE chose carries nothing any more"),
+            Self::Secured { suite } => write!(f, "media are encrypted with {suite}, by DTLS"),
             Self::SecurityFailed(failure) => write!(f, "protection of media failed: {failure:?}"),
             Self::Counters(counters) => write!(
                 f,

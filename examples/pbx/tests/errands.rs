@@ -172,6 +172,7 @@ fn a_queue_is_first_come_first_served() {
     alice.hung_up(&first);
     let called = carol.invited();
     assert!(called.invite.header("From").contains("sip:1002@"), "{:?}", called.invite);
+    carol.reply(&called, 180, "");
     bob.hang_up(&mut second);
     cancelled(&mut carol, &called);
 }

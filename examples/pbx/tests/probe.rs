@@ -6,9 +6,10 @@ mod phone;
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Duration;
 
-use denwa_interop::require;
 use denwa_interop::sipp::{Options, Sipp};
+use denwa_interop::{require, wait_until};
 use house::House;
 use phone::{Phone, Program, folder, free_port};
 
@@ -69,8 +70,12 @@ fn sipp_echoes_and_a_neighbour_who_is_silent_is_told_apart() {
             arguments: &["-rtp_echo"],
         };
         let mut sipp = Sipp::start(&options, &house.program.folder);
-        let found = house.json(&["probe", "lab"]);
-        assert_eq!(found[0]["finding"], "Sound passes both ways.", "{found:#}");
+        let mut found = serde_json::Value::Null;
+        let answered = wait_until(Duration::from_secs(60), || {
+            found = house.json(&["probe", "lab"]);
+            found[0]["answered"] == true
+        });
+        assert!(answered && found[0]["finding"] == "Sound passes both ways.", "{found:#}");
         sipp.peer.stop();
     }
     // The next one answers and says nothing.

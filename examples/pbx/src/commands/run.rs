@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
+use denwa::media::Identity;
 use denwa::tokio::{
     DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to,
 };
@@ -130,6 +131,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
         addresses: &own_addresses(),
     });
     let notices = directory.notices().to_vec();
+    let identity = Identity::generate().map_err(|error| format!("no certificate for DTLS: {error}"))?;
     let machine_config = config.clone();
     let prompts = prompts(&config)?;
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
@@ -143,6 +145,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
                 directory,
                 registrations,
                 listening: listening.to_vec(),
+                identity: Some(identity),
                 first_call,
                 time: SystemTime::now(),
             };

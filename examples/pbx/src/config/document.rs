@@ -99,6 +99,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A string that must be one of a few words, if the key is there.
+    pub(crate) fn one_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        problems: &mut Problems,
+    ) -> Option<T> {
+        let text = self.text(key, problems)?;
+        let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let message = format!("\"{}\" is not known here, expected one of {}", text.value, listed(&known));
+            problems.add(&text.span, &text.key, message);
+        }
+        found
+    }
+
     /// A string that must be there.
     pub(crate) fn required_text(&mut self, key: &'static str, problems: &mut Problems) -> Option<Text> {
         if self.value(key).is_none() {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::{Section, Text, listed};
+use super::is_number;
 use super::problem::Problems;
 use super::sections::{Taken, number, optional_number, take};
-use super::{Tones, is_number};
 use crate::policy::hours::Hours;
 use crate::policy::limits::TrunkLimits;
 use crate::services::Service;
@@ -323,21 +323,6 @@ pub(super) fn prompts(mut section: Section<'_>, problems: &mut Problems) -> Prom
     }
     section.finish(problems);
     PromptFiles { folder, language }
-}
-
-pub(super) fn tones(section: &mut Section<'_>, problems: &mut Problems) -> Tones {
-    let Some(text) = section.text("tones", problems) else { return Tones::default() };
-    match text.value.as_str() {
-        "japan" => Tones::Japan,
-        "north america" => Tones::NorthAmerica,
-        "europe" => Tones::Europe,
-        other => {
-            let known = listed(&["japan", "north america", "europe"]);
-            let message = format!("\"{other}\" has no tones here, expected one of {known}");
-            problems.add(&text.span, &text.key, message);
-            Tones::default()
-        }
-    }
 }
 
 pub(super) fn clock(mut section: Section<'_>, problems: &mut Problems) -> Clock {

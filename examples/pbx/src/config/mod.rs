@@ -21,6 +21,7 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use denwa::address::Network;
+use denwa::media::KeyPath;
 use denwa::port_set::PortSet;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
@@ -315,6 +316,38 @@ pub struct Voice {
     pub codecs: Vec<Codec>,
     /// Whether it is encrypted.
     pub encryption: Encryption,
+    /// How its keys are agreed on, where this side is called. A caller says himself.
+    pub keying: Keying,
+    /// Whether its way is found by ICE (RFC 8445), where the other side can.
+    pub ice: bool,
+    /// How keys of the telephone are told to it.
+    pub keys: KeyPath,
+    /// How much sound a packet should hold; as the other side wishes when `None`.
+    pub packet_time: Option<Duration>,
+    /// Whether it is where its messages come from, or where they say.
+    pub nat: Nat,
+}
+
+/// How the keys of encrypted voice are agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keying {
+    /// They stand in the description (RFC 4568).
+    #[default]
+    Sdes,
+    /// By a handshake on the way of the voice (RFC 5764), as browsers do. Telephones on WebSockets always.
+    Dtls,
+}
+
+/// What is believed of the addresses that a telephone tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nat {
+    /// It is called where its REGISTER came from; voice goes where its description says and follows what comes.
+    #[default]
+    Auto,
+    /// What it tells is true: it is called at its Contact.
+    Off,
+    /// What it tells is not: voice goes to the address of its signalling, too, before any has come.
+    Behind,
 }
 
 /// Whether voice is encrypted (SRTP with keys in the description, RFC 4568).
@@ -543,7 +576,28 @@ impl Default for GuardPolicy {
 
 impl Default for Voice {
     fn default() -> Self {
-        Self { codecs: Codec::DEFAULT.to_vec(), encryption: Encryption::default() }
+        Self {
+            codecs: Codec::DEFAULT.to_vec(),
+            encryption: Encryption::default(),
+            keying: Keying::default(),
+            ice: false,
+            keys: KeyPath::Agreed,
+            packet_time: None,
+            nat: Nat::default(),
+        }
+    }
+}
+
+impl Voice {
+    /// The same for a telephone on this transport: those on WebSockets are browsers, which know but one way.
+    #[must_use]
+    pub fn over(&self, protocol: Protocol) -> Self {
+        let is_browser =
+            matches!(protocol, Protocol::Ws | Protocol::Wss) && self.encryption != Encryption::Off;
+        if !is_browser {
+            return self.clone();
+        }
+        Self { encryption: Encryption::Required, keying: Keying::Dtls, ice: true, ..self.clone() }
     }
 }
 

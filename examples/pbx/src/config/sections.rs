@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use denwa::address::{Network, NetworkFault};
+use denwa::media::KeyPath;
 use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
@@ -16,8 +17,8 @@ use super::address::{Host, HostPort, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
-    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, Voice,
+    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Keying,
+    Media, Nat, Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Tones, Trunk, Voice,
 };
 use super::{features, rewrites, safety, trunks};
 
@@ -371,7 +372,8 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     if let Some(busy) = section.flag("announce_busy", problems) {
         calls.announce_busy = busy;
     }
-    calls.tones = features::tones(&mut section, problems);
+    let tones = [("japan", Tones::Japan), ("north america", Tones::NorthAmerica), ("europe", Tones::Europe)];
+    calls.tones = section.one_of("tones", &tones, problems).unwrap_or_default();
     section.finish(problems);
     calls
 }
@@ -524,20 +526,14 @@ fn group(
             problems.add(&text.span, &text.key, message);
         }
     }
-    let strategy =
-        section.text("strategy", problems).map_or_else(Strategy::default, |text| match text.value.as_str() {
-            "all" => Strategy::All,
-            "hunt" => Strategy::Hunt,
-            "round robin" => Strategy::RoundRobin,
-            "longest idle" => Strategy::LongestIdle,
-            "page" => Strategy::Page,
-            other => {
-                let known = listed(&["all", "hunt", "round robin", "longest idle", "page"]);
-                let message = format!("\"{other}\" is not known here, expected one of {known}");
-                problems.add(&text.span, &text.key, message);
-                Strategy::default()
-            }
-        });
+    let strategies = [
+        ("all", Strategy::All),
+        ("hunt", Strategy::Hunt),
+        ("round robin", Strategy::RoundRobin),
+        ("longest idle", Strategy::LongestIdle),
+        ("page", Strategy::Page),
+    ];
+    let strategy = section.one_of("strategy", &strategies, problems).unwrap_or_default();
     let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
     let no_answer = optional_number(&mut section, "forward_no_answer", problems);
     section.finish(problems);
@@ -577,22 +573,24 @@ fn route(
 /// How voice travels, with these codecs when none are written.
 pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Voice {
     let codecs = codecs(section, default, problems);
-    let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
-        .value
-        .as_str()
-    {
-        "off" => Encryption::Off,
-        "accepted" => Encryption::Accepted,
-        "offered" => Encryption::Offered,
-        "required" => Encryption::Required,
-        other => {
-            let known = listed(&["off", "accepted", "offered", "required"]);
-            let message = format!("\"{other}\" is not known here, expected one of {known}");
-            problems.add(&text.span, &text.key, message);
-            Encryption::default()
-        }
-    });
-    Voice { codecs, encryption }
+    let encryption = [
+        ("off", Encryption::Off),
+        ("accepted", Encryption::Accepted),
+        ("offered", Encryption::Offered),
+        ("required", Encryption::Required),
+    ];
+    let keying = [("sdes", Keying::Sdes), ("dtls", Keying::Dtls)];
+    let keys = [("auto", KeyPath::Agreed), ("in-band", KeyPath::InBand), ("info", KeyPath::Signalling)];
+    let nat = [("auto", Nat::Auto), ("off", Nat::Off), ("behind", Nat::Behind)];
+    Voice {
+        codecs,
+        encryption: section.one_of("encryption", &encryption, problems).unwrap_or_default(),
+        keying: section.one_of("keys", &keying, problems).unwrap_or_default(),
+        ice: section.flag("ice", problems).unwrap_or(false),
+        keys: section.one_of("dtmf", &keys, problems).unwrap_or_default(),
+        packet_time: section.whole("packet_ms", 10..=200, problems).map(Duration::from_millis),
+        nat: section.one_of("nat", &nat, problems).unwrap_or_default(),
+    }
 }
 
 fn codecs(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Vec<Codec> {

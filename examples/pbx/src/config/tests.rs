@@ -212,7 +212,7 @@ fn a_codec_is_one_that_can_be_carried() {
     let config = Config::parse(&text("[\"pcmu\"]")).unwrap();
     assert_eq!(config.extensions[0].voice.codecs, [Codec::Pcmu]);
     let config = Config::parse(&text("[\"opus\"]\nencryption = \"required\"")).unwrap();
-    let voice = Voice { codecs: vec![Codec::Opus], encryption: Encryption::Required };
+    let voice = Voice { codecs: vec![Codec::Opus], encryption: Encryption::Required, ..Voice::default() };
     assert_eq!(config.extensions[0].voice, voice);
     assert!(
         problems(&text("[\"PCMU\"]\nencryption = \"on\""))

@@ -446,6 +446,7 @@ fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {
 /// Refuses a call that never became one, and keeps its record all the same.
 fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: &End) {
     answer(desk, invitation.request, refusal(end));
+    desk.note_busy(&invitation.caller, end);
     let number = desk.new_call();
     let began_at = desk.time_of_day(desk.now);
     let evidence = Evidence::new(format!("call {number}"), 2, desk.now);

@@ -376,18 +376,9 @@ impl Call {
         }
         self.planned.clear();
         self.deadline = None;
-        if let (End::Busy { who }, CallerKind::Extension) = (&end, &self.origin.caller.kind) {
-            self.note_busy(desk, who.clone());
-        }
+        desk.note_busy(&self.origin.caller, &end);
         self.refusing = Some(end);
         self.speak_refusal(desk);
-    }
-
-    /// Remembers whom the caller found busy, so that he may be called back.
-    pub(super) fn note_busy(&self, desk: &mut Desk, callee: String) {
-        if desk.directory.get(&callee).is_some() {
-            desk.found_busy.insert(self.origin.caller.number.clone(), callee);
-        }
     }
 
     /// The same, once the caller's ports are open.

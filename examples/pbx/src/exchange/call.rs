@@ -19,7 +19,7 @@ use super::attend::{Attendance, spoken};
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
-use super::invitation::{Caller, CallerKind, Invitation, Origin, whence};
+use super::invitation::{Caller, Invitation, Origin, whence};
 use super::leg::{Leg, Role};
 use super::modify::Change;
 use super::planned::{Journey, Planned, described};
@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     /// A change that was passed on to the other side and not answered yet.
     pub(super) change: Option<Change>,
+    /// A side whose change is answered when what ICE needs said is known.
+    pub(super) restarting: Option<Which>,
     /// A transfer under way.
     pub(super) transfer: Option<Transfer>,
     /// Legs that a transfer has put others in the place of, until they have ended.
@@ -196,6 +198,7 @@ impl Call {
             winner: None,
             stage: Stage::Calling,
             change: None,
+            restarting: None,
             transfer: None,
             leaving: Vec::new(),
             evidence: Evidence::new(format!("call {number}"), MOST_FACTS, now),
@@ -368,9 +371,7 @@ impl Call {
         self.deadline = desk.now.checked_add(ENDING);
         self.unattended(desk);
         self.planned.clear();
-        if let (End::Busy { who }, CallerKind::Extension) = (&end, &self.origin.caller.kind) {
-            self.note_busy(desk, who.clone());
-        }
+        desk.note_busy(&self.origin.caller, &end);
         let reason = reason_header(&end);
         if let Some(handle) = self.caller.handle {
             // A handle whose end is under way already refuses the command; its end comes as an event all the same.

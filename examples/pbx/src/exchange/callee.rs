@@ -143,13 +143,13 @@ impl Call {
         let wished = match self.transfer_codecs() {
             Some(codecs) => Some(codecs),
             None if self.offer_is_ours && !self.diverting => None,
-            None => Some(self.caller.common_codecs().unwrap_or_default()),
+            None => Some(self.caller.common_codecs(desk).unwrap_or_default()),
         };
         let caller = self.transfer.as_ref().map_or_else(|| self.caller(), |transfer| &transfer.stays).clone();
         let Some(fork) = self.forks.get_mut(index) else { return };
         if let Some(wished) = wished {
             // What both have passes untouched; anything else is transcoded.
-            fork.leg.prefer(&wished);
+            fork.leg.prefer(desk, &wished);
         }
         let Ok(offer) = fork.leg.negotiator.offer() else { return };
         fork.offered = Some(fork.leg.negotiator.fork());
@@ -269,7 +269,7 @@ impl Call {
             // Our offer may not travel in an unreliable response (RFC 3261 section 13.2.1): he hears a bell only.
             return self.ring(desk, index, Reply::new(StatusCode::RINGING));
         }
-        self.prefer_codec_of(index);
+        self.prefer_codec_of(desk, index);
         let Ok(answer) = self.caller_answer() else { return };
         if self.caller.configure(desk).is_err() {
             return;
@@ -321,7 +321,7 @@ impl Call {
         if self.diverting {
             self.diverted(desk);
         } else {
-            self.prefer_codec_of(index);
+            self.prefer_codec_of(desk, index);
             if !self.answer_caller(desk) {
                 return;
             }
@@ -332,12 +332,12 @@ impl Call {
         self.tell_answered(desk, label);
     }
 
-    pub(super) fn prefer_codec_of(&mut self, index: usize) {
+    pub(super) fn prefer_codec_of(&mut self, desk: &Desk, index: usize) {
         if self.described.is_none()
             && !self.offer_is_ours
             && let Some(codec) = self.forks.get(index).and_then(|fork| fork.leg.codec.clone())
         {
-            self.caller.prefer(&[codec]);
+            self.caller.prefer(desk, &[codec]);
         }
     }
 

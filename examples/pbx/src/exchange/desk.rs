@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
+use denwa::media::Identity;
 use denwa::port_set::PortPool;
 use denwa_codecs::tone;
 use denwa_sip_core::auth::identity;
@@ -44,6 +45,8 @@ pub(super) struct Setup {
     pub(super) name: String,
     /// Where the exchange listens.
     pub(super) listening: Vec<config::Listen>,
+    /// What peers are shown who agree on keys by DTLS.
+    pub(super) identity: Option<Identity>,
     /// An instant and the time of day it was.
     pub(super) clock: (Instant, SystemTime),
 }

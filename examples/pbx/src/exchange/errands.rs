@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::call::Call;
 use super::desk::Desk;
-use super::invitation::Caller;
+use super::invitation::{Caller, CallerKind};
 use super::reach::Reach;
 use super::{Event, Exchange, Output, Probe, Report};
 use crate::config::Clock;
@@ -248,6 +248,17 @@ impl Exchange {
                 let call = self.call_out(shown, &number, reached, Serving::CallBack(callee));
                 self.errands.under_way.insert(call, Errand::CallBack);
             }
+        }
+    }
+}
+
+impl Desk {
+    /// Remembers whom a caller found busy, so that he may be called back.
+    pub(super) fn note_busy(&mut self, caller: &Caller, end: &End) {
+        if let (CallerKind::Extension, End::Busy { who }) = (&caller.kind, end)
+            && self.directory.get(who).is_some()
+        {
+            self.found_busy.insert(caller.number.clone(), who.clone());
         }
     }
 }

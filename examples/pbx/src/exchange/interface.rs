@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use denwa::bridge;
 use denwa::driver::{Answer, Ask};
+use denwa::media::Identity;
 use denwa_sip_core::endpoint;
 use denwa_sip_core::io::{self, Protocol, QueryId, StreamId, Transmit};
 
@@ -36,6 +37,8 @@ pub struct ExchangeConfig {
     pub registrations: Vec<StoredBinding>,
     /// Where the sockets really are; the file's `listen`, less what this machine lacks.
     pub listening: Vec<config::Listen>,
+    /// The certificate that peers are shown who agree on keys by DTLS; they are refused without one.
+    pub identity: Option<Identity>,
     /// The number of the first call; above every number in the store.
     pub first_call: u64,
     /// The time of day at the `now` of [`Exchange::new`].

@@ -105,13 +105,14 @@ pub struct Exchange {
 impl Exchange {
     /// An exchange with what it is made of; the registrations it is given can be called at once.
     pub fn new(config: ExchangeConfig, seed: Seed, now: Instant) -> Self {
-        let ExchangeConfig { file, directory, registrations, listening, first_call, time } = config;
+        let ExchangeConfig { file, directory, registrations, listening, identity, first_call, time } = config;
         let setup = Setup {
             policy: Policy::new(&file),
             realm: file.sip.realm.clone(),
             cname: "exchange".to_owned(),
             name: seed.0.iter().skip(24).map(|byte| format!("{byte:02x}")).collect(),
             listening,
+            identity,
             clock: (now, time),
         };
         let child = |label: u8| seed.0.map(|byte| byte.wrapping_add(label));

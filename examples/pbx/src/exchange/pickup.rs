@@ -90,7 +90,7 @@ impl Call {
         self.hang_up_from(desk, 0, Some(index));
         self.winner = Some(index);
         if self.stage == Stage::Calling {
-            self.prefer_codec_of(index);
+            self.prefer_codec_of(desk, index);
             if !self.answer_caller(desk) {
                 return;
             }

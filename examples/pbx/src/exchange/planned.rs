@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::history::{Diverted, History};
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
-use crate::config::{EarlyMedia, IdentityHeader, Terms, TrunkAccount, TrunkStyle, Voice};
+use crate::config::{EarlyMedia, IdentityHeader, Nat, Terms, TrunkAccount, TrunkStyle, Voice};
 use crate::links::Link;
 use crate::route::Destination;
 use crate::services::Serving;
@@ -57,6 +57,7 @@ impl Planned {
     pub(super) fn binding(number: &str, binding: &Binding, desk: &Desk, voice: &Voice) -> Self {
         let flow = binding.flow;
         let (target, flow) = match (flow.protocol.is_stream(), flow.stream) {
+            _ if voice.nat == Nat::Off => (Target::Uri(binding.contact.clone()), None),
             (true, None) => (Target::Uri(binding.contact.clone()), None),
             (false, _) if !desk.listens_at(flow.protocol, flow.local) => {
                 (Target::address(flow.protocol, flow.remote), None)
@@ -77,7 +78,7 @@ impl Planned {
                 .get(number)
                 .map(|account| account.answers.clone())
                 .unwrap_or_default(),
-            voice: voice.clone(),
+            voice: voice.over(binding.flow.protocol),
             quality: binding.quality,
             is_trunk: false,
             style: None,

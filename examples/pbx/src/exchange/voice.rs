@@ -26,6 +26,21 @@ impl Call {
                 self.evidence.add(side, fact, now);
                 self.opened(desk, which);
             }
+            Media::IceReady { ice, .. } => {
+                leg.ice_ready(*ice);
+                self.opened(desk, which);
+                self.change_ready(desk, which);
+            }
+            Media::PathChosen { path, .. } => self.evidence.add(side, Fact::PathChosen { path }, now),
+            Media::PathFailed { pairs, .. } => self.evidence.add(side, Fact::no_path(&pairs), now),
+            Media::PathLost { .. } => self.evidence.add(side, Fact::PathLost, now),
+            Media::Encrypted { suite, .. } => {
+                self.evidence.add(side, Fact::Secured { suite: suite.to_owned() }, now);
+            }
+            Media::NotEncrypted { reason, .. } => {
+                self.evidence.add(side, Fact::not_encrypted(&reason), now);
+            }
+            Media::KeyToSignal { digit, duration, .. } => self.signal_key(desk, which, digit, duration),
             Media::OpenFailed { reason, .. } => {
                 let reason = reason.to_string();
                 let result = leg.open_failed(desk, number, &reason);

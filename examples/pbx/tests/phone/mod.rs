@@ -126,8 +126,13 @@ impl Wire {
         match self {
             Self::Udp { socket, .. } => {
                 let mut buffer = vec![0; 65_535];
-                let (length, _) = socket.recv_from(&mut buffer).ok()?;
-                Some(Message::parse(std::str::from_utf8(&buffer[..length]).unwrap()))
+                loop {
+                    let (length, _) = socket.recv_from(&mut buffer).ok()?;
+                    // Voice for whoever had this port before is no message.
+                    if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
+                        return Some(Message::parse(text));
+                    }
+                }
             }
             Self::Tcp { stream, held } => loop {
                 if let Some(end) = held.find("\r\n\r\n") {
