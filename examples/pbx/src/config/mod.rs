@@ -122,6 +122,8 @@ pub struct Media {
     pub ports: PortSet,
     /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
     pub silence: Duration,
+    /// Whether fax machines and modems are listened for, and given a clear channel.
+    pub fax: bool,
 }
 
 /// `[calls]`: how long and how many.
@@ -506,7 +508,7 @@ impl Default for Networks {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30) }
+        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30), fax: true }
     }
 }
 

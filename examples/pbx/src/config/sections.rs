@@ -281,6 +281,9 @@ fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
+    if let Some(fax) = section.flag("fax", problems) {
+        media.fax = fax;
+    }
     section.finish(problems);
     media
 }

@@ -11,6 +11,7 @@ mod attend;
 mod call;
 mod callee;
 mod caller;
+mod data;
 mod defence;
 mod desk;
 mod driven;
