@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use denwa::tokio::{Certificate, Tls, TlsConfig, Trust};
+use denwa::tokio::{Certificate, ClientCertificates, Tls, TlsConfig, Trust};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use crate::config::{Config, Protocol, StoreUrl};
@@ -26,6 +26,16 @@ pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, 
     tls.trust = Trust::System;
     if listens {
         tls.certificate = Some(certificate(config, addresses)?);
+    }
+    if config.extensions.iter().any(|extension| extension.known_by.certificate.is_some()) {
+        // Telephones that have one are known by it; those without show a password as ever.
+        tls.client_certificates = ClientCertificates::Welcome;
+        let authority = config.tls.clients.as_ref().ok_or(
+            "an extension has a `certificate`: [tls] clients must name the authority of telephones' certificates",
+        )?;
+        let pem =
+            fs::read(&authority).map_err(|error| format!("cannot read {}: {error}", authority.display()))?;
+        tls.trust = Trust::SystemAnd(pem);
     }
     Tls::new(&tls).map(Some).map_err(|error| error.to_string())
 }

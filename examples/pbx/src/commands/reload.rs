@@ -7,7 +7,7 @@ use denwa::tokio::DriverHandle;
 
 use crate::config::Config;
 use crate::control::Desk;
-use crate::exchange::{Command, Filter, Question};
+use crate::exchange::{Command, Question, Wanted};
 use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::store::thread::People;
@@ -121,8 +121,8 @@ impl Desk for ControlDesk {
         let _ = self.handle.command(Command::Ask(ticket, question));
     }
 
-    fn trace(&self, ticket: u64, filter: Filter) {
-        let _ = self.handle.command(Command::Trace(ticket, Some(filter)));
+    fn trace(&self, ticket: u64, wanted: Wanted) {
+        let _ = self.handle.command(Command::Trace(ticket, Some(wanted)));
     }
 
     fn end_trace(&self, ticket: u64) {

@@ -25,6 +25,8 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// Its key, in PEM.
     pub key: Option<PathBuf>,
+    /// The authority of telephones' certificates, in PEM; needed where an extension has a `certificate`.
+    pub clients: Option<PathBuf>,
 }
 
 /// `[mantela]`: how this exchange publishes itself to the network's viewers and phone books.
@@ -231,7 +233,11 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> TlsFiles
     let mut path = |key, problems: &mut Problems| -> Option<PathBuf> {
         section.text(key, problems).filter(|text| !text.value.is_empty()).map(|text| text.value.into())
     };
-    let files = TlsFiles { certificate: path("certificate", problems), key: path("key", problems) };
+    let files = TlsFiles {
+        certificate: path("certificate", problems),
+        key: path("key", problems),
+        clients: path("clients", problems),
+    };
     if files.certificate.is_some() != files.key.is_some() {
         problems.add(section.span(), section.key("certificate"), "certificate and key are given together");
     }

@@ -212,6 +212,8 @@ pub struct Extension {
     pub password: Secret,
     /// How voice travels to and from it.
     pub voice: Voice,
+    /// How it is known when not by its password.
+    pub known_by: KnownBy,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
     /// Whether it stands in the document that Mantela publishes.
@@ -224,6 +226,15 @@ pub struct Extension {
     pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: Secret,
+}
+
+/// How a telephone is known that cannot, or need not, show a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownBy {
+    /// Its address: what comes from there is the extension's, and calls go there. A port counts on UDP when it is written.
+    pub address: Option<PeerAddress>,
+    /// A name in the certificate that it shows when it connects by TLS.
+    pub certificate: Option<String>,
 }
 
 /// Where calls to an extension go that it does not take.

@@ -420,6 +420,11 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
             "expected a password that is not empty, without control characters",
         );
     }
+    let address = section.text("address", problems);
+    let known_by = KnownBy {
+        address: address.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems)),
+        certificate: section.text("certificate", problems).map(|text| text.value),
+    };
     let voice = voice(&mut section, problems);
     let forward = forward(&mut section, problems);
     let call_limit = section.whole("call_limit", 1..=1_000, problems);
@@ -429,6 +434,7 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        known_by,
         published,
         record,
         call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
