@@ -12,6 +12,7 @@ mod probe;
 mod reload;
 mod run;
 mod running;
+mod turn;
 mod welcome;
 
 use std::ffi::OsString;

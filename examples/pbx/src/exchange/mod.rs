@@ -69,7 +69,7 @@ use whereabouts::Whereabouts;
 
 pub use driven::{Command, Told};
 pub use event::{Event, Weight};
-pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
+pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Relaying, Report, Status, TrunkState};
 pub use interface::{Counts, ExchangeConfig, Input, Output, Seed};
 pub use probe::Probe;
 pub use trace::{Filter, Packet, Wanted};
