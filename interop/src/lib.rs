@@ -5,8 +5,8 @@
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
-//!   holds what was sent.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`turnutils`] relays by coturn's tools; [`audio`] makes
+//!   test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod linphone;
 mod peer;
 mod ports;
 pub mod sipp;
+pub mod turnutils;
 
 pub use peer::{Peer, Scratch, require, wait_until};
 pub use ports::Ports;

@@ -22,7 +22,13 @@ pub struct Copied {
 
 impl MediaBridge {
     /// Something came to a leg's socket.
-    pub(super) fn copy_in(&mut self, leg: LegId, (from, to): (SocketAddr, Option<SocketAddr>), bytes: &[u8], at: Instant) {
+    pub(super) fn copy_in(
+        &mut self,
+        leg: LegId,
+        (from, to): (SocketAddr, Option<SocketAddr>),
+        bytes: &[u8],
+        at: Instant,
+    ) {
         let Some(entry) = self.legs.get(&leg).filter(|entry| entry.copies) else { return };
         let (rtp, rtcp) = (entry.stream.config.rtp, entry.stream.config.rtcp);
         let component = if to == Some(rtcp) && rtcp != rtp { Component::Rtcp } else { Component::Rtp };
@@ -31,7 +37,14 @@ impl MediaBridge {
     }
 
     /// Something leaves by a leg's socket.
-    pub(super) fn copy_out(&mut self, leg: LegId, component: Component, to: SocketAddr, bytes: &[u8], at: Instant) {
+    pub(super) fn copy_out(
+        &mut self,
+        leg: LegId,
+        component: Component,
+        to: SocketAddr,
+        bytes: &[u8],
+        at: Instant,
+    ) {
         let Some(entry) = self.legs.get(&leg).filter(|entry| entry.copies) else { return };
         let config = &entry.stream.config;
         let from = if component == Component::Rtcp { config.rtcp } else { config.rtp };

@@ -180,6 +180,11 @@ pub enum Fact {
     SecurityFailed(SecurityFailure),
     /// What the stream looked like last.
     Counters(StreamCounters),
+    /// The peer is a fax machine or a modem, by the tone it made.
+    DataTone {
+        /// In words: `a fax machine calls`.
+        what: String,
+    },
     /// A codec both sides agreed on is not there to convert.
     TranscoderMissing {
         /// From.

@@ -93,6 +93,7 @@ impl fmt::Display for Fact {
                 counters.refused,
                 counters.jitter.as_secs_f64() * 1000.0
             ),
+            Self::DataTone { what } => write!(f, "{what}: it has a clear channel from now on"),
             Self::TranscoderMissing { from, to } => write!(f, "{from} cannot be made {to} here"),
             Self::CredentialsRefused { by: Party::Here, account, .. } => {
                 write!(f, "the credentials for {account} are wrong")

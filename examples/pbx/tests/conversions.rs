@@ -6,6 +6,7 @@ mod phone;
 
 use std::net::UdpSocket;
 
+use denwa_codecs::g711::Law;
 use house::House;
 use phone::Phone;
 
@@ -115,4 +116,77 @@ fn the_file_says_how_packets_are_and_whom_to_believe() {
     assert_eq!(alice.says_to(0x61, answer.rtp(), 8, &carol).0, 8, "{real}");
     alice.hang_up(&mut calling);
     carol.hung_up(&called);
+}
+
+#[test]
+fn a_telephone_is_known_by_its_address() {
+    // An adapter that neither registers nor knows a password, and names nobody in From.
+    let adapter = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let house = House::new("known", &["", &format!("address = \"udp:{adapter}\"\n")], "");
+    let mut alice = house.phone("1001");
+    let mut adapter = Phone::udp_at(house.server, "anonymous", "", adapter);
+    let mut calling = adapter.call("1001");
+    let called = alice.invited();
+    assert!(called.invite.header("From").contains("sip:1002@"), "{:?}", called.invite);
+    alice.answer(&called, &alice.offer("8 101"));
+    let answer = adapter.answered(&mut calling);
+    adapter.says_to(0x21, answer.rtp(), 8, &alice);
+    adapter.hang_up(&mut calling);
+    alice.hung_up(&called);
+    // And it is called there.
+    let mut calling = alice.call("1002");
+    let called = adapter.invited();
+    assert!(called.invite.first_line.contains("sip:1002@"), "{:?}", called.invite);
+    adapter.answer(&called, &adapter.offer("8 101"));
+    alice.answered(&mut calling);
+    alice.hang_up(&mut calling);
+    adapter.hung_up(&called);
+    // A stranger from elsewhere is asked for a password as ever.
+    let mut stranger = Phone::udp(house.server, "anonymous", "");
+    let calling = stranger.call("1001");
+    assert_eq!(stranger.final_of(&calling).status(), 407);
+}
+
+#[test]
+fn machines_get_one_law_of_g711_on_both_sides() {
+    let more = ["codecs = [\"G729\", \"PCMA\"]\n", "codecs = [\"PCMU\", \"PCMA\"]\n"];
+    let mut house = House::new("fax", &more, "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let mut calling = alice.call_with("1002", &alice.offer("18 8 101"));
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("0 101"));
+    let answer = alice.answered(&mut calling);
+    // A machine of Bob's answers: 2100 Hz for a second, in mu-law.
+    let tone = |sequence: u16| -> Vec<u8> {
+        let sample = |n: u32| (f64::from(n) * std::f64::consts::TAU * 2_100.0 / 8_000.0).sin() * 8_000.0;
+        (0..160).map(|n| Law::Mu.encode(sample(u32::from(sequence) * 160 + n) as i16)).collect()
+    };
+    for sequence in 1..50 {
+        bob.say(called.invite.rtp(), 0, sequence, &tone(sequence));
+    }
+    // Whoever has another codec than the other side is asked for the law that both may use.
+    for phone in [&mut alice, &mut bob] {
+        let asked = phone.expect("INVITE", 0);
+        assert!(asked.line("m=audio ").ends_with("RTP/AVP 8 101"), "{asked:?}");
+        phone.reply_to(&asked, asked.header("To"), 200, &phone.describe("8 101", "sendrecv", 2));
+        phone.expect("ACK", 0);
+    }
+    alice.rtp.set_nonblocking(true).unwrap();
+    while alice.rtp.recv(&mut [0; 2048]).is_ok() {}
+    alice.rtp.set_nonblocking(false).unwrap();
+    // Now packets pass byte by byte, whatever is in them.
+    let word: Vec<u8> = (0..160).map(|n: u8| n.wrapping_mul(37)).collect();
+    let heard = (100..300).find_map(|sequence| {
+        bob.say(called.invite.rtp(), 8, sequence, &word);
+        let (kind, payload, _) = alice.hear();
+        (kind == 8 && payload == word).then_some(())
+    });
+    assert!(heard.is_some(), "a clear channel");
+    assert_ne!(answer.rtp(), called.invite.rtp());
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    house.program.wait_for("call 1: 1001 → 1002 ended");
+    let why = house.command(&["why", "1"]);
+    let why = String::from_utf8(why.stdout).unwrap();
+    assert!(why.contains("a fax machine or modem has answered: it has a clear channel"), "{why}");
 }

@@ -14,6 +14,7 @@ mod reload;
 mod run;
 mod running;
 mod secrets;
+mod turn;
 mod welcome;
 
 use std::ffi::OsString;
@@ -80,7 +81,7 @@ enum Command {
     },
     /// Have the running exchange read its configuration anew, without dropping calls.
     Reload,
-    /// Write the signalling of the running exchange to a capture (pcap), bounded in size.
+    /// Write signalling and voice of the running exchange to a capture (pcap), bounded in size.
     Trace(running::TraceArguments),
     /// Mantela: what this exchange publishes of itself, and the way to others' telephones.
     Mantela {

@@ -27,6 +27,8 @@ pub struct TlsFiles {
     pub key: Option<PathBuf>,
     /// Authorities that neighbours may prove themselves by, beside those that the system trusts, in PEM.
     pub trust: Option<PathBuf>,
+    /// The authority of telephones' certificates, in PEM; needed where an extension has a `certificate`.
+    pub clients: Option<PathBuf>,
 }
 
 /// `[mantela]`: how this exchange publishes itself to the network's viewers and phone books.
@@ -237,6 +239,7 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> TlsFiles
         certificate: path("certificate", problems),
         key: path("key", problems),
         trust: path("trust", problems),
+        clients: path("clients", problems),
     };
     if files.certificate.is_some() != files.key.is_some() {
         problems.add(section.span(), section.key("certificate"), "certificate and key are given together");

@@ -14,6 +14,7 @@ mod safety;
 mod sections;
 mod style;
 mod trunks;
+mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ pub use safety::{Identity, Metrics, Secrets};
 pub(crate) use sections::is_number;
 pub use style::{DivertedBy, IdentityHeader, TrunkStyle};
 pub use trunks::{EarlyMedia, InboundAccount, SessionTerms, Signatures, Terms, Trunk, TrunkAccount};
+pub use turn::{Turn, TurnUsers};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -71,6 +73,8 @@ pub struct Config {
     pub services: Services,
     /// `[tls]`
     pub tls: TlsFiles,
+    /// `[turn]`; no STUN and TURN server when `None`.
+    pub turn: Option<Turn>,
     /// `[mantela]`
     pub mantela: Mantela,
     /// `[conference]`
@@ -138,8 +142,12 @@ pub enum External {
 pub struct Media {
     /// UDP ports for RTP and RTCP; nothing outside them is ever used. Enough for one call at least.
     pub ports: PortSet,
+    /// Whether those are all that the router lets in (`map_e`).
+    pub ports_are_of_router: bool,
     /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
     pub silence: Duration,
+    /// Whether fax machines and modems are listened for, and given a clear channel.
+    pub fax: bool,
 }
 
 /// `[calls]`: how long and how many.
@@ -234,6 +242,8 @@ pub struct Extension {
     pub password: Secret,
     /// How voice travels to and from it.
     pub voice: Voice,
+    /// How it is known when not by its password.
+    pub known_by: KnownBy,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
     /// Whether it stands in the document that Mantela publishes.
@@ -252,6 +262,15 @@ pub struct Extension {
     pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: Secret,
+}
+
+/// How a telephone is known that cannot, or need not, show a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownBy {
+    /// Its address: what comes from there is the extension's, and calls go there. A port counts on UDP when it is written.
+    pub address: Option<PeerAddress>,
+    /// A name in the certificate that it shows when it connects by TLS.
+    pub certificate: Option<String>,
 }
 
 /// Where calls to an extension go that it does not take.
@@ -457,7 +476,9 @@ impl Config {
             let what = format!("trunk {}", trunk.name);
             account.into_iter().chain(inbound).chain(pin).map(move |secret| (what.clone(), secret))
         });
-        for (what, secret) in extensions.chain(of_trunks) {
+        let of_turn = self.turn.iter_mut().flat_map(Turn::secrets_mut);
+        let of_turn = of_turn.map(|secret| ("[turn]".to_owned(), secret));
+        for (what, secret) in extensions.chain(of_trunks).chain(of_turn) {
             let revealed = secret.resolve().and_then(|()| match secret.reveal().strip_prefix(SEALED) {
                 Some(sealed) => {
                     if key.is_none() {
@@ -542,7 +563,12 @@ impl Default for Networks {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30) }
+        Self {
+            ports: PortSet::from_ranges([20000..=20999]),
+            ports_are_of_router: false,
+            silence: Duration::from_secs(30),
+            fax: true,
+        }
     }
 }
 

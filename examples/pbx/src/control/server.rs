@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::pcap::{Direction, PcapWriter};
 use super::switchboard::{Answer, Switchboard};
-use crate::exchange::{Filter, Question};
+use crate::exchange::{Filter, Question, Wanted};
 
 /// Connections at a time.
 const MOST_CONNECTIONS: usize = 32;
@@ -33,7 +33,7 @@ pub trait Desk: Send + Sync + 'static {
     /// Puts a question to the exchange; its report comes to the switchboard.
     fn ask(&self, ticket: u64, question: Question);
     /// Begins a trace whose packets come to the switchboard.
-    fn trace(&self, ticket: u64, filter: Filter);
+    fn trace(&self, ticket: u64, wanted: Wanted);
     /// Ends it.
     fn end_trace(&self, ticket: u64);
     /// Reads the configuration anew; tells what could not be changed while it runs.
@@ -162,7 +162,8 @@ fn trace(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard, reques
     let until = whole("seconds").and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     agree(stream, &Value::Null)?;
     let (ticket, answers) = switchboard.ticket();
-    desk.trace(ticket, filter);
+    let voice = request.get("voice").and_then(Value::as_bool).unwrap_or(true);
+    desk.trace(ticket, Wanted { filter, voice });
     let mut output = stream;
     let mut write = || -> io::Result<()> {
         let mut pcap = PcapWriter::new(&mut output)?;

@@ -104,6 +104,23 @@ impl Admission {
         None
     }
 
+    /// A request came from a telephone that is known without a password. OPTIONS and the like are anybody's.
+    pub(super) fn known(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        message: Request,
+        flow: Flow,
+        number: &str,
+        calls: usize,
+    ) -> Option<Call> {
+        if !matches!(message.method(), Method::Invite | Method::Message | Method::Register) {
+            return self.incoming(desk, request, message, flow, calls);
+        }
+        self.waiting.insert(request, Waiting::Password { message, flow });
+        self.authenticated(desk, request, number, calls)
+    }
+
     /// Where a request that waits came from.
     pub(super) fn flow_of(&self, request: RequestHandle) -> Option<Flow> {
         match self.waiting.get(&request)? {

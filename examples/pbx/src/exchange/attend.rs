@@ -516,7 +516,12 @@ impl Call {
         if self.attendance.beep_at.is_none_or(|at| at > desk.now) {
             return;
         }
-        self.attendance.beep_at = self.next_beep(desk).filter(|_| self.stage == Stage::Talking);
+        self.attendance.beep_at =
+            self.next_beep(desk).filter(|_| self.stage == Stage::Talking && !self.carries_data);
+        if self.carries_data {
+            // What is played over a modem's sound ends its call.
+            return;
+        }
         let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
         for leg in std::iter::once(self.caller.id()).chain(fork) {
             desk.media(Command::Announce { leg, program: recorded() });

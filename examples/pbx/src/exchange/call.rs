@@ -50,6 +50,8 @@ pub(super) struct Call {
     pub(super) change: Option<Change>,
     /// A side whose change is answered when what ICE needs said is known.
     pub(super) restarting: Option<Which>,
+    /// A side is a fax machine or a modem.
+    pub(super) carries_data: bool,
     /// A transfer under way.
     pub(super) transfer: Option<Transfer>,
     /// Legs that a transfer has put others in the place of, until they have ended.
@@ -199,6 +201,7 @@ impl Call {
             stage: Stage::Calling,
             change: None,
             restarting: None,
+            carries_data: false,
             transfer: None,
             leaving: Vec::new(),
             evidence: Evidence::new(format!("call {number}"), MOST_FACTS, now),

@@ -344,7 +344,11 @@ impl Call {
     pub(super) fn join(&mut self, desk: &mut Desk, index: usize) {
         self.heard = Some(index);
         if let Some(fork) = self.forks.get(index) {
-            desk.media(Command::Connect { leg: self.caller.id(), to: Connection::Leg(fork.leg.id()) });
+            let legs = [self.caller.id(), fork.leg.id()];
+            desk.media(Command::Connect { leg: legs[0], to: Connection::Leg(legs[1]) });
+            if desk.setup.fax && !self.carries_data {
+                legs.into_iter().for_each(|leg| desk.media(Command::WatchForData { leg, wanted: true }));
+            }
         }
     }
 

@@ -224,7 +224,12 @@ impl Exchange {
 
     fn promise(&mut self, caller: String, callee: String) {
         let promises = &mut self.errands.promises;
+        let is_same = |promise: &Promise| promise.caller == caller && promise.callee == callee;
+        let was_there = promises.iter().any(is_same);
         promises.retain(|promise| promise.until > self.desk.now && promise.caller != caller);
+        if was_there {
+            return;
+        }
         let until = self.desk.now.checked_add(PROMISE).filter(|_| promises.len() < MOST_PROMISES);
         promises.extend(until.map(|until| Promise { caller, callee, until }));
     }

@@ -8,7 +8,7 @@ use denwa::media::Identity;
 use denwa_sip_core::endpoint;
 use denwa_sip_core::io::{self, Protocol, QueryId, StreamId, Transmit};
 
-use super::{Event, Filter, Packet, Question, Report};
+use super::{Event, Packet, Question, Report, Wanted};
 use crate::cabinet;
 use crate::config::{self, Config};
 use crate::policy::directory::Directory;
@@ -81,7 +81,7 @@ pub enum Input<'a> {
         /// Given with each copy.
         ticket: u64,
         /// What is copied; `None` ends it.
-        filter: Option<Filter>,
+        wanted: Option<Wanted>,
     },
     /// The file and the extensions have changed. What cannot change while the exchange runs (where it listens, its ports,
     /// its realm) is to be what it was.

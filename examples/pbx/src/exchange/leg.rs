@@ -357,6 +357,22 @@ impl Leg {
         self.ask_to_carry(desk);
     }
 
+    /// The laws of G.711 that may be used with it, best first.
+    pub(super) fn waveform_codecs(&self) -> Vec<Codec> {
+        let is_waveform = |codec: &&Codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
+        self.voice.codecs.iter().filter(is_waveform).copied().collect()
+    }
+
+    /// Offers this codec alone from now on; the offer when its peer has to be asked.
+    pub(super) fn only(&mut self, desk: &Desk, codec: Codec) -> Option<Bytes> {
+        if self.codec.as_deref() == Some(codec.name()) {
+            return None;
+        }
+        let voice = Voice { codecs: vec![codec], ..self.voice.clone() };
+        self.negotiator.set_capability(capability(&voice, self.role, self.carriage, desk));
+        self.negotiator.offer().ok()
+    }
+
     /// Whether its peer's offer begins ICE anew; then the media side is asked for what the answer has to say of it.
     pub(super) fn restarts_ice(&mut self, desk: &mut Desk) -> bool {
         let agreed = self.negotiator.agreed().and_then(|agreed| agreed.audio()?.ice.as_ref());

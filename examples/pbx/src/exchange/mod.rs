@@ -11,6 +11,7 @@ mod attend;
 mod call;
 mod callee;
 mod caller;
+mod data;
 mod defence;
 mod desk;
 mod driven;
@@ -47,6 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use denwa::address::AddressPolicy;
+use denwa::bridge;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::Endpoint;
 use denwa_sip_core::io;
@@ -70,10 +72,10 @@ use whereabouts::Whereabouts;
 
 pub use driven::{Command, Told};
 pub use event::{Event, Weight};
-pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
+pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Relaying, Report, Status, TrunkState};
 pub use interface::{Counts, ExchangeConfig, Input, Output, Seed};
 pub use probe::Probe;
-pub use trace::{Filter, Packet};
+pub use trace::{Filter, Packet, Wanted};
 
 /// How often the names of trunks are looked up.
 const NAMES_AGAIN: Duration = Duration::from_secs(60);
@@ -169,6 +171,7 @@ impl Exchange {
                     self.answered(asked, answer);
                 }
             }
+            Input::Media(bridge::Event::Copied { leg, copy }) => self.voice_copied(leg, *copy),
             Input::Media(event) => {
                 if let Some(number) = self.desk.call_of_leg(event.leg()) {
                     self.with_call(number, |call, desk| call.on_media(desk, event));
@@ -194,8 +197,8 @@ impl Exchange {
                 let report = Box::new(self.report(&question));
                 self.desk.put(Output::Answer { ticket, report });
             }
-            Input::Trace { ticket, filter: Some(filter) } => self.traces.begin(ticket, filter),
-            Input::Trace { ticket, filter: None } => self.traces.end(ticket),
+            Input::Trace { ticket, wanted: Some(wanted) } => self.traces.begin(ticket, wanted),
+            Input::Trace { ticket, wanted: None } => self.traces.end(ticket),
             Input::Reload(file, directory) => self.reload(*file, directory),
             Input::ShutDown => self.shut_down(),
         }
@@ -237,6 +240,7 @@ impl Exchange {
     fn settle(&mut self) {
         self.drain();
         self.errands_wished();
+        self.copy_voice();
         self.tell_watchers();
         self.drain();
     }

@@ -14,7 +14,9 @@ use super::desk::Desk;
 use super::history::{Diverted, History};
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
-use crate::config::{EarlyMedia, IdentityHeader, Nat, Terms, TrunkAccount, TrunkStyle, Voice};
+use crate::config::{
+    EarlyMedia, Host, IdentityHeader, Nat, PeerAddress, Terms, TrunkAccount, TrunkStyle, Voice,
+};
 use crate::links::Link;
 use crate::route::Destination;
 use crate::services::Serving;
@@ -104,11 +106,45 @@ pub(super) fn phones(
     let others = bindings.iter().filter(|binding| !(is_himself && Some(&binding.flow) == from));
     let planned: Vec<Planned> =
         others.map(|binding| Planned::binding(number, binding, desk, &voice)).collect();
+    let planned = if planned.is_empty() { at_its_address(desk, number, &voice, from) } else { planned };
     match (planned.is_empty(), is_himself) {
         (false, _) => Ok(planned),
         (true, true) => Err(End::Busy { who: number.to_owned() }),
         (true, false) => Err(End::NotRegistered),
     }
+}
+
+/// A telephone that does not register is called where it is known to be.
+fn at_its_address(desk: &Desk, number: &str, voice: &Voice, from: Option<&Flow>) -> Vec<Planned> {
+    let address = desk.directory.get(number).and_then(|account| account.known_by.address.as_ref());
+    let Some(PeerAddress { protocol, host: Host::Address(ip), port }) = address else { return Vec::new() };
+    let (protocol, peer) = (*protocol, SocketAddr::new(*ip, *port));
+    if from.is_some_and(|from| from.remote == peer) {
+        return Vec::new();
+    }
+    let mut uri = UriBuf::at_address(number, peer);
+    if protocol.is_stream() {
+        uri = uri.with_param("transport", Some(protocol.uri_token()));
+    }
+    vec![Planned {
+        who: number.to_owned(),
+        peer,
+        protocol,
+        flow: None,
+        request_uri: uri.clone(),
+        to: uri,
+        target: Target::address(protocol, peer),
+        routes: Vec::new(),
+        credentials: Vec::new(),
+        voice: voice.clone(),
+        quality: 1_000,
+        is_trunk: false,
+        style: None,
+        terms: Terms::default(),
+        is_signed: false,
+        patience: None,
+        diverted: None,
+    }]
 }
 
 /// A neighbour, asked for a number by this caller, or by ourselves when a call is forwarded to it: by the way whose turn it is.

@@ -1,11 +1,13 @@
 //! What is known of a call, while it goes on and when it is over.
 
+use denwa::bridge::LegId;
 use denwa_sip_core::endpoint::CallHandle;
 
 use super::call::{Call, Stage};
 use super::desk::Desk;
 use super::inspect::LiveCall;
 use super::invitation::CallerKind;
+use super::leg::Leg;
 use super::{facts, planned};
 use crate::route::Destination;
 use crate::store::CallRecord;
@@ -84,6 +86,12 @@ impl Call {
             .collect();
         ids.extend(self.origin.came.as_ref().map(|(call_id, _)| call_id.clone()));
         ids
+    }
+
+    /// Its legs whose ports are open.
+    pub(super) fn open_legs(&self) -> impl Iterator<Item = LegId> {
+        let forks = self.forks.iter().map(|fork| &fork.leg);
+        std::iter::once(&self.caller).chain(forks).filter(|leg| leg.is_open()).map(Leg::id)
     }
 
     /// The extensions and trunks it uses: `1001`, `trunk lab`.

@@ -119,8 +119,20 @@ impl Exchange {
         let desk = &mut self.desk;
         let calls = self.calls.len();
         match event {
-            Sip::Incoming { request, message, flow, .. } => {
+            Sip::Incoming { request, message, flow, peer_identity } => {
                 self.defence.look_at(flow.remote, message.get(HeaderName::UserAgent), desk.now);
+                let known = desk.directory.known_by(&flow, peer_identity.as_deref());
+                let known = known.map(|account| account.number.clone());
+                // It needs no password; but a neighbour is a neighbour first.
+                if let Some(number) = known.filter(|_| desk.links.from(flow.protocol, flow.remote).is_none())
+                {
+                    self.defence.called(flow.remote, &number, desk.now);
+                    if *message.method() == Method::Subscribe {
+                        return self.watch(request, &message, &flow, &number);
+                    }
+                    let begun = self.admission.known(desk, request, message, flow, &number, calls);
+                    return begun.into_iter().for_each(|call| self.insert(call));
+                }
                 let begun = self.admission.incoming(desk, request, message, flow, calls);
                 begun.into_iter().for_each(|call| self.insert(call));
             }

@@ -40,6 +40,7 @@ impl Call {
             Media::NotEncrypted { reason, .. } => {
                 self.evidence.add(side, Fact::not_encrypted(&reason), now);
             }
+            Media::DataTone { signal, .. } => self.data_heard(desk, which, signal),
             Media::KeyToSignal { digit, duration, .. } => self.signal_key(desk, which, digit, duration),
             Media::OpenFailed { reason, .. } => {
                 let reason = reason.to_string();

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
+use denwa_sip_core::io::{Flow, PeerIdentity};
 
-use crate::config::{Acl, Config, Extension, Forward, Secret as ConfigSecret, Voice, is_number};
+use crate::config::{
+    Acl, Config, Extension, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number,
+};
 use crate::services::wake;
 use crate::store::{StoredExtension, StoredSetting};
 
@@ -31,6 +34,8 @@ pub struct Account {
     pub secret: Secret,
     /// How voice travels to and from its telephones.
     pub voice: Voice,
+    /// How it is known when not by its password.
+    pub known_by: KnownBy,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
     /// Whether it stands in the document that Mantela publishes.
@@ -80,6 +85,7 @@ impl Directory {
                 name: extension.name.clone(),
                 secret: Secret::Ha1(digests),
                 voice: extension.voice.clone(),
+                known_by: extension.known_by.clone(),
                 forward: extension.forward.clone(),
                 published: extension.published,
                 record: extension.record,
@@ -117,6 +123,26 @@ impl Directory {
     /// The extension of a number.
     pub fn get(&self, number: &str) -> Option<&Account> {
         self.extensions.get(number)
+    }
+
+    /// The extension whose telephone this is, by where it is or what it has shown.
+    pub fn known_by(&self, flow: &Flow, shown: Option<&PeerIdentity>) -> Option<&Account> {
+        let remote = flow.remote;
+        let is_it = |account: &&Account| {
+            let KnownBy { address, certificate } = &account.known_by;
+            let is_there = address.as_ref().is_some_and(|address| {
+                let is_host = matches!(&address.host, Host::Address(ip) if *ip == remote.ip().to_canonical());
+                // Connections come from any port.
+                let is_port = flow.protocol.is_stream() || address.port == remote.port();
+                address.protocol == flow.protocol && is_host && is_port
+            });
+            let has_shown = certificate.as_ref().is_some_and(|name| {
+                shown.is_some_and(|shown| shown.names.iter().any(|own| own.eq_ignore_ascii_case(name)))
+            });
+            is_there || has_shown
+        };
+        // Most exchanges have none: a look at those few that do.
+        self.extensions.values().find(is_it)
     }
 
     /// Every extension, by number.
@@ -161,6 +187,7 @@ impl Directory {
             name: extension.name.clone(),
             secret: Secret::Ha1(extension.digests.clone()),
             voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
+            known_by: KnownBy::default(),
             forward: Forward::default(),
             published: true,
             record: false,
