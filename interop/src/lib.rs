@@ -5,7 +5,7 @@
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`turnutils`] relays by coturn's tools; [`audio`] makes
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`coturn`] is its server and [`turnutils`] its clients; [`audio`] makes
 //!   test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
@@ -14,6 +14,7 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod coturn;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
