@@ -64,7 +64,7 @@ pub(super) fn identity(file: Option<&Path>, as_json: bool) -> ExitCode {
     let public = make_identity(&config).and_then(|()| public_key(&config));
     match public {
         Ok(public) if as_json => say(&format!("{:#}\n", json!({ "url": url, "public_key": public }))),
-        Ok(public) => say(&format!("{public}trusted_url = \"{url}\"\n")),
+        Ok(public) => say(&public),
         Err(error) => return failed(error),
     }
     ExitCode::SUCCESS
