@@ -12,6 +12,9 @@ use crate::http::{Page, serve};
 /// How long the exchange may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A figure of a neighbour.
+type State = fn(&TrunkState) -> Option<usize>;
+
 /// Serves the figures from now on.
 pub(super) fn start(
     address: SocketAddr,
@@ -65,7 +68,7 @@ fn text(status: &Status, attacks: &Attacks) -> String {
     figure("strangers_total", "counter", "Packets read of strangers.", &attacks.strangers);
     figure("refused_packets_total", "counter", "Packets dropped unread.", &attacks.refused);
     figure("offences_total", "counter", "Offences noticed.", &attacks.offences);
-    let states: [(&str, &str, fn(&TrunkState) -> Option<usize>); 3] = [
+    let states: [(&str, &str, State); 3] = [
         ("trunk_answers", "Whether the neighbour answers OPTIONS.", |trunk| trunk.answers.map(usize::from)),
         ("trunk_registered", "Whether the neighbour has taken our registration.", |trunk| {
             trunk.registered.map(usize::from)
