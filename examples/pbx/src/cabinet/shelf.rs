@@ -34,7 +34,7 @@ enum Recording {
 
 impl Shelf {
     pub(super) fn new(config: CabinetConfig) -> Self {
-        Self { config, recordings: HashMap::new() }
+        Self { config, recordings: HashMap::new(), used: 0 }
     }
 
     pub(super) fn carry_out(&mut self, request: Request, answer: &mut impl FnMut(Answer)) {
