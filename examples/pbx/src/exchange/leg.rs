@@ -222,8 +222,11 @@ impl Leg {
     /// All is known that its peer is to be told of ICE.
     pub(super) fn ice_ready(&mut self, ice: LocalIce) {
         let address = SocketAddr::new(self.place.told, self.ports.rtp);
-        // There is one medium, and it is described by nobody before this.
-        let _ = self.negotiator.set_transport(0, Transport::audio(address).with_ice(ice));
+        let transport = Transport::audio(address).with_ice(ice);
+        // Before the first description there is no medium yet that could have it.
+        if self.negotiator.set_transport(0, transport.clone()).is_err() {
+            self.negotiator.set_free_transports(vec![transport]);
+        }
         self.awaits_ice = false;
     }
 
