@@ -40,7 +40,7 @@ pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, 
             "an extension has a `certificate`: [tls] clients must name the authority of telephones' certificates",
         )?;
         let pem =
-            fs::read(&authority).map_err(|error| format!("cannot read {}: {error}", authority.display()))?;
+            fs::read(authority).map_err(|error| format!("cannot read {}: {error}", authority.display()))?;
         tls.trust = Trust::SystemAnd(pem);
     }
     Tls::new(&tls).map(Some).map_err(|error| error.to_string())
