@@ -27,6 +27,7 @@ pub use signalling::{DriverConfig, DriverHandle, SignallingDriver, Stopped};
 pub use stream::StreamLimits;
 pub use telephone::Telephone;
 pub use tls::{Certificate, ClientCertificates, Tls, TlsConfig, TlsError, Trust};
+pub use udp::Batching;
 pub use websocket::WebSocketConfig;
 
 /// 32 bytes of the system's entropy, for a machine's seed.

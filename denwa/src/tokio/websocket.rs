@@ -178,7 +178,8 @@ fn judge(head: &[u8], config: &WebSocketConfig) -> std::result::Result<server::R
 fn has_key(headers: &HeaderMap) -> bool {
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map_or(&[][..], HeaderValue::as_bytes);
     let digits = key.strip_suffix(b"==").unwrap_or_default();
-    digits.len() == 22 && digits.iter().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/'))
+    digits.len() == 22
+        && digits.iter().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/'))
 }
 
 /// The values of a header that are text.
