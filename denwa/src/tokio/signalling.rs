@@ -216,8 +216,8 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .spawn(move || {
                 let work = async move {
                     let machine = make(&told, Instant::now());
-                    let udp = sockets.into_iter().map(|socket| Udp::new(socket, batching));
-                    let Ok(udp) = udp.collect::<Result<Vec<_>, _>>() else { return };
+                    let udp = sockets.into_iter().map(|socket| Ok(Udp::new(socket)?.batched(batching)));
+                    let Ok(udp) = udp.collect::<std::io::Result<Vec<_>>>() else { return };
                     for (protocol, listener) in listeners {
                         spawn_local(accept(protocol, listener, inbox.clone()));
                     }

@@ -113,7 +113,7 @@ impl Udp {
     }
 
     /// To be called within the runtime.
-    pub(super) fn new(socket: std::net::UdpSocket, batching: Batching) -> io::Result<Self> {
+    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let bound = socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Without it a port that nobody listens on looks like a lost datagram; a system that cannot do it is used all the same.
@@ -125,11 +125,14 @@ impl Udp {
             bound,
             recent: VecDeque::new(),
             waiting: Vec::new(),
-            batching: Batching {
-                receive: batching.receive.clamp(1, BATCH),
-                send: batching.send.clamp(1, TOGETHER),
-            },
+            batching: Batching::default(),
         })
+    }
+
+    pub(super) fn batched(mut self, batching: Batching) -> Self {
+        let Batching { receive, send } = batching;
+        self.batching = Batching { receive: receive.clamp(1, BATCH), send: send.clamp(1, TOGETHER) };
+        self
     }
 
     pub(super) fn bound(&self) -> SocketAddr {
