@@ -313,8 +313,7 @@ fn rfc_3608_a_service_route_is_the_pre_loaded_route_of_requests_to_come() {
     ladder.tell("phone", |endpoint, now| endpoint.place_call(place, now)).unwrap();
     ladder.run();
     let invite = ladder.received_request("proxy", Method::Invite);
-    let written: Vec<String> =
-        invite.routes().map(|route| format!("<{}>", route.unwrap().uri)).collect();
+    let written: Vec<String> = invite.routes().map(|route| format!("<{}>", route.unwrap().uri)).collect();
     assert_eq!(written, routes);
     assert_eq!(invite.uri_text(), ladder.uri("proxy").as_str());
 }

@@ -5,7 +5,10 @@
 
 use crate::{
     error::{Attitude, Liberty, ParseError},
-    header::{AuthValue, HeaderName, MediaType, NameAddr, Params, Scanner, TokenParams, Via},
+    header::{
+        AuthValue, HeaderName, MediaType, NameAddr, Params, Reason, RetryAfter, Scanner, SubscriptionState,
+        TokenParams, Via,
+    },
     message::{Host, class},
 };
 
@@ -139,6 +142,48 @@ pub(super) fn digest(value: &AuthValue<'_>, scanner: &mut Scanner<'_>, at: usize
         if !good {
             scanner.forgive(at, Liberty::ParameterForm, what)?;
         }
+    }
+    Ok(())
+}
+
+/// Subscription-State: `expires` and `retry-after` are seconds (RFC 6665 §8.4).
+pub(super) fn subscription_state(
+    state: &SubscriptionState<'_>,
+    scanner: &mut Scanner<'_>,
+    at: usize,
+) -> Result<(), ParseError> {
+    distinct(state.params, scanner, at)?;
+    numbers(state.params, &["expires", "retry-after"], scanner, at)
+}
+
+/// Retry-After: `duration` is seconds (RFC 3261 §20.33).
+pub(super) fn retry_after(
+    value: &RetryAfter<'_>,
+    scanner: &mut Scanner<'_>,
+    at: usize,
+) -> Result<(), ParseError> {
+    distinct(value.params, scanner, at)?;
+    numbers(value.params, &["duration"], scanner, at)
+}
+
+/// Reason: a cause is a number (RFC 3326 §2).
+pub(super) fn reason(reason: &Reason<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+    distinct(reason.params, scanner, at)?;
+    numbers(reason.params, &["cause"], scanner, at)
+}
+
+/// These parameters are numbers, if they are there.
+fn numbers(
+    params: Params<'_>,
+    names: &[&str],
+    scanner: &mut Scanner<'_>,
+    at: usize,
+) -> Result<(), ParseError> {
+    let is_odd = |name: &&str| {
+        params.find(name).is_some_and(|param| !is_number(param.value.unwrap_or_default(), u32::MAX))
+    };
+    if names.iter().any(|name| is_odd(name)) {
+        scanner.forgive(at, Liberty::ParameterForm, "a number as the parameter's value")?;
     }
     Ok(())
 }
