@@ -182,7 +182,7 @@ fn numbers(
     let is_odd = |name: &&str| {
         params.find(name).is_some_and(|param| !is_number(param.value.unwrap_or_default(), u32::MAX))
     };
-    if names.iter().any(|name| is_odd(name)) {
+    if names.iter().any(is_odd) {
         scanner.forgive(at, Liberty::ParameterForm, "a number as the parameter's value")?;
     }
     Ok(())
