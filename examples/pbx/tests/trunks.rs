@@ -102,6 +102,8 @@ fn a_neighbour_without_an_address_registers_and_is_called_there() {
     hill.says_to(0x62, called.invite.rtp(), 8, &alice);
     alice.hang_up(&mut calling);
     hill.hung_up(&called);
+    // Its password opens no lamp.
+    assert_eq!(hill.watch("1001", "dialog"), 403);
     // It calls by its password, and is shown with the prefix that leads back to it.
     let calling = hill.call("1001");
     let called = alice.invited();
@@ -207,7 +209,7 @@ fn timers_and_reliable_responses_are_as_the_file_says() {
         ),
         ("reliable = \"required\"", "", "", "timer", "100rel"),
         (
-            "profile = \"hikari\"\nuser = \"0312345678\"\ndomain = \"ntt-east.ne.jp\"\nregister = false",
+            "profile = \"hikari\"\nuser = \"0312345678\"\ndomain = \"ntt-east.ne.jp\"\nregister = false\nretry_seconds = 0",
             "",
             "300",
             "timer",
@@ -357,7 +359,9 @@ fn rules_work_over_connections_too() {
 
 #[test]
 fn digits_dialled_one_by_one_are_waited_for() {
-    let house = House::new("overlap", &trunk("1001: overlap = true\ncalls: digit_seconds = 1"));
+    let help = "[[routes]]\nprefix = \"11\"\nstrip = 0\ntrunk = \"lab\"";
+    let house =
+        House::new("overlap", &format!("{}{help}", trunk("1001: overlap = true\ncalls: digit_seconds = 1")));
     let (mut alice, mut bob, mut near) = (house.phone("1001"), house.phone("1002"), house.near());
     // Nothing ends here, and more may come: the telephone is told so at once.
     let calling = alice.call("100");
@@ -375,6 +379,13 @@ fn digits_dialled_one_by_one_are_waited_for() {
     bob.reply_to(&cancel, cancel.header("To"), 200, "");
     bob.reply(&called, 487, "");
     alice.final_of(&calling);
+    // Nobody who calls for help waits, though a longer number may begin so.
+    let help = alice.call("110");
+    let called = near.invited();
+    assert!(called.invite.first_line.contains("sip:110@"), "{:?}", called.invite);
+    near.reply(&called, 486, "");
+    near.expect("ACK", 0);
+    assert_eq!(alice.final_of(&help).status(), 486);
     // A neighbour's numbers may always go on: the longer one takes the place of the shorter.
     let short = alice.call("920");
     let long = alice.call_again("9200", &short);
@@ -474,7 +485,7 @@ fn profiles_say_what_the_file_leaves_out() {
             vec!["P-Asserted-Identity", "<sip:0312345678@sip.example>"],
         ),
         (
-            format!("profile = \"hikari\"\n{account}domain = \"ntt-east.ne.jp\""),
+            format!("profile = \"hikari\"\nretry_seconds = 0\n{account}domain = \"ntt-east.ne.jp\""),
             vec!["<sip:0312345678@ntt-east.ne.jp>", "Min-SE: 300", "RTP/AVP 0 101"],
         ),
     ] {
