@@ -161,6 +161,11 @@ pub enum Fact {
     },
     /// Media were protected in a way that could not be undone here.
     SecurityFailed(SecurityFailure),
+    /// ICE found no way for the media.
+    NoPath {
+        /// How many pairs of addresses were tried.
+        tried: usize,
+    },
     /// What the stream looked like last.
     Counters(StreamCounters),
     /// A codec both sides agreed on is not there to convert.

@@ -4,6 +4,7 @@ use super::{
     Agreement, Description, Disagreement, Fact, HoldState, MediaDirection, MediaSecurity, MessageHead, Party,
     SecurityFailure, Unreached,
 };
+use crate::media::dtls::Failure;
 use crate::media::{self, StreamReport};
 use denwa_sdp::{
     ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, RemoteAddress, RemoteDescription, Rule,
@@ -164,6 +165,11 @@ impl Fact {
             media::Event::Silent { lasted } => Self::Silent { lasted: *lasted },
             media::Event::Resumed { .. } => Self::Resumed,
             media::Event::ProtectionFailed => Self::SecurityFailed(SecurityFailure::WrongKeys),
+            media::Event::NotEncrypted { reason } => Self::SecurityFailed(match reason {
+                Failure::WrongCertificate | Failure::UnknownHash(_) => SecurityFailure::WrongFingerprint,
+                _ => SecurityFailure::HandshakeFailed,
+            }),
+            media::Event::PathFailed { pairs } => Self::NoPath { tried: pairs.len() },
             media::Event::Report(report) => Self::of_report(report),
             _ => return None,
         })

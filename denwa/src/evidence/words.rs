@@ -80,6 +80,7 @@ impl fmt::Display for Fact {
                 }
             }
             Self::SecurityFailed(failure) => write!(f, "protection of media failed: {failure:?}"),
+            Self::NoPath { tried } => write!(f, "none of {tried} pairs of addresses lets media through"),
             Self::Counters(counters) => write!(
                 f,
                 "{} packets sent, {} received, {} lost, {} refused, jitter {:.1} ms",
