@@ -6,7 +6,7 @@ use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::endpoint::{
-    Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
+    Headers, LocalIdentity, Outbound, Party, Register, RegistrationFailure, RegistrationHandle,
 };
 use denwa_sip_core::message::{Host, UriBuf};
 use denwa_sip_core::transaction::EndReason;
@@ -115,23 +115,27 @@ impl UserAgent {
         }
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
-        let mut local = LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() };
-        let mut headers = Headers::new();
-        if let Some(instance) = &state.account.instance {
-            local.contact_parameters = format!(";+sip.instance=\"<{instance}>\";reg-id=1");
-            headers.push("Supported", "path, outbound")?;
-        }
         let register = Register {
             address_of_record: state.party(),
             target: state.target(&registrar),
             registrar,
             routes: Vec::new(),
-            local,
-            headers,
+            local: LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() },
+            headers: Headers::new(),
             credentials: state.credentials(),
             expires: state.account.expires,
         };
-        state.registration = Some(self.endpoint.register(register, now)?);
+        state.registration = match &state.account.instance {
+            None => Some(self.endpoint.register(register, now)?),
+            Some(instance) => {
+                let outbound = Outbound {
+                    instance: instance.clone(),
+                    flows: vec![register.target.clone()],
+                    keep_alive: KEEP_ALIVE,
+                };
+                self.endpoint.register_outbound(&register, &outbound, now)?.into_iter().next()
+            }
+        };
         self.drain(now);
         Ok(())
     }
@@ -217,6 +221,9 @@ impl UserAgent {
         self.accounts.iter().find(|(_, state)| state.registration == Some(registration)).map(|(id, _)| *id)
     }
 }
+
+/// How often a flow is kept alive whose registrar does not say (RFC 5626 §4.4.1 has 24 to 29 s for UDP).
+const KEEP_ALIVE: Duration = Duration::from_secs(29);
 
 /// How long a request without a reply is repeated (RFC 3261 timer F).
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(32);

@@ -17,10 +17,7 @@ const FRAMES_A_LEVEL: u32 = 5;
 impl Desk {
     pub(super) fn on_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Registered { account, .. } => {
-                self.faults.remove(&account);
-                self.tell_account(account, AccountState::Registered);
-            }
+            Event::Registered { account, .. } => self.tell_account(account, AccountState::Registered),
             Event::RegistrationFailed { account, why, evidence, .. } => {
                 self.on_not_registered(account, why, &evidence);
             }
@@ -225,13 +222,12 @@ impl Desk {
     fn on_not_registered(&mut self, account: AccountId, why: String, evidence: &Evidence) {
         let address = evidence.subject().to_owned();
         let words = self.language.pick("not registered", "登録できません");
-        let notice = self.explained(format!("{address}: {words}"), evidence);
+        let notice = self.explained(format!("{address}: {words}{}", self.language.pick(".", "。")), evidence);
         // The screen's language says it where there is a finding.
         let cause = notice.as_ref().and_then(|notice| notice.cause.clone());
         let why = self.language.pick(None, cause).unwrap_or(why);
-        let is_news = self.faults.insert(account, why.clone()).is_none_or(|before| before != why);
         self.tell_account(account, AccountState::Failed(why));
-        if let Some(notice) = notice.filter(|_| is_news) {
+        if let Some(notice) = notice {
             self.tell(News::Notice(notice));
         }
     }

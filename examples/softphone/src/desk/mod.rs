@@ -21,8 +21,6 @@ pub struct Desk {
     agent: UserAgent,
     language: Language,
     accounts: Vec<AccountId>,
-    /// Why each account is not registered, as it was told last.
-    faults: BTreeMap<AccountId, String>,
     calls: BTreeMap<CallId, Line>,
     next_number: u64,
     /// Whose sound is heard.
@@ -84,7 +82,6 @@ impl Desk {
             agent,
             language,
             accounts: ids,
-            faults: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_number: 1,
             selected: None,
