@@ -3,8 +3,10 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
-//!   holds what was sent.
+//! - [`kamailio`] is started with the routes of a test.
+//! - [`hikari`] stands in for a telephone company that refuses much.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`coturn`] is its server and [`turnutils`] its clients; [`audio`] makes
+//!   test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -12,10 +14,14 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod coturn;
+pub mod hikari;
+pub mod kamailio;
 pub mod linphone;
 mod peer;
 mod ports;
 pub mod sipp;
+pub mod turnutils;
 
 pub use peer::{Peer, Scratch, require, wait_until};
 pub use ports::Ports;

@@ -7,8 +7,8 @@ use crate::{
         client::{ClientAuth, Credentials, Subject},
         server::Authenticator,
     },
-    command::{Body, Headers, Reply},
-    dialog::{DialogHandle, Dialogs},
+    command::{Body, CallOptions, Headers, Reply},
+    dialog::{DialogHandle, Dialogs, Usage},
     endpoint::EndpointConfig,
     error::Misuse,
     event::Event,
@@ -49,8 +49,8 @@ pub(crate) enum Owner {
     Subscription(SubscriptionHandle),
     /// A PUBLISH.
     Publication(PublicationHandle),
-    /// A BYE whose call has ended already.
-    Farewell,
+    /// A BYE whose call has ended already, and the dialog it is the last of.
+    Farewell(Option<DialogHandle>),
     /// An INVITE that was answered: further 2xx are acknowledged.
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
@@ -97,8 +97,6 @@ pub(crate) enum Served {
 pub(crate) struct Capabilities {
     pub(crate) allow: String,
     pub(crate) all: String,
-    /// Without `100rel`, for calls that switched it off.
-    pub(crate) unreliable: String,
     /// `Recv-Info`.
     pub(crate) packages: Option<String>,
 }
@@ -164,6 +162,8 @@ pub(crate) struct Context {
     pub(crate) replaced: Vec<(CallHandle, CallHandle)>,
     /// Of each group of flows to one registrar (RFC 5626 §4.2), how many stand.
     pub(crate) flows_up: IdMap<u64, u16>,
+    /// SUBSCRIBEs that may still be answered by NOTIFYs of further notifiers, by our tag (RFC 6665 §4.4.1).
+    pub(crate) awaiting_notify: IdMap<Box<str>, SubscriptionHandle>,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
     pub(crate) is_shutting_down: bool,
@@ -211,6 +211,14 @@ impl Context {
             return None;
         }
         self.auths.insert_with(|_| Auth { credentials, sessions: ClientAuth::new() })
+    }
+
+    /// A BYE of ours has ended.
+    pub(crate) fn bid_farewell(&mut self, dialog: Option<DialogHandle>, auth: Option<AuthHandle>) {
+        self.forget_credentials(auth);
+        if let Some(dialog) = dialog {
+            self.dialogs.release(dialog, Usage::Farewell);
+        }
     }
 
     pub(crate) fn forget_credentials(&mut self, auth: Option<AuthHandle>) {
@@ -386,9 +394,22 @@ impl Context {
         })
     }
 
-    /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
-    pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
-        let supported = if reliable { &self.capabilities.all } else { &self.capabilities.unreliable };
+    /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4) outside of calls.
+    pub(crate) fn capabilities<B: Write>(&self, builder: B) -> B {
+        self.write_capabilities(builder, &self.capabilities.all)
+    }
+
+    /// The same as far as a call may use it.
+    pub(crate) fn capabilities_of<B: Write>(&self, builder: B, options: &CallOptions) -> B {
+        match (options.offers_reliable(), options.session_timer.is_some()) {
+            (true, true) => self.write_capabilities(builder, &self.capabilities.all),
+            (reliable, timer) => {
+                self.write_capabilities(builder, &self.config.supported_text(reliable, timer))
+            }
+        }
+    }
+
+    fn write_capabilities<B: Write>(&self, builder: B, supported: &str) -> B {
         let builder = builder
             .header(HeaderName::Allow, &self.capabilities.allow)
             .header(HeaderName::Supported, supported);

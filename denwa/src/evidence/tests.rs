@@ -389,11 +389,11 @@ fn a_refused_registration_is_called_one() {
 fn ice_that_finds_no_way_says_so() {
     let story = Story::new()
         .answered("192.0.2.1:5060", "192.0.2.1:4000")
-        .then(Fact::NoPath { tried: 4 })
+        .then(Fact::NoPath { tried: "host to host: no answer".into() })
         .then(Fact::Counters(StreamCounters { sent: 500, ..StreamCounters::default() }));
     let [found] = &story.evidence.findings()[..] else { panic!() };
     assert_eq!((found.cause, found.confidence), (Cause::MediaBlocked, Confidence::Certain));
-    assert!(found.sentence.contains("4 pairs") && found.remedy.contains("TURN"), "{found}");
+    assert!(found.sentence.contains("host to host: no answer") && found.remedy.contains("TURN"), "{found}");
 }
 
 #[test]

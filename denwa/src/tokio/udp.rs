@@ -11,6 +11,23 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+/// How many datagrams one call to the system brings or takes at most. With less than a few thousand a second there is rarely
+/// more than one to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Batching {
+    /// Received together: 1 to 16, which is the default.
+    pub receive: usize,
+    /// Sent together: 1 to 32, which is the default. Only sockets that listen on one address send together.
+    pub send: usize,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self { receive: BATCH, send: TOGETHER }
+    }
+}
+
 /// One bound socket.
 pub(super) struct Udp {
     socket: UdpSocket,
@@ -20,6 +37,7 @@ pub(super) struct Udp {
     recent: VecDeque<(SocketAddr, Option<SocketAddr>)>,
     /// What leaves by the next call to the system.
     waiting: Vec<Waiting>,
+    batching: Batching,
 }
 
 struct Waiting {
@@ -52,6 +70,15 @@ pub(super) struct Received {
     pub(super) length: usize,
     /// The length of each but the last.
     pub(super) stride: usize,
+}
+
+/// A datagram that the network says has not arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undelivered {
+    pub(super) destination: SocketAddr,
+    pub(super) source: Option<SocketAddr>,
+    /// The type and code that say so.
+    pub(super) icmp: (u8, u8),
 }
 
 /// What one call to the system brings.
@@ -98,7 +125,14 @@ impl Udp {
             bound,
             recent: VecDeque::new(),
             waiting: Vec::new(),
+            batching: Batching::default(),
         })
+    }
+
+    pub(super) fn batched(mut self, batching: Batching) -> Self {
+        let Batching { receive, send } = batching;
+        self.batching = Batching { receive: receive.clamp(1, BATCH), send: send.clamp(1, TOGETHER) };
+        self
     }
 
     pub(super) fn bound(&self) -> SocketAddr {
@@ -113,8 +147,12 @@ impl Udp {
             let mut rooms = batch.bytes.chunks_mut(BUFFER);
             let mut rooms: [IoSliceMut<'_>; BATCH] =
                 std::array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or(&mut [])));
+            let most = self.batching.receive;
+            let (Some(rooms), Some(metas_of)) = (rooms.get_mut(..most), metas.get_mut(..most)) else {
+                return Poll::Ready(Err(ErrorKind::InvalidInput.into()));
+            };
             let result = self.socket.try_io(Interest::READABLE, || {
-                self.state.recv(UdpSockRef::from(&self.socket), &mut rooms, &mut metas)
+                self.state.recv(UdpSockRef::from(&self.socket), rooms, metas_of)
             });
             match result {
                 Ok(count) => {
@@ -144,7 +182,7 @@ impl Udp {
         payload: Bytes,
     ) -> bool {
         self.waiting.push(Waiting { source, destination, payload });
-        self.waiting.len() < TOGETHER
+        self.waiting.len() < self.batching.send
     }
 
     /// Sends what waits, in its order. `failed` is told the destinations that the system refuses.
@@ -176,7 +214,7 @@ impl Udp {
     ///
     /// # Errors
     /// What the system says. A full send buffer is no error: the datagram is lost, as on any other hop.
-    fn send(
+    pub(super) fn send(
         &mut self,
         source: Option<SocketAddr>,
         destination: SocketAddr,
@@ -214,8 +252,8 @@ impl Udp {
         self.bound.ip().is_unspecified() && ip.is_ipv4() == self.bound.is_ipv4()
     }
 
-    /// A destination that did not take a datagram, with where it was sent from; `None` when there is no more news.
-    pub(super) fn undelivered(&mut self) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    /// A datagram that did not arrive; `None` when there is no more news.
+    pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
         loop {
             let error = self.state.recv_transport_error(UdpSockRef::from(&self.socket)).ok()??;
             if !matches!(error.payload, TransportErrorPayload::Unreachable) && !is_refusal(error.raw_errno) {
@@ -225,8 +263,8 @@ impl Udp {
             // Only when there is no doubt which one it was.
             let mut of_host =
                 self.recent.iter().filter(|(destination, _)| destination.ip().to_canonical() == host);
-            if let (Some(only), None) = (of_host.next().copied(), of_host.next()) {
-                return Some(only);
+            if let (Some((destination, source)), None) = (of_host.next().copied(), of_host.next()) {
+                return Some(Undelivered { destination, source, icmp: icmp(host, error.raw_errno) });
             }
         }
     }
@@ -259,6 +297,18 @@ fn is_delivery(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
     )
+}
+
+/// The ICMP type and code (RFC 792, RFC 4443) that the system makes this error of.
+fn icmp(host: IpAddr, raw: i32) -> (u8, u8) {
+    match (io::Error::from_raw_os_error(raw).kind(), host) {
+        (ErrorKind::NetworkUnreachable, IpAddr::V4(_)) => (3, 0),
+        (ErrorKind::HostUnreachable, IpAddr::V4(_)) => (3, 1),
+        (_, IpAddr::V4(_)) => (3, 3),
+        (ErrorKind::NetworkUnreachable, IpAddr::V6(_)) => (1, 0),
+        (ErrorKind::HostUnreachable, IpAddr::V6(_)) => (1, 3),
+        (_, IpAddr::V6(_)) => (1, 4),
+    }
 }
 
 fn is_refusal(raw: i32) -> bool {

@@ -154,7 +154,7 @@ fn japanese_of_media(cause: Cause, facts: &Facts<'_>) -> Option<Explained> {
         ),
         Cause::MediaBlocked => match facts.tried() {
             Some(tried) => (
-                format!("ICE が {tried} 組の経路を試しましたが、音声の通る経路がありません。"),
+                format!("ICE で音声の通る経路が見つかりませんでした ({tried})。"),
                 "ファイアウォールで UDP を通すか、両側から届く TURN サーバーを設定してください。",
             ),
             None => (format!("呼び出しは通りますが、音声が一つも届きません{}。", facts.sent()), PORTS),
@@ -337,9 +337,9 @@ impl Facts<'_> {
         .unwrap_or_default()
     }
 
-    fn tried(&self) -> Option<usize> {
+    fn tried(&self) -> Option<String> {
         self.find(|fact| match fact {
-            Fact::NoPath { tried } => Some(*tried),
+            Fact::NoPath { tried } => Some(tried.clone()),
             _ => None,
         })
     }

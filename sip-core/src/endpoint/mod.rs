@@ -38,8 +38,9 @@ pub use crate::{
         session_timer::SessionTimerPolicy,
     },
     command::{
-        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Outbound, Party,
-        PlaceCall, Publish, Register, ReliableProvisional, Reply, Route, SendRequest, Subscribe, Transfer,
+        AcceptSubscription, Body, CallOptions, ContactAddress, Headers, InDialogRouting, LocalIdentity,
+        Outbound, Party, PlaceCall, Publish, Register, ReliableProvisional, Reply, Route, SendRequest,
+        Subscribe, Transfer,
     },
     config::{Listener, SentBy},
     error::Misuse,
@@ -147,8 +148,7 @@ impl Endpoint {
         let sightings = Sightings::new(config.limits.sightings);
         let capabilities = Capabilities {
             allow: config.allow_text(),
-            all: config.supported_text(true),
-            unreliable: config.supported_text(false),
+            all: config.supported_text(true, true),
             packages: config.info_packages.as_deref().map(announcement),
         };
         let cx = Context {
@@ -169,6 +169,7 @@ impl Endpoint {
             reports: Vec::new(),
             replaced: Vec::new(),
             flows_up: IdMap::default(),
+            awaiting_notify: IdMap::default(),
             over: Vec::new(),
             is_shutting_down: false,
         };

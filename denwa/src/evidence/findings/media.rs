@@ -79,12 +79,12 @@ fn loss(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn no_path(digest: &Digest<'_>, tried: usize) -> Finding {
+fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {
     finding(
         Cause::MediaBlocked,
         Confidence::Certain,
         digest.side,
-        format!("ICE tried {tried} pairs of addresses, and none of them lets media through."),
+        format!("ICE found no way for the media: {tried}."),
         "Let UDP pass in the firewalls, or name a TURN server that both sides reach.",
         digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
     )

@@ -3,7 +3,7 @@
 //! Three threads beside the media's: this one waits for signals, one carries all signalling, one the store. What the
 //! exchange tells becomes lines of the log here.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,19 +11,21 @@ use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
+use denwa::media::Identity;
 use denwa::tokio::{
-    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to,
+    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, TurnServer, entropy,
+    own_addresses,
 };
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{ControlDesk, Reloader};
-use super::{certificate, failed, load, say, welcome};
+use super::{certificate, failed, load, say, turn, welcome};
 use crate::cabinet::{self, Cabinet, CabinetConfig};
 use crate::config::{Config, Secret, StoreUrl};
 use crate::control::{self, Control, Switchboard};
-use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
+use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Report, Seed, Told, Weight};
 use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::services::prompts::Prompts;
@@ -56,7 +58,9 @@ struct Prepared {
     first_call: u64,
 }
 
-fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
+fn start(mut config: Config, file: Option<&Path>) -> Result<(), String> {
+    super::secrets::make_identity(&config)?;
+    config.read_identity()?;
     let prepared = prepare(config, file)?;
     // From here on a Ctrl-C is an end in good order.
     let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
@@ -120,6 +124,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let mut driver_config = DriverConfig::new(listen);
     driver_config.media = Some(MediaDriverConfig::default());
     driver_config.tls = certificate::tls(&config, &own_addresses())?;
+    let turn = turn::start(&config, driver_config.tls.as_ref())?.map(Arc::new);
     let text = welcome::text(&welcome::Facts {
         config: &config,
         directory: &directory,
@@ -128,6 +133,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
         addresses: &own_addresses(),
     });
     let notices = directory.notices().to_vec();
+    let identity = Identity::generate().map_err(|error| format!("no certificate for DTLS: {error}"))?;
     let machine_config = config.clone();
     let prompts = prompts(&config)?;
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
@@ -141,19 +147,21 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
                 directory,
                 registrations,
                 listening: listening.to_vec(),
+                identity: Some(identity),
                 first_call,
                 time: SystemTime::now(),
             };
             Exchange::new(config, Seed(seed), now)
         },
         {
-            let queues = Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard) };
+            let queues =
+                Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard), turn: turn.clone() };
             move |told| queues.tell(told)
         },
     )
     .map_err(|error| error.to_string())?;
     let handle = driver.handle();
-    let control = control::path_of(&config);
+    let (control, metrics) = (control::path_of(&config), config.metrics.listen);
     if let Some(prompts) = prompts {
         let _ = handle.command(Command::Prompts(Arc::new(prompts)));
     }
@@ -163,12 +171,16 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     })
     .map_err(|error| format!("cannot start a thread: {error}"))?;
     let mantela = serve_mantela(&config, &people, file.as_deref())?;
-    let reloader = Arc::new(Reloader::new(mantela, handle.clone(), file, config, people));
+    let reloader = Arc::new(Reloader::new(mantela, turn, handle.clone(), file, config, people));
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
-    let desk = ControlDesk { handle, reloader: Arc::clone(&reloader) };
-    let control = control.and_then(|path| match Control::start(&path, Arc::new(desk), switchboard) {
+    let desk = Arc::new(ControlDesk { handle, reloader: Arc::clone(&reloader) });
+    if let Some(address) = metrics {
+        super::metrics::start(address, desk.clone(), Arc::clone(&switchboard))?;
+        tracing::info!("metrics are served at http://{address}/metrics");
+    }
+    let control = control.and_then(|path| match Control::start(&path, desk, switchboard) {
         Ok(control) => Some(control),
         Err(error) => {
             tracing::warn!("commands cannot speak to this exchange: {}: {error}", path.display());
@@ -199,6 +211,7 @@ struct Queues {
     to_store: Sender<StoreRequest>,
     to_cabinet: Sender<cabinet::Request>,
     switchboard: Arc<Switchboard>,
+    turn: Option<Arc<TurnServer>>,
 }
 
 impl Queues {
@@ -208,7 +221,10 @@ impl Queues {
             Told::Store(request) => drop(self.to_store.send(request)),
             Told::Cabinet(request) => drop(self.to_cabinet.send(request)),
             // A command that no longer waits misses nothing.
-            Told::Answer(ticket, report) => {
+            Told::Answer(ticket, mut report) => {
+                if let Report::Status(status) = report.as_mut() {
+                    status.turn = self.turn.as_deref().map(turn::report);
+                }
                 self.switchboard.pass(ticket, control::Answer::Report(report));
             }
             Told::Traced(ticket, packet) => {
@@ -283,18 +299,6 @@ fn usable(config: &Config) -> Vec<Listen> {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let wanted = |listen: &&Listen| !config.sip.listen_is_default || listen.address.is_ipv4() || has_ipv6;
     config.sip.listen.iter().filter(wanted).copied().collect()
-}
-
-/// The addresses that packets to the world, or else to this machine itself, leave by.
-fn own_addresses() -> Vec<IpAddr> {
-    // Documentation addresses (RFC 5737, RFC 3849): the question sends nothing.
-    let world: [SocketAddr; 2] =
-        [SocketAddr::from(([192, 0, 2, 1], 9)), SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9))];
-    let mut own: Vec<IpAddr> = world.into_iter().filter_map(route_to).map(|route| route.local).collect();
-    if own.is_empty() {
-        own.push(IpAddr::from([127, 0, 0, 1]));
-    }
-    own
 }
 
 /// SIGINT, SIGTERM, SIGHUP and SIGUSR1, noticed from the moment this is made.

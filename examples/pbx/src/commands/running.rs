@@ -48,6 +48,17 @@ pub(super) fn status(file: Option<&Path>, as_json: bool) -> ExitCode {
             "{} ports in use for voice, {} dialogs, {} transactions; {} messages could not be used, {} bans in force.",
             status.media_ports, status.dialogs, status.transactions, status.unusable_messages, status.bans
         );
+        if let Some(turn) = &status.turn {
+            let _ = writeln!(
+                text,
+                "STUN and TURN on {}: {} allocations, {} connections; {} packets relayed, {} authentications failed.",
+                turn.listening.join(", "),
+                turn.allocations,
+                turn.connections,
+                turn.relayed_packets,
+                turn.failed_authentications
+            );
+        }
         text + &trunk_table(&status.trunks)
     })
 }
@@ -132,6 +143,9 @@ pub(super) struct TraceArguments {
     /// Only what concerns this extension's telephones.
     #[arg(long)]
     phone: Option<String>,
+    /// Leave voice out.
+    #[arg(long)]
+    signalling: bool,
     /// End after so many megabytes.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     megabytes: u64,
@@ -142,10 +156,10 @@ pub(super) struct TraceArguments {
 
 /// `pbx trace FILE`
 pub(super) fn trace(file: Option<&Path>, arguments: &TraceArguments) -> ExitCode {
-    let TraceArguments { output, call, phone, megabytes, seconds } = arguments;
+    let TraceArguments { output, call, phone, signalling, megabytes, seconds } = arguments;
     let octets = megabytes.saturating_mul(1_000_000);
-    let request =
-        json!({ "ask": "trace", "call": call, "phone": phone, "octets": octets, "seconds": seconds });
+    let request = json!({ "ask": "trace", "call": call, "phone": phone, "voice": !signalling,
+        "octets": octets, "seconds": seconds });
     let config = match load(file) {
         Ok(config) => config,
         Err(error) => return failed(error),
