@@ -228,7 +228,9 @@ fn a_request_on_a_named_flow_goes_there_or_nowhere() {
 
 #[test]
 fn a_dead_stream_is_found_within_a_minute() {
-    [Protocol::Tcp, Protocol::Tls, Protocol::Ws, Protocol::Wss].map(a_dead_flow_is_found_within_a_minute);
+    for protocol in [Protocol::Tcp, Protocol::Tls, Protocol::Ws, Protocol::Wss] {
+        a_dead_flow_is_found_within_a_minute(protocol);
+    }
 }
 
 fn a_dead_flow_is_found_within_a_minute(protocol: Protocol) {
