@@ -142,6 +142,7 @@ pub mod evidence;
 pub mod guard;
 pub mod media;
 pub mod port_set;
+pub mod robot;
 mod seed;
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -175,7 +175,7 @@ impl UserAgent {
         retry_in: Option<Duration>,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        let why = sentence(reason);
+        let why = why_not_registered(reason);
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = false;
         }
@@ -193,9 +193,11 @@ impl UserAgent {
             state.is_registered = false;
         }
         match reason {
-            Some(reason) => {
-                self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in: None })
-            }
+            Some(reason) => self.tell(Event::RegistrationFailed {
+                account,
+                why: why_not_registered(reason),
+                retry_in: None,
+            }),
             None => self.tell(Event::Unregistered { account }),
         }
     }
@@ -206,7 +208,7 @@ impl UserAgent {
 }
 
 /// Why a registration failed, for people.
-fn sentence(reason: &RegistrationFailure) -> String {
+pub fn why_not_registered(reason: &RegistrationFailure) -> String {
     match reason {
         RegistrationFailure::Refused(response) => {
             format!("the server refused with {} {}", response.status().code(), response.reason())

@@ -7,5 +7,3 @@
 pub mod config;
 pub mod gateway;
 pub mod run;
-
-mod passage;

@@ -1,9 +1,10 @@
 //! The program: reads its file, runs the machine, ends it properly on an interrupt.
 
-use crate::config::Config;
+use crate::config::{Config, KeyExchange};
 use crate::gateway::{Command, Event, Gateway};
 use clap::{Parser, Subcommand};
 use denwa::Seed;
+use denwa::media::Identity;
 use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy};
 use denwa_sip_core::config::Listener;
 use std::path::{Path, PathBuf};
@@ -71,11 +72,13 @@ pub fn start(
     config: Config,
     on_event: impl FnMut(Event) + Send + 'static,
 ) -> Result<SignallingDriver<Command>, String> {
+    let identity = config.sides.iter().any(|side| side.keys.contains(&KeyExchange::Dtls));
+    let identity = identity.then(Identity::generate).transpose().map_err(|error| error.to_string())?;
     let seed = Seed(entropy().map_err(|error| format!("the system gives no entropy: {error}"))?);
     let driver_config = DriverConfig::new(config.listen.clone());
     let make = move |listening: &[Listening], now: Instant| {
         let listeners = listening.iter().map(|own| Listener::new(own.protocol, own.address)).collect();
-        Gateway::new(config, listeners, seed, now)
+        Gateway::new(config, listeners, identity, seed, now)
     };
     let driver = SignallingDriver::start(driver_config, make, on_event).map_err(|error| error.to_string())?;
     Ok(driver)
