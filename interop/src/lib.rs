@@ -3,7 +3,7 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
-//! - [`baresip`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
+//! - [`baresip`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`audio`] makes test signals and says whether a recording
 //!   holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
@@ -12,6 +12,7 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod chromium;
 mod peer;
 mod ports;
 pub mod sipp;
