@@ -25,7 +25,7 @@ fn between(ports: &mut Ports, exchange: u16, to_exchange: &str) -> Gate {
 
 /// What a recording lacks of what was said: jitter buffers of browsers stretch and shrink what they play.
 fn assert_heard(whose: &str, said: &[i16], heard: &[i16]) {
-    let verdict = audio::compare(said, heard);
+    let verdict = audio::compare_resampled(said, heard);
     println!("{whose}: {verdict:?}");
     let verdict =
         verdict.unwrap_or_else(|| panic!("{whose}: what was said is not in {} samples", heard.len()));
@@ -68,5 +68,56 @@ fn the_page_calls_with_one_click() {
     assert_heard("the telephone heard the page", &one, &bob.heard());
     gate.wait_for("over after");
     assert!(gate.log().contains("encrypted with the caller: "), "{}", gate.log());
+    assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// A user of the gateway is a telephone of the exchange: whoever calls 1003 there is answered here, and the other way round.
+#[test]
+fn jssip_calls_and_is_called() {
+    let Some(modules) = town::jssip::modules() else { return };
+    if !require("baresip") || !Browser::is_here() {
+        return;
+    }
+    let scratch = Scratch::new("gateway-jssip");
+    let mut ports = Ports::block();
+    let exchange = exchange(&scratch, &mut ports, "codecs = [\"G722\"]\nencryption = \"required\"");
+    let (one, two) = (audio::signal(23, 6), audio::signal(24, 20));
+    let mut bob = phone((&scratch, &mut ports, exchange), "1002", "G722", ";mediaenc=srtp-mand", &two);
+    let line = "register_users_of = \"web\"\ncodecs = [\"G722\"]\nencryption = \"required\"\nptime = 20";
+    let gate = between(&mut ports, exchange, line);
+    let socket = format!("ws://{}", gate.running().listening()[1].address);
+    let site = town::jssip::serve(&modules, &socket, "1003", PASSWORD);
+    let mut browser = Browser::open(&format!("http://{site}/"), scratch.path(), &one);
+    browser.wait_for("window.phone || typeof phone !== 'undefined'", "document.body.innerText");
+    browser.wait_for("phone.state === 'registered'", "phone.state");
+    gate.wait_for("side exchange: 1003 registered");
+
+    browser.evaluate("phone.call('1002'); 0");
+    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
+    browser.record("phone.stream");
+    std::thread::sleep(Duration::from_secs(8));
+    let heard = browser.heard();
+    browser.evaluate("phone.end(); 0");
+    bob.peer.wait_for("terminated", Duration::from_secs(20));
+    assert_heard("the page heard the telephone", &two[..8000 * 5], &heard);
+
+    // And the other way round.
+    bob.dial(&format!("sip:1003@127.0.0.1:{exchange}"));
+    browser.wait_for("phone.state === 'rings'", "phone.state + ' ' + phone.why");
+    browser.evaluate("phone.answer(); 0");
+    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
+    browser.record("phone.stream");
+    std::thread::sleep(Duration::from_secs(8));
+    let heard = browser.heard();
+    bob.hang_up();
+    browser.wait_for("phone.state === 'over'", "phone.state + ' ' + phone.why");
+    assert_heard("the page that was called heard the telephone", &two[..8000 * 5], &heard);
+    assert_heard("the telephone heard the page", &one, &bob.heard());
+    println!("{}", gate.log());
+
+    // Whoever closes his tab is registered nowhere any more.
+    browser.close();
+    gate.wait_for("1003 is gone");
+    gate.wait_for("1003 no longer registered");
     assert_eq!(gate.end(), Vec::<String>::new());
 }

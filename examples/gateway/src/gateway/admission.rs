@@ -332,7 +332,7 @@ pub(super) fn by_name(protocol: Option<Protocol>, host: &str, port: Option<u16>)
         uri = uri.port(port);
     }
     if let Some(protocol) = protocol {
-        uri = uri.param("transport", &protocol.via_token().to_ascii_lowercase());
+        uri = uri.param("transport", protocol.via_token().to_ascii_lowercase());
     }
     Target::Uri(uri.build())
 }

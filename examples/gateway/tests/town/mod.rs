@@ -1,6 +1,8 @@
 //! A gateway on loopback with an exchange behind it, for tests with real peers.
 #![allow(dead_code)]
 
+pub(crate) mod jssip;
+
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::{Ports, Scratch, wait_until};
 use gateway::config::Config;
