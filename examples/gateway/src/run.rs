@@ -2,12 +2,14 @@
 
 use crate::config::{Config, KeyExchange, TlsFiles};
 use crate::gateway::{Command, Event, Gateway};
-use crate::web;
+use crate::turn;
+use crate::web::{self, Relay};
 use clap::{Parser, Subcommand};
 use denwa::Seed;
 use denwa::media::Identity;
 use denwa::tokio::{
-    Certificate, DriverConfig, DriverHandle, Listening, SignallingDriver, Tls, TlsConfig, Trust, entropy,
+    Certificate, DriverConfig, DriverHandle, Listening, SignallingDriver, Tls, TlsConfig, Trust, TurnServer,
+    entropy,
 };
 use denwa_sip_core::config::Listener;
 use std::net::SocketAddr;
@@ -78,6 +80,8 @@ fn read(path: &Path) -> Result<Config, String> {
 pub struct Running {
     driver: SignallingDriver<Command>,
     page: Option<SocketAddr>,
+    /// Serves for as long as it lives.
+    _turn: Option<TurnServer>,
 }
 
 impl Running {
@@ -109,10 +113,18 @@ impl Running {
 ///
 /// # Errors
 /// One sentence that says what the system refused.
-pub fn start(config: Config, mut on_event: impl FnMut(Event) + Send + 'static) -> Result<Running, String> {
+pub fn start(
+    mut config: Config,
+    mut on_event: impl FnMut(Event) + Send + 'static,
+) -> Result<Running, String> {
     let identity = config.sides.iter().any(|side| side.keys.contains(&KeyExchange::Dtls));
     let identity = identity.then(Identity::generate).transpose().map_err(|error| error.to_string())?;
     let seed = Seed(entropy().map_err(|error| format!("the system gives no entropy: {error}"))?);
+    let relay = config.turn.take();
+    let credentials = relay.as_ref().map(|turn| turn.credentials.clone());
+    let turn = relay.map(turn::start).transpose()?;
+    let relay =
+        turn.as_ref().zip(credentials).map(|(turn, credentials)| Relay::new(turn.listening(), credentials));
     let mut driver_config = DriverConfig::new(config.listen.clone());
     if let Some(media) = &mut driver_config.media {
         // Robots hear as much as they ask for.
@@ -135,9 +147,9 @@ pub fn start(config: Config, mut on_event: impl FnMut(Event) + Send + 'static) -
         event => on_event(event),
     };
     let driver = SignallingDriver::start(driver_config, make, on_event).map_err(|error| error.to_string())?;
-    web::start(&web_config, listener, tls, driver.handle(), told)
+    web::start(&web_config, listener, tls, relay, driver.handle(), told)
         .map_err(|error| format!("no thread for web pages: {error}"))?;
-    Ok(Running { driver, page })
+    Ok(Running { driver, page, _turn: turn })
 }
 
 fn certificates(files: &TlsFiles) -> Result<Tls, String> {

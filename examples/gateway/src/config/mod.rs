@@ -15,8 +15,9 @@ pub use side::{
 
 use denwa::address::{AddressPolicy, Network};
 use denwa::port_set::PortSet;
-use denwa::tokio::Listen;
+use denwa::tokio::{Listen, TurnServerConfig};
 use error::Reader;
+pub(crate) use sections::Spanned;
 use sections::{File, MediaSection, NetworkSection, RouteSection};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct Config {
     pub sides: Vec<Side>,
     /// What goes where.
     pub routes: Vec<Route>,
+    /// The STUN and TURN server, when there is to be one.
+    pub turn: Option<TurnServerConfig>,
 }
 
 /// Where certificates are.
@@ -119,12 +122,17 @@ impl Config {
             limits: Limits { calls: file.limits.calls, calls_per_second: file.limits.calls_per_second },
             sides: Vec::new(),
             routes: Vec::new(),
+            turn: None,
         };
         if let Some(section) = &file.web {
             config.web = Some(Web { listen: reader.parsed(&section.listen)?, tls: section.tls });
         }
         // What media must not take.
         config.ports = without(&config.ports, config.listen.iter().map(|own| own.address.port()));
+        if let Some(section) = file.turn {
+            let at = |place: &Spanned<String>, sentence: String| reader.at(place, sentence);
+            config.turn = Some(section.read(&mut config.ports, &config.addresses, &at)?);
+        }
         if config.ports.pairs() == 0 {
             return Err(
                 reader.at(&file.media.place(), "there is no pair of an even and an odd port for media in it")

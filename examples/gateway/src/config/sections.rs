@@ -1,10 +1,11 @@
 //! The tables of the file as TOML has them. What they mean is said beside.
 
+use crate::turn::TurnSection;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub(super) type Spanned<T> = toml::Spanned<T>;
+pub(crate) type Spanned<T> = toml::Spanned<T>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +17,7 @@ pub(super) struct File {
     pub(super) network: NetworkSection,
     pub(super) tls: Option<TlsSection>,
     pub(super) web: Option<WebSection>,
+    pub(super) turn: Option<TurnSection>,
     #[serde(default)]
     pub(super) limits: LimitsSection,
     #[serde(default)]

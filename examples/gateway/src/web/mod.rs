@@ -5,12 +5,16 @@
 //! visits   a call by HTTP: an offer is posted, an answer comes back (in the manner of WHIP, RFC 9725)
 //! robots   WebSockets to robots that are called, and from those that call
 //! page     the page itself, embedded
+//! relay    what the page is told of the TURN server
 //! ```
 
 mod guests;
 mod page;
+mod relay;
 mod robots;
 mod visits;
+
+pub(crate) use relay::Relay;
 
 use crate::config::{Config, Kind};
 use crate::gateway::{Command, GuestId, Told};
@@ -39,6 +43,7 @@ const GREETING: Duration = Duration::from_secs(10);
 struct Shared {
     guests: Guests,
     sides: Arc<Vec<Served>>,
+    relay: Option<Arc<Relay>>,
 }
 
 /// What is known of a side here.
@@ -78,6 +83,7 @@ pub(crate) fn start(
     config: &Config,
     listener: Option<TcpListener>,
     tls: Option<Tls>,
+    relay: Option<Relay>,
     handle: DriverHandle<Command>,
     told: UnboundedReceiver<(GuestId, Told)>,
 ) -> std::io::Result<()> {
@@ -87,7 +93,8 @@ pub(crate) fn start(
         call: side.call.clone(),
         sample_rate_hz: side.robot().map_or(16_000, |robot| robot.sample_rate_hz),
     });
-    let shared = Shared { guests: Guests::new(handle), sides: Arc::new(sides.collect()) };
+    let shared =
+        Shared { guests: Guests::new(handle), sides: Arc::new(sides.collect()), relay: relay.map(Arc::new) };
     let over_tls = config.web.as_ref().is_some_and(|web| web.tls);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("gateway-web".to_owned()).spawn(move || {

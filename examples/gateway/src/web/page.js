@@ -50,7 +50,7 @@ async function call(number) {
     mine.microphone = await navigator.mediaDevices.getUserMedia({ audio: settings.audio ?? true }).catch(() => { throw say.microphone; });
     if (running !== mine) return close(mine);
     show('connecting');
-    const peer = mine.peer = new RTCPeerConnection({ iceServers: settings.iceServers, iceTransportPolicy: settings.relay ? 'relay' : 'all' });
+    const peer = mine.peer = new RTCPeerConnection({ iceServers: settings.iceServers, iceTransportPolicy: query.has('relay') ? 'relay' : 'all' });
     for (const track of mine.microphone.getTracks()) peer.addTrack(track, mine.microphone);
     peer.addEventListener('track', ({ track }) => { find('sound').srcObject = new MediaStream([track]); });
     peer.addEventListener('connectionstatechange', () => peer.connectionState === 'failed' && end(mine, 'failed', say.path));
@@ -107,6 +107,8 @@ const press = key => running?.place && fetch(`${running.place}/digits`, { method
 addEventListener('pagehide', () => running && close(running));
 
 const settings = await fetch(`${side}/setup`).then(answer => answer.json()).catch(() => ({ call: null, iceServers: [] }));
+// The server is where the page came from.
+for (const server of settings.iceServers) server.urls = server.urls.map(url => url.replace('HOST', location.hostname));
 if (settings.call) {
   find('number').required = false;
   find('number-row').hidden = true;

@@ -58,5 +58,6 @@ async fn setup(State(shared): State<Shared>, Path(side): Path<String>) -> Respon
     };
     let call = side.call.as_deref().map_or("null".to_owned(), |call| format!("{call:?}"));
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, format!("{{\"call\":{call},\"iceServers\":[]}}")).into_response()
+    let servers = shared.relay.as_ref().map_or(String::new(), |relay| relay.to_json());
+    (headers, format!("{{\"call\":{call},\"iceServers\":[{servers}]}}")).into_response()
 }
