@@ -2,6 +2,7 @@
 //! and what was expected.
 
 mod error;
+mod rules;
 mod sections;
 mod side;
 #[cfg(test)]

@@ -154,6 +154,22 @@ pub(super) struct SideSection {
     pub(super) pass: Vec<String>,
     #[serde(default)]
     pub(super) stop: Vec<String>,
+    pub(super) profile: Option<Spanned<String>>,
+    pub(super) request: Option<Spanned<String>>,
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) ring: Option<Spanned<String>>,
+    pub(super) expires: Option<Spanned<u64>>,
+    // What a stubborn peer needs.
+    #[serde(default)]
+    pub(super) rules: Vec<RuleSection>,
+    #[serde(default)]
+    pub(super) called: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) called_examples: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) callers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) callers_examples: Vec<Spanned<String>>,
     // A page.
     pub(super) call: Option<String>,
     // Robots.
@@ -166,6 +182,22 @@ pub(super) struct RelaySection {
     pub(super) server: Spanned<String>,
     pub(super) user: String,
     pub(super) password: String,
+}
+
+/// A rule of `denwa::rules`, key by key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleSection {
+    pub(super) on: Spanned<String>,
+    pub(super) at: Spanned<String>,
+    #[serde(default)]
+    pub(super) messages: Vec<Spanned<String>>,
+    pub(super) find: Option<Spanned<String>>,
+    pub(super) put: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) remove: bool,
+    #[serde(default)]
+    pub(super) examples: Vec<Spanned<(String, String)>>,
 }
 
 #[derive(Deserialize)]

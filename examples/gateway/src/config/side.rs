@@ -2,9 +2,11 @@
 
 use super::Config;
 use super::error::{ConfigError, Reader};
+use super::rules;
 use super::sections::{SideSection, Spanned};
 use denwa::address::Network;
 use denwa::media::TurnServer;
+use denwa::rules::{NumberRules, Rules};
 use denwa::tokio::Listen;
 use denwa_sdp::Codec;
 use denwa_sip_core::Protocol;
@@ -74,6 +76,20 @@ pub struct Side {
     pub pass: Vec<String>,
     /// Header fields that do not, although they would.
     pub stop: Vec<String>,
+    /// The request line of calls names the peer's address, though addresses there have a `domain`.
+    pub request_by_address: bool,
+    /// The peer is told the address that packets leave by, whatever others are told.
+    pub own_address: bool,
+    /// Its calls ring at once, before anybody's bell does.
+    pub rings_at_once: bool,
+    /// How long a registration there is asked to last.
+    pub expires: Duration,
+    /// Messages rewritten on their way to and from it.
+    pub rules: Rules,
+    /// Numbers that are called there, rewritten.
+    pub called: NumberRules,
+    /// Numbers of callers, rewritten for it.
+    pub callers: NumberRules,
     /// The number that its page calls; `None`: the visitor is asked.
     pub call: Option<String>,
 }
@@ -266,6 +282,13 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
     let numbers = [("sip", Numbers::Sip), ("sip-phone", Numbers::SipPhone), ("tel", Numbers::Tel)];
     let holds = [("direction", HoldStyle::Direction), ("zero", HoldStyle::Zero)];
     let place = place(reader, section, kind)?;
+    // What NTT's Hikari Denwa wants: a line that is known by its address, and particular about ours.
+    let profiles = [("hikari", true), ("none", false)];
+    let hikari = word(reader, section.profile.as_ref(), &profiles, false)?;
+    let requests = [("address", true), ("domain", false)];
+    let addresses = [("own", true), ("told", false)];
+    let rings = [("at-once", true), ("callee", false)];
+    let usual_expiry = if hikari { 3600 } else { 300 };
     if section.register && (section.user.is_none() || !matches!(place, Place::Peer(_))) {
         return Err(reader.at(&section.name, "to `register` takes a `to` and a `user`"));
     }
@@ -282,7 +305,7 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
         domain: section.domain.clone(),
         calls: section.calls,
         calls_per_second: section.calls_per_second,
-        codecs: codecs(reader, section, kind)?,
+        codecs: codecs(reader, section, kind, hikari)?,
         packet_time: packet_time(reader, section)?,
         encryption: word(reader, section.encryption.as_ref(), &encryptions, usual)?,
         keys: keys(reader, section, kind)?,
@@ -300,6 +323,13 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
         numbers: word(reader, section.numbers.as_ref(), &numbers, Numbers::Sip)?,
         pass: section.pass.clone(),
         stop: section.stop.clone(),
+        request_by_address: word(reader, section.request.as_ref(), &requests, hikari)?,
+        own_address: word(reader, section.address.as_ref(), &addresses, hikari)?,
+        rings_at_once: word(reader, section.ring.as_ref(), &rings, hikari)?,
+        expires: Duration::from_secs(section.expires.as_ref().map_or(usual_expiry, |it| *it.get_ref())),
+        rules: rules::messages(reader, &section.rules, kind)?,
+        called: rules::numbers(reader, &section.called, &section.called_examples)?,
+        callers: rules::numbers(reader, &section.callers, &section.callers_examples)?,
         call: section.call.clone(),
     };
     match &section.relay {
@@ -386,7 +416,12 @@ fn users(reader: &Reader<'_>, section: &SideSection, before: &Config) -> Result<
     Ok(users)
 }
 
-fn codecs(reader: &Reader<'_>, section: &SideSection, kind: Kind) -> Result<Vec<Codec>, ConfigError> {
+fn codecs(
+    reader: &Reader<'_>,
+    section: &SideSection,
+    kind: Kind,
+    hikari: bool,
+) -> Result<Vec<Codec>, ConfigError> {
     let mut codecs = Vec::new();
     for entry in &section.codecs {
         let name = entry.get_ref();
@@ -396,6 +431,7 @@ fn codecs(reader: &Reader<'_>, section: &SideSection, kind: Kind) -> Result<Vec<
     if codecs.is_empty() {
         codecs = match kind {
             Kind::WebRtc => vec![Codec::opus(), Codec::g722(), Codec::pcma(), Codec::pcmu()],
+            _ if hikari => vec![Codec::pcmu()],
             _ => vec![Codec::pcma(), Codec::pcmu()],
         };
     }

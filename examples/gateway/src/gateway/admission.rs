@@ -100,17 +100,25 @@ impl Gateway {
 
     /// The side whose calls come by this way without a password.
     fn side_at(&self, flow: &Flow) -> Option<usize> {
+        self.find_side(flow.remote, |index| self.fits(index, flow))
+    }
+
+    /// The side that somebody at this address is of, who comes by no browser's transport.
+    pub(super) fn peer_at(&self, remote: SocketAddr) -> Option<usize> {
+        self.find_side(remote, |index| self.side(index).is_some_and(|side| side.kind == Kind::Sip))
+    }
+
+    fn find_side(&self, remote: SocketAddr, fits: impl Fn(usize) -> bool) -> Option<usize> {
         let peers = |index: usize| self.found.get(&index).into_iter().flatten();
         let is_peer = |index: usize| match self.side(index).map(|side| &side.place) {
-            Some(Place::Peer(ConfigTarget::Address(_, address))) => *address == flow.remote,
-            Some(Place::Peer(ConfigTarget::Name { .. })) => peers(index).any(|own| *own == flow.remote.ip()),
+            Some(Place::Peer(ConfigTarget::Address(_, address))) => *address == remote,
+            Some(Place::Peer(ConfigTarget::Name { .. })) => peers(index).any(|own| *own == remote.ip()),
             _ => false,
         };
         let is_from = |index: usize| {
-            self.side(index)
-                .is_some_and(|side| side.from.iter().any(|network| network.contains(flow.remote.ip())))
+            self.side(index).is_some_and(|side| side.from.iter().any(|network| network.contains(remote.ip())))
         };
-        let fitting = || (0..self.config.sides.len()).filter(|index| self.fits(*index, flow));
+        let fitting = || (0..self.config.sides.len()).filter(|index| fits(*index));
         fitting().find(|index| is_peer(*index)).or_else(|| fitting().find(|index| is_from(*index)))
     }
 
@@ -169,6 +177,8 @@ impl Gateway {
         let Some((to, target)) = to.and_then(|to| Some((to, self.config.sides.get(to)?))) else {
             return Err(Refused::new(StatusCode::NOT_FOUND, "the route leads nowhere"));
         };
+        // As the other side writes its numbers.
+        let number = target.called.apply(&number);
         let destination = match &target.place {
             Place::Peer(ConfigTarget::Address(protocol, address)) => {
                 Destination::Address(*protocol, *address)
@@ -254,7 +264,8 @@ impl Gateway {
             invite: Some(message),
         };
         let caller = Leg { route: Some(flow.local.ip()), ..Leg::new(passport.from, Some(flow.remote)) };
-        let local = self.identity_for(flow.remote.ip(), Some(flow.local.ip()), passport.number.clone());
+        let (number, from) = (passport.number.clone(), passport.from);
+        let local = self.identity_for(from, flow.remote.ip(), Some(flow.local.ip()), number);
         let options = self.options(passport.from);
         match self.endpoint.accept_call(request, &local, options, now) {
             Ok(call) => {
@@ -263,6 +274,9 @@ impl Gateway {
                 self.note(id, End::Caller, Fact::Received(head), now);
                 if let Some(passage) = self.passages.get_mut(&id) {
                     passage.caller.link = Link::Call(call);
+                }
+                if self.side(from).is_some_and(|side| side.rings_at_once) {
+                    let _ = self.endpoint.ring(call, &Reply::new(StatusCode::RINGING), now);
                 }
             }
             Err(misuse) => self.line(format!("call from {} not taken: {misuse}", flow.remote)),

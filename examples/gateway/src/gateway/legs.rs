@@ -5,6 +5,7 @@ use super::admission::Refused;
 use super::leaf;
 use super::passage::{End, Media, Passage, PassageId};
 use crate::config::{self, Encryption as Encrypts, IceMode, KeyExchange, Kind as SideKind, Side};
+use denwa::address::AddressPolicy;
 use denwa::bridge::{self, CarriedBy, Command as MediaCommand, LegId, LegSpec};
 use denwa::evidence::{AddressTold, Agreement, Description, Fact, Party as Who};
 use denwa::media::{IceConfig, KeyPath, StreamParameters};
@@ -37,7 +38,10 @@ impl Gateway {
         let any: IpAddr = if is_v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let route = route.unwrap_or(any);
         let peer = peer.map_or(route, |peer| peer.ip());
-        let told = self.config.addresses.told(peer, route, None);
+        let told = match side.own_address && !route.is_unspecified() {
+            true => AddressPolicy::default().told(peer, route, None),
+            false => self.config.addresses.told(peer, route, None),
+        };
         let fact = Fact::Told(AddressTold::new(peer, route, told));
         let mut transport = Transport::audio(SocketAddr::new(told.address, pair.rtp));
         transport.rtcp_port = Some(pair.rtcp).filter(|rtcp| *rtcp != pair.rtp.wrapping_add(1));
@@ -129,8 +133,15 @@ impl Gateway {
     }
 
     /// Who we are to a peer.
-    pub(super) fn identity_for(&self, peer: IpAddr, route: Option<IpAddr>, user: String) -> LocalIdentity {
-        let advertised = route.and_then(|route| {
+    pub(super) fn identity_for(
+        &self,
+        side: usize,
+        peer: IpAddr,
+        route: Option<IpAddr>,
+        user: String,
+    ) -> LocalIdentity {
+        let is_own = self.side(side).is_some_and(|side| side.own_address);
+        let advertised = route.filter(|_| !is_own).and_then(|route| {
             let told = self.config.addresses.told(peer, route, None);
             let own = self.config.listen.iter().find(|own| own.address.is_ipv4() == peer.is_ipv4());
             let port = own.or(self.config.listen.first()).map_or(5060, |own| own.address.port());

@@ -10,6 +10,7 @@
 //! guests       visitors of a page and robots, who speak no SIP
 //! media        what the bridge tells
 //! ending       the end of a call
+//! rewriting    messages of stubborn peers, by rules
 //! ```
 //!
 //! A call that comes in is judged by its address or password (which side?) and its number (which route?), is given ports and a
@@ -26,6 +27,7 @@ mod offering;
 mod passage;
 mod passing;
 mod placing;
+mod rewriting;
 mod users;
 mod words;
 
@@ -39,6 +41,7 @@ use denwa::evidence::{Fact, MessageHead, Side as Leaf};
 use denwa::guard::{Guard, GuardConfig, Input as GuardInput, Offence, Verdict};
 use denwa::media::Identity;
 use denwa::port_set::{PortPair, PortPool};
+use denwa::rules::Messages;
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::endpoint::{
     CallHandle, Endpoint, EndpointConfig, Event as SipEvent, RegistrationHandle, RequestHandle,
@@ -75,6 +78,8 @@ pub struct Gateway {
     /// The addresses that peers with names were found at, by side.
     found: BTreeMap<usize, Vec<IpAddr>>,
     streams: BTreeMap<StreamId, SocketAddr>,
+    /// Connections whose messages are rewritten, and what is no whole message yet.
+    cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
     pace: Pace,
     paces: Vec<Option<Pace>>,
     next: u64,
@@ -145,6 +150,7 @@ impl Gateway {
             questions: BTreeMap::new(),
             found: BTreeMap::new(),
             streams: BTreeMap::new(),
+            cut: BTreeMap::new(),
             pace,
             next: 0,
             stopping: false,
@@ -216,6 +222,10 @@ impl Gateway {
                 FromEndpoint::Lookup { id, lookup } => {
                     let provided = self.provide(&lookup);
                     self.endpoint.handle_input(Input::Provided { id, provided }, now);
+                }
+                FromEndpoint::Driver(Output::Transmit(transmit)) => {
+                    let transmit = self.rewritten(transmit);
+                    self.outputs.push_back(Output::Transmit(transmit));
                 }
                 FromEndpoint::Driver(output) => self.outputs.push_back(output.widen()),
             }
@@ -318,7 +328,7 @@ impl Machine for Gateway {
 
     fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         if self.is_admitted(&input, now) {
-            self.endpoint.handle_input(input, now);
+            self.receive(input, now);
         } else if let Input::StreamOpened { stream, .. } | Input::StreamData { stream, .. } = input {
             self.outputs.push_back(Output::CloseStream { stream });
         }

@@ -131,6 +131,10 @@ impl Gateway {
             (_, Some(peer)) => peer.to_string(),
             (_, None) => Host::from(route).to_string(),
         });
+        let host = match peer.filter(|_| side.request_by_address) {
+            Some(peer) => peer.to_string(),
+            None => host,
+        };
         let to = written(side, &passage.number, &host);
         let (request_uri, routes, target) = match &passage.destination {
             Destination::Address(protocol, address) => {
@@ -152,6 +156,7 @@ impl Gateway {
             Some(_) => passage.who.user.clone(),
             None => side.user.clone().unwrap_or_else(|| passage.who.user.clone()),
         };
+        let user = side.callers.apply(&user);
         let own = side
             .domain
             .clone()
@@ -162,7 +167,7 @@ impl Gateway {
             None => Party::new(uri),
         };
         place.credentials = self.credentials(side, &user);
-        place.local = self.identity_for(peer.map_or(route, |peer| peer.ip()), Some(route), user);
+        place.local = self.identity_for(passage.callee.side, peer.map_or(route, |peer| peer.ip()), Some(route), user);
         let hops = place.options.max_forwards;
         place.options = self.options(passage.callee.side);
         place.options.max_forwards = hops;

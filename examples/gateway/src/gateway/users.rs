@@ -15,8 +15,8 @@ use denwa_sip_core::message::{Request, UriBuf};
 use denwa_sip_core::transport::Target;
 use std::time::{Duration, Instant};
 
-/// How long a registration of ours is asked to last.
-const EXPIRES: Duration = Duration::from_secs(300);
+/// How long somebody who registers is spared the guard's measures; registrations are refreshed before.
+const VOUCHED: Duration = Duration::from_secs(3600);
 
 /// A registration of ours with a registrar elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Gateway {
             local: LocalIdentity { user: user.clone(), ..LocalIdentity::default() },
             headers: Headers::new(),
             credentials: self.credentials(side, &user),
-            expires: EXPIRES,
+            expires: side.expires,
         };
         match self.endpoint.register(register, now) {
             Ok(handle) => {
@@ -93,7 +93,7 @@ impl Gateway {
             let _ = self.endpoint.respond(request, &Reply::new(StatusCode::FORBIDDEN), now);
             return;
         }
-        let until = now + EXPIRES;
+        let until = now + VOUCHED;
         self.guard.handle_input(GuardInput::Vouched { source: flow.remote, account: user, until }, now);
     }
 
