@@ -3,8 +3,8 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`turnutils`]
-//!   relays by coturn's tools; [`audio`] makes test signals and says whether a recording holds what was sent.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@
 pub mod audio;
 pub mod baresip;
 pub mod chromium;
+pub mod coturn;
 pub mod linphone;
 mod peer;
 mod ports;

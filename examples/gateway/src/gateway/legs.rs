@@ -147,7 +147,7 @@ impl Gateway {
             let port = own.or(self.config.listen.first()).map_or(5060, |own| own.address.port());
             (told.address != route).then(|| SentBy::from_address(SocketAddr::new(told.address, port)))
         });
-        LocalIdentity { user, advertised, contact_parameters: String::new() }
+        LocalIdentity { user, advertised, ..LocalIdentity::default() }
     }
 
     /// How calls with a side are held up.

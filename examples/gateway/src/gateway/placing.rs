@@ -167,7 +167,8 @@ impl Gateway {
             None => Party::new(uri),
         };
         place.credentials = self.credentials(side, &user);
-        place.local = self.identity_for(passage.callee.side, peer.map_or(route, |peer| peer.ip()), Some(route), user);
+        place.local =
+            self.identity_for(passage.callee.side, peer.map_or(route, |peer| peer.ip()), Some(route), user);
         let hops = place.options.max_forwards;
         place.options = self.options(passage.callee.side);
         place.options.max_forwards = hops;
