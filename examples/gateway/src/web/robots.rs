@@ -1,6 +1,7 @@
 //! WebSockets to voice robots that are called, and from those that call. What is said on them is in [`denwa::robot`].
 //!
-//! A robot calls by connecting to `/SIDE/robot?to=200&from=50`; a robot that is called is connected to. From then on both are alike.
+//! A robot calls by connecting to `/SIDE/robot?to=200&from=50`, and hears the first word when somebody lifts; a robot that is called
+//! is connected to. From then on both are alike.
 
 use super::guests::{Guests, Inbox, Presence};
 use super::{Ends, Shared};
@@ -140,7 +141,19 @@ async fn accept(
     })
 }
 
-async fn serve(call: Call, socket: WebSocket, inbox: Inbox, guests: &Guests) {
+async fn serve(call: Call, mut socket: WebSocket, mut inbox: Inbox, guests: &Guests) {
+    // It begins when somebody lifts: what was said before would be lost.
+    loop {
+        match inbox.recv().await {
+            Some(Told::Answered) => break,
+            Some(Told::Over { .. }) | None => {
+                // Who is gone need not be told.
+                let _ = socket.send(Accepted::Text(robot::stop().into())).await;
+                return;
+            }
+            Some(_) => {}
+        }
+    }
     let (to_robot, from_robot) = socket.split();
     let words = from_robot.map(|message| match message {
         Ok(Accepted::Text(text)) => Word::Text(text.as_str().to_owned()),
