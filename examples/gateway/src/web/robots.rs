@@ -21,7 +21,7 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error as WireError, Message};
 
 /// How long a robot may take to be there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ pub(super) async fn connect(call: Call, url: String, tls: Option<Tls>, inbox: In
                 Ok(_) => Word::Nothing,
             });
             let to_robot = to_robot.with(|word| async move {
-                Ok::<_, tokio_tungstenite::tungstenite::Error>(match word {
+                Ok::<_, WireError>(match word {
                     Word::Text(text) => Message::text(text),
                     Word::Sound(bytes) => Message::binary(bytes),
                     Word::Nothing => Message::Ping(Vec::new().into()),
