@@ -255,14 +255,13 @@ fn exchanges_meet_over_tls_by_an_authority_of_their_own() {
     // Q makes an authority at its first start; P is told of it.
     let q_folder = folder("tls-q");
     let _q = Program::start(q_folder.clone(), &file(q, q_tls, p_tls, ""));
-    let p_folder = folder("tls-p");
-    let stranger = Program::start(p_folder.clone(), &file(p, p_tls, q_tls, ""));
+    let stranger = Program::start(folder("tls-p"), &file(p, p_tls, q_tls, ""));
     let (mut alice, mut bob) = (phone(p), phone(q));
     let calling = alice.call("0510200");
     assert!(alice.refused(&calling).status() >= 400, "an authority that nobody trusts");
     drop(stranger);
     let trust = format!("[tls]\ntrust = \"{}\"\n", q_folder.join("tls/ca.pem").display());
-    let _p = Program::start(p_folder, &file(p, p_tls, q_tls, &trust));
+    let _p = Program::start(folder("tls-p-2"), &file(p, p_tls, q_tls, &trust));
     let mut alice = phone(p);
     let mut calling = alice.call("0510200");
     let called = bob.invited();
