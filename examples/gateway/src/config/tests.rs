@@ -138,3 +138,17 @@ to = "robots"
     assert!(error("\"secret\"", "\"\"").contains("`alice` has no password"));
     assert!(error("127.0.0.1:8080", "8080").contains("line 5, column 10: `8080`"));
 }
+
+#[test]
+fn the_file_that_comes_with_it_is_right() {
+    let text = include_str!("../../gateway.toml");
+    let config = Config::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.sides.len(), 4);
+    assert_eq!(config.side("line").unwrap().called.apply("+81312345678"), "0312345678");
+    // An example that does not come true is a mistake of the file.
+    let error = Config::parse(&text.replace("\"telephone\"]]", "\"phone\"]]")).unwrap_err();
+    assert!(error.sentence.contains("becomes \"telephone\", not \"phone\""), "{error}");
+    assert!(text.lines().nth(error.line - 1).unwrap().starts_with("examples = "), "{error}");
+    let error = Config::parse(&text.replace("=0312345678\"]", "=0312345679\"]")).unwrap_err();
+    assert!(text.lines().nth(error.line - 1).unwrap().starts_with("called_examples"), "{error}");
+}
