@@ -272,3 +272,29 @@ fn a_menu_connects_and_a_call_is_recorded() {
     carol.hung_up(&called);
     house.program.wait_for("call 1: 1001 → 500 ended");
 }
+
+#[test]
+fn who_is_recorded_hears_a_tone_again_and_again() {
+    let more = "[recording]\nannounced = false\nbeep_seconds = 1\n";
+    let house = House::new("beep", more);
+    let (mut alice, mut carol) = (house.phone("1001"), house.phone("1003"));
+    let mut calling = alice.call("1003");
+    let called = carol.invited();
+    carol.answer(&called, &carol.offer("8 101"));
+    let to = alice.answered(&mut calling).rtp();
+    alice.says_to(0xd5, to, 8, &carol);
+    press(&alice, to, 10, 400);
+    press(&alice, to, 1, 410);
+    // Carol says nothing: whatever is heard is the exchange's. Two tones are a second apart.
+    let began = Instant::now();
+    let mut tones = 0;
+    let mut was_loud = false;
+    while tones < 2 && began.elapsed() < Duration::from_secs(15) {
+        let is_loud = hears(&alice, 1)[0] > 300.0;
+        tones += usize::from(is_loud && !was_loud);
+        was_loud = is_loud;
+    }
+    assert_eq!(tones, 2);
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
+}
