@@ -57,6 +57,8 @@ impl Call {
             tones: &desk.setup.tones,
             position: 1,
             messages: &|_| Vec::new(),
+            completion: &|digits| desk.completion(digits),
+            digit_pause: desk.setup.digits,
             setting: &|_, _| None,
             mailbox_limit: desk.setup.mailbox_limit,
             message_limit: desk.setup.message_limit,
