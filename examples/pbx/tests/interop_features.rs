@@ -1,5 +1,5 @@
 //! What two and three real telephones can show of the exchange's features, by what each of them heard: transfers, pick-up, parking,
-//! conference, forwarding, encryption; Linphone beside baresip; and Kamailio as the exchange of a neighbour that wants a password.
+//! forwarding, encryption; Linphone beside baresip; and Kamailio as the exchange of a neighbour that wants a password.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod interop_support;
@@ -147,8 +147,8 @@ fn encrypted(name: &str, parameters: &str, settings: &str) {
 }
 
 #[test]
-#[ignore = "nightly: a parked call fetched, three in a conference, calls that go on, by real telephones"]
-fn parking_conference_and_forwarding_by_three_telephones() {
+#[ignore = "nightly: a parked call fetched, calls that go on, by real telephones"]
+fn parking_and_forwarding_by_three_telephones() {
     if !require("baresip") {
         return;
     }
