@@ -17,6 +17,7 @@ mod copies;
 mod data_ear;
 mod keys;
 mod leg;
+mod live;
 mod plan;
 mod player;
 mod program;
@@ -281,6 +282,8 @@ impl MediaBridge {
             Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
             Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
+            Command::Say { leg, sound } => self.say(leg, &sound),
+            Command::Hush { leg } => self.hush(leg),
             Command::Close { leg } => self.close(leg, now),
         }
     }
@@ -806,11 +809,15 @@ impl MediaBridge {
             player.adapt(parameters, now);
         }
         if let (Connection::Source(source), None) = (&entry.joined, &entry.player)
-            && let Some(program) = Self::program_of(source)
+            && !matches!(source, Source::Echo)
         {
+            let program = Self::program_of(source);
             let feed = entry.stream.next_feed();
             let parameters = entry.stream.parameters.as_ref();
-            entry.player = Some(Player::new(program, parameters, feed, self.config.wall_clock.at, now));
+            entry.player = Some(match program {
+                Some(program) => Player::new(program, parameters, feed, self.config.wall_clock.at, now),
+                None => Player::live(parameters, feed, now),
+            });
         }
         self.make_transcoder(leg);
         self.make_key_ear(leg);

@@ -197,7 +197,7 @@ impl UserAgent {
     ) {
         let Some(state) = self.accounts.get(&account) else { return };
         let evidence = Box::new(evidence(&state.account, reason, now));
-        self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in, evidence });
+        self.tell(Event::RegistrationFailed { account, why: why_not_registered(reason), retry_in, evidence });
     }
 
     pub(super) fn on_registration_ended(
@@ -260,7 +260,7 @@ fn evidence(account: &Account, reason: &RegistrationFailure, now: Instant) -> Ev
 }
 
 /// Why a registration failed, for people.
-fn sentence(reason: &RegistrationFailure) -> String {
+pub fn why_not_registered(reason: &RegistrationFailure) -> String {
     match reason {
         RegistrationFailure::Refused(response) => {
             format!("the server refused with {} {}", response.status().code(), response.reason())
