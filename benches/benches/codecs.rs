@@ -15,7 +15,7 @@ use denwa_codecs::resample::Resampler;
 use denwa_codecs::{Decoder, Encoder, g711, g722, g726, g729, gsm, ilbc};
 
 fn main() {
-    let rounds = if env::args().any(|argument| argument == "--bench") { 25 } else { 1 };
+    let rounds = if denwa_benches::is_measured() { 25 } else { 1 };
     let samples = speech();
     println!("{:<22} {:>12} {:>12}   (x real time)", "", "encode", "decode");
     let make = |name: &str| -> (Box<dyn Encoder>, Box<dyn Decoder>, usize) {

@@ -12,7 +12,7 @@ use denwa_codecs::{Decoder, Encoder, kernel};
 
 fn best(mut work: impl FnMut(), samples: usize) -> f64 {
     // As `cargo test` runs it, without `--bench`, once is enough.
-    let measured = std::env::args().any(|argument| argument == "--bench");
+    let measured = denwa_benches::is_measured();
     let rounds = if measured { (4 << 20) / samples + 1 } else { 1 };
     let mut best = f64::INFINITY;
     for _ in 0..if measured { 15 } else { 1 } {

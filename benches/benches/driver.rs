@@ -164,7 +164,7 @@ impl Tools {
 }
 
 fn main() {
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
+    let is_test = !denwa_benches::is_measured();
     let folder = std::env::temp_dir().join(format!("denwa-driver-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let tools = Tools {

@@ -33,7 +33,7 @@ const TIE_BREAKER: u64 = 0x932F_F9B1_5126_3B36;
 const ID: [u8; 12] = [0xB7, 0xE7, 0xA7, 0x01, 0xBC, 0x34, 0xD6, 0x86, 0xFA, 0x87, 0xDF, 0xAE];
 
 fn main() {
-    let rounds = if env::args().any(|argument| argument == "--bench") { 200 } else { 1 };
+    let rounds = if denwa_benches::is_measured() { 200 } else { 1 };
     let check = check();
     println!("{:<26} {:>10} {:>10}   (ns a check)", "", "decode", "encode");
     let ours = (time(rounds, || decode(&check)), time(rounds, || encode(&mut [0; 200])));

@@ -24,7 +24,7 @@ use ours::Kind;
 const RATE: u32 = 20_000;
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--test");
+    let quick = !denwa_benches::is_measured();
     let (time, rate) =
         if quick { (Duration::from_millis(200), 1000) } else { (Duration::from_secs(3), RATE) };
     println!(

@@ -25,7 +25,7 @@ const PTIME: Duration = Duration::from_millis(20);
 /// The best of many rounds, in ns a call: the machine is shared.
 fn best(mut work: impl FnMut()) -> f64 {
     const CALLS: u32 = 20_000;
-    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 40 };
+    let rounds = if denwa_benches::is_measured() { 40 } else { 1 };
     let round = |work: &mut dyn FnMut()| {
         let start = Instant::now();
         for _ in 0..CALLS {
@@ -149,7 +149,7 @@ fn jitter() {
 
 /// The best of many batches, in ns a packet: `work` gets packets that `prepare` has made.
 fn best_of_batches(mut prepare: impl FnMut() -> Vec<Vec<u8>>, mut work: impl FnMut(&mut [u8])) -> f64 {
-    let batches = if std::env::args().any(|argument| argument == "--test") { 1 } else { 400 };
+    let batches = if denwa_benches::is_measured() { 400 } else { 1 };
     let mut fastest = f64::INFINITY;
     for _ in 0..batches {
         let mut packets = prepare();

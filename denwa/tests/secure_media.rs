@@ -299,6 +299,24 @@ fn keys_by_dtls_without_ice() {
 }
 
 #[test]
+fn a_hello_that_is_ahead_of_its_answer_is_kept() {
+    let asks = Want::all(full());
+    let answers = Want { ice: None, dtls: true, mux: RtcpMux::Offered };
+    let mut lab = lab([None, None], [&asks, &answers]);
+    lab.gather();
+    let offer = lab.do_with(lab.a, |session, _| session.offer().unwrap());
+    let answer = lab.do_with(lab.b, |session, now| session.answer(&offer, now).unwrap());
+    // The hello travels 20 ms, its answer ten times as long; the hello would be sent again after 400 ms only.
+    lab.network.run_for(Duration::from_millis(200));
+    lab.do_with(lab.a, |session, now| session.accept_answer(&answer, now).unwrap());
+    lab.network.run_for(Duration::from_millis(150));
+    for node in [lab.a, lab.b] {
+        let telephone = lab.telephone(node);
+        assert!(telephone.is_encrypted(), "{:?}", telephone.events);
+    }
+}
+
+#[test]
 fn paths_by_ice_without_encryption() {
     let want = Want { ice: Some(full()), dtls: false, mux: RtcpMux::Off };
     let nat = Some(NatConfig::port_restricted());

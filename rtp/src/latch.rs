@@ -146,6 +146,14 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
+/// A move that a packet entitles to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    sample: Sample,
+    rank: Rank,
+    ground: Ground,
+}
+
 /// What the latch needs to know of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
@@ -306,7 +314,10 @@ impl Latch {
         if self.accepts_followed(&sample.from, sample.ssrc, sample.sequence, now) {
             return Verdict::Accept;
         }
-        self.judge_other(sample, now)
+        match self.judge_other(sample, now) {
+            Ok(step) => Verdict::Moved(self.follow(step, now)),
+            Err(refusal) => Verdict::Refuse(refusal),
+        }
     }
 
     /// The usual packet: from the address that is followed.
@@ -331,16 +342,17 @@ impl Latch {
         }
     }
 
+    /// A packet from elsewhere: the step it entitles to, which [`Latch::follow`] takes once nothing else speaks against it.
     #[cold]
     #[inline(never)]
-    pub(crate) fn judge_other(&mut self, sample: Sample, now: Instant) -> Verdict {
+    pub(crate) fn judge_other(&mut self, sample: Sample, now: Instant) -> Result<Step, Refusal> {
         let rank = self.rank(sample.from);
         match self.ground(sample, rank, now) {
-            Ok(ground) => Verdict::Moved(self.follow(sample, rank, ground, now)),
+            Ok(ground) => Ok(Step { sample, rank, ground }),
             Err(refusal) => {
                 self.refused = self.refused.wrapping_add(1);
                 self.last_refused = Some((sample.from, now, refusal));
-                Verdict::Refuse(refusal)
+                Err(refusal)
             }
         }
     }
@@ -481,7 +493,8 @@ impl Latch {
         current.ssrc == sample.ssrc && ahead > 0 && u64::from(ahead.unsigned_abs()) <= possible
     }
 
-    fn follow(&mut self, sample: Sample, rank: Rank, ground: Ground, now: Instant) -> Learned {
+    pub(crate) fn follow(&mut self, step: Step, now: Instant) -> Learned {
+        let Step { sample, rank, ground } = step;
         let silence = self.config.silence;
         let recent = |at: Instant| now.saturating_duration_since(at) < silence;
         let contested = self.current.is_some_and(|current| recent(current.last_at))

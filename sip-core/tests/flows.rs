@@ -1,4 +1,5 @@
-//! Call flows printed in RFC 3665, RFC 5359 and RFC 5589, played by endpoints: every arrow, in the order printed.
+//! Call flows printed in RFC 3665 (2.1 to 2.5, 3.1) and RFC 5359 (2.4, 2.5, 2.6, 2.18), played by endpoints: every arrow, in the
+//! order printed (of RFC 5359's 2.5 and 2.6 the arrows, in whatever order). Left out: flows with proxies or music servers, RFC 5589.
 //!
 //! `100 Trying` is left out on both sides: whether it is sent depends on how fast somebody answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -113,6 +113,9 @@ impl Carrier {
         if !self.is_by_ice() && (moved || parameters.dtls.is_some()) {
             self.greet(now);
         }
+        if !self.is_by_ice() {
+            self.take_early(now);
+        }
     }
 
     /// Without ICE the peer is where its description says.
@@ -173,7 +176,7 @@ impl Carrier {
             Kind::Rtp | Kind::Rtcp if checked || self.keyed => {
                 Sorted::Packet { start, length, source: remote }
             }
-            Kind::Dtls if !checked => {
+            Kind::Dtls if !checked || self.awaits_description() => {
                 if self.early.len() < EARLY {
                     self.early.push((component, remote, Bytes::copy_from_slice(payload)));
                 }
@@ -182,6 +185,11 @@ impl Carrier {
             Kind::Dtls => self.take_dtls(component, remote, payload, now),
             _ => Sorted::Useless,
         }
+    }
+
+    /// The peer may be ahead of its answer: whether it comes by ICE, and which association its hello belongs to, is told by that.
+    fn awaits_description(&self) -> bool {
+        self.ice.is_some() && self.dtls.as_ref().is_some_and(|dtls| !dtls.is_wanted())
     }
 
     fn take_dtls(&mut self, component: u16, remote: SocketAddr, payload: &[u8], now: Instant) -> Sorted {
@@ -224,9 +232,12 @@ impl Carrier {
 
     /// DTLS that waited is looked at again whenever something has changed.
     fn after(&mut self, now: Instant) {
-        if self.early.is_empty() || self.path.is_none() {
-            return;
+        if self.path.is_some() {
+            self.take_early(now);
         }
+    }
+
+    fn take_early(&mut self, now: Instant) {
         for (component, remote, payload) in std::mem::take(&mut self.early) {
             self.take_dtls(component, remote, &payload, now);
         }

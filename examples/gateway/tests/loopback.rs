@@ -1,58 +1,19 @@
 //! Two softphones with the gateway between them, on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use clap::Parser;
+#[path = "../../softphone/tests/running/mod.rs"]
+mod running;
+
 use denwa::tokio::SignallingDriver;
 use denwa_codecs::g711::Law;
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
-use softphone::arguments::Arguments;
+use running::Running;
 use softphone::phone::Outcome;
-use softphone::{run, wav};
+use softphone::wav;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Running {
-    lines: mpsc::Receiver<String>,
-    seen: Vec<String>,
-    thread: JoinHandle<Result<Outcome, String>>,
-}
-
-impl Running {
-    fn start(line: &str) -> Self {
-        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
-        let (tell, lines) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
-        });
-        Self { lines, seen: Vec::new(), thread }
-    }
-
-    fn expect(&mut self, beginning: &str) -> String {
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    self.seen.push(line.clone());
-                    if let Some(rest) = line.strip_prefix(beginning) {
-                        return rest.to_owned();
-                    }
-                }
-                Err(_) => panic!("never said `{beginning}`: {:#?}", self.seen),
-            }
-        }
-    }
-
-    fn end(mut self) -> (Outcome, Vec<String>) {
-        let outcome = self.thread.join().unwrap().unwrap();
-        self.seen.extend(self.lines.try_iter());
-        (outcome, self.seen)
-    }
-}
 
 /// The gateway from 127.0.0.2 (inside) to whoever answers at `port` (line), and its log.
 struct Between {

@@ -273,6 +273,11 @@ impl Desk {
             self.change(number, |line| line.confers = member);
             self.tell(News::Conference { call: number, member });
         }
+        // Whoever joins is on hold no more. Here that is known: the screen may not have heard of the last change yet.
+        let is_held = |line: &Line| line.number == number && line.wants_hold.unwrap_or(line.held_here);
+        if done && member && self.calls.values().any(is_held) {
+            self.hold(number, false, now);
+        }
     }
 
     // ---- events

@@ -4,13 +4,12 @@
 //! way), so that it and whoever keeps to the RFC hear noise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use clap::Parser;
+mod running;
+
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::{Ports, Scratch, audio, require};
-use softphone::arguments::Arguments;
+use running::Running;
 use softphone::phone::Outcome;
-use softphone::run;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// Our name of the codec, baresip's, what our telephone reports, and how much of a signal must come through unchanged.
@@ -49,20 +48,8 @@ fn call(&(ours, theirs, reported, least): &(&str, &str, &str, f64)) {
         path("says.wav"),
         path("heard.wav")
     );
-    let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
-    let (tell, lines) = mpsc::channel::<String>();
-    let telephone = std::thread::spawn(move || {
-        run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
-    });
-    let mut seen = Vec::new();
-    let port = loop {
-        let line = lines.recv_timeout(Duration::from_secs(20)).expect("our telephone listens");
-        let port = line.strip_prefix("listening on udp:").map(str::to_owned);
-        seen.push(line);
-        if let Some(port) = port {
-            break port;
-        }
-    };
+    let mut telephone = Running::start(&line);
+    let port = telephone.expect("listening on udp:");
     let account = Account {
         name: "alice",
         user: "alice",
@@ -80,8 +67,7 @@ fn call(&(ours, theirs, reported, least): &(&str, &str, &str, f64)) {
     alice.peer.wait_for("Call established", Duration::from_secs(20));
     std::thread::sleep(Duration::from_secs(7)); // the length of what is said, not a guess at anybody's speed
     alice.hang_up();
-    let outcome = telephone.join().unwrap().unwrap();
-    seen.extend(lines.try_iter());
+    let (outcome, seen) = telephone.end();
     assert_eq!(outcome, Outcome::Good, "{ours}: {seen:#?}");
     assert!(seen.iter().any(|line| line.contains(reported)), "{ours}: {seen:#?}");
 

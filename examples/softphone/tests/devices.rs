@@ -5,16 +5,14 @@
 
 #[path = "terminal/pty.rs"]
 mod pty;
+mod running;
 
-use clap::Parser;
 use denwa_interop::{Peer, audio, require};
 use pty::Pty;
-use softphone::arguments::Arguments;
+use running::Running;
 use softphone::phone::Outcome;
-use softphone::run;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -100,18 +98,11 @@ fn a_tone_goes_through_real_devices_both_ways() {
         "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --record {} --hangup-after 7s",
         record.display()
     );
-    let (tell, lines) = mpsc::channel();
-    let other = std::thread::spawn(move || {
-        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
-        run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
-    });
-    let port = lines
-        .iter()
-        .find_map(|line| line.strip_prefix("listening on udp:127.0.0.1:").map(str::to_owned))
-        .unwrap();
+    let mut other = Running::start(&line);
+    let port = other.expect("listening on udp:127.0.0.1:");
     screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
     screen.wait_for("talking");
-    assert_eq!(other.join().unwrap(), Ok(Outcome::Good));
+    assert_eq!(other.end().0, Outcome::Good);
     screen.wait_for("the other side hung up");
     recorder.stop();
     player.stop();

@@ -1,56 +1,15 @@
 //! Two softphones on loopback: what the one says, the other records, both ways; and what does not come about says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod running;
+
 use clap::Parser;
 use denwa_codecs::g711::Law;
+use running::Running;
 use softphone::arguments::Arguments;
 use softphone::phone::Outcome;
 use softphone::{run, wav};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A softphone on a thread of its own, and its lines.
-struct Running {
-    lines: mpsc::Receiver<String>,
-    seen: Vec<String>,
-    thread: JoinHandle<Result<Outcome, String>>,
-}
-
-impl Running {
-    fn start(line: &str) -> Self {
-        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
-        let (tell, lines) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
-        });
-        Self { lines, seen: Vec::new(), thread }
-    }
-
-    /// Waits for a line that begins so, and gives the rest of it.
-    fn expect(&mut self, beginning: &str) -> String {
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    self.seen.push(line.clone());
-                    if let Some(rest) = line.strip_prefix(beginning) {
-                        return rest.to_owned();
-                    }
-                }
-                Err(_) => panic!("never said `{beginning}`: {:#?}", self.seen),
-            }
-        }
-    }
-
-    fn end(mut self) -> (Outcome, Vec<String>) {
-        let outcome = self.thread.join().unwrap().unwrap();
-        self.seen.extend(self.lines.try_iter());
-        (outcome, self.seen)
-    }
-}
 
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -4,58 +4,18 @@
 
 #[path = "terminal/pty.rs"]
 mod pty;
+mod running;
 
-use clap::Parser;
 use pty::Pty;
-use softphone::arguments::Arguments;
+use running::Running;
 use softphone::phone::Outcome;
-use softphone::run;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("terminal-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// A softphone without a screen, on a thread of its own.
-struct Other {
-    lines: mpsc::Receiver<String>,
-    seen: Vec<String>,
-    thread: JoinHandle<Result<Outcome, String>>,
-}
-
-impl Other {
-    fn start(line: &str) -> Self {
-        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
-        let (tell, lines) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            run::telephone(&arguments, &mut |line| drop(tell.send(line.to_owned())), false)
-        });
-        Self { lines, seen: Vec::new(), thread }
-    }
-
-    fn expect(&mut self, beginning: &str) -> String {
-        loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-                panic!("never `{beginning}`: {:#?}", self.seen)
-            };
-            self.seen.push(line.clone());
-            if let Some(rest) = line.strip_prefix(beginning) {
-                return rest.to_owned();
-            }
-        }
-    }
-
-    fn end(self) -> Outcome {
-        self.thread.join().unwrap().unwrap()
-    }
 }
 
 /// The screen of a telephone without an account, and the port it listens on.
@@ -76,7 +36,7 @@ fn open(name: &str) -> (Pty, String) {
 fn a_call_is_made_held_keyed_and_ended() {
     let (mut screen, _) = open("call");
     let mut other =
-        Other::start("softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --expect-audio");
+        Running::start("softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --expect-audio");
     let port = other.expect("listening on udp:127.0.0.1:");
     screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
     screen.wait_for("talking");
@@ -104,7 +64,7 @@ fn a_call_is_made_held_keyed_and_ended() {
     screen.press("\x1b");
     screen.wait_for("hung up here");
     screen.wait_for("No calls.");
-    assert_eq!(other.end(), Outcome::Good);
+    assert_eq!(other.end().0, Outcome::Good);
     screen.press("\x1b[21~"); // F10
     assert_eq!(screen.exit_code(), Some(0));
     screen.assert_terminal_is_usable();
@@ -113,30 +73,31 @@ fn a_call_is_made_held_keyed_and_ended() {
 #[test]
 fn a_call_that_comes_in_shows_a_card_and_is_answered() {
     let (mut screen, port) = open("card");
-    let call = Other::start(&format!(
+    let call = Running::start(&format!(
         "softphone call sip:me@127.0.0.1:{port} --user ann --name Ann --listen udp:127.0.0.1:0 --hangup-after 1s --expect-audio"
     ));
     screen.wait_for("Incoming call");
     screen.wait_for("Ann");
     screen.press("\r");
     screen.wait_for("talking");
-    assert_eq!(call.end(), Outcome::Good);
+    assert_eq!(call.end().0, Outcome::Good);
     screen.wait_for("the other side hung up");
     // Declined by a key, and by itself.
-    let call = Other::start(&format!("softphone call sip:me@127.0.0.1:{port} --listen udp:127.0.0.1:0"));
+    let call = Running::start(&format!("softphone call sip:me@127.0.0.1:{port} --listen udp:127.0.0.1:0"));
     screen.wait_for("Incoming call");
     screen.press("\x1b");
-    assert_eq!(call.end(), Outcome::Failed);
+    assert_eq!(call.end().0, Outcome::Failed);
     screen.press("\x1b[20~"); // F9
     screen.wait_for("DO NOT DISTURB");
-    let mut call = Other::start(&format!("softphone call sip:me@127.0.0.1:{port} --listen udp:127.0.0.1:0"));
+    let mut call =
+        Running::start(&format!("softphone call sip:me@127.0.0.1:{port} --listen udp:127.0.0.1:0"));
     call.expect("call ended: refused: 486");
-    assert_eq!(call.end(), Outcome::Failed);
+    assert_eq!(call.end().0, Outcome::Failed);
     // A message comes and is read.
     let message =
-        Other::start(&format!("softphone message sip:me@127.0.0.1:{port} hello --listen udp:127.0.0.1:0"));
+        Running::start(&format!("softphone message sip:me@127.0.0.1:{port} hello --listen udp:127.0.0.1:0"));
     screen.wait_for("new messages 1");
-    assert_eq!(message.end(), Outcome::Good);
+    assert_eq!(message.end().0, Outcome::Good);
     screen.press("\x1b[19~"); // F8
     screen.wait_for("hello");
     screen.press("\x03");
@@ -152,12 +113,12 @@ fn failures_are_shown_with_cause_and_remedy() {
     screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
     screen.wait_for("listens");
     let mut other =
-        Other::start("softphone answer --user bob --listen udp:127.0.0.1:0 --codecs G729 --calls 1");
+        Running::start("softphone answer --user bob --listen udp:127.0.0.1:0 --codecs G729 --calls 1");
     let port = other.expect("listening on udp:127.0.0.1:");
     screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
     let text = screen.wait_for("refused: 488");
     assert!(text.contains("codec"), "{text}");
-    assert_eq!(other.end(), Outcome::Failed);
+    assert_eq!(other.end().0, Outcome::Failed);
 }
 
 #[test]
@@ -169,8 +130,9 @@ fn killed_in_a_call_it_leaves_the_terminal_usable() {
         ("guard", Victim::Guard, pty::Signal::KILL),
     ] {
         let (mut screen, _) = open(name);
-        let mut other =
-            Other::start("softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --hangup-after 3s");
+        let mut other = Running::start(
+            "softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --hangup-after 3s",
+        );
         let port = other.expect("listening on udp:127.0.0.1:");
         screen.press(&format!("sip:bob@127.0.0.1:{port}\r"));
         screen.wait_for("talking");
@@ -180,7 +142,7 @@ fn killed_in_a_call_it_leaves_the_terminal_usable() {
         screen.exit_code();
         screen.wait_until_gone(drawer);
         screen.assert_terminal_is_usable();
-        let _ = other.thread.join();
+        let _ = other.end_in_any_way();
     }
 }
 

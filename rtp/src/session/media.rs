@@ -12,7 +12,7 @@ use super::{Action, DropReason, Event, Media, Path, Session};
 use crate::{
     classify::{Kind, classify},
     error::Misuse,
-    latch::{Refusal, Sample, Verdict},
+    latch::{Sample, Step},
     packet::{Header, Packet},
     relay::{self, NotRelayed, PayloadMap},
     sender::Feed,
@@ -99,11 +99,15 @@ impl Session {
         };
         let ssrc = packet.ssrc();
         let sequence = packet.sequence();
-        if !self.latch.accepts_followed(&path.source, ssrc, sequence, now)
-            && let Some(refusal) = self.refuses_other(&path.source, ssrc, sequence, authenticated, now)
-        {
-            return self.dropped(DropReason::Refused(refusal));
-        }
+        let step = if self.latch.accepts_followed(&path.source, ssrc, sequence, now) {
+            None
+        } else {
+            let sample = Sample { from: path.source, ssrc, sequence, authenticated };
+            match self.latch.judge_other(sample, now) {
+                Ok(step) => Some(step),
+                Err(refusal) => return self.dropped(DropReason::Refused(refusal)),
+            }
+        };
         if ssrc == self.sender.ssrc() && self.sent_own && !self.accepts_own_ssrc(&packet, now) {
             return self.dropped(DropReason::Loop);
         }
@@ -113,7 +117,7 @@ impl Session {
             marker: packet.marker(),
             payload_octets: packet.payload().len() as u16,
         };
-        let (update, standing) = self.update_source(ssrc, arrival, format.clock_rate_hz, now);
+        let (update, standing) = self.update_source(ssrc, arrival, format.clock_rate_hz, step, now);
         let active = match standing {
             Standing::Active => true,
             Standing::Aside => false,
@@ -131,26 +135,12 @@ impl Session {
         Action::Dropped(reason)
     }
 
-    /// A packet from elsewhere than the followed address: whether it moves the latch.
+    /// The latch moves with a packet that is listened to, never with one that is dropped.
     #[cold]
     #[inline(never)]
-    fn refuses_other(
-        &mut self,
-        from: &SocketAddr,
-        ssrc: u32,
-        sequence: u16,
-        authenticated: bool,
-        now: Instant,
-    ) -> Option<Refusal> {
-        let sample = Sample { from: *from, ssrc, sequence, authenticated };
-        match self.latch.judge_other(sample, now) {
-            Verdict::Accept => None,
-            Verdict::Moved(learned) => {
-                self.event(Event::Followed(learned));
-                None
-            }
-            Verdict::Refuse(refusal) => Some(refusal),
-        }
+    fn follow(&mut self, step: Step, now: Instant) {
+        let learned = self.latch.follow(step, now);
+        self.event(Event::Followed(learned));
     }
 
     /// The length of the plain packet, and whether SRTP vouches for it.
@@ -192,6 +182,7 @@ impl Session {
         ssrc: u32,
         arrival: Arrival,
         clock_rate_hz: u32,
+        step: Option<Step>,
         now: Instant,
     ) -> (Update, Standing) {
         let active = self.members.active_ssrc();
@@ -207,20 +198,21 @@ impl Session {
             member.source.get_or_insert_with(|| Source::new(ssrc, arrival.sequence, clock_rate_hz, now));
         let update = source.update(arrival, clock_rate_hz, now);
         let valid = source.is_valid();
-        let standing = match update.order {
-            Order::Duplicate => Standing::Unheard(Unheard::Duplicate),
-            Order::Jump => Standing::Unheard(Unheard::Jump),
-            Order::Probation | Order::InOrder | Order::Reordered | Order::Restarted
-                if active == Some(ssrc) =>
-            {
-                Standing::Active
-            }
+        let unheard = match update.order {
+            Order::Duplicate => Some(Unheard::Duplicate),
+            Order::Jump => Some(Unheard::Jump),
             // A first source is heard from its first packet on; a second one must prove itself before it may disturb.
-            Order::Probation if active.is_some() => Standing::Unheard(Unheard::Unproven),
-            Order::Probation | Order::InOrder | Order::Reordered | Order::Restarted => {
-                self.consider(ssrc, update, valid, now)
-            }
+            Order::Probation if active.is_some_and(|active| active != ssrc) => Some(Unheard::Unproven),
+            Order::Probation | Order::InOrder | Order::Reordered | Order::Restarted => None,
         };
+        if let Some(unheard) = unheard {
+            return (update, Standing::Unheard(unheard));
+        }
+        if let Some(step) = step {
+            self.follow(step, now);
+        }
+        let standing =
+            if active == Some(ssrc) { Standing::Active } else { self.consider(ssrc, update, valid, now) };
         (update, standing)
     }
 

@@ -251,7 +251,8 @@ impl Phone {
 
     /// Registers, perhaps with a program that dies meanwhile: the final status, if one comes.
     pub fn try_register(&mut self, expires: u32) -> Option<u16> {
-        let call_id = self.fresh("register");
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let call_id = format!("{}-{}", self.fresh("register"), time.as_nanos());
         let aor = format!("<sip:{}@{}>", self.user, self.server.ip_text());
         let uri = format!("sip:{}", self.server);
         let mut authorization = String::new();
@@ -267,7 +268,15 @@ impl Phone {
             if let Wire::Udp { socket, server } = &self.wire {
                 socket.send_to(text.as_bytes(), *server).ok()?;
             }
-            let response = self.wire.receive()?;
+            // A late answer to whoever had this port before is none to this request.
+            let response = loop {
+                let response = self.wire.receive()?;
+                if response.header("Call-ID") == call_id
+                    && response.header("CSeq").starts_with(&cseq.to_string())
+                {
+                    break response;
+                }
+            };
             if response.status() != 401 {
                 return Some(response.status());
             }
