@@ -16,14 +16,13 @@ struct Example {
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        // Examples lie beside the folder of this test.
+        // Examples lie beside the folder of this test; `cargo test` builds them unless it is told to build one test only.
         let tests = std::env::current_exe().unwrap();
         let folder = tests.parent().unwrap().parent().unwrap().join("examples");
-        let mut child = Command::new(folder.join(name))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut child =
+            Command::new(folder.join(name)).args(arguments).stdout(Stdio::piped()).spawn().unwrap_or_else(
+                |error| panic!("{name}, which `cargo build -p denwa --examples` makes: {error}"),
+            );
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }

@@ -126,6 +126,11 @@ pub enum Fact {
         /// Why, in one sentence.
         why: String,
     },
+    /// ICE found no way for the media.
+    NoPath {
+        /// Each pair of addresses that was tried, and what came of it.
+        tried: Vec<String>,
+    },
     /// The first packet of media came.
     FirstPacket {
         /// From where.

@@ -4,7 +4,7 @@ use super::{
     Agreement, Description, Disagreement, Fact, HoldState, MediaDirection, MediaSecurity, MessageHead, Party,
     SecurityFailure, Unreached,
 };
-use crate::media::{self, StreamReport};
+use crate::media::{self, StreamReport, dtls};
 use denwa_sdp::{
     ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, RemoteAddress, RemoteDescription, Rule,
 };
@@ -163,6 +163,15 @@ impl Fact {
             media::Event::SourceRefused { from } => Self::SourceRefused { from: *from },
             media::Event::Silent { lasted } => Self::Silent { lasted: *lasted },
             media::Event::Resumed { .. } => Self::Resumed,
+            media::Event::PathFailed { pairs } => {
+                Self::NoPath { tried: pairs.iter().map(ToString::to_string).collect() }
+            }
+            media::Event::NotEncrypted { reason } => Self::SecurityFailed(match reason {
+                dtls::Failure::WrongCertificate | dtls::Failure::UnknownHash(_) => {
+                    SecurityFailure::WrongFingerprint
+                }
+                _ => SecurityFailure::HandshakeFailed,
+            }),
             media::Event::ProtectionFailed => Self::SecurityFailed(SecurityFailure::WrongKeys),
             media::Event::Report(report) => Self::of_report(report),
             _ => return None,

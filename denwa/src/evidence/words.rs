@@ -64,6 +64,7 @@ impl fmt::Display for Fact {
             Self::MediaRedirected { described, to, why } => {
                 write!(f, "media for {described} are sent to {to} as well: {why}")
             }
+            Self::NoPath { tried } => write!(f, "no way for media was found: {}", tried.join("; ")),
             Self::FirstPacket { from, .. } => write!(f, "the first media came from {from}"),
             Self::SourceMoved { from, to } => write!(f, "media come from {to}, no longer from {from}"),
             Self::SourceRefused { from } => write!(f, "media from {from} are not listened to"),

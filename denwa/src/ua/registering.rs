@@ -1,6 +1,7 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
 use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
+use crate::evidence::{EndCause, Evidence, Fact, Party as Who, Side};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
@@ -8,6 +9,7 @@ use denwa_sip_core::endpoint::{
     Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
 };
 use denwa_sip_core::message::{Host, UriBuf};
+use denwa_sip_core::transaction::EndReason;
 use denwa_sip_core::transport::Target;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -21,9 +23,60 @@ pub(super) struct AccountState {
     /// By which servers its requests go (RFC 3608).
     pub(super) service_route: Vec<String>,
     pub(super) mailbox: Option<WatchId>,
+    /// What is known of its registration, since that was last begun or renewed.
+    pub(super) evidence: Option<Evidence>,
+    /// The attempt that the evidence is about has failed.
+    has_failed: bool,
 }
 
 impl AccountState {
+    pub(super) fn evidence(&mut self, now: Instant) -> &mut Evidence {
+        let subject = || format!("sip:{}@{}", self.account.user, self.account.domain);
+        self.evidence.get_or_insert_with(|| Evidence::new(subject(), Evidence::DEFAULT_LIMIT, now))
+    }
+
+    /// Why it failed, as facts.
+    fn note(&mut self, reason: &RegistrationFailure, now: Instant) {
+        let account = self.account.login.clone().unwrap_or_else(|| self.account.user.clone());
+        let began = self.evidence(now).began();
+        let fact = match reason {
+            RegistrationFailure::Refused(response) => {
+                Fact::Ended { by: Who::Peer, cause: EndCause::Refused(response.status().code()) }
+            }
+            RegistrationFailure::Unreachable(EndReason::Unresolved(_)) => {
+                Fact::Unresolved { name: self.account.domain.clone() }
+            }
+            RegistrationFailure::Unreachable(reason) => {
+                let Some((protocol, to)) = self.destination() else { return };
+                Fact::of_end(*reason, "REGISTER", to, protocol, now.saturating_duration_since(began))
+            }
+            RegistrationFailure::NotAuthenticated(_) => {
+                Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }
+            }
+            _ => return,
+        };
+        self.evidence(now).add(Some(Side::FIRST), fact, now);
+        self.has_failed = true;
+    }
+
+    /// Another attempt begins: what hindered the last one is over.
+    pub(super) fn try_again(&mut self) {
+        if std::mem::take(&mut self.has_failed) {
+            self.evidence = None;
+        }
+    }
+
+    /// Where its registrations go, when that is known beforehand.
+    fn destination(&self) -> Option<(Protocol, SocketAddr)> {
+        match self.account.server {
+            Some(server) => Some((server.protocol, server.address)),
+            None => match direct(&self.account.uri())? {
+                Target::Address { protocol, remote, .. } => Some((protocol, remote)),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether its server is at this address.
     pub(super) fn is_served_by(&self, address: IpAddr) -> bool {
         match self.account.server {
@@ -96,6 +149,8 @@ impl UserAgent {
             is_registered: false,
             service_route: Vec::new(),
             mailbox: None,
+            evidence: None,
+            has_failed: false,
         };
         self.accounts.insert(id, state);
         id
@@ -111,6 +166,7 @@ impl UserAgent {
         if state.registration.is_some() {
             return Err(Misuse::NotNow);
         }
+        (state.evidence, state.has_failed) = (None, false);
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
         let mut local = LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() };
@@ -173,11 +229,13 @@ impl UserAgent {
         registration: RegistrationHandle,
         reason: &RegistrationFailure,
         retry_in: Option<Duration>,
+        now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
         let why = sentence(reason);
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = false;
+            state.note(reason, now);
         }
         self.tell(Event::RegistrationFailed { account, why, retry_in });
     }
@@ -186,11 +244,15 @@ impl UserAgent {
         &mut self,
         registration: RegistrationHandle,
         reason: Option<&RegistrationFailure>,
+        now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
         if let Some(state) = self.accounts.get_mut(&account) {
             state.registration = None;
             state.is_registered = false;
+            if let Some(reason) = reason {
+                state.note(reason, now);
+            }
         }
         match reason {
             Some(reason) => {

@@ -8,6 +8,10 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     if digest.agreed.is_none() || !digest.answered {
         return;
     }
+    if let Some(tried) = digest.no_path.filter(|_| !digest.heard_anything()) {
+        found.push(no_path(digest, tried));
+        return;
+    }
     if let Some(failure) = digest.security {
         found.push(security(digest, failure));
         return;
@@ -110,6 +114,18 @@ fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {
         format!("{}: {sentence}.", digest.peer()),
         remedy,
         digest.show(|fact| matches!(fact, Fact::SecurityFailed(_) | Fact::Agreed(_))),
+    )
+}
+
+/// Both ends told all their addresses, and no two of them meet.
+fn no_path(digest: &Digest<'_>, tried: &[String]) -> Finding {
+    finding(
+        Cause::MediaBlocked,
+        Confidence::Certain,
+        digest.side,
+        format!("{} and we tried {} ways for the media: none works.", digest.peer(), tried.len()),
+        "Let one end use a TURN server, or let UDP pass.",
+        digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
     )
 }
 
