@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod registrar;
+mod switchboard;
 mod telephones;
 mod virtual_host;
 
@@ -268,6 +269,16 @@ fn a_hold_of_the_older_kind_that_is_never_lifted() {
     world.act(&alice, |agent, now| agent.hang_up(talk, now).unwrap());
     world.pass(2);
     assert_cause(&alice, Cause::HeldForever, Confidence::Certain);
+}
+
+/// The exchange between them could convert their codecs, but has no converter.
+#[test]
+fn a_converter_that_is_not_there() {
+    let mut world = World::new(73);
+    let found = switchboard::join(&mut world, "192.0.2.20", ["AMR", "PCMA"]);
+    assert_eq!(found, [(Cause::TranscoderMissing, Confidence::Certain)]);
+    let mut world = World::new(74);
+    assert_eq!(switchboard::join(&mut world, "192.0.2.20", ["PCMU", "PCMA"]), []);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use denwa_interop::{Scratch, audio, require};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
@@ -54,9 +54,27 @@ fn look_for_laboratory() -> Option<(PathBuf, String)> {
     Some((script, python))
 }
 
-/// One call in a laboratory of its own; what it wrote, when voice did not pass both ways.
+/// One call in a laboratory of its own; what it wrote, when voice did not pass both ways. On a busy machine the script may dial
+/// before baresip takes commands: then there was no call, and it is tried again.
 fn call(mode: &'static str, ours: &'static str, caller: &'static str, number: usize) -> Result<(), String> {
     let Some((script, python)) = laboratory() else { return Ok(()) };
+    for _ in 0..4 {
+        match try_call(script, python, (mode, ours, caller), number) {
+            Err(what) if what.contains("baresip/ctrl.py") => {
+                println!("{mode}, {ours}, {caller}: not dialled")
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(format!("{mode}, {ours}, {caller}: baresip never took the command to dial"))
+}
+
+fn try_call(
+    script: &Path,
+    python: &str,
+    (mode, ours, caller): (&str, &str, &str),
+    number: usize,
+) -> Result<(), String> {
     let scratch = Scratch::new("renaming-vpn");
     let folder = scratch.path().join("audio");
     std::fs::create_dir_all(&folder).unwrap();
