@@ -1,5 +1,5 @@
 //! Every codec over speech, in multiples of real time on one core, beside what peers are installed (libraries of Debian's
-//! libspandsp-dev, libbcg729-dev and libgsm1-dev, by way of `peers/speed.c`); and the mixer and the resampler.
+//! libspandsp-dev, libbcg729-dev and libgsm1-dev, by way of `peers/speed.c`); and the mixer.
 //!
 //! The best of several rounds, since the machine is shared. Without `--bench` (as `cargo test` runs it) one short round.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -11,7 +11,6 @@ use std::time::Instant;
 use std::{env, fs};
 
 use denwa_codecs::mix::Mixer;
-use denwa_codecs::resample::Resampler;
 use denwa_codecs::{Decoder, Encoder, g711, g722, g726, g729, gsm, ilbc};
 
 fn main() {
@@ -88,7 +87,6 @@ fn main() {
     }
     peers(&samples, rounds);
     mixer(rounds);
-    resampler(&samples, rounds);
 }
 
 /// The ITU's speech if it is there, else something that keeps an encoder busy.
@@ -161,23 +159,4 @@ fn mixer(rounds: usize) {
         best = best.min(start.elapsed().as_secs_f64());
     }
     println!("mixer: 64 members at 8 kHz, all speaking: {:.3} % of a core", best * 100.0);
-}
-
-fn resampler(samples: &[i16], rounds: usize) {
-    for (from, to) in [(8_000, 16_000), (16_000, 8_000), (8_000, 48_000), (48_000, 8_000), (44_100, 8_000)] {
-        let mut resampler = Resampler::new(from, to).unwrap();
-        let block = from as usize / 50;
-        let mut out = vec![0; resampler.max_output(block)];
-        let samples = &samples[..samples.len().min(from as usize * 2)];
-        let mut best = f64::MAX;
-        for _ in 0..rounds {
-            let start = Instant::now();
-            for block in samples.chunks(block) {
-                resampler.convert(black_box(block), black_box(&mut out));
-            }
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        let seconds = samples.len() as f64 / f64::from(from);
-        println!("resampler: {from} to {to} Hz in 20 ms blocks: {:.0} x real time", seconds / best);
-    }
 }

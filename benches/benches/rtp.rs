@@ -22,9 +22,11 @@ use denwa_rtp::{
 
 const PTIME: Duration = Duration::from_millis(20);
 
+/// Calls a round.
+const CALLS: u32 = 20_000;
+
 /// The best of many rounds, in ns a call: the machine is shared.
 fn best(mut work: impl FnMut()) -> f64 {
-    const CALLS: u32 = 20_000;
     let rounds = if denwa_benches::is_measured() { 40 } else { 1 };
     let round = |work: &mut dyn FnMut()| {
         let start = Instant::now();
@@ -109,7 +111,10 @@ fn receive() {
         stream.advance();
         black_box(receiving.receive(&mut stream.buffer[..172], Path::from(peer), stream.now));
     });
-    assert!(receiving.counters().media > 20_000);
+    assert!(
+        receiving.counters().media > u64::from(CALLS) / 2,
+        "only a new source's first packets are held back"
+    );
     report("session receive: classify, parse, latch, statistics", nanos - numbering, "");
 
     let mut stream = Stream::new();

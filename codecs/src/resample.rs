@@ -4,15 +4,18 @@
 //! lower rate (3.4 kHz at 8 kHz), and late by 24 of its samples, 3 ms at 8 kHz. Blocks may have any length; over a
 //! stream the ratio is exact.
 //!
-//! Why not a crate: `rubato` 5.0.1 beside it, over blocks of 20 ms on one core of a busy EPYC (multiples of real time; the
-//! signal-to-noise ratio is that of a sine of 1 kHz, and 16-bit samples have 98 dB):
+//! Why not a crate: `rubato` 5.0.1 beside it, over blocks of 20 ms on one core of a busy EPYC (how late, multiples of real
+//! time, and what a sine of 1 kHz is above what is no such sine; 16-bit samples leave 98 dB). `cargo bench -p denwa-benches --bench
+//! resample --features peers` measures it anew.
 //!
 //! | | ours | rubato, FFT | rubato, sinc of 64 taps |
 //! |---|---|---|---|
-//! | 8 to 16 kHz | 3 ms late, 6,400 x, 98 dB | 10 ms, 9,600 x, 122 dB | 4 ms, 2,400 x, 122 dB |
-//! | 8 to 48 kHz | 3 ms, 1,100 x, 90 dB | 10 ms, 2,200 x, 168 dB | 4 ms, 300 x, 168 dB |
-//! | 48 to 8 kHz | 3 ms, 4,500 x, 94 dB | 3.4 ms, 7,400 x, 160 dB | 0.6 ms, 1,750 x, 125 dB |
-//! | 8 to 44.1 kHz | 3 ms, 800 x, 90 dB | 10 ms, 2,100 x, 128 dB | 4 ms, 290 x, 120 dB |
+//! | 8 to 16 kHz | 3 ms late, 10,100 x, 98 dB | 10 ms, 25,200 x, 142 dB | 4 ms, 2,200 x, 139 dB |
+//! | 16 to 8 kHz | 3 ms, 11,500 x, 100 dB | 10 ms, 25,600 x, 142 dB | 2 ms, 4,900 x, 150 dB |
+//! | 8 to 48 kHz | 3 ms, 3,100 x, 90 dB | 10 ms, 10,100 x, 142 dB | 4 ms, 630 x, 140 dB |
+//! | 48 to 8 kHz | 3 ms, 5,400 x, 100 dB | 3.4 ms, 11,100 x, 140 dB | 0.6 ms, 4,800 x, 158 dB |
+//! | 8 to 44.1 kHz | 3 ms, 3,000 x, 90 dB | 10 ms, 7,700 x, 140 dB | 4 ms, 690 x, 141 dB |
+//! | 44.1 to 8 kHz | 3.1 ms, 5,400 x, 93 dB | 5 ms, 9,400 x, 143 dB | 0.6 ms, 3,800 x, 146 dB |
 //!
 //! What is better than 90 dB no telephone hears; 7 ms less in each direction it does, and blocks of rubato's have a length
 //! that is agreed on beforehand, where packets change theirs during a call.

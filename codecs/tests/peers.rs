@@ -6,6 +6,7 @@
 
 mod shared;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,22 +16,24 @@ use denwa_codecs::{Decoder, Encoder};
 
 /// A program of `tests/peers/`, built against `libraries`; `None` if that cannot be done here.
 fn build(name: &str, libraries: &[&str]) -> Option<PathBuf> {
+    let libraries: Vec<OsString> = libraries.iter().map(|library| format!("-l{library}").into()).collect();
+    build_with(name, &libraries)
+}
+
+/// The same with what the compiler is to be told besides.
+fn build_with(name: &str, arguments: &[OsString]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/peers/{name}.c"));
     // Tests run side by side: each builds its own.
     static BUILT: AtomicUsize = AtomicUsize::new(0);
     let number = BUILT.fetch_add(1, Ordering::Relaxed);
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peer_{name}_{number}"));
-    let built = Command::new("cc")
-        .args(["-O2", "-w", "-o"])
-        .arg(&program)
-        .arg(&source)
-        .args(libraries.iter().map(|library| format!("-l{library}")))
-        .output();
+    let built =
+        Command::new("cc").args(["-O2", "-w", "-o"]).arg(&program).arg(&source).args(arguments).output();
     match built {
         Ok(output) if output.status.success() => Some(program),
         Ok(output) => {
             println!("{}", String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default());
-            shared::absent(&format!("what {name}.c needs to build ({libraries:?})"));
+            shared::absent(&format!("what {name}.c needs to build ({arguments:?})"));
             None
         }
         Err(error) => {
@@ -246,32 +249,8 @@ fn g726_of_every_rate_and_packing_is_what_ffmpeg_decodes() {
 }
 
 #[cfg(feature = "ilbc")]
-#[test]
-fn ilbc_is_what_ffmpeg_decodes() {
-    use denwa_codecs::ilbc::{Decoder, Encoder, Mode};
-    let Some(folder) = shared::folder("codec-vectors/ilbc") else { return };
-    let speech = shared::samples(&folder.join("iLBC.INP"));
-    for (mode, head) in [(Mode::Ms20, "#!iLBC20\n"), (Mode::Ms30, "#!iLBC30\n")] {
-        let size = mode.frame_samples();
-        let speech = &speech[..speech.len() / size * size];
-        let payload = encode_all(&mut Encoder::new(mode), speech, size);
-        let ours = decode_all(&mut Decoder::new(mode), &payload, mode.frame_bytes());
-        let file = [head.as_bytes(), &payload].concat();
-        let Some(theirs) = ffmpeg(&format!("ilbc-{size}"), &["-f", "ilbc"], &["-f", "s16le"], &file) else {
-            return;
-        };
-        // Theirs is in fixed point and has other rounding everywhere, and another idea of when it begins.
-        let theirs = words(&theirs);
-        let best = (0..=size)
-            .map(|late| {
-                segmental_db(&ours[late..], &theirs)
-                    .max(segmental_db(&ours, &theirs[late.min(theirs.len())..]))
-            })
-            .fold(f64::MIN, f64::max);
-        println!("iLBC {size}: {best:.1} dB");
-        assert!(best > 12.0, "{size}: {best:.1} dB");
-    }
-}
+#[path = "peers/ilbc.rs"]
+mod ilbc;
 
 #[cfg(feature = "g729")]
 mod g729 {

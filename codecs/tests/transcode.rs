@@ -125,6 +125,88 @@ fn every_codec_there_and_back_through_wav() {
     }
 }
 
+/// What the program says when it has done its work.
+fn said(program: &Path, arguments: &[&str], from: &Path, to: &Path) -> String {
+    let output = Command::new(program).args(arguments).arg(from).arg(to).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_makes_no_frame_is_told_and_left_out() {
+    let Some(program) = program() else { return };
+    let folder = folder().join("odd");
+    fs::create_dir_all(&folder).unwrap();
+    let out = folder.join("out.raw");
+    for (codec, extension, bytes, heard, note) in [
+        ("g729a", "g729", 10 * 7 + 3, 560, "3 bytes at the end left out"),
+        // As in a packet of RTP: a silence descriptor ends it.
+        ("g729a", "g729", 10 * 7 + 2, 640, "samples\n"),
+        ("ilbc20", "ilbc", 38 * 4 + 37, 640, "37 bytes at the end left out"),
+        ("ilbc30", "ilbc", 50 * 4 + 1, 960, "1 bytes at the end left out"),
+        ("gsm", "gsm", 33 * 5 + 32, 800, "32 bytes at the end left out"),
+        ("g726-24", "g726", 60 * 2 + 2, 320, "2 bytes at the end left out"),
+        ("l16", "l16", 321, 160, "1 bytes at the end left out"),
+        ("pcmu", "ul", 161, 161, "samples\n"),
+        ("g722", "g722", 161, 322, "samples\n"),
+    ] {
+        let from = folder.join(format!("{codec}.{extension}"));
+        // 0xd5 begins a frame of GSM, and fills no frame of iLBC with its empty mark at the end but for an odd byte.
+        let mut packed = vec![0xd4; bytes];
+        packed[0] = 0xd5;
+        fs::write(&from, packed).unwrap();
+        let sentence = said(&program, &["--codec", codec], &from, &out);
+        assert!(sentence.contains(note), "{codec}: {sentence}");
+        assert_eq!(fs::metadata(&out).unwrap().len(), heard * 2, "{codec}: {sentence}");
+    }
+    // An odd number of bytes of samples, and fewer samples than a frame.
+    let from = folder.join("short.raw");
+    fs::write(&from, [1; 2 * 100 + 1]).unwrap();
+    let sentence = said(&program, &["--codec", "g729a"], &from, &folder.join("short.bit"));
+    assert!(sentence.contains("1 frames, 20 samples at the end left out"), "{sentence}");
+}
+
+#[test]
+fn erased_frames_are_concealed_and_counted() {
+    let Some(program) = program() else { return };
+    let folder = folder().join("erased");
+    fs::create_dir_all(&folder).unwrap();
+    let (speech, bits, out) = (folder.join("speech.wav"), folder.join("speech.bit"), folder.join("out.raw"));
+    // A second of something, companded, in two channels, at 16 kHz: a WAV file of another kind than the one that is written.
+    let law = denwa_codecs::g711::Law::Mu;
+    let body: Vec<u8> =
+        (0..32_000u32).map(|n| law.encode(((f64::from(n / 2) * 0.13).sin() * 9_000.0) as i16)).collect();
+    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x12\0\0\0\x07\0\x02\0".to_vec();
+    wav.extend_from_slice(&16_000u32.to_le_bytes());
+    wav.extend_from_slice(&32_000u32.to_le_bytes());
+    wav.extend_from_slice(b"\x02\0\x08\0\0\0data");
+    wav.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    wav.extend_from_slice(&body);
+    fs::write(&speech, wav).unwrap();
+    let sentence = said(&program, &["--codec", "g729a", "--dtx"], &speech, &bits);
+    assert!(sentence.contains("100 frames"), "{sentence}");
+    // Every fifth frame of those that were sent is lost: one of its bits is neither 0 nor 1.
+    let mut words: Vec<u16> =
+        fs::read(&bits).unwrap().as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+    let (mut at, mut frame, mut erased) = (0, 0, 0);
+    while at < words.len() {
+        let count = usize::from(words[at + 1]);
+        if frame % 5 == 4 && count > 0 {
+            words[at + 2] = 0;
+            erased += 1;
+        }
+        (at, frame) = (at + 2 + count, frame + 1);
+    }
+    for swapped in [false, true] {
+        let bytes = words.iter().flat_map(|w| if swapped { w.to_be_bytes() } else { w.to_le_bytes() });
+        fs::write(&bits, bytes.collect::<Vec<u8>>()).unwrap();
+        for codec in ["g729", "g729a"] {
+            let sentence = said(&program, &["--codec", codec], &bits, &out);
+            assert!(sentence.contains(&format!("8000 samples, {erased} frames concealed")), "{sentence}");
+        }
+    }
+}
+
 #[test]
 fn mistakes_are_told_in_a_sentence() {
     let Some(program) = program() else { return };
@@ -133,8 +215,26 @@ fn mistakes_are_told_in_a_sentence() {
         (&["--codec", "g729a", "a.xyz", "b.bit"], "a.xyz"),
         (&["--codec", "pcma", "--dtx", "a.raw", "b.al"], "no discontinuous transmission"),
         (&["a.raw"], "usage"),
+        (
+            &["--codec", "g729a", "--dtx", "NOISE.g729", "b.raw"],
+            "does not tell silence descriptors from speech",
+        ),
+        (&["--codec", "g729a", "NOISE.bit", "b.raw"], "not the ITU serial format: it begins with 0x7878"),
+        (&["--codec", "gsm", "NOISE.gsm", "b.bit"], "nothing to convert"),
+        (&["--codec", "gsm", "NOISE.wav", "b.gsm"], "no WAV file"),
     ] {
-        let output = Command::new(&program).args(arguments).output().unwrap();
+        let noise = |extension: &str| folder().join(format!("noise.{extension}")).display().to_string();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|word| match word.strip_prefix("NOISE.") {
+                Some(extension) => {
+                    fs::write(noise(extension), [b'x'; 200]).unwrap();
+                    noise(extension)
+                }
+                None => (*word).to_owned(),
+            })
+            .collect();
+        let output = Command::new(&program).args(&arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             !output.status.success() && said.contains(sentence) && said.lines().count() == 1,

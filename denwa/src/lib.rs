@@ -180,6 +180,7 @@ pub mod evidence;
 pub mod guard;
 pub mod media;
 pub mod port_set;
+pub mod rules;
 mod seed;
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -91,8 +91,8 @@ pub fn write_wav(path: &Path, samples: &[i16]) {
 }
 
 /// Reads a 16-bit WAV, its first channel, at 8 kHz; a file whose writer was ended before it filled in the sizes
-/// is read to its end. Of a file at a multiple of 8 kHz every second (third, …) sample is taken: signals of ours have
-/// nothing above 4 kHz.
+/// is read to its end. Of a file at a higher rate the samples at 8 kHz are taken, between two of its own where need be:
+/// signals of ours have nothing above 4 kHz.
 ///
 /// # Panics
 /// When it is not such a file.
@@ -101,16 +101,15 @@ pub fn read_wav(path: &Path) -> Vec<i16> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
     assert!(bytes.len() >= 12 && &bytes[..4] == b"RIFF", "{} is not a WAV file", path.display());
     let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let (mut at, mut channels, mut times) = (12, 1, 1);
+    let (mut at, mut channels, mut rate) = (12, 1, RATE);
     while at + 8 <= bytes.len() {
         let size = u32::from(word(at + 4)) | u32::from(word(at + 6)) << 16;
         let end = at.saturating_add(8).saturating_add(size as usize);
         match &bytes[at..at + 4] {
             b"fmt " => {
                 channels = usize::from(word(at + 10).max(1));
-                let rate = u32::from(word(at + 12)) | u32::from(word(at + 14)) << 16;
-                assert_eq!((rate % RATE, word(at + 22)), (0, 16), "{}: {rate} Hz, bits", path.display());
-                times = (rate / RATE).max(1) as usize;
+                rate = u32::from(word(at + 12)) | u32::from(word(at + 14)) << 16;
+                assert_eq!((rate < RATE, word(at + 22)), (false, 16), "{}: {rate} Hz, bits", path.display());
             }
             b"data" => {
                 let stop = if size == 0 || end > bytes.len() { bytes.len() } else { end };
@@ -118,13 +117,25 @@ pub fn read_wav(path: &Path) -> Vec<i16> {
                     .chunks_exact(2)
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                     .collect();
-                return samples.into_iter().step_by(channels * times).collect();
+                let samples: Vec<i16> = samples.into_iter().step_by(channels).collect();
+                return at_our_rate(&samples, rate);
             }
             _ => {}
         }
         at = end + (size as usize & 1);
     }
     panic!("{} has no samples", path.display());
+}
+
+fn at_our_rate(samples: &[i16], rate: u32) -> Vec<i16> {
+    let step = f64::from(rate) / f64::from(RATE);
+    let count = (samples.len() as f64 / step) as usize;
+    let between = |place: f64| {
+        let (first, share) = (place as usize, place.fract());
+        let second = samples.get(first + 1).or(samples.last()).copied().unwrap_or_default();
+        (f64::from(samples[first]) * (1.0 - share) + f64::from(second) * share).round() as i16
+    };
+    (0..count).map(|n| between(n as f64 * step)).collect()
 }
 
 /// Looks for `sent` in `received`. `None` when it is not there.

@@ -1,10 +1,10 @@
-//! A harness for tests with programs that none of us wrote: baresip, SIPp and their like, on loopback.
+//! A harness for tests with programs that none of us wrote: baresip, Linphone, SIPp and their like, on loopback.
 //!
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
-//! - [`baresip`] and [`sipp`] write profiles and scenarios; [`audio`] makes test signals and says whether a recording
-//!   holds what was sent.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`turnutils`] relays by coturn's tools; [`audio`] makes
+//!   test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -12,9 +12,11 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod linphone;
 mod peer;
 mod ports;
 pub mod sipp;
+pub mod turnutils;
 
 pub use peer::{Peer, Scratch, require, wait_until};
 pub use ports::Ports;

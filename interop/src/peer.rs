@@ -5,7 +5,7 @@ use std::{
     fs::File,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -92,11 +92,25 @@ impl Peer {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        Self::spawn(name, folder, command.stdin(Stdio::null()))
+    }
+
+    /// The same for a program that is steered over its input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_with_input(name: &str, folder: &Path, command: &mut Command) -> (Self, ChildStdin) {
+        let mut peer = Self::spawn(name, folder, command.stdin(Stdio::piped()));
+        let input = peer.child.stdin.take().expect("its input is a pipe");
+        (peer, input)
+    }
+
+    fn spawn(name: &str, folder: &Path, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file =
             File::options().create(true).append(true).open(&log).expect("the scratch folder is writable");
         let child = command
-            .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file can be cloned"))
             .stderr(file)
             .process_group(0)

@@ -78,6 +78,16 @@ impl PortSet {
         Self::from_ranges(pieces)
     }
 
+    /// The ports of this set that are not in the other.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let after_each = other.ranges.iter().map(|range| range.end().checked_add(1));
+        let before_each = other.ranges.iter().map(|range| range.start().saturating_sub(1)).chain([u16::MAX]);
+        let gaps = core::iter::once(Some(1)).chain(after_each).zip(before_each);
+        let gaps = gaps.filter_map(|(first, last)| Some(first?..=last));
+        self.intersection(&Self::from_ranges(gaps))
+    }
+
     /// Whether `port` is in the set.
     pub fn contains(&self, port: u16) -> bool {
         let after = self.ranges.partition_point(|range| *range.start() <= port);
@@ -258,6 +268,18 @@ mod tests {
             if !left.is_empty() {
                 prop_assert_eq!(left.to_string().parse::<PortSet>().unwrap(), left);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_away_is_gone_and_nothing_else(mine in ranges(), theirs in ranges()) {
+            let (mine, theirs) = (PortSet::from_ranges(mine), PortSet::from_ranges(theirs));
+            let left = mine.difference(&theirs);
+            for port in 1..=1000 {
+                prop_assert_eq!(left.contains(port), mine.contains(port) && !theirs.contains(port));
+            }
+            prop_assert!(PortSet::from_ranges([1..=u16::MAX]).difference(&mine).intersection(&mine).is_empty());
         }
     }
 

@@ -26,18 +26,36 @@ impl FromStr for Listen {
         let fault = |fault| ParseListenError { text: text.to_owned(), fault };
         let (protocol, address) = text.split_once(':').ok_or_else(|| fault(ListenFault::NoProtocol))?;
         let protocol = Protocol::from_via_token(protocol).ok_or_else(|| fault(ListenFault::NoProtocol))?;
-        let with_default = |address: IpAddr| SocketAddr::new(address, protocol.default_port());
-        let address = address
-            .parse::<SocketAddr>()
-            .ok()
-            .or_else(|| address.parse().ok().map(with_default))
-            .or_else(|| {
-                let bare = address.strip_prefix('[')?.strip_suffix(']')?;
-                bare.parse::<Ipv6Addr>().ok().map(|address| with_default(address.into()))
-            })
-            .ok_or_else(|| fault(ListenFault::NotAnAddress))?;
+        let address = read_address(address, protocol.default_port())
+            .ok_or_else(|| fault(ListenFault::NotAnAddress(protocol.default_port())))?;
         Ok(Self { protocol, address })
     }
+}
+
+impl Listen {
+    /// The same for a STUN and TURN server: `udp:`, `tcp:` or `tls:`; without a port 3478, with TLS 5349 (RFC 8489 §18.6).
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn for_turn(text: &str) -> Result<Self, ParseListenError> {
+        let fault = |fault| ParseListenError { text: text.to_owned(), fault };
+        let (protocol, port, address) = match text.split_once(':') {
+            Some(("udp", address)) => (Protocol::Udp, 3478, address),
+            Some(("tcp", address)) => (Protocol::Tcp, 3478, address),
+            Some(("tls", address)) => (Protocol::Tls, 5349, address),
+            _ => return Err(fault(ListenFault::NoTurnProtocol)),
+        };
+        let address = read_address(address, port).ok_or_else(|| fault(ListenFault::NotAnAddress(port)))?;
+        Ok(Self { protocol, address })
+    }
+}
+
+fn read_address(text: &str, default_port: u16) -> Option<SocketAddr> {
+    let with_default = |address: IpAddr| SocketAddr::new(address, default_port);
+    text.parse::<SocketAddr>().ok().or_else(|| text.parse().ok().map(with_default)).or_else(|| {
+        let bare = text.strip_prefix('[')?.strip_suffix(']')?;
+        bare.parse::<Ipv6Addr>().ok().map(|address| with_default(address.into()))
+    })
 }
 
 impl fmt::Display for Listen {
@@ -56,7 +74,9 @@ pub struct ParseListenError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListenFault {
     NoProtocol,
-    NotAnAddress,
+    NoTurnProtocol,
+    /// With the port that is meant where none is written.
+    NotAnAddress(u16),
 }
 
 impl ParseListenError {
@@ -73,10 +93,13 @@ impl fmt::Display for ParseListenError {
             ListenFault::NoProtocol => {
                 write!(f, "`{text}` does not begin with a transport: expected udp:, tcp:, tls:, ws: or wss:")
             }
-            ListenFault::NotAnAddress => {
+            ListenFault::NoTurnProtocol => {
+                write!(f, "`{text}` does not begin with a transport: expected udp:, tcp: or tls:")
+            }
+            ListenFault::NotAnAddress(port) => {
                 write!(
                     f,
-                    "`{text}` has no address after its transport: expected 192.0.2.1:5060 or [2001:db8::1]:5060"
+                    "`{text}` has no address after its transport: expected 192.0.2.1:{port} or [2001:db8::1]:{port}"
                 )
             }
         }
@@ -183,6 +206,17 @@ mod tests {
         for text in ["127.0.0.1:5060", "sctp:127.0.0.1:5060", "udp:localhost:5060", "udp:", ""] {
             let error = text.parse::<Listen>().unwrap_err();
             assert!(error.to_string().contains("expected"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_turn_server_has_ports_of_its_own() {
+        let read = |text| Listen::for_turn(text).map(|listen| listen.to_string());
+        assert_eq!(read("udp:0.0.0.0").unwrap(), "udp:0.0.0.0:3478");
+        assert_eq!(read("tls:[::]").unwrap(), "tls:[::]:5349");
+        assert_eq!(read("tcp:127.0.0.1:443").unwrap(), "tcp:127.0.0.1:443");
+        for text in ["wss:0.0.0.0", "udp:turn.example", "0.0.0.0:3478"] {
+            assert!(read(text).unwrap_err().to_string().contains("expected"), "{text}");
         }
     }
 

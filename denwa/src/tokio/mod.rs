@@ -1,8 +1,8 @@
 //! The drivers: they move bytes between sockets and machines, and decide nothing.
 //!
 //! [`SignallingDriver`] runs one [`crate::driver::Machine`] on a thread of its own: UDP, TCP, TLS, WS and WSS, names, routes,
-//! time; [`Telephone`] is that with a [`crate::ua::UserAgent`] in it, ready to call. [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each. Neither ever waits for the other,
-//! nor for the program.
+//! time; [`Telephone`] is that with a [`crate::ua::UserAgent`] in it, ready to call. [`MediaDriver`] runs [`crate::bridge::MediaBridge`]s on worker threads, one each; [`TurnServer`]
+//! is a STUN and TURN server on a thread. None of them ever waits for another, nor for the program.
 
 mod connect;
 mod listen;
@@ -16,17 +16,19 @@ mod stream;
 mod streams;
 mod telephone;
 mod tls;
+mod turn;
 mod udp;
 mod websocket;
 
 pub use listen::{Listen, Listening, ParseListenError, StartError};
 pub use media::{MediaDriver, MediaDriverConfig};
 pub use names::DnsConfig;
-pub use route::route_to;
+pub use route::{own_addresses, route_to};
 pub use signalling::{DriverConfig, DriverHandle, SignallingDriver, Stopped};
 pub use stream::StreamLimits;
 pub use telephone::Telephone;
 pub use tls::{Certificate, ClientCertificates, Tls, TlsConfig, TlsError, Trust};
+pub use turn::{TurnServer, TurnServerConfig, TurnStatus};
 pub use websocket::WebSocketConfig;
 
 /// 32 bytes of the system's entropy, for a machine's seed.

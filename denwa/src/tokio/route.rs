@@ -24,6 +24,18 @@ pub fn route_to(destination: SocketAddr) -> Option<RouteInfo> {
     Some(RouteInfo { local, interface })
 }
 
+/// The addresses of this host by which packets to the world leave, or else loopback's.
+pub fn own_addresses() -> Vec<IpAddr> {
+    // Documentation addresses (RFC 5737, RFC 3849): the question sends nothing.
+    let world: [SocketAddr; 2] =
+        [SocketAddr::from(([192, 0, 2, 1], 9)), SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9))];
+    let mut own: Vec<IpAddr> = world.into_iter().filter_map(route_to).map(|route| route.local).collect();
+    if own.is_empty() {
+        own.push(Ipv4Addr::LOCALHOST.into());
+    }
+    own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use super::route_to;
 use super::signalling::Message;
 use super::stream::FromStream;
 use super::streams::Streams;
-use super::udp::{Batch, Received, Udp};
+use super::udp::{Batch, Received, Udp, Undelivered};
 use crate::bridge;
 use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews};
 use bytes::Bytes;
@@ -293,7 +293,9 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     }
 
     fn undelivered(&mut self, socket: usize, now: Instant) {
-        while let Some((destination, source)) = self.udp.get_mut(socket).and_then(Udp::undelivered) {
+        while let Some(Undelivered { destination, source, .. }) =
+            self.udp.get_mut(socket).and_then(Udp::undelivered)
+        {
             self.machine
                 .handle_input(Input::Unreachable { source, destination, protocol: Protocol::Udp }, now);
         }

@@ -54,6 +54,15 @@ pub(super) struct Received {
     pub(super) stride: usize,
 }
 
+/// A datagram that the network says has not arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undelivered {
+    pub(super) destination: SocketAddr,
+    pub(super) source: Option<SocketAddr>,
+    /// The type and code that say so.
+    pub(super) icmp: (u8, u8),
+}
+
 /// What one call to the system brings.
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -176,7 +185,7 @@ impl Udp {
     ///
     /// # Errors
     /// What the system says. A full send buffer is no error: the datagram is lost, as on any other hop.
-    fn send(
+    pub(super) fn send(
         &mut self,
         source: Option<SocketAddr>,
         destination: SocketAddr,
@@ -214,8 +223,8 @@ impl Udp {
         self.bound.ip().is_unspecified() && ip.is_ipv4() == self.bound.is_ipv4()
     }
 
-    /// A destination that did not take a datagram, with where it was sent from; `None` when there is no more news.
-    pub(super) fn undelivered(&mut self) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    /// A datagram that did not arrive; `None` when there is no more news.
+    pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
         loop {
             let error = self.state.recv_transport_error(UdpSockRef::from(&self.socket)).ok()??;
             if !matches!(error.payload, TransportErrorPayload::Unreachable) && !is_refusal(error.raw_errno) {
@@ -225,8 +234,8 @@ impl Udp {
             // Only when there is no doubt which one it was.
             let mut of_host =
                 self.recent.iter().filter(|(destination, _)| destination.ip().to_canonical() == host);
-            if let (Some(only), None) = (of_host.next().copied(), of_host.next()) {
-                return Some(only);
+            if let (Some((destination, source)), None) = (of_host.next().copied(), of_host.next()) {
+                return Some(Undelivered { destination, source, icmp: icmp(host, error.raw_errno) });
             }
         }
     }
@@ -259,6 +268,18 @@ fn is_delivery(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
     )
+}
+
+/// The ICMP type and code (RFC 792, RFC 4443) that the system makes this error of.
+fn icmp(host: IpAddr, raw: i32) -> (u8, u8) {
+    match (io::Error::from_raw_os_error(raw).kind(), host) {
+        (ErrorKind::NetworkUnreachable, IpAddr::V4(_)) => (3, 0),
+        (ErrorKind::HostUnreachable, IpAddr::V4(_)) => (3, 1),
+        (_, IpAddr::V4(_)) => (3, 3),
+        (ErrorKind::NetworkUnreachable, IpAddr::V6(_)) => (1, 0),
+        (ErrorKind::HostUnreachable, IpAddr::V6(_)) => (1, 3),
+        (_, IpAddr::V6(_)) => (1, 4),
+    }
 }
 
 fn is_refusal(raw: i32) -> bool {

@@ -1,8 +1,9 @@
 //! The file: sides, routes, media.
 
+use crate::turn::TurnSection;
 use denwa::address::{AddressPolicy, Network};
 use denwa::port_set::PortSet;
-use denwa::tokio::Listen;
+use denwa::tokio::{Listen, TurnServerConfig};
 use denwa_sdp::Codec;
 use denwa_sip_core::Protocol;
 use serde::Deserialize;
@@ -21,6 +22,8 @@ pub struct Config {
     pub sides: Vec<Side>,
     /// What goes where.
     pub routes: Vec<Route>,
+    /// The STUN and TURN server, when there is to be one.
+    pub turn: Option<TurnServerConfig>,
 }
 
 /// One network.
@@ -80,6 +83,7 @@ struct File {
     sides: Vec<SideSection>,
     #[serde(default)]
     routes: Vec<RouteSection>,
+    turn: Option<TurnSection>,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +139,7 @@ struct RouteSection {
     prepend: String,
 }
 
-type Spanned<T> = toml::Spanned<T>;
+pub(crate) type Spanned<T> = toml::Spanned<T>;
 
 /// What is wrong with a file: where, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +221,8 @@ impl Config {
                 prepend: section.prepend,
             });
         }
-        Ok(Self { listen, ports, addresses, sides, routes })
+        let turn = file.turn.map(|section| section.read(&mut ports, &addresses, &at)).transpose()?;
+        Ok(Self { listen, ports, addresses, sides, routes, turn })
     }
 }
 

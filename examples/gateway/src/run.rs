@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::gateway::{Command, Event, Gateway};
+use crate::turn;
 use clap::{Parser, Subcommand};
 use denwa::Seed;
 use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy};
@@ -38,7 +39,9 @@ pub enum Action {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
         Action::Check { config } => read(config).map(drop),
-        Action::Run { config } => read(config).and_then(|config| {
+        Action::Run { config } => read(config).and_then(|mut config| {
+            // It serves as long as this lives.
+            let _turn = config.turn.take().map(turn::start).transpose()?;
             let running = start(config, |event| {
                 if let Event::Line(line) = event {
                     println!("{line}");

@@ -189,16 +189,26 @@ pub fn default_codecs() -> Vec<Codec> {
 /// The names of codecs this telephone has.
 pub const CODECS: &[&str] = &["opus", "G722", "PCMA", "PCMU", "G729", "G726-32", "iLBC", "GSM", "L16"];
 
-/// Reads the name of a codec.
+/// Reads the name of a codec, a common one or one as in descriptions: `AAL2-G726-16`, `L16/44100`.
 ///
 /// # Errors
 /// A sentence that names those there are.
 pub fn codec(name: &str) -> Result<Codec, String> {
-    Codec::by_name(name.trim())
-        .filter(|codec| denwa_codecs::registry::find(&codec.name, codec.clock_rate).is_some())
-        .ok_or_else(|| {
-            format!("`{name}` is not a codec of this telephone: expected one of {}", CODECS.join(", "))
+    use denwa_codecs::registry;
+    let name = name.trim();
+    let common = Codec::by_name(name).filter(|codec| registry::find(&codec.name, codec.clock_rate).is_some());
+    let described = || {
+        let (encoding, rate) = name.split_once('/').unwrap_or((name, "8000"));
+        let entry = registry::find(encoding, rate.parse().ok()?)?;
+        let codec = Codec::new(entry.name, entry.clock_rate_hz);
+        Some(match entry.static_payload_type {
+            Some(payload_type) => codec.at(payload_type),
+            None => codec,
         })
+    };
+    common.or_else(described).ok_or_else(|| {
+        format!("`{name}` is not a codec of this telephone: expected one of {}", CODECS.join(", "))
+    })
 }
 
 /// Reads a transport.

@@ -241,8 +241,12 @@ pub struct ClientDriver {
 
 impl ClientDriver {
     pub fn new(config: ClientConfig) -> Self {
+        Self::new_at(at("127.0.0.1:0"), config)
+    }
+
+    pub fn new_at(local: SocketAddr, config: ClientConfig) -> Self {
         let mut sockets = Sockets::default();
-        let local = sockets.bind(at("127.0.0.1:0")).unwrap();
+        let local = sockets.bind(local).unwrap();
         let client = Client::new(config, local, Seed(super::fresh_seed()), Instant::now());
         Self { client, sockets, events: Vec::new(), data: Vec::new(), sent: 0, ahead: Duration::ZERO }
     }

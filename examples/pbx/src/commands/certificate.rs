@@ -17,7 +17,8 @@ use crate::config::{Config, Protocol, StoreUrl};
 /// What TLS needs, when anything in the file speaks it.
 pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, String> {
     let is_tls = |protocol: Protocol| matches!(protocol, Protocol::Tls | Protocol::Wss);
-    let listens = config.sip.listen.iter().any(|listen| is_tls(listen.protocol));
+    let relays = config.turn.iter().flat_map(|turn| &turn.listen);
+    let listens = config.sip.listen.iter().chain(relays).any(|listen| is_tls(listen.protocol));
     let calls = config.trunks.iter().any(|trunk| is_tls(trunk.address.protocol));
     if !listens && !calls {
         return Ok(None);

@@ -11,6 +11,7 @@ mod mantela;
 mod reload;
 mod run;
 mod running;
+mod turn;
 mod welcome;
 
 use std::ffi::OsString;

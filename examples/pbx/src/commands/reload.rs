@@ -1,11 +1,11 @@
 //! The configuration read anew while the exchange runs: by SIGHUP or `pbx reload`, and the extensions when the store changes.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use denwa::tokio::DriverHandle;
+use denwa::tokio::{DriverHandle, TurnServer};
 
-use crate::config::Config;
+use crate::config::{Config, Turn, TurnUsers};
 use crate::control::Desk;
 use crate::exchange::{Command, Filter, Question};
 use crate::mantela::{Server, document};
@@ -15,6 +15,7 @@ use crate::store::thread::People;
 /// What the configuration and the store say at present, and the way to the exchange that goes by it.
 pub(super) struct Reloader {
     mantela: Option<Server>,
+    turn: Option<Arc<TurnServer>>,
     handle: DriverHandle<Command>,
     file: Option<PathBuf>,
     present: Mutex<Present>,
@@ -28,12 +29,13 @@ struct Present {
 impl Reloader {
     pub(super) fn new(
         mantela: Option<Server>,
+        turn: Option<Arc<TurnServer>>,
         handle: DriverHandle<Command>,
         file: Option<PathBuf>,
         config: Config,
         people: People,
     ) -> Self {
-        Self { mantela, handle, file, present: Mutex::new(Present { config, people }) }
+        Self { mantela, turn, handle, file, present: Mutex::new(Present { config, people }) }
     }
 
     /// Reads the file anew. What only a restart can change stays as it was, and is named.
@@ -46,9 +48,17 @@ impl Reloader {
         let mut notices = keep(&mut config, &present.config);
         // Certificates are renewed in their place: they are read anew whatever the file says.
         match super::certificate::tls(&config, &[]) {
-            Ok(Some(tls)) => drop(self.handle.reload_tls(tls)),
+            Ok(Some(tls)) => {
+                if let Some(turn) = &self.turn {
+                    turn.reload_tls(tls.clone());
+                }
+                let _ = self.handle.reload_tls(tls);
+            }
             Ok(None) => {}
             Err(error) => notices.push(format!("the certificate stays as it was: {error}")),
+        }
+        if let (Some(turn), Some(config)) = (&self.turn, &config.turn) {
+            turn.replace_credentials(super::turn::credentials(config));
         }
         let directory = self.directory(&config, &present.people);
         present.config = config.clone();
@@ -98,6 +108,9 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     if config.store != before.store {
         restart("store.url");
     }
+    if config.turn.as_ref().map(without_users) != before.turn.as_ref().map(without_users) {
+        restart("turn");
+    }
     if config.control != before.control {
         restart("control.socket");
     }
@@ -105,14 +118,23 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     config.sip.realm.clone_from(&before.sip.realm);
     config.media.ports.clone_from(&before.media.ports);
     config.store = before.store.clone();
+    config.turn = before.turn.as_ref().map(|turn| {
+        // Who may use it can change while it runs.
+        let users = config.turn.take().map(|turn| turn.users);
+        Turn { users: users.unwrap_or_default(), ..turn.clone() }
+    });
     config.control = before.control.clone();
     notices
+}
+
+fn without_users(turn: &Turn) -> Turn {
+    Turn { users: TurnUsers::Nobody, ..turn.clone() }
 }
 
 /// What connections of the control socket reach.
 pub(super) struct ControlDesk {
     pub(super) handle: DriverHandle<Command>,
-    pub(super) reloader: std::sync::Arc<Reloader>,
+    pub(super) reloader: Arc<Reloader>,
 }
 
 impl Desk for ControlDesk {

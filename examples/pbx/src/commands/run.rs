@@ -3,7 +3,7 @@
 //! Three threads beside the media's: this one waits for signals, one carries all signalling, one the store. What the
 //! exchange tells becomes lines of the log here.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,18 +12,19 @@ use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
 use denwa::tokio::{
-    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, entropy, route_to,
+    DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, TurnServer, entropy,
+    own_addresses,
 };
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{ControlDesk, Reloader};
-use super::{certificate, failed, load, say, welcome};
+use super::{certificate, failed, load, say, turn, welcome};
 use crate::cabinet::{self, Cabinet, CabinetConfig};
 use crate::config::{Config, Secret, StoreUrl};
 use crate::control::{self, Control, Switchboard};
-use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Seed, Told, Weight};
+use crate::exchange::{Command, Event, Exchange, ExchangeConfig, Report, Seed, Told, Weight};
 use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::services::prompts::Prompts;
@@ -120,6 +121,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let mut driver_config = DriverConfig::new(listen);
     driver_config.media = Some(MediaDriverConfig::default());
     driver_config.tls = certificate::tls(&config, &own_addresses())?;
+    let turn = turn::start(&config, driver_config.tls.as_ref())?.map(Arc::new);
     let text = welcome::text(&welcome::Facts {
         config: &config,
         directory: &directory,
@@ -147,7 +149,8 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
             Exchange::new(config, Seed(seed), now)
         },
         {
-            let queues = Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard) };
+            let queues =
+                Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard), turn: turn.clone() };
             move |told| queues.tell(told)
         },
     )
@@ -163,7 +166,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     })
     .map_err(|error| format!("cannot start a thread: {error}"))?;
     let mantela = serve_mantela(&config, &people, file.as_deref())?;
-    let reloader = Arc::new(Reloader::new(mantela, handle.clone(), file, config, people));
+    let reloader = Arc::new(Reloader::new(mantela, turn, handle.clone(), file, config, people));
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -199,6 +202,7 @@ struct Queues {
     to_store: Sender<StoreRequest>,
     to_cabinet: Sender<cabinet::Request>,
     switchboard: Arc<Switchboard>,
+    turn: Option<Arc<TurnServer>>,
 }
 
 impl Queues {
@@ -208,7 +212,10 @@ impl Queues {
             Told::Store(request) => drop(self.to_store.send(request)),
             Told::Cabinet(request) => drop(self.to_cabinet.send(request)),
             // A command that no longer waits misses nothing.
-            Told::Answer(ticket, report) => {
+            Told::Answer(ticket, mut report) => {
+                if let Report::Status(status) = report.as_mut() {
+                    status.turn = self.turn.as_deref().map(turn::report);
+                }
                 self.switchboard.pass(ticket, control::Answer::Report(report));
             }
             Told::Traced(ticket, packet) => {
@@ -283,18 +290,6 @@ fn usable(config: &Config) -> Vec<Listen> {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let wanted = |listen: &&Listen| !config.sip.listen_is_default || listen.address.is_ipv4() || has_ipv6;
     config.sip.listen.iter().filter(wanted).copied().collect()
-}
-
-/// The addresses that packets to the world, or else to this machine itself, leave by.
-fn own_addresses() -> Vec<IpAddr> {
-    // Documentation addresses (RFC 5737, RFC 3849): the question sends nothing.
-    let world: [SocketAddr; 2] =
-        [SocketAddr::from(([192, 0, 2, 1], 9)), SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9))];
-    let mut own: Vec<IpAddr> = world.into_iter().filter_map(route_to).map(|route| route.local).collect();
-    if own.is_empty() {
-        own.push(IpAddr::from([127, 0, 0, 1]));
-    }
-    own
 }
 
 /// SIGINT, SIGTERM, SIGHUP and SIGUSR1, noticed from the moment this is made.

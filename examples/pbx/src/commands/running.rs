@@ -48,6 +48,17 @@ pub(super) fn status(file: Option<&Path>, as_json: bool) -> ExitCode {
             "{} ports in use for voice, {} dialogs, {} transactions; {} messages could not be used, {} bans in force.",
             status.media_ports, status.dialogs, status.transactions, status.unusable_messages, status.bans
         );
+        if let Some(turn) = &status.turn {
+            let _ = writeln!(
+                text,
+                "STUN and TURN on {}: {} allocations, {} connections; {} packets relayed, {} authentications failed.",
+                turn.listening.join(", "),
+                turn.allocations,
+                turn.connections,
+                turn.relayed_packets,
+                turn.failed_authentications
+            );
+        }
         text + &trunk_table(&status.trunks)
     })
 }

@@ -99,6 +99,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Every key of the table with its string.
+    pub(crate) fn secrets(self, problems: &mut Problems) -> Vec<(String, Text)> {
+        let mut texts = Vec::new();
+        for (name, value) in self.table {
+            let name = name.get_ref().to_string();
+            match value.get_ref() {
+                DeValue::String(text) => {
+                    let value =
+                        Text { value: text.clone().into_owned(), span: value.span(), key: self.key(&name) };
+                    texts.push((name, value));
+                }
+                other => self.wrong_kind(&name, value.span(), "a string in quotation marks", other, problems),
+            }
+        }
+        texts
+    }
+
     /// A string that must be there.
     pub(crate) fn required_text(&mut self, key: &'static str, problems: &mut Problems) -> Option<Text> {
         if self.value(key).is_none() {

@@ -9,6 +9,7 @@ mod features;
 mod problem;
 mod sections;
 mod style;
+mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use features::{
 pub use problem::Problem;
 pub(crate) use sections::is_number;
 pub use style::{IdentityHeader, TrunkStyle};
+pub use turn::{Turn, TurnUsers};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub services: Services,
     /// `[tls]`
     pub tls: TlsFiles,
+    /// `[turn]`; no STUN and TURN server when `None`.
+    pub turn: Option<Turn>,
     /// `[mantela]`
     pub mantela: Mantela,
     /// `[conference]`
@@ -118,6 +122,8 @@ pub enum External {
 pub struct Media {
     /// UDP ports for RTP and RTCP; nothing outside them is ever used. Enough for one call at least.
     pub ports: PortSet,
+    /// Whether those are all that the router lets in (`map_e`).
+    pub ports_are_of_router: bool,
     /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
     pub silence: Duration,
 }
@@ -396,6 +402,9 @@ impl Config {
                 account.password.resolve().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
             }
         }
+        for secret in self.turn.iter_mut().flat_map(Turn::secrets_mut) {
+            secret.resolve().map_err(|cause| ("[turn]".to_owned(), cause))?;
+        }
         Ok(())
     }
 
@@ -434,7 +443,11 @@ impl Default for Networks {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { ports: PortSet::from_ranges([20000..=20999]), silence: Duration::from_secs(30) }
+        Self {
+            ports: PortSet::from_ranges([20000..=20999]),
+            ports_are_of_router: false,
+            silence: Duration::from_secs(30),
+        }
     }
 }
 

@@ -17,9 +17,9 @@ use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
     Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
-    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Voice,
+    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Turn, Voice,
 };
-use super::{features, style};
+use super::{features, style, turn};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
@@ -48,7 +48,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let mut taken = Taken::default();
     let sip = read(&mut root, "sip", problems, sip);
     let network = read(&mut root, "network", problems, network);
-    let media = read(&mut root, "media", problems, media);
+    let mut media = read(&mut root, "media", problems, media);
     let calls = read(&mut root, "calls", problems, calls);
     let mut guard = GuardPolicy { exempt: network.local.clone(), ..GuardPolicy::default() };
     if let Some(section) = root.section("guard", problems) {
@@ -77,6 +77,12 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .filter_map(|section| route(section, &trunks, &mut taken, problems))
         .collect();
     let tls = read(&mut root, "tls", problems, features::tls);
+    let turn = root.section("turn", problems).map(|section| {
+        let (span, key) = (section.span().clone(), section.key("ports"));
+        let turn = turn::turn(section, problems);
+        part_ports(&mut media, &turn, |message| problems.add(&span, key, message));
+        turn
+    });
     let mantela = read(&mut root, "mantela", problems, features::mantela);
     let conference = read(&mut root, "conference", problems, features::conference);
     let voicemail = read(&mut root, "voicemail", problems, features::voicemail);
@@ -110,6 +116,7 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         routes,
         services,
         tls,
+        turn,
         mantela,
         conference,
         voicemail,
@@ -242,7 +249,7 @@ fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
     networks
 }
 
-fn parse_network(text: &str) -> Result<Network, String> {
+pub(super) fn parse_network(text: &str) -> Result<Network, String> {
     const EXPECTED: &str = "expected ADDRESS/BITS as 192.168.0.0/16 or fd00::/8";
     text.parse::<Network>().map_err(|error| match error.fault() {
         NetworkFault::HostBits(network) => {
@@ -255,16 +262,9 @@ fn parse_network(text: &str) -> Result<Network, String> {
 fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
     let mut media = Media::default();
     if let Some(texts) = section.texts("ports", problems) {
-        let ranges: Vec<_> =
-            texts.iter().filter_map(|text| Some((text, checked(text, port_range, problems)?))).collect();
-        for (index, (text, range)) in ranges.iter().enumerate() {
-            let before = ranges.iter().take(index);
-            if let Some((other, _)) = before.clone().find(|(_, other)| overlap(other, range)) {
-                problems.add(&text.span, &text.key, format!("overlaps \"{}\"", other.value));
-            }
-        }
+        let ranges = port_ranges(&texts, problems);
         let all = ranges.len() == texts.len();
-        media.ports = PortSet::from_ranges(ranges.into_iter().map(|(_, range)| range));
+        media.ports = PortSet::from_ranges(ranges);
         // RFC 3550 section 11: an even port for RTP and the odd one above it for RTCP, for each of a call's two sides.
         if all && media.ports.pairs() < 2 {
             let span = texts.first().map_or(section.span(), |text| &text.span);
@@ -275,12 +275,28 @@ fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
     }
     if let Some(map_e) = section.section("map_e", problems) {
         media.ports = map_e_ports(map_e, problems).unwrap_or(media.ports);
+        media.ports_are_of_router = true;
     }
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
     section.finish(problems);
     media
+}
+
+/// What is relayed is not used for voice.
+fn part_ports(media: &mut Media, turn: &Turn, wrong: impl FnOnce(&str)) {
+    if media.ports_are_of_router && turn.ports_are_default {
+        return wrong("is missing: say which of the router's ports are relayed; voice has the others");
+    }
+    if media.ports_are_of_router && media.ports.intersection(&turn.ports) != turn.ports {
+        return wrong("has ports that are not of those that the router owns");
+    }
+    let left = media.ports.difference(&turn.ports);
+    if left.pairs() < 2 {
+        return wrong("leaves fewer than the two pairs of `[media] ports` that a call needs");
+    }
+    media.ports = left;
 }
 
 /// The ports that a router which shares its address owns (RFC 7597).
@@ -309,6 +325,19 @@ fn map_e_ports(mut section: Section<'_>, problems: &mut Problems) -> Option<Port
             None
         }
     }
+}
+
+/// Ranges of ports that do not overlap.
+pub(super) fn port_ranges(texts: &[Text], problems: &mut Problems) -> Vec<RangeInclusive<u16>> {
+    let ranges: Vec<_> =
+        texts.iter().filter_map(|text| Some((text, checked(text, port_range, problems)?))).collect();
+    for (index, (text, range)) in ranges.iter().enumerate() {
+        let mut before = ranges.iter().take(index);
+        if let Some((other, _)) = before.find(|(_, other)| overlap(other, range)) {
+            problems.add(&text.span, &text.key, format!("overlaps \"{}\"", other.value));
+        }
+    }
+    ranges.into_iter().map(|(_, range)| range).collect()
 }
 
 fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
@@ -672,7 +701,11 @@ fn check_not_empty(
 }
 
 /// A text that `parse` understands, or its complaint at the text's place.
-fn checked<T>(text: &Text, parse: impl Fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
+pub(super) fn checked<T>(
+    text: &Text,
+    parse: impl Fn(&str) -> Result<T, String>,
+    problems: &mut Problems,
+) -> Option<T> {
     parse(&text.value).map_err(|message| problems.add(&text.span, &text.key, message)).ok()
 }
 

@@ -359,3 +359,51 @@ fn ports_may_be_those_of_a_shared_address() {
     assert!(problems("[media]\nmap_e = { length = 8 }\n").contains("media.map_e.psid"));
     assert!(problems("[media]\nmap_e = { offset = 6, length = 16, psid = 1 }\n").contains("media.map_e"));
 }
+
+#[test]
+fn three_lines_are_a_turn_server() {
+    let read = |text: &str| Config::parse(text).unwrap();
+    let config = read("[turn]\nsecret = \"of the page\"\nexternal = \"203.0.113.5\"\n");
+    let turn = config.turn.unwrap();
+    assert_eq!(turn.ports.to_string(), "50000-50999");
+    assert_eq!(turn.external, Some("203.0.113.5".parse().unwrap()));
+    assert!(matches!(turn.users, TurnUsers::Secret(secret) if secret.reveal() == "of the page"));
+    assert!(read("").turn.is_none());
+    let named = read("[turn.users]\nalice = \"one\"\nbob = \"two\"\n").turn.unwrap();
+    assert!(matches!(named.users, TurnUsers::Named(users) if users.len() == 2));
+}
+
+#[test]
+fn what_is_relayed_is_not_used_for_voice() {
+    let config = Config::parse("[turn]\nsecret = \"x\"\nports = [\"20900-20999\"]\n").unwrap();
+    assert_eq!(config.media.ports.to_string(), "20000-20899");
+    let router = "[media]\nmap_e = { offset = 6, length = 8, psid = 52 }\n";
+    let missing = Config::parse(&format!("{router}[turn]\nsecret = \"x\"\n")).unwrap_err();
+    assert!(missing[0].to_string().contains("which of the router's ports"), "{missing:?}");
+    let owned = Config::parse(router).unwrap().media.ports;
+    let first = owned.ranges().first().unwrap().clone();
+    let turn = format!("{router}[turn]\nsecret = \"x\"\nports = [\"{}-{}\"]\n", first.start(), first.end());
+    let config = Config::parse(&turn).unwrap();
+    assert_eq!(config.media.ports, owned.difference(&PortSet::from_ranges([first])));
+    let outside = Config::parse(&format!("{router}[turn]\nsecret = \"x\"\nports = [\"1024-1030\"]\n"));
+    assert!(outside.unwrap_err()[0].to_string().contains("not of those that the router owns"));
+}
+
+#[test]
+fn mistakes_in_the_turn_table_have_a_place() {
+    for (wrong, said) in [
+        ("secret = \"\"", "turn.secret"),
+        ("secret = \"a\"\nusers = { b = \"c\" }", "either a secret or users"),
+        ("users = {}", "is empty, expected names and passwords"),
+        ("users = { b = 1 }", "expected a string"),
+        ("listen = [\"ws:0.0.0.0\"]", "expected udp:, tcp: or tls:"),
+        ("ports = []", "expected ports"),
+        ("ports = [\"20000-20999\"]", "leaves fewer than the two pairs"),
+        ("external = \"turn.example\"", "is not an address"),
+        ("per_user = 0", "expected a whole number"),
+        ("relay = \"x\"", "is not a key"),
+    ] {
+        let problems = Config::parse(&format!("[turn]\n{wrong}\n")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(said)), "{wrong}: {problems:?}");
+    }
+}

@@ -75,6 +75,26 @@ pub struct Status {
     pub bans: usize,
     /// The neighbours.
     pub trunks: Vec<TrunkState>,
+    /// The STUN and TURN server, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Relaying>,
+}
+
+/// How the STUN and TURN server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relaying {
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// Allocations at present.
+    pub allocations: u64,
+    /// Connections of clients at present.
+    pub connections: u64,
+    /// Datagrams relayed, both ways.
+    pub relayed_packets: u64,
+    /// Their bytes.
+    pub relayed_bytes: u64,
+    /// Requests that named a user who is not known, or with another password.
+    pub failed_authentications: u64,
 }
 
 /// A call that is going on.
@@ -207,6 +227,7 @@ impl Exchange {
             unusable_messages: hostile,
             bans: self.defence.bans(now),
             trunks: self.trunks(),
+            turn: None,
         }
     }
 

@@ -73,7 +73,7 @@ use whereabouts::{Way, Whereabouts};
 
 pub use driven::{Command, Told};
 pub use event::{Event, Weight};
-pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Report, Status, TrunkState};
+pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Relaying, Report, Status, TrunkState};
 pub use trace::{Filter, Packet};
 
 /// What the generators inside start from. Draw it from the system's entropy.

@@ -4,6 +4,7 @@ use crate::io::{Protocol, StreamId};
 use crate::stun::{IntegrityKey, TransactionId};
 use crate::turn::{CHANNEL_LIFETIME, PERMISSION_LIFETIME};
 use bytes::Bytes;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +31,12 @@ impl AllocationId {
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for AllocationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "allocation {}", self.0)
     }
 }
 

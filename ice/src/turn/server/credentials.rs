@@ -91,6 +91,12 @@ pub(super) enum Answer {
 }
 
 impl CredentialSource {
+    /// Time-limited names made with this secret.
+    #[must_use]
+    pub fn shared_secret(secret: &str) -> Self {
+        Self::SharedSecret(Zeroizing::new(secret.as_bytes().to_vec()))
+    }
+
     /// Whether USERHASH can be undone.
     pub(super) const fn supports_hashes(&self) -> bool {
         matches!(self, Self::Users(_) | Self::Application)

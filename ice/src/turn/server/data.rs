@@ -142,7 +142,7 @@ impl Server {
         else {
             return Action::Dropped("indication without peer or data");
         };
-        if !allocation.is_permitted(peer.ip(), now) {
+        if !allocation.is_permitted(peer.ip(), now) || !self.config.peers.permits_port(peer) {
             return Action::Dropped("peer not permitted");
         }
         forward_to_peer(allocation, peer, data)

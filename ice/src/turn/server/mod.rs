@@ -26,7 +26,7 @@ pub use config::{BehaviourAddresses, RelayRange, ServerConfig, ServerLimits};
 pub use credentials::{Claim, CredentialSource, Secret, Users, time_limited_password};
 pub use data::{Action, HEADROOM};
 pub use io::{AllocationEnd, Refusal, ServerEvent, ServerInput, ServerLimit, ServerOutput};
-pub use policy::{PRIVATE, PeerPolicy, Prefix};
+pub use policy::{OwnPorts, PRIVATE, PeerPolicy, Prefix};
 
 use crate::io::{QuestionId, Seed, StreamId, Transmit};
 use crate::random::{Generator, TableHasher};
@@ -190,6 +190,14 @@ impl Server {
         let idle = self.idle_streams.first().map(|(at, _)| *at);
         let reservation = self.reservations.iter().map(|it| it.expires_at).min();
         [expiry, idle, reservation].into_iter().flatten().min()
+    }
+
+    // ---- commands ----
+
+    /// From now on these may allocate. What others hold already lasts until it is to be refreshed.
+    pub fn replace_credentials(&mut self, credentials: CredentialSource) {
+        self.names_by_hash = credentials.names_by_hash(&self.config.realm);
+        self.config.credentials = credentials;
     }
 
     // ---- questions ----

@@ -1,6 +1,7 @@
 //! Whom a server may relay to: nobody's inner network unless the operator says so.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 /// A range of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +37,17 @@ pub struct PeerPolicy {
     pub allowed: Vec<Prefix>,
     /// Not relayed to.
     pub denied: Vec<Prefix>,
+    /// Addresses of this host and of its router: relayed to only at these ports, those of our own media.
+    pub own: Vec<OwnPorts>,
+}
+
+/// The ports of an address of ours that clients may reach through the server. What else listens on this host is none of theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnPorts {
+    /// The address.
+    pub address: IpAddr,
+    /// Its ports.
+    pub ports: Vec<RangeInclusive<u16>>,
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Prefix {
@@ -68,7 +80,7 @@ const NEVER_A_PEER: [Prefix; 11] = [
 impl Default for PeerPolicy {
     /// Not to inner networks.
     fn default() -> Self {
-        Self { allowed: Vec::new(), denied: PRIVATE.to_vec() }
+        Self { allowed: Vec::new(), denied: PRIVATE.to_vec(), own: Vec::new() }
     }
 }
 
@@ -76,15 +88,32 @@ impl PeerPolicy {
     /// To everybody but this host and this link.
     #[must_use]
     pub const fn with_private_networks() -> Self {
-        Self { allowed: Vec::new(), denied: Vec::new() }
+        Self { allowed: Vec::new(), denied: Vec::new(), own: Vec::new() }
     }
 
-    /// Whether `peer` may be relayed to.
+    /// Whether `peer` may be relayed to, at some port at least.
     #[must_use]
     pub fn permits(&self, peer: IpAddr) -> bool {
         let among = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| prefix.contains(peer));
         // An IPv4 address within an IPv6 one (::ffff:0:0/96, 64:ff9b::/96) is covered by v6(0, 8).
-        among(&self.allowed) || !(among(&NEVER_A_PEER) || among(&self.denied))
+        among(&self.allowed) || self.is_own(peer) || !(among(&NEVER_A_PEER) || among(&self.denied))
+    }
+
+    /// Whether this very port of `peer` may be relayed to.
+    #[must_use]
+    pub fn permits_port(&self, peer: SocketAddr) -> bool {
+        if self.allowed.iter().any(|prefix| prefix.contains(peer.ip())) {
+            return true;
+        }
+        if !self.is_own(peer.ip()) {
+            return self.permits(peer.ip());
+        }
+        let mut own = self.own.iter().filter(|own| own.address == peer.ip());
+        own.any(|own| own.ports.iter().any(|range| range.contains(&peer.port())))
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.own.iter().any(|own| own.address == address)
     }
 }
 
@@ -125,5 +154,17 @@ mod tests {
         let opened = PeerPolicy { allowed: vec![v4(127, 0, 0, 1, 32)], ..PeerPolicy::default() };
         assert!(permits(&opened, "127.0.0.1"));
         assert!(!permits(&opened, "127.0.0.2"));
+    }
+
+    #[test]
+    fn of_this_host_only_the_ports_of_its_media_are_open() {
+        let own =
+            |address: &str| OwnPorts { address: address.parse().unwrap(), ports: vec![20_000..=20_999] };
+        let policy =
+            PeerPolicy { own: vec![own("192.168.1.5"), own("198.51.100.1")], ..PeerPolicy::default() };
+        let permits = |peer: &str| policy.permits_port(peer.parse().unwrap());
+        assert!(permits("192.168.1.5:20000") && permits("198.51.100.1:20999"));
+        assert!(!permits("192.168.1.5:53") && !permits("198.51.100.1:22"));
+        assert!(permits("198.51.100.2:22") && !permits("192.168.1.6:20000"));
     }
 }

@@ -150,6 +150,9 @@ impl Server {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
         self.check_peer(number, peer.0)?;
+        if !self.config.peers.permits_port(peer.0) {
+            return Err(No(ErrorCode::FORBIDDEN, Refusal::ForbiddenPeer(peer.0.ip())));
+        }
         let limits = self.config.limits;
         if let Some(allocation) = self.allocations.get_mut(&number) {
             allocation.bind(channel.0, peer.0, limits.channels, now).map_err(too_many)?;
