@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A cause that the facts show.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// What it is.
     pub cause: Cause,
