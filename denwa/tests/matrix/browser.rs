@@ -93,6 +93,7 @@ fn call(page: &Page, authority: &Authority, codec: Codec, deed: Deed) {
             assert_eq!(us.until_keys(&label, 4), "159#", "{label}");
         }
         Deed::WePress(keys) => {
+            page.forget();
             us.act(move |agent, now| agent.press_by(call, "159#", keys, now)).unwrap();
             if keys == Keys::InBand {
                 page.until_hears(&format!("{label}: keys"), |samples, rate| {
@@ -143,6 +144,7 @@ fn change_codec(us: &mut Ours, means: &Means, call: CallId, codec: Codec, label:
 }
 
 fn both_hear(page: &Page, us: &Ours, label: &str, ours: f64) {
+    page.forget();
     us.until_hears(&format!("{label}: we"), |heard| holds(heard, audio::RATE, PAGE_HZ));
     page.until_hears(&format!("{label}: the page"), |heard, rate| holds(heard, rate, ours));
 }
@@ -154,15 +156,15 @@ fn until_direction(us: &mut Ours, label: &str, both: bool) {
     });
 }
 
-/// Whether the last two seconds are this tone, but for what jitter buffers stretch.
+/// Whether the last second and a half is this tone, but for what jitter buffers stretch.
 fn holds(samples: &[i16], rate: u32, hertz: f64) -> bool {
     let piece = rate as usize / 10;
-    let Some(last) = samples.len().checked_sub(piece * 20).map(|start| &samples[start..]) else {
+    let Some(last) = samples.len().checked_sub(piece * 15).map(|start| &samples[start..]) else {
         return false;
     };
     // The judge knows one rate: a tone at another is one of another pitch.
     let hertz = hertz * f64::from(audio::RATE) / f64::from(rate);
-    last.chunks_exact(piece).filter(|piece| audio::tone_share(piece, hertz).0 > 0.8).count() >= 16
+    last.chunks_exact(piece).filter(|piece| audio::tone_share(piece, hertz).0 > 0.8).count() >= 12
 }
 
 fn keys_in(samples: &[i16], rate: u32) -> String {
@@ -227,6 +229,11 @@ impl Page {
             }
             assert!(!told.starts_with("failed") && !told.starts_with("disconnected"), "{told}, for {what:?}");
         }
+    }
+
+    /// What was heard before does not count.
+    fn forget(&self) {
+        self.order(&serde_json::json!({"deed": "forget"}));
     }
 
     fn until_hears(&self, label: &str, what: impl Fn(&[i16], u32) -> bool) {
