@@ -5,7 +5,7 @@ use crate::{
     call::session_timer::SessionTimerPolicy,
     config::SentBy,
     error::Misuse,
-    handle::{CallHandle, SubscriptionHandle},
+    handle::{CallHandle, RegistrationHandle, SubscriptionHandle},
     header::{HeaderName, Quoted},
     message::{Method, Response, StatusCode, UriBuf},
     transport::Target,
@@ -140,6 +140,21 @@ pub struct LocalIdentity {
     pub advertised: Option<SentBy>,
     /// Header parameters of our Contact, with leading semicolons: `;+sip.instance="…"`.
     pub contact_parameters: String,
+    /// What the Contact names us by.
+    pub contact: ContactAddress,
+}
+
+/// What a Contact of ours names us by. A GRUU leads to this very device from wherever it is called (RFC 5627 §4.4); where
+/// the registration holds none, the address stands there instead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContactAddress {
+    /// User and address: who asked may call back for as long as the address stays.
+    #[default]
+    Address,
+    /// The public GRUU that this registration was granted.
+    Gruu(RegistrationHandle),
+    /// A temporary one of it, for calls that are to be anonymous (RFC 5627 §10.3).
+    TemporaryGruu(RegistrationHandle),
 }
 
 /// A name and an address, for From and To.

@@ -8,7 +8,7 @@ use crate::{
         server::Authenticator,
     },
     command::{Body, Headers, Reply},
-    dialog::{DialogHandle, Dialogs},
+    dialog::{DialogHandle, Dialogs, Usage},
     endpoint::EndpointConfig,
     error::Misuse,
     event::Event,
@@ -49,8 +49,8 @@ pub(crate) enum Owner {
     Subscription(SubscriptionHandle),
     /// A PUBLISH.
     Publication(PublicationHandle),
-    /// A BYE whose call has ended already.
-    Farewell,
+    /// A BYE whose call has ended already, and the dialog it is the last of.
+    Farewell(Option<DialogHandle>),
     /// An INVITE that was answered: further 2xx are acknowledged.
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
@@ -164,6 +164,8 @@ pub(crate) struct Context {
     pub(crate) replaced: Vec<(CallHandle, CallHandle)>,
     /// Of each group of flows to one registrar (RFC 5626 §4.2), how many stand.
     pub(crate) flows_up: IdMap<u64, u16>,
+    /// SUBSCRIBEs that may still be answered by NOTIFYs of further notifiers, by our tag (RFC 6665 §4.4.1).
+    pub(crate) awaiting_notify: IdMap<Box<str>, SubscriptionHandle>,
     /// Calls and registrations that have ended and are to be cleared away.
     pub(crate) over: Vec<Over>,
     pub(crate) is_shutting_down: bool,
@@ -211,6 +213,14 @@ impl Context {
             return None;
         }
         self.auths.insert_with(|_| Auth { credentials, sessions: ClientAuth::new() })
+    }
+
+    /// A BYE of ours has ended.
+    pub(crate) fn bid_farewell(&mut self, dialog: Option<DialogHandle>, auth: Option<AuthHandle>) {
+        self.forget_credentials(auth);
+        if let Some(dialog) = dialog {
+            self.dialogs.release(dialog, Usage::Farewell);
+        }
     }
 
     pub(crate) fn forget_credentials(&mut self, auth: Option<AuthHandle>) {

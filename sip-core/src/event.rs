@@ -537,6 +537,12 @@ pub enum OfferAbort {
         /// Its final response.
         response: Box<Response>,
     },
+    /// The peer refused our re-INVITE after part of it had taken effect, in a reliable provisional response or an UPDATE.
+    /// Which session holds is not known to both: offer the one from before once more (RFC 6141 §3.4).
+    RefusedAfterChange {
+        /// Its final response.
+        response: Box<Response>,
+    },
     /// No response came, or it could not be sent.
     Failed(EndReason),
     /// Both sides offered at once, again and again (491).

@@ -58,6 +58,8 @@ pub(crate) struct Registration {
     pub(crate) sequence: u32,
     pub(crate) failures: u32,
     pub(crate) outbound: Option<OutboundFlow>,
+    /// What the last 2xx granted.
+    pub(crate) granted: Option<Gruu>,
     pub(crate) state: State,
 }
 
@@ -195,9 +197,18 @@ impl Registration {
         let service_route =
             values(response, HeaderName::ServiceRoute).iter().map(ToString::to_string).collect();
         let gruu = self.gruu(response);
+        self.granted.clone_from(&gruu);
         self.flow_is_up(cx, flow, response);
         let response = response.clone();
         cx.event(Event::Registered { registration: self.handle, expires_in, response, service_route, gruu });
+    }
+
+    /// The GRUUs that may be used: those of a registration that has lapsed may not (RFC 5627 §4.4).
+    pub(crate) const fn granted(&self) -> Option<&Gruu> {
+        match self.state {
+            State::Registered { .. } | State::Registering { .. } => self.granted.as_ref(),
+            State::Waiting { .. } | State::Withdrawing | State::Over(_) => None,
+        }
     }
 
     /// The GRUUs granted to our own Contact (RFC 5627 §4.2).

@@ -502,7 +502,7 @@ fn each_peer_is_told_the_address_that_is_right_for_him() {
     let local = LocalIdentity {
         user: "1001".to_owned(),
         advertised: Some(SentBy::from_address("[2001:db8::1]:5060".parse().unwrap())),
-        contact_parameters: String::new(),
+        ..LocalIdentity::default()
     };
     let call = ladder
         .tell("alice", |endpoint, now| endpoint.accept_call(request, &local, CallOptions::default(), now))

@@ -226,3 +226,54 @@ fn rfc_5626_section_4_5_a_lost_flow_is_made_anew_and_waits_longer_while_others_s
     take(&mut ladder, "one");
     ladder.event("phone", |event| matches!(event, Event::Registered { .. }).then_some(()));
 }
+
+// -- RFC 5627 section 4.4: the device uses what it was granted
+
+fn contact_of(ladder: &Ladder, arrow: &str) -> String {
+    let (_, message) = ladder.messages.iter().rev().find(|(it, _)| it == arrow).unwrap();
+    message.contact().unwrap().unwrap().uri.to_string()
+}
+
+#[test]
+fn rfc_5627_section_4_4_a_granted_gruu_stands_in_the_contact_for_as_long_as_the_registration_holds() {
+    let (mut ladder, handles) = flows();
+    take(&mut ladder, "one");
+    take(&mut ladder, "two");
+    ladder.endpoint("bob", "192.0.2.3:5060");
+    let place = |ladder: &mut Ladder, contact| {
+        let mut place = ladder.place("phone", "bob");
+        place.local.contact = contact;
+        let call = ladder.tell("phone", |endpoint, now| endpoint.place_call(place, now)).unwrap();
+        ladder.run();
+        let bobs = ladder.accept("bob");
+        ladder.answer("bob", bobs);
+        ladder.run();
+        call
+    };
+    const PUBLIC: &str = "sip:1001@pbx.example;gr=urn:uuid:7";
+    let call = place(&mut ladder, ContactAddress::Gruu(handles[0]));
+    assert_eq!(contact_of(&ladder, "phone -> bob INVITE"), PUBLIC);
+    // Requests that refresh the target say it again.
+    ladder.tell("phone", |endpoint, now| endpoint.update(call, None, Headers::new(), now)).unwrap();
+    ladder.run();
+    assert_eq!(contact_of(&ladder, "phone -> bob UPDATE"), PUBLIC);
+    // Somebody who calls is told it in our answer.
+    ladder.call("bob", "phone");
+    ladder.run();
+    let (request, _) = ladder.incoming("phone", Method::Invite);
+    let local = LocalIdentity { contact: ContactAddress::Gruu(handles[1]), ..LocalIdentity::default() };
+    let options = CallOptions::default();
+    let called =
+        ladder.tell("phone", |endpoint, now| endpoint.accept_call(request, &local, options, now)).unwrap();
+    ladder.answer("phone", called);
+    ladder.run();
+    assert_eq!(contact_of(&ladder, "phone -> bob 200 INVITE"), PUBLIC);
+    // An anonymous caller shows a temporary one, which tells nothing of him.
+    place(&mut ladder, ContactAddress::TemporaryGruu(handles[1]));
+    let temporary = contact_of(&ladder, "phone -> bob INVITE");
+    assert!(temporary.ends_with("@pbx.example;gr") && !temporary.contains("1001"), "{temporary}");
+    // A registration that was withdrawn grants nothing.
+    ladder.tell("phone", |endpoint, now| endpoint.unregister(handles[0], now)).unwrap();
+    place(&mut ladder, ContactAddress::Gruu(handles[0]));
+    assert_eq!(contact_of(&ladder, "phone -> bob INVITE"), "sip:phone@192.0.2.1:5060");
+}

@@ -493,6 +493,7 @@ fn via_and_contact_say_what_this_peer_should_be_told() {
             user: "bob smith".into(),
             parameters: ";expires=60".into(),
             uri_parameters: ";ob".into(),
+            uri: None,
         }),
         ..SendOptions::default()
     };

@@ -320,7 +320,7 @@ impl UserAgent {
                 seen.or_else(|| self.config.listeners.first().map(|own| own.local.port())).unwrap_or(5060);
             SentBy::from_address(SocketAddr::new(told.address, port))
         });
-        LocalIdentity { user, advertised, contact_parameters: String::new() }
+        LocalIdentity { user, advertised, ..LocalIdentity::default() }
     }
 
     pub(super) fn options(&self) -> CallOptions {

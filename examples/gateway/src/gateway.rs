@@ -447,7 +447,7 @@ impl Gateway {
             let port = self.config.listen.first().map_or(5060, |own| own.address.port());
             (told.address != route).then(|| SentBy::from_address(SocketAddr::new(told.address, port)))
         });
-        LocalIdentity { user, advertised, contact_parameters: String::new() }
+        LocalIdentity { user, advertised, ..LocalIdentity::default() }
     }
 
     // ---- what passes from one to the other

@@ -92,7 +92,7 @@ pub(crate) fn hang_up_unwanted(
     let _ = cx.transactions.send_ack(ack.clone(), target.clone(), face.send_options(false), cx.now);
     let bye = dialog.request(Method::Bye).ok()?.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
     if let Ok(bye) = bye.finish() {
-        let _ = cx.send(Owner::Farewell, bye, target.clone(), face.send_options(false), auth, None);
+        let _ = cx.send(Owner::Farewell(None), bye, target.clone(), face.send_options(false), auth, None);
     }
     Some((ack, target))
 }

@@ -5,8 +5,8 @@ use super::{
     Common, State,
     aftermath::Aftermath,
     hung_up_by_peer,
-    modification::Unacknowledged,
     offer_answer::{Carrier, Conflict, Meaning, Side},
+    received::Unacknowledged,
     session::{Late, Session},
 };
 use crate::{
@@ -294,12 +294,14 @@ impl Established {
             let builder = builder.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
             let options = common.face.send_options(false);
             let auth = common.auth.take();
+            let owner = Owner::Farewell(Some(self.session.dialog));
             let sent = request_headers(builder, headers)
                 .finish()
                 .map_err(Misuse::from)
-                .and_then(|bye| cx.send(Owner::Farewell, bye, target, options, auth, None));
-            if sent.is_err() {
-                cx.forget_credentials(auth);
+                .and_then(|bye| cx.send(owner, bye, target, options, auth, None));
+            match sent {
+                Ok(_) => cx.dialogs.add_usage(self.session.dialog, Usage::Farewell),
+                Err(_) => cx.forget_credentials(auth),
             }
         }
         self.leave(common, cx, end)
@@ -309,7 +311,7 @@ impl Established {
         if let Some(awaited) = self.awaiting_ack.take() {
             cx.servers.remove(&awaited.server);
         }
-        self.session.forget(cx);
+        self.session.forget(common, cx);
         cx.dialogs.release(self.session.dialog, Usage::Call(common.handle));
         State::over(end)
     }

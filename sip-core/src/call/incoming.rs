@@ -4,8 +4,8 @@ use super::{
     Common, State,
     established::Established,
     hung_up_by_peer,
-    modification::Unacknowledged,
     offer_answer::{Carrier, Meaning, Side},
+    received::Unacknowledged,
     reliable_provisional::{Due, ReliableSender, peer_demands, peer_takes},
     session::{Session, read_session_timer},
     session_timer::{self, Answered},
@@ -338,7 +338,10 @@ impl Incoming {
         reliable: Option<u32>,
     ) -> Result<Response, Misuse> {
         let (tag, contact) = match cx.dialogs.get(self.session.dialog) {
-            Some(dialog) => (dialog.id.local_tag.clone(), common.face.contact_on(&dialog.flow)),
+            Some(dialog) => (
+                dialog.id.local_tag.clone(),
+                common.face.contact_on(&dialog.flow, &self.request, &cx.transactions),
+            ),
             None => return Err(Misuse::UnknownHandle),
         };
         let mut builder = cx.response(&self.request, reply, Some(&tag))?;
@@ -359,7 +362,7 @@ impl Incoming {
 
     fn leave(mut self: Box<Self>, common: &Common, cx: &mut Context, end: CallEnd) -> State {
         cx.servers.remove(&self.server);
-        self.session.forget(cx);
+        self.session.forget(common, cx);
         cx.dialogs.release(self.session.dialog, Usage::Call(common.handle));
         State::over(end)
     }

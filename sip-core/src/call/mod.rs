@@ -5,7 +5,8 @@
 //! incoming      INVITE received, not yet answered                    RFC 3261 §13.3
 //! established   answered: ACK, BYE                                   RFC 3261 §13.3.1.4, §15
 //! session       what was offered and answered in one dialog
-//! modification  re-INVITE, UPDATE                                    RFC 3261 §14, RFC 3311
+//! modification  re-INVITE, UPDATE from here                          RFC 3261 §14, RFC 3311
+//! received      re-INVITE, UPDATE, PRACK with an offer from there    RFC 3261 §14, RFC 6141
 //! reliable_provisional   PRACK                                       RFC 3262
 //! aftermath     2xx that still arrive after the first                RFC 3261 §13.2.2.4, RFC 6026
 //! offer_answer  when offers and answers may travel                   RFC 6337
@@ -28,6 +29,7 @@ pub mod info;
 mod modification;
 pub mod offer_answer;
 mod outgoing;
+mod received;
 mod reliable_provisional;
 pub mod ringing;
 mod session;

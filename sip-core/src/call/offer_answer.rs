@@ -134,6 +134,8 @@ struct Invite {
     prack_pending: bool,
     /// The 2xx held an offer: the ACK belongs to the exchange.
     ack_pending: bool,
+    /// An exchange was completed since it was sent (RFC 6141 §3.3).
+    changed: bool,
 }
 
 impl OfferAnswer {
@@ -169,6 +171,12 @@ impl OfferAnswer {
             .is_some_and(|invite| invite.from == Side::Remote && !invite.carried_offer && !invite.described)
     }
 
+    /// Whether an exchange was completed within the INVITE under way.
+    #[must_use]
+    pub fn has_changed_within_invite(&self) -> bool {
+        self.invite.as_ref().is_some_and(|invite| invite.changed)
+    }
+
     /// A peer who sent his answer in an unreliable provisional response and left it out of the 2xx meant that one.
     pub fn take_preview(&mut self) {
         self.established = true;
@@ -187,6 +195,7 @@ impl OfferAnswer {
             described: false,
             prack_pending: false,
             ack_pending: false,
+            changed: false,
         });
         Ok(self.offer_if(body, from, Carrier::Invite))
     }
@@ -360,6 +369,9 @@ impl OfferAnswer {
     fn answered(&mut self) -> Meaning {
         self.open = None;
         self.established = true;
+        if let Some(invite) = &mut self.invite {
+            invite.changed = true;
+        }
         Meaning::Answer
     }
 

@@ -102,8 +102,7 @@ impl Outgoing {
         let silent = self.cancelled.is_some();
         let Some(fork) = self.forks.get_mut(at) else { return };
         if let Some(dialog) = cx.dialogs.get_mut(fork.dialog) {
-            // A 18x without Contact leaves the target as it was.
-            let _ = dialog.heard(response, flow);
+            dialog.heard_of_peer(response, flow);
         }
         if fork.on_provisional(common, cx, response, silent) == Taken::News && !silent {
             common.report(cx, response.status(), response.reason());
@@ -116,7 +115,7 @@ impl Outgoing {
         if response.status() == StatusCode::EARLY_DIALOG_TERMINATED {
             // RFC 6228: this telephone rings no more; the others do.
             let mut fork = self.forks.remove(at);
-            fork.forget(cx);
+            fork.forget(common, cx);
             cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
         }
     }
@@ -388,7 +387,7 @@ impl Outgoing {
 
     fn release_forks(&mut self, common: &Common, cx: &mut Context) {
         for mut fork in self.forks.drain(..) {
-            fork.forget(cx);
+            fork.forget(common, cx);
             cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
         }
     }

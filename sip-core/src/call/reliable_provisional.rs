@@ -200,6 +200,9 @@ impl Session {
         if !self.reliable.takes(sequence, number) {
             return Taken::Nothing;
         }
+        if let Some(dialog) = cx.dialogs.get_mut(self.dialog) {
+            let _ = dialog.refresh_target(response);
+        }
         match self.offer_answer.reliable(Side::Remote, body.is_some()) {
             Ok(Meaning::Answer) => {
                 self.note_remote(body.as_ref());

@@ -2,12 +2,13 @@
 //!
 //! Ringing telephones have one each before the call is answered, the answered call has one. What may be done to it:
 //! ACK (here), PRACK ([`reliable_provisional`](super::reliable_provisional)), re-INVITE and UPDATE
-//! ([`modification`](super::modification)).
+//! ([`modification`](super::modification), [`received`](super::received)).
 
 use super::{
     Common,
-    modification::{Modification, Received},
+    modification::Modification,
     offer_answer::{OfferAnswer, Side},
+    received::Received,
     reliable_provisional::ReliableReceiver,
     session_timer::{self, Answered, Requested, SessionTimer},
 };
@@ -131,9 +132,9 @@ impl Session {
     }
 
     /// The session ends: nobody waits for its transactions any more.
-    pub(super) fn forget(&mut self, cx: &mut Context) {
+    pub(super) fn forget(&mut self, common: &Common, cx: &mut Context) {
         if let Some(ours) = self.ours.take() {
-            ours.forget(cx);
+            ours.forget(common, cx, self.dialog);
         }
         self.reliable.forget(cx);
         if let Some(theirs) = self.theirs.take() {

@@ -19,16 +19,18 @@ use crate::{
     header::{CSeq, HeaderName},
     io::Flow,
     message::{Method, Request, RequestBuilder, Response, UriBuf},
-    transaction::{ContactTemplate, SendOptions},
+    transaction::{ContactTemplate, SendOptions, Transactions},
     transport::Target,
 };
 
 /// Who we are to the peer of a dialog, ready to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Face {
     pub(crate) user: String,
     pub(crate) advertised: Option<SentBy>,
     pub(crate) contact_parameters: String,
+    /// Stands in the Contact instead of user and address.
+    pub(crate) gruu: Option<UriBuf>,
 }
 
 impl Face {
@@ -37,23 +39,22 @@ impl Face {
         SendOptions {
             sent_by: self.advertised.clone(),
             branch_suffix: None,
-            contact: contact.then(|| ContactTemplate {
-                user: self.user.clone(),
-                parameters: self.contact_parameters.clone(),
-                uri_parameters: String::new(),
-            }),
+            contact: contact.then(|| self.contact()),
+        }
+    }
+
+    fn contact(&self) -> ContactTemplate {
+        ContactTemplate {
+            user: self.user.clone(),
+            parameters: self.contact_parameters.clone(),
+            uri_parameters: String::new(),
+            uri: self.gruu.clone(),
         }
     }
 
     /// The Contact of a response, for which the flow is known.
-    pub(crate) fn contact_on(&self, flow: &Flow) -> String {
-        let sent_by = self.advertised.clone().unwrap_or_else(|| SentBy::from_address(flow.local));
-        let at = if self.user.is_empty() { "" } else { "@" };
-        let transport = match flow.protocol {
-            crate::io::Protocol::Udp => String::new(),
-            other => format!(";transport={}", other.uri_token()),
-        };
-        format!("<sip:{}{at}{sent_by}{transport}>{}", self.user, self.contact_parameters)
+    pub(crate) fn contact_on(&self, flow: &Flow, request: &Request, transactions: &Transactions) -> String {
+        transactions.contact_on(&self.contact(), self.advertised.clone(), flow, request)
     }
 }
 
@@ -247,15 +248,28 @@ impl Dialog {
         announced.split(',').any(|own| own.eq_ignore_ascii_case(package))
     }
 
-    /// A message that may refresh the target arrived (§12.2.1.2, §12.2.2).
+    /// A message that refreshes the target arrived: a 2xx, a reliable provisional response, a request that was accepted
+    /// (§12.2.1.2, §12.2.2, RFC 6141 §4).
     pub(crate) fn heard(&mut self, fields: &crate::header::Fields, flow: Flow) -> Result<(), ParseError> {
+        self.refresh_target(fields)?;
+        self.heard_of_peer(fields, flow);
+        Ok(())
+    }
+
+    /// The peer's Contact.
+    pub(crate) fn refresh_target(&mut self, fields: &crate::header::Fields) -> Result<(), ParseError> {
         if let Some(target) = target_of(fields)? {
             self.remote_target = target;
         }
+        Ok(())
+    }
+
+    /// What any message tells of the peer. The target stays: an unreliable provisional response does not refresh it, nor
+    /// does a request before it is accepted (RFC 6141 §4.6, §4.7).
+    pub(crate) fn heard_of_peer(&mut self, fields: &crate::header::Fields, flow: Flow) {
         self.peer_allows.read(fields);
         self.peer_packages = announced(fields).or(self.peer_packages.take());
         self.flow = flow;
-        Ok(())
     }
 
     /// Takes in the sequence number of a request from the peer (§12.2.2).

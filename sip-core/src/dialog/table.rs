@@ -21,6 +21,9 @@ pub(crate) enum Usage {
     Call(CallHandle),
     /// A subscription of either role.
     Subscription(SubscriptionHandle),
+    /// A BYE of ours without response: the call has ended, but a BYE of the peer that crosses it is no error (RFC 5407
+    /// §3.2.1, the state Mortal).
+    Farewell,
 }
 
 /// The table. Ids are chosen by peers, so the hasher is seeded.

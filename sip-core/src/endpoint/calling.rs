@@ -1,6 +1,6 @@
 //! Commands about calls. Each finds the call, lets its state act, and says what was wrong with the command.
 
-use super::{Endpoint, requests::face, sending::Head};
+use super::{Endpoint, sending::Head};
 use crate::{
     call::{
         Call, Common, Outgoing, Session, State, cancelled_here,
@@ -48,6 +48,7 @@ impl Endpoint {
     /// [`Misuse::Limit`] when there are too many calls; what cannot be written or sent.
     pub fn place_call(&mut self, place: PlaceCall, now: Instant) -> Result<CallHandle, Misuse> {
         self.enter(now);
+        let face = Arc::new(self.face(&place.local));
         let cx = &mut self.cx;
         if self.calls.len() >= cx.config.limits.calls || cx.dialogs.len() >= cx.config.limits.dialogs {
             cx.limit(Limit::Calls);
@@ -57,7 +58,6 @@ impl Endpoint {
             return Err(Misuse::WrongState);
         }
         let (request, call_id) = write_invite(cx, &place)?;
-        let face = Arc::new(face(&place.local));
         let auth = cx.keep_credentials(place.credentials);
         let way = way_of_client(place.options.in_dialog, &place.target, &place.routes);
         let give_up_at = place.options.ring_timeout.and_then(|after| cx.now.checked_add(after));

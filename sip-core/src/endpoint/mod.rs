@@ -38,8 +38,9 @@ pub use crate::{
         session_timer::SessionTimerPolicy,
     },
     command::{
-        AcceptSubscription, Body, CallOptions, Headers, InDialogRouting, LocalIdentity, Outbound, Party,
-        PlaceCall, Publish, Register, ReliableProvisional, Reply, Route, SendRequest, Subscribe, Transfer,
+        AcceptSubscription, Body, CallOptions, ContactAddress, Headers, InDialogRouting, LocalIdentity,
+        Outbound, Party, PlaceCall, Publish, Register, ReliableProvisional, Reply, Route, SendRequest,
+        Subscribe, Transfer,
     },
     config::{Listener, SentBy},
     error::Misuse,
@@ -169,6 +170,7 @@ impl Endpoint {
             reports: Vec::new(),
             replaced: Vec::new(),
             flows_up: IdMap::default(),
+            awaiting_notify: IdMap::default(),
             over: Vec::new(),
             is_shutting_down: false,
         };

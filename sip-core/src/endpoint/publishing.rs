@@ -1,9 +1,6 @@
 //! Commands about published event state, both roles (RFC 3903).
 
-use super::{
-    Endpoint,
-    requests::{Stage, face},
-};
+use super::{Endpoint, requests::Stage};
 use crate::{
     command::{Body, Headers, Publish, Reply},
     context::Timer,
@@ -28,6 +25,7 @@ impl Endpoint {
     /// [`Misuse::Limit`] when there are too many, [`Misuse::WrongState`] without a body.
     pub fn publish(&mut self, mut publish: Publish, now: Instant) -> Result<PublicationHandle, Misuse> {
         self.enter(now);
+        let face = self.face(&publish.local);
         let cx = &mut self.cx;
         if self.publications.len() >= cx.config.limits.publications {
             cx.limit(Limit::Publications);
@@ -38,7 +36,6 @@ impl Endpoint {
         }
         let auth = cx.keep_credentials(std::mem::take(&mut publish.credentials));
         let (call_id, tag) = (cx.new_call_id(), cx.tag());
-        let face = face(&publish.local);
         let handle = self
             .publications
             .insert_with(|handle| Box::new(Publication::new(handle, publish, face, auth, call_id, tag)))

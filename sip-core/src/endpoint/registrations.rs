@@ -1,6 +1,6 @@
 //! Commands about registrations with registrars elsewhere.
 
-use super::{Endpoint, requests::face};
+use super::Endpoint;
 use crate::{
     command::{Outbound, Register},
     error::Misuse,
@@ -27,6 +27,7 @@ impl Endpoint {
         now: Instant,
     ) -> Result<RegistrationHandle, Misuse> {
         self.enter(now);
+        let face = self.face(&register.local);
         let cx = &mut self.cx;
         if self.registrations.len() >= cx.config.limits.requests {
             return Err(Misuse::Limit(Limit::Requests));
@@ -36,7 +37,7 @@ impl Endpoint {
         let handle = self.registrations.insert_with(|handle| {
             Box::new(Registration {
                 handle,
-                face: face(&register.local),
+                face,
                 address_of_record: register.address_of_record,
                 registrar: register.registrar,
                 target: register.target,
@@ -49,6 +50,7 @@ impl Endpoint {
                 sequence: 0,
                 failures: 0,
                 outbound,
+                granted: None,
                 state: State::Registering { withdraw: false },
             })
         });

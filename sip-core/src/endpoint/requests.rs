@@ -4,7 +4,7 @@ use super::{Endpoint, registering};
 use crate::{
     auth::server::{AuthenticationFailure, Authenticator, ChallengePolicy, Examined},
     call::{Call, Common, Incoming, Session, State, offer_answer::OfferAnswer},
-    command::{CallOptions, InDialogRouting, LocalIdentity, Reply},
+    command::{CallOptions, ContactAddress, InDialogRouting, LocalIdentity, Reply},
     context::{Context, Query, Served, Timer},
     dialog::{Dialog, Face, Usage, Way},
     error::Misuse,
@@ -227,6 +227,7 @@ impl Endpoint {
         now: Instant,
     ) -> Result<CallHandle, Misuse> {
         self.enter(now);
+        let face = Arc::new(self.face(local));
         let cx = &mut self.cx;
         let pending = self.requests.get(request).ok_or(Misuse::UnknownHandle)?;
         if *pending.message.method() != Method::Invite || pending.call.is_some() {
@@ -241,7 +242,6 @@ impl Endpoint {
             self.end_request(request, RequestEnd::Answered(StatusCode::SERVICE_UNAVAILABLE));
             return Err(Misuse::Limit(Limit::Calls));
         }
-        let face = Arc::new(face(local));
         let tag = cx.tag();
         let way = way_of_server(&options, &pending.message);
         let dialog = Dialog::of_server(&pending.message, &tag, pending.flow, way)?;
@@ -371,11 +371,23 @@ fn credentials_header(policy: &ChallengePolicy) -> HeaderName {
     if policy.proxy { HeaderName::ProxyAuthorization } else { HeaderName::Authorization }
 }
 
-pub(crate) fn face(local: &LocalIdentity) -> Face {
-    Face {
-        user: local.user.clone(),
-        advertised: local.advertised.clone(),
-        contact_parameters: local.contact_parameters.clone(),
+impl Endpoint {
+    /// Who we are to a peer, with the GRUU that is to stand in our Contact if it was granted and still holds.
+    pub(super) fn face(&self, local: &LocalIdentity) -> Face {
+        let granted = |registration| self.registrations.get(registration).and_then(|it| it.granted());
+        let gruu = match local.contact {
+            ContactAddress::Address => None,
+            ContactAddress::Gruu(registration) => granted(registration).map(|gruu| gruu.public.clone()),
+            ContactAddress::TemporaryGruu(registration) => {
+                granted(registration).and_then(|gruu| gruu.temporary.clone())
+            }
+        };
+        Face {
+            user: local.user.clone(),
+            advertised: local.advertised.clone(),
+            contact_parameters: local.contact_parameters.clone(),
+            gruu,
+        }
     }
 }
 

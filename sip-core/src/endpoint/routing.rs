@@ -6,7 +6,7 @@ use crate::{
     call::{State, info},
     command::Reply,
     context::{Client, Over, Owner, Served},
-    dialog::DialogHandle,
+    dialog::{DialogHandle, Usage},
     event::{By, CallEnd, Event, Refusal, RequestEnd, first_line},
     handle::CallHandle,
     header::HeaderName,
@@ -189,6 +189,10 @@ impl Endpoint {
             return;
         }
         let Some(call) = self.call_of_dialog(dialog) else {
+            let leaving = self.cx.dialogs.usages(dialog).contains(&Usage::Farewell);
+            if leaving && *request.method() == Method::Bye {
+                return self.cx.answer_plainly(server, &request, StatusCode::OK);
+            }
             return self.refuse_event(server, &request, flow);
         };
         match request.method() {
@@ -333,9 +337,9 @@ impl Endpoint {
                     None => {}
                 }
             }
-            Owner::Farewell => {
+            Owner::Farewell(dialog) => {
                 if response.status().is_final() {
-                    self.cx.forget_credentials(auth);
+                    self.cx.bid_farewell(*dialog, auth);
                 } else {
                     self.cx.clients.insert(client, record);
                 }
@@ -396,7 +400,7 @@ impl Endpoint {
         let Some(record) = self.cx.clients.remove(&client) else { return };
         match record.owner {
             Owner::Answered(_) => {}
-            Owner::Farewell => self.cx.forget_credentials(record.auth),
+            Owner::Farewell(dialog) => self.cx.bid_farewell(dialog, record.auth),
             Owner::Invite(call) | Owner::Session(call) => {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.on_failure(&mut self.cx, client, failure);

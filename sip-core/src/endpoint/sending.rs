@@ -1,7 +1,7 @@
 //! Requests of the application, outside dialogs and inside those of calls (RFC 3261 §8.1, §12.2.1), and what
 //! responses say of how peers see us (RFC 3581).
 
-use super::{Endpoint, requests::face};
+use super::Endpoint;
 use crate::{
     auth::client::ChallengeRefusal,
     call::State,
@@ -44,6 +44,7 @@ impl Endpoint {
         ) {
             return Err(Misuse::Method);
         }
+        let face = self.face(&request.local);
         let cx = &mut self.cx;
         if self.outgoing.len() >= cx.config.limits.requests {
             cx.limit(Limit::Requests);
@@ -64,7 +65,7 @@ impl Endpoint {
             builder = builder.header(HeaderName::Accept, "application/sdp");
         }
         let message = request_body(builder, request.body.as_ref()).finish()?;
-        let options = face(&request.local).send_options(request.contact);
+        let options = face.send_options(request.contact);
         let auth = cx.keep_credentials(request.credentials);
         let now = cx.now;
         let handle = self.outgoing.insert_with(|_| Outgoing {

@@ -2,7 +2,7 @@
 
 use super::{
     Endpoint,
-    requests::{Stage, face, way_of_server},
+    requests::{Stage, way_of_server},
 };
 use crate::{
     command::{AcceptSubscription, Body, CallOptions, Headers, Reply, Subscribe},
@@ -30,10 +30,10 @@ impl Endpoint {
     pub fn subscribe(&mut self, subscribe: Subscribe, now: Instant) -> Result<SubscriptionHandle, Misuse> {
         self.enter(now);
         self.check_room()?;
+        let face = Arc::new(self.face(&subscribe.local));
         let cx = &mut self.cx;
         let auth = cx.keep_credentials(subscribe.credentials.clone());
         let (call_id, tag) = (cx.new_call_id(), cx.tag());
-        let face = Arc::new(face(&subscribe.local));
         let handle = self.subscriptions.insert_with(|handle| {
             Subscription::Subscriber(Box::new(Subscriber::new(handle, subscribe, face, auth, call_id, tag)))
         });
@@ -104,7 +104,7 @@ impl Endpoint {
         let granted = wished.unwrap_or(accept.longest).min(accept.longest);
         let event = message.get(HeaderName::Event).unwrap_or_default().to_owned();
         let state = if accept.pending { SubscriptionState::Pending } else { SubscriptionState::Active };
-        let face = Arc::new(face(&accept.local));
+        let face = Arc::new(self.face(&accept.local));
         let expires_at = self.cx.now.checked_add(granted).unwrap_or(self.cx.now);
         let handle = self.open_notifier(&message, flow, |handle, dialog| {
             Notifier::new(handle, dialog, event, face, state, expires_at, accept.longest, accept.body)
@@ -205,15 +205,16 @@ impl Endpoint {
 
     /// A NOTIFY for a SUBSCRIBE of ours whose 2xx has not come, or from another notifier that it was forked to.
     pub(super) fn on_first_notify(&mut self, server: ServerId, request: &Request, flow: Flow) -> bool {
-        let expecting = self.subscriptions.iter().find(|(_, subscription)| match subscription {
-            Subscription::Subscriber(it) => it.expects(request),
-            Subscription::Notifier(_) => false,
-        });
-        let Some(handle) = expecting.map(|(handle, _)| handle) else { return false };
-        if let Some(Subscription::Subscriber(it)) = self.subscriptions.get_mut(handle) {
-            it.on_notify(&mut self.cx, server, request, flow);
+        // By our own tag, so that NOTIFYs nobody asked for cost the same however many subscriptions there are.
+        let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let Some(handle) = self.cx.awaiting_notify.get(tag).copied() else { return false };
+        match self.subscriptions.get_mut(handle) {
+            Some(Subscription::Subscriber(it)) if it.expects(request) => {
+                it.on_notify(&mut self.cx, server, request, flow);
+                true
+            }
+            _ => false,
         }
-        true
     }
 
     fn give_to_subscription(

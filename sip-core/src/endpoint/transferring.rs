@@ -1,9 +1,6 @@
 //! Transfers: REFER (RFC 3515, RFC 4488, RFC 3892), Replaces (RFC 3891), and finding calls by their ids (RFC 4538).
 
-use super::{
-    Endpoint,
-    requests::{Stage, face},
-};
+use super::{Endpoint, requests::Stage};
 use crate::{
     call::State,
     command::{Headers, LocalIdentity, Reply, Tagged, Transfer},
@@ -129,7 +126,7 @@ impl Endpoint {
             return Ok(None);
         }
         let event = format!("refer;id={}", message.cseq()?.sequence);
-        let face = Arc::new(face(local));
+        let face = Arc::new(self.face(local));
         let expires_at = self.cx.now.checked_add(TRANSFER_TAKES).unwrap_or(self.cx.now);
         let body = Some(refer::body(StatusCode::TRYING, None));
         let handle = self.open_notifier(&message, flow, |handle, dialog| {
@@ -307,7 +304,7 @@ impl Endpoint {
     pub(super) fn call_of_dialog(&self, dialog: DialogHandle) -> Option<CallHandle> {
         self.cx.dialogs.usages(dialog).iter().find_map(|usage| match usage {
             Usage::Call(call) => Some(*call),
-            Usage::Subscription(_) => None,
+            Usage::Subscription(_) | Usage::Farewell => None,
         })
     }
 }

@@ -2,21 +2,19 @@
 //!
 //! Provisional responses and every 2xx pass at once. A 2xx or 6xx ends the race: the other branches are cancelled. When
 //! all have ended the best is chosen: 6xx, else the lowest class, 401/407/415/420/484 before others of 4xx, and 503 is
-//! passed on as 500. The challenges of all branches go back together (§16.7 step 7).
+//! passed on as 500. The challenges of all branches go back together (§16.7 step 7). A branch that ends while others go
+//! on is told by 199 (RFC 6228), and one whose flow is dead is replaced by another flow of the same device (RFC 5626 §7).
 
 use super::{
-    Branch, ForwardHandle, ForwardOptions, Proxy, ProxyEvent, TargetSet,
-    forward::{self, OwnAddress},
-    preprocess::{Unfit, loop_mark},
+    Branch, ForwardHandle, ForwardOptions, Proxy, ProxyEvent, TargetSet, early_dialogs::EarlyDialogs,
+    preprocess::Unfit,
 };
 use crate::{
     command::Reply,
-    config::SentBy,
     header::{HeaderName, Name},
-    io::{Flow, Protocol},
+    io::Flow,
     message::{Method, Request, Response, StatusCode},
-    transaction::{ClientId, EndReason, Located, SendOptions, ServerId},
-    transport::Target,
+    transaction::{ClientId, EndReason, ServerId},
 };
 use std::time::Instant;
 
@@ -37,14 +35,18 @@ pub enum BranchEnd {
 pub(super) struct Context {
     pub(super) server: ServerId,
     pub(super) request: Request,
-    flow: Flow,
-    options: ForwardOptions,
+    /// Where it came from.
+    pub(super) flow: Flow,
+    /// The flow that our own Route value names (RFC 5626 §5.3).
+    pub(super) way: Option<Flow>,
+    pub(super) options: ForwardOptions,
     waiting: TargetSet,
-    legs: Vec<Leg>,
+    pub(super) legs: Vec<Leg>,
+    early: EarlyDialogs,
     best: Option<Response>,
     challenges: Vec<(HeaderName, String)>,
     /// A 2xx or 6xx has come, or the client sent CANCEL: nobody else is tried.
-    decided: bool,
+    pub(super) decided: bool,
     /// The final status that was forwarded.
     answered: Option<StatusCode>,
     /// `Reason` of the client's CANCEL.
@@ -52,13 +54,13 @@ pub(super) struct Context {
 }
 
 #[derive(Debug)]
-struct Leg {
-    branch: Branch,
-    state: LegState,
+pub(super) struct Leg {
+    pub(super) branch: Branch,
+    pub(super) state: LegState,
 }
 
 #[derive(Debug, PartialEq)]
-enum LegState {
+pub(super) enum LegState {
     /// Where to is being found out.
     Locating,
     Sent {
@@ -72,11 +74,13 @@ enum LegState {
 }
 
 impl Context {
-    pub(super) fn new(server: ServerId, request: Request, flow: Flow) -> Self {
+    pub(super) fn new(server: ServerId, request: Request, flow: Flow, way: Option<Flow>) -> Self {
         Self {
             server,
+            early: EarlyDialogs::of(&request),
             request,
             flow,
+            way,
             options: ForwardOptions::default(),
             waiting: TargetSet::default(),
             legs: Vec::new(),
@@ -181,116 +185,6 @@ impl Proxy {
         self.transactions.respond(server, &response, self.now)
     }
 
-    /// Finds out by which way a branch goes, or sends it at once when that is given.
-    fn start(&mut self, handle: ForwardHandle, at: usize, breadth: u16) {
-        let Some(context) = self.contexts.get(handle) else { return };
-        let Some(leg) = context.legs.get(at) else { return };
-        let towards = match &leg.branch.target {
-            Some(Target::Flow(flow)) => Some((self.own_address(flow), leg.branch.target.clone())),
-            Some(Target::Address { protocol, local, .. }) => {
-                let own = local.map(|local| Flow { protocol: *protocol, local, remote: local, stream: None });
-                let own = own.unwrap_or(Flow { protocol: *protocol, ..context.flow });
-                Some((self.own_address(&own), leg.branch.target.clone()))
-            }
-            Some(Target::Hops(_) | Target::Uri(_)) | None => None,
-        };
-        if let Some((outgoing, target)) = towards {
-            return self.send_branch(handle, at, breadth, &outgoing, target);
-        }
-        let incoming = self.own_address(&context.flow);
-        let planned = forward::to_branch(
-            &context.request,
-            &leg.branch,
-            &context.options,
-            breadth,
-            (&incoming, &incoming),
-        );
-        let next = match (planned, &leg.branch.target) {
-            (_, Some(Target::Uri(uri))) => uri.clone(),
-            (Ok((_, next)), _) => next,
-            (Err(_), _) => return self.end_branch(handle, at, BranchEnd::Failed(EndReason::Unreachable)),
-        };
-        let id = self.transactions.locate(&next, self.now);
-        self.located.insert(id, (handle, at, breadth));
-    }
-
-    /// The way of a branch is known.
-    pub(super) fn on_located(
-        &mut self,
-        handle: ForwardHandle,
-        at: usize,
-        breadth: u16,
-        outcome: Result<Located, EndReason>,
-    ) {
-        let located = match outcome {
-            Ok(located) => located,
-            Err(reason) => {
-                self.end_branch(handle, at, BranchEnd::Failed(reason));
-                return self.try_to_end(handle);
-            }
-        };
-        let Some(context) = self.contexts.get(handle) else { return };
-        if context.decided {
-            self.end_branch(handle, at, BranchEnd::NotTried);
-            return self.try_to_end(handle);
-        }
-        let protocol = located.hops.first().map_or(Protocol::Udp, |hop| hop.protocol);
-        let outgoing = match located.sent_by {
-            Some(sent_by) => OwnAddress { sent_by, protocol },
-            None => self.own_address(&Flow { protocol, ..context.flow }),
-        };
-        self.send_branch(handle, at, breadth, &outgoing, Some(Target::Hops(located.hops)));
-        self.try_to_end(handle);
-    }
-
-    fn send_branch(
-        &mut self,
-        handle: ForwardHandle,
-        at: usize,
-        breadth: u16,
-        outgoing: &OwnAddress,
-        target: Option<Target>,
-    ) {
-        let Some(context) = self.contexts.get(handle) else { return };
-        let Some(leg) = context.legs.get(at) else { return };
-        let incoming = self.own_address(&context.flow);
-        let planned = forward::to_branch(
-            &context.request,
-            &leg.branch,
-            &context.options,
-            breadth,
-            (&incoming, outgoing),
-        );
-        let mark = loop_mark(&context.request, self.loop_key);
-        let options = SendOptions { branch_suffix: Some(mark), ..SendOptions::default() };
-        let is_invite = *context.request.method() == Method::Invite;
-        let sent = planned.ok().and_then(|(message, next)| {
-            let target = target.unwrap_or(Target::Uri(next));
-            self.transactions.send_request(message, target, options, self.now).ok()
-        });
-        let Some(client) = sent else {
-            return self.end_branch(handle, at, BranchEnd::Failed(EndReason::Unreachable));
-        };
-        self.clients.insert(client, handle);
-        let give_up_at = is_invite.then(|| self.now.checked_add(self.config.ringing)).flatten();
-        if let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) {
-            leg.state = LegState::Sent { client, heard: false, cancelled: false, give_up_at };
-        }
-        self.arm(handle);
-    }
-
-    fn own_address(&self, flow: &Flow) -> OwnAddress {
-        let listeners = &self.config.transactions.listeners;
-        let advertised = listeners
-            .iter()
-            .find(|listener| listener.protocol == flow.protocol)
-            .and_then(|listener| listener.advertised.clone());
-        OwnAddress {
-            sent_by: advertised.unwrap_or_else(|| SentBy::from_address(flow.local)),
-            protocol: flow.protocol,
-        }
-    }
-
     pub(super) fn on_response(&mut self, handle: ForwardHandle, client: ClientId, response: &Response) {
         let ringing = self.now.checked_add(self.config.ringing);
         let Some(context) = self.contexts.get_mut(handle) else { return };
@@ -307,7 +201,7 @@ impl Proxy {
                 *heard = true;
                 *give_up_at = give_up_at.and(ringing);
             }
-            if first {
+            if first && context.early.passes(at, &response) {
                 self.pass(handle, response);
             }
             return self.arm(handle);
@@ -340,7 +234,11 @@ impl Proxy {
             context.decided |= status.code() >= 600;
         }
         self.end_branch(handle, at, BranchEnd::Answered(status));
+        if matches!(status, StatusCode::FLOW_FAILED | StatusCode::REQUEST_TIMEOUT) {
+            self.replace_flow(handle, at);
+        }
         self.try_to_end(handle);
+        self.tell_early_end(handle, at, status);
     }
 
     fn pass(&mut self, handle: ForwardHandle, response: Response) {
@@ -354,23 +252,70 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(handle) else { return };
         let Some((at, _)) = context.leg_of(client) else { return };
         if reason != EndReason::Completed {
-            // §16.9: as if 408 or 503 had come.
-            let code = if reason == EndReason::TimedOut { 408 } else { 503 };
-            let status = StatusCode::new(code).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-            let request = context.request.clone();
-            if let Ok(response) = self.write_reply(&request, &Reply::new(status))
-                && let Some(context) = self.contexts.get_mut(handle)
-            {
-                context.take_best(response);
-            }
-            self.end_branch(handle, at, BranchEnd::Failed(reason));
+            self.fail_branch(handle, at, reason);
         } else if let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) {
             leg.state = LegState::Ended;
         }
         self.try_to_end(handle);
     }
 
-    fn end_branch(&mut self, handle: ForwardHandle, at: usize, end: BranchEnd) {
+    /// §16.9: as if 408 or 503 had come; 430 from a flow that is dead (RFC 5626 §5.3.1).
+    pub(super) fn fail_branch(&mut self, handle: ForwardHandle, at: usize, reason: EndReason) {
+        let Some(context) = self.contexts.get(handle) else { return };
+        let by_flow = context.legs.get(at).is_some_and(|leg| leg.branch.flow().or(context.way).is_some());
+        let status = match reason {
+            EndReason::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            _ if by_flow => StatusCode::FLOW_FAILED,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let request = context.request.clone();
+        if let Ok(response) = self.write_reply(&request, &Reply::new(status))
+            && let Some(context) = self.contexts.get_mut(handle)
+        {
+            context.take_best(response);
+        }
+        self.end_branch(handle, at, BranchEnd::Failed(reason));
+        self.replace_flow(handle, at);
+        self.tell_early_end(handle, at, status);
+    }
+
+    /// RFC 5626 §7: the device has registered over another flow too.
+    fn replace_flow(&mut self, handle: ForwardHandle, at: usize) {
+        let Some(context) = self.contexts.get_mut(handle).filter(|context| !context.decided) else { return };
+        let Some(leg) = context.legs.get_mut(at) else { return };
+        let mut others = std::mem::take(&mut leg.branch.other_flows);
+        if others.is_empty() {
+            return;
+        }
+        let mut branch = others.remove(0);
+        branch.other_flows = others;
+        let next = context.legs.len();
+        context.legs.push(Leg { branch, state: LegState::Locating });
+        let breadth = breadth_of(&context.request).unwrap_or(self.config.breadth);
+        self.start(handle, next, breadth);
+    }
+
+    /// RFC 6228 §6: early dialogs are over, and the caller would hear nothing of it for as long as others ring.
+    fn tell_early_end(&mut self, handle: ForwardHandle, at: usize, status: StatusCode) {
+        let Some(context) = self.contexts.get_mut(handle) else { return };
+        if context.answered.is_some() {
+            return;
+        }
+        let over = context.early.end(at);
+        let request = context.request.clone();
+        for tag in over {
+            let told = request
+                .response(StatusCode::EARLY_DIALOG_TERMINATED)
+                .to_tag(&tag)
+                .header(HeaderName::Reason, format_args!("SIP;cause={}", status.code()))
+                .finish();
+            if let Ok(told) = told {
+                self.pass(handle, told);
+            }
+        }
+    }
+
+    pub(super) fn end_branch(&mut self, handle: ForwardHandle, at: usize, end: BranchEnd) {
         let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) else {
             return;
         };
@@ -467,7 +412,7 @@ impl Proxy {
         self.arm(handle);
     }
 
-    fn try_to_end(&mut self, handle: ForwardHandle) {
+    pub(super) fn try_to_end(&mut self, handle: ForwardHandle) {
         let Some(context) = self.contexts.get(handle) else { return };
         if context.is_forwarding() {
             return;
@@ -497,24 +442,30 @@ impl Proxy {
             let _ = self.answer_for(server, &request, &reply);
             return self.finish(handle, Some(reply.status));
         };
-        let response = with_challenges(best, &context.challenges);
+        let response = as_forwarded(best, &context.challenges, context.way.is_some());
         let status = response.status();
         self.pass(handle, response);
         self.finish(handle, Some(status));
     }
 
-    fn arm(&mut self, handle: ForwardHandle) {
+    pub(super) fn arm(&mut self, handle: ForwardHandle) {
         let due = self.contexts.get(handle).and_then(|context| context.due());
         self.agenda.set(handle, due);
     }
 }
 
-/// §16.7 steps 6 and 7: a 503 is passed as 500, and the challenges of all branches go back together.
-fn with_challenges(best: Response, challenges: &[(HeaderName, String)]) -> Response {
+/// §16.7 steps 6 and 7: a 503 is passed as 500, and the challenges of all branches go back together. A 430 is between
+/// proxies alone (RFC 5626 §11.5): whoever is no edge for this request says that nobody is there.
+fn as_forwarded(best: Response, challenges: &[(HeaderName, String)], is_edge: bool) -> Response {
     let code = best.status().code();
     let mut edit = best.edit();
-    if code == 503 {
-        edit = edit.status(StatusCode::SERVER_INTERNAL_ERROR, "Server Internal Error");
+    let instead = match code {
+        503 => Some(StatusCode::SERVER_INTERNAL_ERROR),
+        430 if !is_edge => Some(StatusCode::TEMPORARILY_UNAVAILABLE),
+        _ => None,
+    };
+    if let Some(status) = instead {
+        edit = edit.status(status, status.reason());
     }
     if matches!(code, 401 | 407) {
         edit = edit.remove(HeaderName::WwwAuthenticate).remove(HeaderName::ProxyAuthenticate);

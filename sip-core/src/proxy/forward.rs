@@ -15,15 +15,22 @@ use crate::{
 pub(super) struct OwnAddress {
     pub(super) sent_by: SentBy,
     pub(super) protocol: Protocol,
+    /// Which flow a telephone on this side is reached by (RFC 5626 §5.2).
+    pub(super) token: Option<String>,
 }
 
 impl OwnAddress {
     fn route(&self) -> String {
+        self.route_with("")
+    }
+
+    fn route_with(&self, more: &str) -> String {
         let transport = match self.protocol {
             Protocol::Udp => String::new(),
             other => format!(";transport={}", other.uri_token()),
         };
-        format!("<sip:{}{transport};lr>", self.sent_by)
+        let (user, at) = self.token.as_ref().map_or(("", ""), |token| (token.as_str(), "@"));
+        format!("<sip:{user}{at}{}{transport};lr{more}>", self.sent_by)
     }
 }
 
@@ -52,7 +59,9 @@ pub(super) fn to_branch(
         }
     }
     if options.path && *request.method() == Method::Register {
-        edit = edit.prepend(HeaderName::Path, incoming.route());
+        // The first hop of a telephone says so, and by which flow it is reached (RFC 5626 §5.1).
+        let more = if incoming.token.is_some() { ";ob" } else { "" };
+        edit = edit.prepend(HeaderName::Path, incoming.route_with(more));
     }
     for (name, value) in options.headers.iter() {
         edit = edit.append(name, value);

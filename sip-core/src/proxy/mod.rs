@@ -4,15 +4,18 @@
 //! preprocess   is it fit to be forwarded, and whose route is it?     §16.3, §16.4
 //! target_set   whom it is forwarded to, and in which order           §16.5
 //! forward      what changes on the way                               §16.6
-//! fork         what becomes of the answers                           §16.7–16.10
+//! leg          by which way, and by which flow of a telephone         §16.6, RFC 5626
+//! fork         what becomes of the answers                           §16.7–16.10, RFC 6228
 //! ```
 //!
 //! [`Proxy`] is a machine of its own over the transactions, for a proxy has no dialogs and no calls. It validates,
 //! takes itself off the route, asks the application whom to forward to, and carries the rest out: forks, CANCEL of the
 //! losers, the best response, timer C. What a user's location is, who may call whom, is the application's.
 
+mod early_dialogs;
 mod fork;
 mod forward;
+mod leg;
 mod preprocess;
 pub mod target_set;
 
@@ -36,9 +39,10 @@ use crate::{
     transaction::{
         ClientId, EndReason, LocateId, RejectRule, SendOptions, ServerId, TransactionEvent, Transactions,
     },
-    transport::Target,
+    transport::{FlowTokens, Target},
 };
 use fork::Context;
+use preprocess::Taken;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -57,6 +61,9 @@ pub struct ProxyConfig {
     pub transactions: TransactionConfig,
     /// Names and addresses that are ours, besides those of the listeners: in a Route they mean this proxy.
     pub names: Vec<SentBy>,
+    /// Makes this proxy the edge proxy of its telephones (RFC 5626 §5): the Path and Record-Route values it writes for
+    /// them name the flow they came by, and what comes back with such a value goes over that flow and no other.
+    pub flow_tokens: Option<FlowTokens>,
     /// Timer C: how long an INVITE may stay without final response, counted anew from each provisional one. More than
     /// three minutes (§16.6 step 11).
     pub ringing: Duration,
@@ -81,6 +88,7 @@ impl ProxyConfig {
         Self {
             transactions,
             names: Vec::new(),
+            flow_tokens: None,
             ringing: Duration::from_secs(181),
             breadth: 60,
             requests: 20_000,
@@ -437,10 +445,8 @@ impl Proxy {
         flow: Flow,
         peer_identity: Option<Arc<PeerIdentity>>,
     ) {
-        let checked = preprocess::validate(&request, &self.config, self.loop_key)
-            .and_then(|()| preprocess::take_off_route(&request, |uri| self.is_ours(uri)));
-        let message = match checked {
-            Ok(message) => message,
+        let Taken { message, way } = match self.preprocess(&request, &flow) {
+            Ok(taken) => taken,
             Err(unfit) => return self.refuse(server, &request, flow, unfit),
         };
         if self.contexts.len() >= self.config.requests {
@@ -448,11 +454,20 @@ impl Proxy {
             let _ = self.answer(server, &request, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
             return;
         }
-        let is_routed = message.has(HeaderName::Route) || message.uri().is_ok_and(|uri| !self.is_ours(&uri));
-        let handle = self.contexts.insert_with(|_| Box::new(Context::new(server, message.clone(), flow)));
+        let is_routed = way.is_some()
+            || message.has(HeaderName::Route)
+            || message.uri().is_ok_and(|uri| !self.is_ours(&uri));
+        let handle =
+            self.contexts.insert_with(|_| Box::new(Context::new(server, message.clone(), flow, way)));
         let Some(handle) = handle else { return };
         self.servers.insert(server, handle);
         self.event(ProxyEvent::Request { request: handle, message, flow, peer_identity, is_routed });
+    }
+
+    fn preprocess(&self, request: &Request, flow: &Flow) -> Result<Taken, Unfit> {
+        preprocess::validate(request, &self.config, self.loop_key)?;
+        let tokens = self.config.flow_tokens.as_ref();
+        preprocess::take_off_route(request, flow, tokens, |uri| self.is_ours(uri))
     }
 
     fn refuse(&mut self, server: ServerId, request: &Request, flow: Flow, unfit: Unfit) {
@@ -488,17 +503,18 @@ impl Proxy {
 
     /// An ACK of a 2xx passes without state (§16.11): where its route or request line says.
     fn on_ack(&mut self, request: &Request, flow: Flow) {
-        let forwarded = preprocess::validate(request, &self.config, self.loop_key)
-            .and_then(|()| preprocess::take_off_route(request, |uri| self.is_ours(uri)))
-            .ok()
-            .and_then(|message| forward::plainly(&message))
-            .filter(|(_, next)| !self.is_ours(&next.as_uri()));
+        let taken = self.preprocess(request, &flow).ok();
+        let way = taken.as_ref().and_then(|taken| taken.way);
+        let forwarded = taken
+            .and_then(|taken| forward::plainly(&taken.message))
+            .filter(|(_, next)| way.is_some() || !self.is_ours(&next.as_uri()));
         let sent = forwarded.map(|(message, next)| {
+            let target = way.map_or(Target::Uri(next), Target::Flow);
             let options = SendOptions {
                 branch_suffix: Some(preprocess::loop_mark(request, self.loop_key)),
                 ..SendOptions::default()
             };
-            self.transactions.send_ack(message, Target::Uri(next), options, self.now)
+            self.transactions.send_ack(message, target, options, self.now)
         });
         if !matches!(sent, Some(Ok(()))) {
             let first_line = first_line(request);

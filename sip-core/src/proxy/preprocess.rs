@@ -9,7 +9,9 @@ use crate::{
     command::{Headers, Reply},
     error::Attitude,
     header::{HeaderName, HeaderValue as _, NameAddr},
+    io::Flow,
     message::{Method, Request, StatusCode, Uri},
+    transport::FlowTokens,
 };
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
@@ -27,6 +29,8 @@ pub enum Unfit {
     Extension(String),
     /// 400: a header that routing needs cannot be read.
     Unreadable(&'static str),
+    /// 403: our own Route value holds a flow token that we did not make (RFC 5626 §5.3.1).
+    FlowToken,
     /// 440: it would be forked further than `Max-Breadth` allows (RFC 5393 §5).
     Breadth,
 }
@@ -45,6 +49,7 @@ impl Unfit {
                 Reply::new(status(420)).with_headers(headers.unwrap_or_default())
             }
             Self::Unreadable(what) => Reply::new(status(400)).with_reason(format!("Bad Request: {what}")),
+            Self::FlowToken => Reply::new(status(403)),
             Self::Breadth => Reply::new(status(440)),
         }
     }
@@ -91,18 +96,39 @@ pub(super) fn loop_mark(request: &Request, key: u64) -> String {
     format!("L{:016x}", hasher.finish())
 }
 
+/// A request with our own Route values taken off, and what they said.
+pub(super) struct Taken {
+    pub(super) message: Request,
+    /// The flow to the telephone that an edge proxy wrote into its Route value; `None` when the request came from there.
+    pub(super) way: Option<Flow>,
+}
+
 /// §16.4: undoes what a strict router did, and takes our own values off the top of Route.
 pub(super) fn take_off_route(
     request: &Request,
+    source: &Flow,
+    tokens: Option<&FlowTokens>,
     is_ours: impl Fn(&Uri<'_>) -> bool,
-) -> Result<Request, Unfit> {
+) -> Result<Taken, Unfit> {
     let unreadable = |_| Unfit::Unreadable("Route");
+    let mut way = None;
+    let mut read_token = |uri: &Uri<'_>| {
+        if let (Some(tokens), Some(token)) = (tokens, uri.user()) {
+            let flow = tokens.decode(token).ok_or(Unfit::FlowToken)?;
+            // From the telephone itself: "outgoing" (RFC 5626 §5.3).
+            if (flow.protocol, flow.remote) != (source.protocol, source.remote) {
+                way = Some(flow);
+            }
+        }
+        Ok(())
+    };
     let mut message = request.clone();
-    let line = message.uri().map_err(|_| Unfit::Unreadable("the request line"))?;
+    let line = request.uri().map_err(|_| Unfit::Unreadable("the request line"))?;
     // A strict router put our Record-Route value into the request line; the target is the last Route then.
     if line.params().has("lr") && is_ours(&line) {
         let routes: Vec<String> = super::forward::routes(&message);
         if let Some((last, before)) = routes.split_last() {
+            read_token(&line)?;
             let target = NameAddr::parse(last, Attitude::Lenient).map_err(unreadable)?.uri.to_owned();
             let mut edit = message.edit().remove(HeaderName::Route).uri(&target);
             for route in before {
@@ -114,11 +140,10 @@ pub(super) fn take_off_route(
     // Twice when we recorded two, one for each side (RFC 5658).
     for _ in 0..2 {
         let top = message.routes().next().transpose().map_err(unreadable)?;
-        if !top.is_some_and(|top| is_ours(&top.uri)) {
-            break;
-        }
+        let Some(top) = top.filter(|top| is_ours(&top.uri)) else { break };
+        read_token(&top.uri)?;
         message =
             message.edit().pop_first(HeaderName::Route).finish().map_err(|_| Unfit::Unreadable("Route"))?;
     }
-    Ok(message)
+    Ok(Taken { message, way })
 }

@@ -121,7 +121,8 @@ impl Notifier {
     /// 200 with `Expires`.
     pub(crate) fn confirm(&self, cx: &mut Context, server: ServerId, request: &Request, granted: Duration) {
         let Some(dialog) = cx.dialogs.get(self.dialog) else { return };
-        let (tag, contact) = (dialog.id.local_tag.clone(), self.face.contact_on(&dialog.flow));
+        let (tag, contact) =
+            (dialog.id.local_tag.clone(), self.face.contact_on(&dialog.flow, request, &cx.transactions));
         let Ok(builder) = cx.response(request, &Reply::new(StatusCode::OK), Some(&tag)) else { return };
         let builder =
             builder.header(HeaderName::Contact, contact).header(HeaderName::Expires, granted.as_secs());
@@ -133,7 +134,8 @@ impl Notifier {
     /// 202 to a REFER (RFC 3515 §2.4.2).
     pub(crate) fn accept_refer(&self, cx: &mut Context, server: ServerId, request: &Request) {
         let Some(dialog) = cx.dialogs.get(self.dialog) else { return };
-        let (tag, contact) = (dialog.id.local_tag.clone(), self.face.contact_on(&dialog.flow));
+        let (tag, contact) =
+            (dialog.id.local_tag.clone(), self.face.contact_on(&dialog.flow, request, &cx.transactions));
         let Ok(builder) = cx.response(request, &Reply::new(StatusCode::ACCEPTED), Some(&tag)) else { return };
         if let Ok(response) = builder.header(HeaderName::Contact, contact).finish() {
             cx.respond(server, response);

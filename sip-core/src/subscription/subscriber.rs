@@ -1,25 +1,26 @@
 //! The subscriber: RFC 6665 §4.1. SUBSCRIBE, refreshed before it runs out; each NOTIFY answered and told.
 //!
-//! One SUBSCRIBE may reach several notifiers; each that answers by NOTIFY is a leg with a dialog, a clock and a state of
-//! its own (§4.1.4). A subscription that is to be kept is made anew when it is lost, after a wait that its reason or
+//! One SUBSCRIBE may reach several notifiers; each that answers by NOTIFY before timer N fires is a [leg](legs) of its own
+//! (§4.1.4). A subscription that is to be kept is made anew when it is lost, after a wait that its reason or
 //! RFC 5626's back-off gives.
 
-use super::{SubscriptionEnd, SubscriptionState, TerminationReason, ends_subscription};
+mod legs;
+
+use super::SubscriptionEnd;
 use crate::{
     auth::client::ChallengeRefusal,
     command::{Subscribe, Tagged},
     context::{Context, Over, Owner, Timer, request_body, request_headers},
-    dialog::{Dialog, DialogHandle, Face, Usage, Way},
+    dialog::Face,
     error::Misuse,
     event::Event,
-    handle::{AuthHandle, ForkHandle, SubscriptionHandle},
+    handle::{AuthHandle, SubscriptionHandle},
     header::{CSeq, HeaderName, RetryAfter},
     io::Flow,
-    limits::Limit,
     message::{Method, Request, RequestBuilder, Response, StatusCode},
-    transaction::{ClientId, EndReason, ServerId},
-    transport::Target,
+    transaction::{ClientId, EndReason},
 };
+use legs::Leg;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -38,6 +39,8 @@ pub(crate) struct Subscriber {
     request: Option<Request>,
     initial: Initial,
     legs: Vec<Leg>,
+    /// Until then further notifiers may answer the first request (timer N).
+    forks_until: Option<Instant>,
     next_fork: u16,
     failures: u32,
     /// The REFER was challenged and sent again: the id of its NOTIFYs is another.
@@ -65,21 +68,6 @@ enum Initial {
     Done,
     /// To be sent again then.
     Waiting { retry_at: Instant },
-}
-
-/// One notifier.
-#[derive(Debug)]
-struct Leg {
-    fork: ForkHandle,
-    dialog: DialogHandle,
-    expires_at: Option<Instant>,
-    refresh_at: Option<Instant>,
-    /// A SUBSCRIBE inside the dialog.
-    refresh: Option<ClientId>,
-    /// Until when a NOTIFY has to follow it (timer N).
-    notify_by: Option<Instant>,
-    /// A NOTIFY has come.
-    heard: bool,
 }
 
 impl Subscriber {
@@ -127,6 +115,7 @@ impl Subscriber {
             request: None,
             initial,
             legs: Vec::new(),
+            forks_until: None,
             next_fork: 0,
             failures: 0,
             was_resent: false,
@@ -137,7 +126,7 @@ impl Subscriber {
 
     /// Whether a NOTIFY of an unknown dialog answers our SUBSCRIBE (§4.4.1).
     pub(crate) fn expects(&self, request: &Request) -> bool {
-        let waits = matches!(self.initial, Initial::Sent { .. });
+        let waits = self.forks_until.is_some() && self.end.is_none();
         let to_us = request.call_id().ok() == Some(&*self.call_id)
             && request.to().ok().and_then(|to| to.tag()) == Some(&*self.tag);
         waits && to_us && self.takes(request)
@@ -172,6 +161,8 @@ impl Subscriber {
         }
         self.request = Some(request);
         self.initial = Initial::Sent { client: Some(client), give_up_at: timer_n(cx) };
+        self.forks_until = timer_n(cx);
+        cx.awaiting_notify.insert(self.tag.clone().into(), self.handle);
         self.arm(cx);
     }
 
@@ -228,214 +219,6 @@ impl Subscriber {
         self.enter_by_response(cx, response, flow, expires);
     }
 
-    /// The dialog of the notifier that answered; its NOTIFY may have come before.
-    fn enter_by_response(&mut self, cx: &mut Context, response: &Response, flow: Flow, expires: Option<u32>) {
-        let expires_at =
-            expires.and_then(|seconds| cx.now.checked_add(Duration::from_secs(u64::from(seconds))));
-        let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        let known = self
-            .legs
-            .iter()
-            .position(|leg| cx.dialogs.get(leg.dialog).is_some_and(|dialog| *dialog.id.remote_tag == *tag));
-        let is_refreshed = self.is_refreshed();
-        if let Some(leg) = known.and_then(|at| self.legs.get_mut(at)) {
-            if leg.expires_at.is_none() {
-                leg.expires_at = expires_at;
-                leg.refresh_at = if is_refreshed { refresh_at(cx, expires_at) } else { None };
-            }
-            return;
-        }
-        let Some(request) = &self.request else { return };
-        let existing = cx.dialogs.find(crate::dialog::DialogIdRef {
-            call_id: &self.call_id,
-            local_tag: &self.tag,
-            remote_tag: tag,
-        });
-        let usage = Usage::Subscription(self.handle);
-        let dialog = match existing {
-            Some(dialog) => {
-                cx.dialogs.add_usage(dialog, usage);
-                Some(dialog)
-            }
-            None => Dialog::of_client(request, response, flow, way_for(&self.origin, response))
-                .ok()
-                .and_then(|dialog| cx.dialogs.insert(dialog, usage)),
-        };
-        if let Some(dialog) = dialog {
-            self.add_leg(cx, dialog, expires_at, false);
-        }
-    }
-
-    fn add_leg(
-        &mut self,
-        cx: &mut Context,
-        dialog: DialogHandle,
-        expires_at: Option<Instant>,
-        heard: bool,
-    ) -> usize {
-        let fork = ForkHandle(self.next_fork);
-        self.next_fork = self.next_fork.saturating_add(1);
-        let refresh_at = self.refresh_at(cx, expires_at);
-        self.legs.push(Leg { fork, dialog, expires_at, refresh_at, refresh: None, notify_by: None, heard });
-        self.legs.len().saturating_sub(1)
-    }
-
-    // -- NOTIFY
-
-    /// A NOTIFY: answered, told, and acted upon.
-    pub(crate) fn on_notify(&mut self, cx: &mut Context, server: ServerId, request: &Request, flow: Flow) {
-        let Some((state, expires)) = SubscriptionState::read(request) else {
-            cx.answer_plainly(server, request, StatusCode::BAD_REQUEST);
-            return;
-        };
-        let Some(at) = self.leg_of(cx, request, flow) else {
-            cx.answer_plainly(server, request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
-            return;
-        };
-        cx.answer_plainly(server, request, StatusCode::OK);
-        self.initial = Initial::Done;
-        self.failures = 0;
-        let is_refreshed = self.is_refreshed();
-        let Some(leg) = self.legs.get_mut(at) else { return };
-        leg.heard = true;
-        leg.notify_by = None;
-        if let Some(expires) = expires {
-            leg.expires_at = cx.now.checked_add(expires);
-            if leg.refresh.is_none() && is_refreshed {
-                leg.refresh_at = refresh_at(cx, leg.expires_at);
-            }
-        }
-        let (fork, dialog) = (leg.fork, leg.dialog);
-        if let Some(dialog) = cx.dialogs.get_mut(dialog) {
-            let _ = dialog.heard(request, flow);
-        }
-        if matches!(self.origin, Origin::Refer)
-            && let Some((status, reason)) =
-                core::str::from_utf8(request.body()).ok().and_then(super::refer::parse)
-        {
-            cx.event(Event::TransferProgress { transfer: self.handle, status, reason });
-        }
-        cx.event(Event::Notified {
-            subscription: self.handle,
-            fork,
-            state: state.clone(),
-            message: request.clone(),
-        });
-        if let SubscriptionState::Terminated { reason, retry_after } = state {
-            self.drop_leg(cx, at);
-            self.leg_terminated(cx, reason, retry_after);
-        } else if self.leaving {
-            self.leave_legs(cx);
-        }
-        self.arm(cx);
-    }
-
-    fn leg_of(&mut self, cx: &mut Context, request: &Request, flow: Flow) -> Option<usize> {
-        let tag = request.from().ok()?.tag().unwrap_or_default().to_owned();
-        let known = self
-            .legs
-            .iter()
-            .position(|leg| cx.dialogs.get(leg.dialog).is_some_and(|dialog| *dialog.id.remote_tag == *tag));
-        if known.is_some() {
-            return known;
-        }
-        if self.legs.len() >= cx.config.limits.forks_per_call {
-            cx.limit(Limit::Forks);
-            return None;
-        }
-        let usage = Usage::Subscription(self.handle);
-        let dialog = Dialog::of_notify(request, flow, self.request.as_ref()?).ok()?;
-        let dialog = match cx.dialogs.find(dialog.id.as_ref()) {
-            Some(existing) => {
-                cx.dialogs.add_usage(existing, usage);
-                existing
-            }
-            None => cx.dialogs.insert(dialog, usage)?,
-        };
-        Some(self.add_leg(cx, dialog, None, true))
-    }
-
-    fn leg_terminated(
-        &mut self,
-        cx: &mut Context,
-        reason: Option<TerminationReason>,
-        after: Option<Duration>,
-    ) {
-        if !self.legs.is_empty() {
-            return;
-        }
-        if self.leaving {
-            return self.over(cx, SubscriptionEnd::Unsubscribed);
-        }
-        let retry = match &reason {
-            Some(reason) => reason.retry(after),
-            None => Some(after.unwrap_or(Duration::from_secs(30))),
-        };
-        let end = SubscriptionEnd::Terminated { reason };
-        match retry.filter(|_| self.is_kept()) {
-            Some(retry) => self.wait(cx, end, retry),
-            None => self.over(cx, end),
-        }
-    }
-
-    // -- refreshes
-
-    fn refresh_leg(&mut self, cx: &mut Context, at: usize) {
-        let expires = match &self.origin {
-            Origin::Subscribe(subscribe) if !self.leaving => subscribe.expires,
-            _ => Duration::ZERO,
-        };
-        let Some(leg) = self.legs.get_mut(at) else { return };
-        leg.refresh_at = None;
-        let Some(dialog) = cx.dialogs.get_mut(leg.dialog) else { return };
-        let (Ok(target), Ok(builder)) = (dialog.target(), dialog.request(Method::Subscribe)) else { return };
-        let mut builder = builder
-            .header(HeaderName::Event, &self.event)
-            .header(HeaderName::Expires, expires.as_secs())
-            .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-        if let Origin::Subscribe(subscribe) = &self.origin {
-            builder = subscribe_parts(builder, subscribe);
-        }
-        let Ok(request) = builder.finish() else { return };
-        let owner = Owner::Subscription(self.handle);
-        let options = self.face.send_options(true);
-        leg.notify_by = timer_n(cx);
-        leg.refresh = cx.send(owner, request, target, options, self.auth, Some(leg.dialog)).ok();
-    }
-
-    fn on_refreshed(&mut self, cx: &mut Context, at: usize, response: &Response) {
-        let status = response.status();
-        let Some(leg) = self.legs.get_mut(at) else { return };
-        leg.refresh = None;
-        if status.is_success() {
-            let expires = response.expires().ok().flatten();
-            if let Some(seconds) = expires {
-                leg.expires_at = cx.now.checked_add(Duration::from_secs(u64::from(seconds)));
-            }
-            leg.refresh_at = if self.leaving { None } else { refresh_at(cx, leg.expires_at) };
-            if status == StatusCode::NO_NOTIFICATION {
-                leg.notify_by = None;
-            }
-        } else if ends_subscription(status.code()) || self.leaving {
-            let end = SubscriptionEnd::Refused(Box::new(response.clone()));
-            self.drop_leg(cx, at);
-            self.leg_lost(cx, end);
-        } else {
-            // §4.1.2.2: it stands until it runs out; tried again half-way to that.
-            leg.notify_by = None;
-            leg.refresh_at = refresh_at(cx, leg.expires_at);
-        }
-    }
-
-    /// Whether SUBSCRIBEs keep it alive; what REFER made just runs out.
-    fn is_refreshed(&self) -> bool {
-        matches!(self.origin, Origin::Subscribe(_)) && !self.leaving
-    }
-
-    fn refresh_at(&self, cx: &mut Context, expires_at: Option<Instant>) -> Option<Instant> {
-        if self.is_refreshed() { refresh_at(cx, expires_at) } else { None }
-    }
-
     pub(crate) fn on_failure(&mut self, cx: &mut Context, client: ClientId, failure: EndReason) {
         if let Some(at) = self.legs.iter().position(|leg| leg.refresh == Some(client)) {
             self.drop_leg(cx, at);
@@ -486,27 +269,6 @@ impl Subscriber {
         self.arm(cx);
     }
 
-    fn leave_legs(&mut self, cx: &mut Context) {
-        if matches!(self.origin, Origin::Refer) {
-            // Nobody listens any more; the notifier is told by 481.
-            while !self.legs.is_empty() {
-                self.drop_leg(cx, 0);
-            }
-            return self.over(cx, SubscriptionEnd::Unsubscribed);
-        }
-        for at in 0..self.legs.len() {
-            if self.legs.get(at).is_some_and(|leg| leg.refresh.is_none() && leg.notify_by.is_none()) {
-                self.refresh_leg(cx, at);
-            }
-        }
-    }
-
-    fn leg_lost(&mut self, cx: &mut Context, end: SubscriptionEnd) {
-        if self.legs.is_empty() {
-            self.failed(cx, end, None);
-        }
-    }
-
     /// Nothing stands any more.
     fn failed(&mut self, cx: &mut Context, end: SubscriptionEnd, after: Option<Duration>) {
         if self.leaving {
@@ -515,11 +277,8 @@ impl Subscriber {
         if !self.is_kept() {
             return self.over(cx, end);
         }
-        let policy = cx.config.registration;
-        let full = policy.first_wait.saturating_mul(1 << self.failures.min(16)).min(policy.longest_wait);
+        let wait = cx.back_off(self.failures, cx.config.registration.first_wait);
         self.failures = self.failures.saturating_add(1);
-        let half = u32::try_from(full.as_millis()).unwrap_or(u32::MAX) >> 1;
-        let wait = Duration::from_millis(u64::from(half.saturating_add(cx.random.below(half))));
         self.wait(cx, end, wait.max(after.unwrap_or_default()));
     }
 
@@ -528,12 +287,19 @@ impl Subscriber {
         cx.event(Event::SubscriptionLost { subscription: self.handle, reason, retry_in: wait });
     }
 
+    fn stop_awaiting(&mut self, cx: &mut Context) {
+        self.forks_until = None;
+        if cx.awaiting_notify.get(&*self.tag) == Some(&self.handle) {
+            cx.awaiting_notify.remove(&*self.tag);
+        }
+    }
+
     fn restart(&mut self, cx: &mut Context) {
+        self.stop_awaiting(cx);
         // §4.1.2.2: with a Call-ID and tag of its own.
         self.call_id = cx.new_call_id();
         self.tag = cx.tag();
-        if let Err(misuse) = self.start(cx) {
-            let _ = misuse;
+        if self.start(cx).is_err() {
             self.failed(cx, SubscriptionEnd::Failed(EndReason::Unreachable), None);
         }
     }
@@ -549,19 +315,9 @@ impl Subscriber {
         }
     }
 
-    fn drop_leg(&mut self, cx: &mut Context, at: usize) {
-        if at >= self.legs.len() {
-            return;
-        }
-        let leg = self.legs.remove(at);
-        if let Some(client) = leg.refresh {
-            cx.clients.remove(&client);
-        }
-        cx.dialogs.release(leg.dialog, Usage::Subscription(self.handle));
-    }
-
     /// It has left the table: its last words.
     pub(crate) fn bury(mut self: Box<Self>, cx: &mut Context) {
+        self.stop_awaiting(cx);
         while !self.legs.is_empty() {
             self.drop_leg(cx, 0);
         }
@@ -578,6 +334,9 @@ impl Subscriber {
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
         let now = cx.now;
+        if self.forks_until.is_some_and(|at| at <= now) {
+            self.stop_awaiting(cx);
+        }
         match self.initial {
             Initial::Waiting { retry_at } if retry_at <= now => self.restart(cx),
             Initial::Sent { give_up_at: Some(at), .. } if at <= now => {
@@ -614,17 +373,12 @@ impl Subscriber {
         let legs = self.legs.iter().flat_map(|leg| {
             [leg.refresh_at, leg.notify_by, leg.expires_at.filter(|_| leg.notify_by.is_none())]
         });
-        let due = if self.end.is_some() { None } else { legs.flatten().chain(initial).min() };
+        let due = if self.end.is_some() {
+            None
+        } else {
+            legs.flatten().chain(initial).chain(self.forks_until).min()
+        };
         cx.deadlines.set(Timer::Subscription(self.handle), due);
-    }
-}
-
-impl Leg {
-    fn is_lost(&self, now: Instant) -> bool {
-        match self.notify_by {
-            Some(until) => until <= now,
-            None => self.expires_at.is_some_and(|at| at <= now),
-        }
     }
 }
 
@@ -658,27 +412,9 @@ fn subscribe_parts(builder: RequestBuilder, subscribe: &Subscribe) -> RequestBui
     request_headers(builder.header_if(HeaderName::Accept, accept), &subscribe.headers)
 }
 
-fn way_for(origin: &Origin, response: &Response) -> Way {
-    let direct = match origin {
-        Origin::Subscribe(subscribe) => {
-            !matches!(subscribe.target, Target::Uri(_)) && subscribe.routes.is_empty()
-        }
-        Origin::Refer => false,
-    };
-    if direct && !response.has(HeaderName::RecordRoute) { Way::Flow } else { Way::Target }
-}
-
 /// Timer N: 64·T1.
 fn timer_n(cx: &Context) -> Option<Instant> {
     cx.now.checked_add(cx.config.transactions.timers.t1.saturating_mul(64))
-}
-
-/// A refresh comes between half and nine tenths of what is left, so that many do not come at once.
-fn refresh_at(cx: &mut Context, expires_at: Option<Instant>) -> Option<Instant> {
-    let left = expires_at?.saturating_duration_since(cx.now);
-    let share = u64::from(cx.random.below(400).saturating_add(500));
-    let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    cx.now.checked_add(Duration::from_millis(millis.saturating_mul(share).saturating_div(1000).max(500)))
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -10,7 +10,7 @@ use crate::{
     id::Id,
     io::{Flow, PeerIdentity, RouteInfo, StreamId},
     limits::Limit,
-    message::{Request, Response, StatusCode},
+    message::{Request, Response, StatusCode, UriBuf},
     resolve::ResolveFailure,
     transport::{Hop, ReplyPath},
 };
@@ -39,7 +39,7 @@ pub struct SendOptions {
 }
 
 /// A Contact whose host and port are not known yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContactTemplate {
     /// The user part; empty for none.
     pub user: String,
@@ -47,6 +47,8 @@ pub struct ContactTemplate {
     pub parameters: String,
     /// Parameters of the URI, such as `;ob`.
     pub uri_parameters: String,
+    /// A whole URI to stand there instead of user and address: a GRUU.
+    pub uri: Option<UriBuf>,
 }
 
 /// Who sent a message, and how.

@@ -22,7 +22,7 @@ mod server;
 mod server_invite;
 mod server_non_invite;
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -33,11 +33,11 @@ pub use event::{
 };
 
 use crate::{
-    config::TransactionConfig,
+    config::{SentBy, TransactionConfig},
     deadline::{DeadlineId, Deadlines},
     error::Misuse,
     id::{Id, Slots},
-    io::{Flow, Input, Output, PeerIdentity, Seed, StreamId},
+    io::{Flow, Input, Output, PeerIdentity, Protocol, Seed, StreamId},
     message::{Method, Request},
     outbox::Outbox,
     random::Random,
@@ -94,6 +94,23 @@ pub struct TransactionCounts {
 }
 
 impl Transactions {
+    /// What stands for us in a Via, a Record-Route or a Path towards peers of this transport.
+    pub(crate) fn sent_by(&self, protocol: Protocol, local: SocketAddr) -> SentBy {
+        self.listeners.sent_by(protocol, local)
+    }
+
+    /// Our Contact in the response to a request that came on this flow.
+    pub(crate) fn contact_on(
+        &self,
+        contact: &ContactTemplate,
+        advertised: Option<SentBy>,
+        flow: &Flow,
+        request: &Request,
+    ) -> String {
+        let sent_by = advertised.unwrap_or_else(|| self.sent_by(flow.protocol, flow.local));
+        own_headers::contact_text(contact, flow.protocol, &sent_by, request)
+    }
+
     /// An empty layer.
     #[must_use]
     pub fn new(config: TransactionConfig, seed: Seed, now: Instant) -> Self {

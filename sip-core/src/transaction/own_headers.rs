@@ -14,12 +14,16 @@ pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offer
     format!("SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token())
 }
 
+/// Our Contact in a request, or in the response to one: `sips` when that was asked for (RFC 3261 §8.1.1.8, §12.1.1).
 pub(super) fn contact_text(
     contact: &ContactTemplate,
     protocol: Protocol,
     sent_by: &SentBy,
     request: &Request,
 ) -> String {
+    if let Some(uri) = &contact.uri {
+        return format!("<{uri}>{}", contact.parameters);
+    }
     let is_sips = request.uri().is_ok_and(|uri| uri.is_sips());
     let user = crate::message::escape_user(&contact.user);
     let at = if user.is_empty() { "" } else { "@" };

@@ -367,7 +367,7 @@ impl Desk {
         LocalIdentity {
             user: user.to_owned(),
             advertised: Some(SentBy::from_address(SocketAddr::new(place.told, port))),
-            contact_parameters: String::new(),
+            ..LocalIdentity::default()
         }
     }
 
