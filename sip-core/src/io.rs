@@ -284,6 +284,13 @@ pub enum Input<'a> {
         /// What the store says.
         provided: Provided,
     },
+    /// The driver turned a connection away, since a limit of its own was reached. Told once until there is room again.
+    TurnedAway {
+        /// Who wanted to connect.
+        remote: SocketAddr,
+        /// Which limit.
+        limit: crate::limits::Limit,
+    },
 }
 
 /// Why a connection could not be made.
