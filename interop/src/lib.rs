@@ -3,6 +3,8 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
+//! - [`kamailio`] is started with the routes of a test.
+//! - [`hikari`] stands in for a telephone company that refuses much.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`coturn`] is its server and [`turnutils`] its clients; [`audio`] makes
 //!   test signals and says whether a recording holds what was sent.
 //!
@@ -13,6 +15,8 @@
 pub mod audio;
 pub mod baresip;
 pub mod coturn;
+pub mod hikari;
+pub mod kamailio;
 pub mod linphone;
 mod peer;
 mod ports;

@@ -127,7 +127,7 @@ impl Registration {
             .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
             .header(HeaderName::Expires, expires.as_secs())
             .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-        let mut builder = cx.capabilities(builder, true);
+        let mut builder = cx.capabilities(builder);
         if self.outbound.is_some() {
             builder = builder.header(HeaderName::Supported, "path, outbound, gruu");
         }

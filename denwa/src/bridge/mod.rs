@@ -13,6 +13,8 @@
 
 mod command;
 mod conference;
+mod copies;
+mod data_ear;
 mod io;
 mod joining;
 mod keys;
@@ -28,6 +30,8 @@ mod transcode;
 
 pub use command::{CarriedBy, Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use conference::ConferenceId;
+pub use copies::Copied;
+pub use denwa_codecs::tone::single::Signal;
 pub use denwa_rtp::session::{DropReason, Path};
 pub use io::{Action, BridgeConfig, Component, Dropped, Forward, Input, Outgoing, Output, Transmit};
 pub use program::{Piece, Program, Sound};
@@ -37,6 +41,7 @@ use crate::Seed;
 use crate::media::{self, DigitFault, Key, StreamOutput, StreamParameters, StreamReport};
 use crate::seed::Generator;
 use conference::Conference;
+use data_ear::DataEar;
 use denwa_rtp::packet::HEADER_LENGTH;
 use foldhash::fast::FixedState;
 use leg::Leg;
@@ -103,6 +108,16 @@ impl MediaBridge {
             Command::Announce { leg, program } => self.announce(leg, program, now),
             Command::Mute { leg, muted } => self.mute(leg, muted),
             Command::Detect { leg, in_band_digits } => self.detect(leg, in_band_digits, now),
+            Command::WatchForData { leg, wanted } => {
+                let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+                let parameters = entry.stream.parameters.as_ref();
+                entry.data_ear = wanted.then(|| Box::new(DataEar::new(parameters, now)));
+                Ok(())
+            }
+            Command::Copy { leg, wanted } => {
+                self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?.copies = wanted;
+                Ok(())
+            }
             Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
             Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
@@ -179,11 +194,15 @@ impl MediaBridge {
             let also = entry.stream.also();
             let sent = entry.play(buffer, now).and_then(|sent| entry.stream.wrap(&sent, buffer));
             if let Some(sent) = sent {
+                let bytes = buffer.get(..sent.length).unwrap_or_default();
+                self.copy_out(leg, Component::Rtp, sent.destination, bytes, now);
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
             if entry.transcoder.is_some()
                 && let Some(sent) = self.pay(leg, buffer, now)
             {
+                let bytes = buffer.get(..sent.length).unwrap_or_default();
+                self.copy_out(sent.leg, Component::Rtp, sent.destination, bytes, now);
                 return Some(sent);
             }
             self.owed.pop_front();
@@ -269,6 +288,9 @@ impl MediaBridge {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        if let (Some(ear), Some(parameters)) = (&mut entry.data_ear, &entry.stream.parameters) {
+            ear.configure(parameters);
+        }
         let joined = entry.joined.clone();
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
@@ -333,6 +355,16 @@ impl MediaBridge {
                     let config = &entry.stream.config;
                     let (component, source) =
                         if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
+                    if entry.copies {
+                        let copy = Copied {
+                            at: now,
+                            component,
+                            from: source,
+                            to: destination,
+                            payload: payload.clone(),
+                        };
+                        self.outputs.push_back(Output::Event(Event::Copied { leg, copy: Box::new(copy) }));
+                    }
                     let transmit = Transmit { leg, component, source, destination, payload };
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
@@ -367,6 +399,11 @@ impl MediaBridge {
         if let Some(wanted) = wanted {
             self.deadlines.insert((wanted, leg));
         }
+    }
+
+    #[inline]
+    fn copies(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|entry| entry.copies)
     }
 
     fn tell(&mut self, event: Event) {

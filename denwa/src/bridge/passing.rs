@@ -1,7 +1,7 @@
 //! From a leg's socket to the other leg's: judged, then passed on where it lies, transcoded, or kept; keys on the way are told to
 //! each peer the way it takes them.
 
-use super::io::{Action, Dropped, Forward, Outgoing};
+use super::io::{Action, Component, Dropped, Forward, Outgoing, Output};
 use super::keys::{Heard, KeyEar};
 use super::transcode::Transcoder;
 use super::{Connection, Event, LegId, MediaBridge, Source};
@@ -24,6 +24,11 @@ impl MediaBridge {
     ) -> Action<'d> {
         let now = self.advance(now);
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        if from.copies {
+            let bytes = buffer.get(..length).unwrap_or_default();
+            self.copy_in(leg, (path.source, path.destination), bytes, now);
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let arrived = match from.stream.receive(path, buffer, length, now) {
             Received::Media(arrived) => arrived,
             other => {
@@ -44,7 +49,7 @@ impl MediaBridge {
                 self.rearm(leg);
             }
             Content::Media | Content::ComfortNoise => {
-                if from.tap.is_some() || from.key_ear.is_some() || from.transcoder.is_some() {
+                if from.wants_sound() {
                     match self.handle_sound(leg, &arrived, buffer, now) {
                         SoundPath::Pass => {}
                         SoundPath::Transcode => {
@@ -70,6 +75,16 @@ impl MediaBridge {
         if let Some(tap) = &mut from.tap {
             tap.put(arrived, payload, now);
         }
+        if let Some(ear) = &mut from.data_ear {
+            let heard = ear.hear(arrived.payload_type, payload);
+            if heard.is_some() || ear.is_done(now) {
+                from.data_ear = None;
+            }
+            if let Some(signal) = heard {
+                self.outputs.push_back(Output::Event(Event::DataTone { leg, signal }));
+            }
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
         if from.key_ear.is_some() && self.hear_keys(leg, arrived.payload_type, payload, now) {
             return SoundPath::Unheard;
         }
@@ -180,6 +195,10 @@ impl MediaBridge {
         self.rearm(leg);
         match sent {
             Some(Outgoing { leg, destination, also, length }) => match buffer.get(..length) {
+                Some(bytes) if self.copies(leg) => {
+                    self.copy_out(leg, Component::Rtp, destination, bytes, now);
+                    Action::Forward(Forward { leg, destination, also, bytes })
+                }
                 Some(bytes) => Action::Forward(Forward { leg, destination, also, bytes }),
                 None => Action::Consumed,
             },
@@ -249,6 +268,9 @@ impl MediaBridge {
         match sent {
             Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
+                    if self.copies(target) {
+                        self.copy_out(target, Component::Rtp, sent.destination, bytes, now);
+                    }
                     Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
                 }
                 None => Action::Dropped(Dropped::UnknownLeg),

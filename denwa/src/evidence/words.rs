@@ -64,7 +64,6 @@ impl fmt::Display for Fact {
             Self::MediaRedirected { described, to, why } => {
                 write!(f, "media for {described} are sent to {to} as well: {why}")
             }
-            Self::NoPath { tried } => write!(f, "no way for media was found: {}", tried.join("; ")),
             Self::FirstPacket { from, .. } => write!(f, "the first media came from {from}"),
             Self::SourceMoved { from, to } => write!(f, "media come from {to}, no longer from {from}"),
             Self::SourceRefused { from } => write!(f, "media from {from} are not listened to"),
@@ -80,6 +79,10 @@ impl fmt::Display for Fact {
                     HoldState::Lifted => write!(f, "{who} took the call off hold"),
                 }
             }
+            Self::PathChosen { path } => write!(f, "ICE chose {path}"),
+            Self::NoPath { tried } => write!(f, "ICE found no way: {tried}"),
+            Self::PathLost => f.write_str("the way that ICE chose carries nothing any more"),
+            Self::Secured { suite } => write!(f, "media are encrypted with {suite}, by DTLS"),
             Self::SecurityFailed(failure) => write!(f, "protection of media failed: {failure:?}"),
             Self::Counters(counters) => write!(
                 f,
@@ -90,6 +93,7 @@ impl fmt::Display for Fact {
                 counters.refused,
                 counters.jitter.as_secs_f64() * 1000.0
             ),
+            Self::DataTone { what } => write!(f, "{what}: it has a clear channel from now on"),
             Self::TranscoderMissing { from, to } => write!(f, "{from} cannot be made {to} here"),
             Self::CredentialsRefused { by: Party::Here, account, .. } => {
                 write!(f, "the credentials for {account} are wrong")

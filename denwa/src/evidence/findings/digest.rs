@@ -27,7 +27,7 @@ pub(super) struct Digest<'a> {
     pub(super) held_by: Option<Party>,
     pub(super) security: Option<SecurityFailure>,
     /// What ICE tried, when it found nothing.
-    pub(super) no_path: Option<&'a [String]>,
+    pub(super) no_path: Option<&'a str>,
     pub(super) answered: bool,
     pub(super) rang: bool,
     pub(super) ended: Option<(Party, &'a EndCause)>,

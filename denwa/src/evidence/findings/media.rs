@@ -121,12 +121,12 @@ fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {
 }
 
 /// Both ends told all their addresses, and no two of them meet.
-fn no_path(digest: &Digest<'_>, tried: &[String]) -> Finding {
+fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {
     finding(
         Cause::MediaBlocked,
         Confidence::Certain,
         digest.side,
-        format!("{} and we tried {} ways for the media: none works.", digest.peer(), tried.len()),
+        format!("{} and we found no way for the media. Tried was: {tried}.", digest.peer()),
         "Let one end use a TURN server, or let UDP pass.",
         digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
     )

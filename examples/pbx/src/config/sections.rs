@@ -7,19 +7,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use denwa::address::{Network, NetworkFault};
+use denwa::media::KeyPath;
 use denwa::port_set::PortSet;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
-use super::address::Protocol;
+use super::acl::acl;
 use super::address::{Host, HostPort, PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
-    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Turn, Voice,
+    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Keying,
+    KnownBy, Media, Nat, Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Tones, Trunk, Turn,
+    Voice,
 };
-use super::{features, style, turn};
+use super::{features, rewrites, safety, trunks, turn};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
@@ -69,8 +71,16 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let trunks: Vec<Trunk> = root
         .sections("trunks", problems)
         .into_iter()
-        .filter_map(|section| trunk(section, &mut taken, problems))
+        .filter_map(|section| trunks::trunk(section, &mut taken, problems))
         .collect();
+    let rewrites = root
+        .sections("rewrites", problems)
+        .into_iter()
+        .filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems))
+        .collect();
+    let secrets = read(&mut root, "secrets", problems, safety::secrets);
+    let identity = read(&mut root, "identity", problems, safety::identity);
+    let metrics = read(&mut root, "metrics", problems, safety::metrics);
     let routes = root
         .sections("routes", problems)
         .into_iter()
@@ -126,6 +136,10 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         menus,
         queues,
         rules,
+        rewrites,
+        secrets,
+        identity,
+        metrics,
     }
 }
 
@@ -155,6 +169,14 @@ impl Taken {
 
     pub(super) fn numbers_mut(&mut self) -> &mut HashMap<String, String> {
         &mut self.numbers
+    }
+
+    pub(super) fn trunks_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.trunks
+    }
+
+    pub(super) fn addresses_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.addresses
     }
 }
 
@@ -280,6 +302,9 @@ fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
+    if let Some(fax) = section.flag("fax", problems) {
+        media.fax = fax;
+    }
     section.finish(problems);
     media
 }
@@ -368,12 +393,20 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
             texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
     }
     calls.blocked = features::prefixes(&mut section, "blocked", problems);
+    if let Some(seconds) = section.whole("digit_seconds", 1..=30, problems) {
+        calls.digits = Duration::from_secs(seconds);
+    }
     if let Some(announcements) = section.flag("announcements", problems) {
         calls.announcements = announcements;
     }
     if let Some(music) = section.flag("music_on_hold", problems) {
         calls.music_on_hold = music;
     }
+    if let Some(busy) = section.flag("announce_busy", problems) {
+        calls.announce_busy = busy;
+    }
+    let tones = [("japan", Tones::Japan), ("north america", Tones::NorthAmerica), ("europe", Tones::Europe)];
+    calls.tones = section.one_of("tones", &tones, problems).unwrap_or_default();
     section.finish(problems);
     calls
 }
@@ -388,6 +421,8 @@ fn guard_policy(mut section: Section<'_>, guard: &mut GuardPolicy, problems: &mu
     if let Some(seconds) = section.whole("ban_seconds", 1..=86_400, problems) {
         guard.ban = Duration::from_secs(seconds);
     }
+    guard.allow = acl(&mut section, "allow", problems);
+    guard.deny = acl(&mut section, "deny", problems);
     section.finish(problems);
 }
 
@@ -439,7 +474,15 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
             "expected a password that is not empty, without control characters",
         );
     }
-    let voice = voice(&mut section, problems);
+    let address = section.text("address", problems);
+    let known_by = KnownBy {
+        address: address.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems)),
+        certificate: section.text("certificate", problems).map(|text| text.value),
+    };
+    let voice = voice_or(&mut section, &Codec::DEFAULT, problems);
+    let allow = acl(&mut section, "allow", problems);
+    let overlap = section.flag("overlap", problems).unwrap_or(false);
+    let challenges = section.flag("challenges", problems).unwrap_or(false);
     let forward = forward(&mut section, problems);
     let call_limit = section.whole("call_limit", 1..=1_000, problems);
     let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
@@ -448,8 +491,12 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        known_by,
         published,
         record,
+        allow,
+        overlap,
+        challenges,
         call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
         call_waiting,
         voicemail_pin: Secret::new(pin),
@@ -467,9 +514,21 @@ fn forward(section: &mut Section<'_>, problems: &mut Problems) -> Forward {
     let busy = to("forward_busy", problems);
     let no_answer = to("forward_no_answer", problems);
     let unreachable = to("forward_unreachable", problems);
+    let follow_me = features::prefixes(section, "follow_me", problems);
     let do_not_disturb = section.flag("do_not_disturb", problems).unwrap_or(false);
-    let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
-    Forward { do_not_disturb, always, busy, no_answer, unreachable, ring }
+    let mut seconds =
+        |key, problems: &mut Problems| section.whole(key, 1..=3_600, problems).map(Duration::from_secs);
+    Forward {
+        do_not_disturb,
+        always,
+        busy,
+        no_answer,
+        unreachable,
+        ring: seconds("ring_seconds", problems),
+        by_priority: seconds("priority_seconds", problems),
+        follow_me,
+        follow_me_ring: seconds("follow_me_seconds", problems),
+    }
 }
 
 /// A number, or none when it is not written or empty.
@@ -506,105 +565,19 @@ fn group(
             problems.add(&text.span, &text.key, message);
         }
     }
-    let strategy =
-        section.text("strategy", problems).map_or_else(Strategy::default, |text| match text.value.as_str() {
-            "all" => Strategy::All,
-            "hunt" => Strategy::Hunt,
-            "round robin" => Strategy::RoundRobin,
-            "longest idle" => Strategy::LongestIdle,
-            other => {
-                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
-                let message = format!("\"{other}\" is not known here, expected one of {known}");
-                problems.add(&text.span, &text.key, message);
-                Strategy::default()
-            }
-        });
+    let strategies = [
+        ("all", Strategy::All),
+        ("hunt", Strategy::Hunt),
+        ("round robin", Strategy::RoundRobin),
+        ("longest idle", Strategy::LongestIdle),
+        ("page", Strategy::Page),
+    ];
+    let strategy = section.one_of("strategy", &strategies, problems).unwrap_or_default();
     let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
     let no_answer = optional_number(&mut section, "forward_no_answer", problems);
     section.finish(problems);
     let members = members.into_iter().map(|text| text.value).collect();
     Some(Group { number: number?.value, members, strategy, ring, no_answer })
-}
-
-fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Trunk> {
-    let name = section.required_text("name", problems);
-    if let Some(text) = &name {
-        if is_number(&text.value) {
-            take(text, &format!("trunk \"{}\"", text.value), &mut taken.trunks, problems);
-        } else {
-            let message = format!("\"{}\" is not a name, expected letters, digits and . _ -", text.value);
-            problems.add(&text.span, &text.key, message);
-        }
-    }
-    let written = section.required_text("address", problems);
-    let address = written.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems));
-    if let (Some(name), Some(text), Some(address)) = (&name, written, &address) {
-        // A trunk over TCP calls from any port, so two of them may not share a host.
-        let key = match address.protocol {
-            Protocol::Udp => address.to_string(),
-            stream => format!("{}:{}", stream.uri_token(), address.host),
-        };
-        let text = Text { value: key, ..text };
-        take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
-    }
-    let account = trunk_account(&mut section, problems);
-    let incoming =
-        section.text("incoming", problems).and_then(|text| number(text, problems)).map(|text| text.value);
-    let rewrite_caller = section.flag("rewrite_caller", problems).unwrap_or(true);
-    let transit = section.flag("transit", problems).unwrap_or(true);
-    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
-    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
-    let style = style::trunk_style(&mut section, problems);
-    let identifier = section.text("identifier", problems).map(|text| text.value);
-    let mantela = section.text("mantela", problems).map(|text| text.value);
-    let limits = features::trunk_limits(&mut section, problems);
-    let voice = voice(&mut section, problems);
-    section.finish(problems);
-    Some(Trunk {
-        style,
-        identifier,
-        mantela,
-        limits,
-        name: name?.value,
-        address: address?,
-        account,
-        incoming,
-        rewrite_caller,
-        supervise,
-        transit,
-        voice,
-    })
-}
-
-fn trunk_account(section: &mut Section<'_>, problems: &mut Problems) -> Option<TrunkAccount> {
-    let user = section.text("user", problems);
-    let password = section.text("password", problems);
-    let register = section.flag("register", problems).unwrap_or(false);
-    if let Some(text) = &user
-        && !is_number(&text.value)
-    {
-        let message =
-            format!("\"{}\" is not a user name, expected letters, digits and * # + . _ -", text.value);
-        problems.add(&text.span, &text.key, message);
-    }
-    match (user, password) {
-        (Some(user), Some(password)) => {
-            Some(TrunkAccount { user: user.value, password: Secret::new(password.value), register })
-        }
-        (Some(_), None) => {
-            problems.add(section.span(), section.key("password"), "is missing, for there is a user");
-            None
-        }
-        (None, Some(_)) => {
-            problems.add(section.span(), section.key("user"), "is missing, for there is a password");
-            None
-        }
-        (None, None) if register => {
-            problems.add(section.span(), section.key("user"), "is missing, for we are to register with it");
-            None
-        }
-        (None, None) => None,
-    }
 }
 
 fn route(
@@ -636,28 +609,31 @@ fn route(
     Some(Route { prefix, strip, trunk: trunk?.value })
 }
 
-fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
-    let codecs = codecs(section, problems);
-    let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
-        .value
-        .as_str()
-    {
-        "off" => Encryption::Off,
-        "accepted" => Encryption::Accepted,
-        "offered" => Encryption::Offered,
-        "required" => Encryption::Required,
-        other => {
-            let known = listed(&["off", "accepted", "offered", "required"]);
-            let message = format!("\"{other}\" is not known here, expected one of {known}");
-            problems.add(&text.span, &text.key, message);
-            Encryption::default()
-        }
-    });
-    Voice { codecs, encryption }
+/// How voice travels, with these codecs when none are written.
+pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Voice {
+    let codecs = codecs(section, default, problems);
+    let encryption = [
+        ("off", Encryption::Off),
+        ("accepted", Encryption::Accepted),
+        ("offered", Encryption::Offered),
+        ("required", Encryption::Required),
+    ];
+    let keying = [("sdes", Keying::Sdes), ("dtls", Keying::Dtls)];
+    let keys = [("auto", KeyPath::Agreed), ("in-band", KeyPath::InBand), ("info", KeyPath::Signalling)];
+    let nat = [("auto", Nat::Auto), ("off", Nat::Off), ("behind", Nat::Behind)];
+    Voice {
+        codecs,
+        encryption: section.one_of("encryption", &encryption, problems).unwrap_or_default(),
+        keying: section.one_of("keys", &keying, problems).unwrap_or_default(),
+        ice: section.flag("ice", problems).unwrap_or(false),
+        keys: section.one_of("dtmf", &keys, problems).unwrap_or_default(),
+        packet_time: section.whole("packet_ms", 10..=200, problems).map(Duration::from_millis),
+        nat: section.one_of("nat", &nat, problems).unwrap_or_default(),
+    }
 }
 
-fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
-    let Some(texts) = section.texts("codecs", problems) else { return Codec::DEFAULT.to_vec() };
+fn codecs(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", problems) else { return default.to_vec() };
     let names = Codec::ALL.map(Codec::name);
     check_not_empty(&texts, section, "codecs", &names, problems);
     distinct(&texts, &names, Codec::by_name, problems)

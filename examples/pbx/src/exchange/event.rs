@@ -219,6 +219,11 @@ pub enum Event {
         /// Why, one sentence.
         cause: String,
     },
+    /// Somebody was to be woken and has no telephone that could ring.
+    NotWoken {
+        /// His extension.
+        number: String,
+    },
     /// The extensions were changed by a command.
     ExtensionsChanged {
         /// How many there are now.
@@ -259,6 +264,7 @@ impl Event {
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
             | Self::TrunkNotRegistered { .. }
+            | Self::NotWoken { .. }
             | Self::Banned { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
@@ -333,6 +339,9 @@ impl fmt::Display for Event {
             }
             Self::TrunkNotRegistered { trunk, cause } => {
                 write!(f, "not registered with the trunk {trunk}: {cause}")
+            }
+            Self::NotWoken { number } => {
+                write!(f, "{number} was to be woken, but none of its telephones could be called")
             }
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")

@@ -187,12 +187,12 @@ impl Exchange {
 
 /// What one call means for the lines of this exchange's extensions.
 fn lines_of(call: &Call) -> Vec<(String, Line)> {
-    let caller = &call.invitation.caller;
+    let caller = &call.origin.caller;
     let answered = call.is_talking();
     let state = if answered { DialogState::Confirmed } else { DialogState::Early };
     let mut lines = Vec::new();
     if caller.kind == CallerKind::Extension {
-        let line = Line { call: call.number, state, calls: true, other: call.invitation.dialled.clone() };
+        let line = Line { call: call.number, state, calls: true, other: call.origin.dialled.clone() };
         lines.push((caller.number.clone(), line));
     }
     let winner = call.winner;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use denwa_codecs::tone::plan::Plan;
+
 use super::prompts::{Language, Prompts};
 use super::script::Scene;
 use crate::config::Clock;
@@ -10,11 +12,17 @@ pub(super) struct Stage {
     pub(super) milliseconds: u64,
     pub(super) language: Language,
     pub(super) prompts: Prompts,
+    pub(super) tones: Plan,
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { milliseconds: 0, language: Language::English, prompts: Prompts::default() }
+        Self {
+            milliseconds: 0,
+            language: Language::English,
+            prompts: Prompts::default(),
+            tones: Plan::japan(),
+        }
     }
 }
 
@@ -27,6 +35,8 @@ impl Stage {
             is_extension: true,
             now: SystemTime::UNIX_EPOCH + Duration::from_millis(self.milliseconds),
             clock: Clock::default(),
+            tones: &self.tones,
+            position: 1,
             messages: &|_| Vec::new(),
             setting: &|_, _| None,
             mailbox_limit: 100,
