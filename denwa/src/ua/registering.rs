@@ -6,7 +6,7 @@ use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::endpoint::{
-    Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
+    Headers, LocalIdentity, Outbound, Party, Register, RegistrationFailure, RegistrationHandle,
 };
 use denwa_sip_core::message::{Host, UriBuf};
 use denwa_sip_core::transaction::EndReason;
@@ -66,8 +66,18 @@ impl AccountState {
         }
     }
 
-    /// Where its registrations go, when that is known beforehand.
+    /// Where its registration went, or would have gone as far as is known beforehand.
     fn destination(&self) -> Option<(Protocol, SocketAddr)> {
+        let sent = self.evidence.iter().flat_map(Evidence::facts).rev().find_map(|dated| match &dated.fact {
+            Fact::Sent(head) => {
+                let protocol = Protocol::ALL.into_iter().find(|one| one.via_token() == head.protocol)?;
+                Some((protocol, head.remote?))
+            }
+            _ => None,
+        });
+        if sent.is_some() {
+            return sent;
+        }
         match self.account.server {
             Some(server) => Some((server.protocol, server.address)),
             None => match direct(&self.account.uri())? {
@@ -169,23 +179,27 @@ impl UserAgent {
         (state.evidence, state.has_failed) = (None, false);
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
-        let mut local = LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() };
-        let mut headers = Headers::new();
-        if let Some(instance) = &state.account.instance {
-            local.contact_parameters = format!(";+sip.instance=\"<{instance}>\";reg-id=1");
-            headers.push("Supported", "path, outbound")?;
-        }
         let register = Register {
             address_of_record: state.party(),
             target: state.target(&registrar),
             registrar,
             routes: Vec::new(),
-            local,
-            headers,
+            local: LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() },
+            headers: Headers::new(),
             credentials: state.credentials(),
             expires: state.account.expires,
         };
-        state.registration = Some(self.endpoint.register(register, now)?);
+        state.registration = match &state.account.instance {
+            None => Some(self.endpoint.register(register, now)?),
+            Some(instance) => {
+                let outbound = Outbound {
+                    instance: instance.clone(),
+                    flows: vec![register.target.clone()],
+                    keep_alive: KEEP_ALIVE,
+                };
+                self.endpoint.register_outbound(&register, &outbound, now)?.into_iter().next()
+            }
+        };
         self.drain(now);
         Ok(())
     }
@@ -232,12 +246,23 @@ impl UserAgent {
         now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        let why = sentence(reason);
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = false;
             state.note(reason, now);
         }
-        self.tell(Event::RegistrationFailed { account, why, retry_in });
+        self.tell_registration_failed(account, reason, retry_in, now);
+    }
+
+    fn tell_registration_failed(
+        &mut self,
+        account: AccountId,
+        reason: &RegistrationFailure,
+        retry_in: Option<Duration>,
+        now: Instant,
+    ) {
+        let Some(state) = self.accounts.get_mut(&account) else { return };
+        let evidence = Box::new(state.evidence(now).clone());
+        self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in, evidence });
     }
 
     pub(super) fn on_registration_ended(
@@ -255,9 +280,7 @@ impl UserAgent {
             }
         }
         match reason {
-            Some(reason) => {
-                self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in: None })
-            }
+            Some(reason) => self.tell_registration_failed(account, reason, None, now),
             None => self.tell(Event::Unregistered { account }),
         }
     }
@@ -266,6 +289,9 @@ impl UserAgent {
         self.accounts.iter().find(|(_, state)| state.registration == Some(registration)).map(|(id, _)| *id)
     }
 }
+
+/// How often a flow is kept alive whose registrar does not say (RFC 5626 §4.4.1 has 24 to 29 s for UDP).
+const KEEP_ALIVE: Duration = Duration::from_secs(29);
 
 /// Why a registration failed, for people.
 fn sentence(reason: &RegistrationFailure) -> String {

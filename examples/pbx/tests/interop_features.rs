@@ -122,7 +122,8 @@ fn encrypted(name: &str, parameters: &str, settings: &str) {
             parameters,
         };
         let mut safe = Phone::start(&account, exchange.scratch.path(), &mut exchange.ports, &voices[0]);
-        let mut plain = exchange.phone("1001", "udp", "PCMA", calls, &voices[1]);
+        let number = if calls { "1001" } else { "1002" };
+        let mut plain = exchange.phone(number, "udp", "PCMA", calls, &voices[1]);
         safe.wait_registered();
         plain.wait_registered();
         if calls {

@@ -82,6 +82,17 @@ fn loss(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {
+    finding(
+        Cause::MediaBlocked,
+        Confidence::Certain,
+        digest.side,
+        format!("ICE found no way for the media: {tried}."),
+        "Let UDP pass in the firewalls, or name a TURN server that both sides reach.",
+        digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
+    )
+}
+
 fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {
     let (cause, sentence, remedy) = match failure {
         SecurityFailure::WrongKeys => (
@@ -117,18 +128,6 @@ fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {
         format!("{}: {sentence}.", digest.peer()),
         remedy,
         digest.show(|fact| matches!(fact, Fact::SecurityFailed(_) | Fact::Agreed(_))),
-    )
-}
-
-/// Both ends told all their addresses, and no two of them meet.
-fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {
-    finding(
-        Cause::MediaBlocked,
-        Confidence::Certain,
-        digest.side,
-        format!("{} and we found no way for the media. Tried was: {tried}.", digest.peer()),
-        "Let one end use a TURN server, or let UDP pass.",
-        digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
     )
 }
 

@@ -339,6 +339,8 @@ pub struct Voice {
     pub keying: Keying,
     /// Whether its way is found by ICE (RFC 8445), where the other side can.
     pub ice: bool,
+    /// Whether it is certain to know one port for RTP and RTCP, as browsers are.
+    pub one_port: bool,
     /// How keys of the telephone are told to it.
     pub keys: KeyPath,
     /// How much sound a packet should hold; as the other side wishes when `None`.
@@ -607,6 +609,7 @@ impl Default for Voice {
             encryption: Encryption::default(),
             keying: Keying::default(),
             ice: false,
+            one_port: false,
             keys: KeyPath::Agreed,
             packet_time: None,
             nat: Nat::default(),
@@ -623,7 +626,13 @@ impl Voice {
         if !is_browser {
             return self.clone();
         }
-        Self { encryption: Encryption::Required, keying: Keying::Dtls, ice: true, ..self.clone() }
+        Self {
+            encryption: Encryption::Required,
+            keying: Keying::Dtls,
+            ice: true,
+            one_port: true,
+            ..self.clone()
+        }
     }
 }
 

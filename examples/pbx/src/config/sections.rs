@@ -626,6 +626,7 @@ pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &
         encryption: section.one_of("encryption", &encryption, problems).unwrap_or_default(),
         keying: section.one_of("keys", &keying, problems).unwrap_or_default(),
         ice: section.flag("ice", problems).unwrap_or(false),
+        one_port: false,
         keys: section.one_of("dtmf", &keys, problems).unwrap_or_default(),
         packet_time: section.whole("packet_ms", 10..=200, problems).map(Duration::from_millis),
         nat: section.one_of("nat", &nat, problems).unwrap_or_default(),

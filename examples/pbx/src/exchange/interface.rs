@@ -41,7 +41,7 @@ pub struct ExchangeConfig {
     pub identity: Option<Identity>,
     /// The number of the first call; above every number in the store.
     pub first_call: u64,
-    /// The time of day at the `now` of [`Exchange::new`].
+    /// The time of day at the `now` of [`Exchange::new`](super::Exchange::new).
     pub time: SystemTime,
 }
 

@@ -471,8 +471,7 @@ impl Carriage {
         let dtls = voice.keying == Keying::Dtls
             && matches!(voice.encryption, Encryption::Offered | Encryption::Required)
             && desk.setup.identity.is_some();
-        // Whoever can do DTLS and ICE both knows one port for all.
-        Self { dtls, ice: voice.ice, rtcp_mux: dtls && voice.ice }
+        Self { dtls, ice: voice.ice, rtcp_mux: voice.one_port }
     }
 
     /// What a caller's offer has of what we can.
@@ -543,9 +542,10 @@ fn capability(voice: &Voice, role: Role, carriage: Carriage, desk: &Desk) -> Cap
     if carriage.ice {
         capability = capability.with_ice(denwa_sdp::Ice::Full);
     }
-    if carriage.rtcp_mux {
+    if carriage.dtls && carriage.ice {
         capability.bundle = true;
-        capability.rtcp_mux = if role == Role::Offers { RtcpMux::Required } else { RtcpMux::Offered };
+        let is_certain = carriage.rtcp_mux && role == Role::Offers;
+        capability.rtcp_mux = if is_certain { RtcpMux::Required } else { RtcpMux::Offered };
     }
     if let Some(audio) = capability.of_kind_mut(&denwa_sdp::Kind::Audio) {
         audio.packet_time = voice.packet_time;
