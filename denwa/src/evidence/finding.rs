@@ -5,7 +5,6 @@ use std::fmt;
 
 /// A cause that the facts show.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Finding {
     /// What it is.
     pub cause: Cause,
