@@ -120,6 +120,7 @@ fn a_peer_that_never_reads_is_cut_off_at_the_limit() {
         sent += 10_000;
     }
     assert!(sent < 1 << 30, "{sent}");
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamBacklog");
     running.expect("closed");
     running.stop();
 }
@@ -142,6 +143,7 @@ fn a_peer_that_sends_too_fast_is_cut_off_at_the_limit() {
     });
     while stream.write_all(&[b'x'; 10_000]).is_ok() {}
     assert!(reading.join().unwrap() <= 1_010_000);
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamRate");
     running.expect("closed");
     running.stop();
 }

@@ -36,6 +36,7 @@ pub(super) struct Streams {
 struct Stream {
     handle: StreamHandle,
     task: AbortHandle,
+    remote: SocketAddr,
     /// Whose share it counts for, when it was accepted.
     accepted_from: Option<IpAddr>,
 }
@@ -128,9 +129,12 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         if !stream.handle.send(payload) {
             // It does not read what it is sent: cut off.
             stream.task.abort();
+            let cut = Input::TurnedAway { remote: stream.remote, limit: Limit::StreamBacklog };
             self.streams.task_ended();
             self.streams.remove(id);
-            self.machine.handle_input(Input::StreamClosed { stream: id }, Instant::now());
+            let now = Instant::now();
+            self.machine.handle_input(cut, now);
+            self.machine.handle_input(Input::StreamClosed { stream: id }, now);
         }
     }
 
@@ -237,7 +241,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         let (handle, work) = stream::connection(link, framing, self.streams.means.limits, tell);
         let task = spawn_local(work).abort_handle();
         self.streams.tasks = self.streams.tasks.saturating_add(1);
-        self.streams.open.insert(id, Stream { handle, task, accepted_from });
+        self.streams.open.insert(id, Stream { handle, task, remote, accepted_from });
         self.machine
             .handle_input(Input::StreamOpened { stream: id, protocol, local, remote, peer_identity }, now);
     }
@@ -250,6 +254,12 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                     self.machine.handle_input(Input::StreamData { stream: id, payload: &payload }, now);
                 }
                 drop(taken);
+            }
+            FromStream::TooFast => {
+                if let Some(stream) = self.streams.open.get(&id) {
+                    let cut = Input::TurnedAway { remote: stream.remote, limit: Limit::StreamRate };
+                    self.machine.handle_input(cut, now);
+                }
             }
             FromStream::Closed => {
                 self.streams.task_ended();

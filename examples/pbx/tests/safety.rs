@@ -71,6 +71,8 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
     let (mut alice, mut bob) = (phone(p), phone(q));
     let calling = alice.call("0510200");
     let called = bob.invited();
+    bob.reply(&called, 180, "");
+    alice.expect("INVITE", 180);
     alice.cancel(&calling);
     let cancel = bob.expect("CANCEL", 0);
     bob.reply_to(&cancel, cancel.header("To"), 200, "");
@@ -119,7 +121,13 @@ fn secrets_are_sealed_under_a_key_file() {
     };
     fs::write(folder.join("pbx.toml"), file(&sealed)).unwrap();
     let (good, said) = pbx(&folder, &["check", "pbx.toml"], "");
-    assert!(good, "{said}");
+    assert!(good && !said.contains("in the open"), "{said}");
+    fs::write(folder.join("open.toml"), file("wave-kettle")).unwrap();
+    assert!(
+        pbx(&folder, &["check", "open.toml"], "")
+            .1
+            .contains("The secrets of 1 trunk stand in it in the open")
+    );
     // A key that others can read is none; another one opens nothing.
     let _ = Command::new("chmod").arg("644").arg(&key).status().unwrap();
     let (good, said) = pbx(&folder, &["check", "pbx.toml"], "");
@@ -245,7 +253,16 @@ fn documents_of_neighbours_are_fetched_over_https() {
     let [ca, cert, key] = certificate(scratch.path(), "valley");
     fs::write(
         scratch.path().join("mantela.json"),
-        r#"{"aboutMe":{"identifier":"valley","name":"Valley"},"extensions":[{"extension":"200","name":"Barn"}],"providers":[]}"#,
+        format!(
+            r#"{{"aboutMe":{{"identifier":"valley","name":"Valley"}},"extensions":[{{"extension":"200","name":"Barn"}}],
+               "providers":[{{"prefix":"0771","identifier":"coast","mantela":"https://127.0.0.1:{port}/coast.json"}},
+                            {{"prefix":"0666","identifier":"dead","mantela":"https://127.0.0.1:{port}/nothing.json"}}]}}"#
+        ),
+    )
+    .unwrap();
+    fs::write(
+        scratch.path().join("coast.json"),
+        r#"{"aboutMe":{"identifier":"coast","name":"Coast"},"extensions":[{"extension":"33","name":"Pier"}],"providers":[]}"#,
     )
     .unwrap();
     let mut server = Command::new("openssl");
@@ -262,19 +279,29 @@ fn documents_of_neighbours_are_fetched_over_https() {
          [[routes]]\nprefix = \"0510\"\ntrunk = \"valley\"\n[store]\nurl = \"sqlite::memory:\"\n"
     );
     fs::write(scratch.path().join("pbx.toml"), file).unwrap();
-    let book = |trust: &Path| {
+    let ask = |trust: &Path, command: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_pbx"))
-            .args(["--config", "pbx.toml", "mantela", "book"])
+            .args(["--config", "pbx.toml", "mantela", command])
             .current_dir(scratch.path())
             .env("SSL_CERT_FILE", trust)
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap() + std::str::from_utf8(&output.stderr).unwrap()
     };
-    let read = book(&ca);
+    let read = ask(&ca, "book");
     assert!(read.contains("0510200") && read.contains("Barn"), "{read}");
+    // Its neighbours' documents are followed; a dead one is told and passed over.
+    assert!(
+        read.contains("0510077133") && read.contains("Pier") && read.contains("nothing.json is passed over"),
+        "{read}"
+    );
+    let map = ask(&ca, "map");
+    assert!(
+        map.contains("\"valley\" -> \"coast\" [label=\"0771\"]") && map.contains("\"dead\" [style=dashed]"),
+        "{map}"
+    );
     // Whoever proves himself by an authority that is not trusted is passed over, and the rest goes on.
     let [stranger, ..] = certificate(scratch.path(), "stranger");
-    let read = book(&stranger);
+    let read = ask(&stranger, "book");
     assert!(read.contains("is passed over") && !read.contains("Barn"), "{read}");
 }

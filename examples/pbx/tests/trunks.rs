@@ -102,6 +102,8 @@ fn a_neighbour_without_an_address_registers_and_is_called_there() {
     hill.says_to(0x62, called.invite.rtp(), 8, &alice);
     alice.hang_up(&mut calling);
     hill.hung_up(&called);
+    // Its password opens no lamp.
+    assert_eq!(hill.watch("1001", "dialog"), 403);
     // It calls by its password, and is shown with the prefix that leads back to it.
     let calling = hill.call("1001");
     let called = alice.invited();
@@ -134,6 +136,19 @@ fn what_is_silent_or_out_of_service_is_passed_over() {
     let calling = alice.call("9200");
     let called = near.invited();
     near.reply(&called, 486, "");
+    assert_eq!(alice.refused(&calling).status(), 486);
+}
+
+#[test]
+fn a_busy_one_is_tried_once_more_where_the_file_says_so() {
+    let house = House::new("retry", &trunk("retry_seconds = 1"));
+    let (mut alice, mut near) = (house.phone("1001"), house.near());
+    let calling = alice.call("9200");
+    for status in [500, 486] {
+        let called = near.invited();
+        near.reply(&called, status, "");
+        near.expect("ACK", 0);
+    }
     assert_eq!(alice.refused(&calling).status(), 486);
 }
 
@@ -194,7 +209,7 @@ fn timers_and_reliable_responses_are_as_the_file_says() {
         ),
         ("reliable = \"required\"", "", "", "timer", "100rel"),
         (
-            "profile = \"hikari\"\nuser = \"0312345678\"\ndomain = \"ntt-east.ne.jp\"\nregister = false",
+            "profile = \"hikari\"\nuser = \"0312345678\"\ndomain = \"ntt-east.ne.jp\"\nregister = false\nretry_seconds = 0",
             "",
             "300",
             "timer",
@@ -344,7 +359,9 @@ fn rules_work_over_connections_too() {
 
 #[test]
 fn digits_dialled_one_by_one_are_waited_for() {
-    let house = House::new("overlap", &trunk("1001: overlap = true\ncalls: digit_seconds = 1"));
+    let help = "[[routes]]\nprefix = \"11\"\nstrip = 0\ntrunk = \"lab\"";
+    let house =
+        House::new("overlap", &format!("{}{help}", trunk("1001: overlap = true\ncalls: digit_seconds = 1")));
     let (mut alice, mut bob, mut near) = (house.phone("1001"), house.phone("1002"), house.near());
     // Nothing ends here, and more may come: the telephone is told so at once.
     let calling = alice.call("100");
@@ -362,6 +379,13 @@ fn digits_dialled_one_by_one_are_waited_for() {
     bob.reply_to(&cancel, cancel.header("To"), 200, "");
     bob.reply(&called, 487, "");
     alice.final_of(&calling);
+    // Nobody who calls for help waits, though a longer number may begin so.
+    let help = alice.call("110");
+    let called = near.invited();
+    assert!(called.invite.first_line.contains("sip:110@"), "{:?}", called.invite);
+    near.reply(&called, 486, "");
+    near.expect("ACK", 0);
+    assert_eq!(alice.final_of(&help).status(), 486);
     // A neighbour's numbers may always go on: the longer one takes the place of the shorter.
     let short = alice.call("920");
     let long = alice.call_again("9200", &short);
@@ -429,4 +453,76 @@ fn lists_say_who_may_come_and_how() {
     assert_eq!(bob.try_register(300), None, "nothing is answered at all");
     let mut bob = house.phone("1002");
     assert_eq!(bob.register(300).status(), 200);
+}
+
+#[test]
+fn callers_are_shown_by_the_header_that_the_neighbour_reads() {
+    for (identity, header, expected) in [
+        ("p-asserted", "P-Asserted-Identity", "<sip:1001@"),
+        ("p-preferred", "P-Preferred-Identity", "<sip:1001@"),
+        ("remote-party", "Remote-Party-ID", ";party=calling;privacy=off;screen=yes"),
+    ] {
+        let house = House::new("identity", &trunk(&format!("identity = \"{identity}\"")));
+        let (mut alice, mut near) = (house.phone("1001"), house.near());
+        let shown = invite(&mut alice, &mut near, "9200");
+        assert!(shown.header(header).contains(expected), "{shown:?}");
+        let withheld = invite(&mut alice, &mut near, "*679200");
+        assert_eq!(withheld.header("Privacy"), "id");
+        assert!(withheld.header("From").contains("anonymous@anonymous.invalid"), "{withheld:?}");
+    }
+}
+
+#[test]
+fn profiles_say_what_the_file_leaves_out() {
+    let account = "user = \"0312345678\"\npassword = \"x\"\nregister = false\n";
+    for (keys, expected) in [
+        ("profile = \"asterisk\"".to_owned(), vec!["Remote-Party-ID", "iLBC/8000", "G722/8000"]),
+        ("profile = \"mikopbx\"".to_owned(), vec!["Remote-Party-ID", "GSM/8000"]),
+        ("profile = \"freeswitch\"".to_owned(), vec!["Remote-Party-ID", "opus/48000"]),
+        ("profile = \"denwa\"".to_owned(), vec!["P-Asserted-Identity", "History-Info"]),
+        (
+            format!("profile = \"provider\"\n{account}domain = \"sip.example\""),
+            vec!["P-Asserted-Identity", "<sip:0312345678@sip.example>"],
+        ),
+        (
+            format!("profile = \"hikari\"\nretry_seconds = 0\n{account}domain = \"ntt-east.ne.jp\""),
+            vec!["<sip:0312345678@ntt-east.ne.jp>", "Min-SE: 300", "RTP/AVP 0 101"],
+        ),
+    ] {
+        let house = House::new("profile", &trunk(&keys));
+        let (mut alice, mut near) = (house.phone("1001"), house.near());
+        let text = invite(&mut alice, &mut near, "9200").text();
+        for word in expected {
+            assert!(text.to_lowercase().contains(&word.to_lowercase()), "{keys}: {word} in {text}");
+        }
+    }
+    // An account's secret in a profile that needs none, and a profile that nobody knows.
+    let wrong = denwa_wrong("[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.1\"\nprofile = \"asterix\"\n");
+    assert!(wrong.contains("\"asterix\" is not known here, expected one of `denwa`, `asterisk`"), "{wrong}");
+}
+
+fn denwa_wrong(text: &str) -> String {
+    let problems = pbx::config::Config::parse(text).unwrap_err();
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+#[test]
+fn a_dial_tone_takes_digits_one_by_one() {
+    let house = House::new("dial-tone", &trunk("calls: digit_seconds = 1"));
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let mut calling = alice.call("*0");
+    let answer = alice.answered(&mut calling);
+    // 400 Hz until the first digit.
+    alice.hear();
+    for digit in "1002".chars() {
+        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        alice.request(&mut calling, "INFO", "Content-Type: application/dtmf-relay\r\n", &body);
+        assert_eq!(alice.final_response("INFO").status(), 200);
+    }
+    // Nothing longer begins so: it is called at once.
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let _ = answer;
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
 }

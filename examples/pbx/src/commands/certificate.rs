@@ -24,12 +24,10 @@ pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, 
         return Ok(None);
     }
     let mut tls = TlsConfig::default();
-    tls.trust = match &config.tls.trust {
-        Some(path) => Trust::SystemAnd(
-            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?,
-        ),
-        None => Trust::System,
-    };
+    let mut authorities = Vec::new();
+    if let Some(path) = &config.tls.trust {
+        authorities.extend(read(path)?);
+    }
     if listens {
         tls.certificate = Some(certificate(config, addresses)?);
     }
@@ -39,11 +37,14 @@ pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, 
         let authority = config.tls.clients.as_ref().ok_or(
             "an extension has a `certificate`: [tls] clients must name the authority of telephones' certificates",
         )?;
-        let pem =
-            fs::read(authority).map_err(|error| format!("cannot read {}: {error}", authority.display()))?;
-        tls.trust = Trust::SystemAnd(pem);
+        authorities.extend(read(authority)?);
     }
+    tls.trust = if authorities.is_empty() { Trust::System } else { Trust::SystemAnd(authorities) };
     Tls::new(&tls).map(Some).map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn certificate(config: &Config, addresses: &[IpAddr]) -> Result<Certificate, String> {

@@ -2,6 +2,7 @@
 //!
 //! Documents are read from files, by HTTP or by HTTPS. One that cannot be read is told and passed over: a network has dead members.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ use crate::store::Store;
 /// How long a neighbour's server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most documents that are read.
+const MOST_DOCUMENTS: usize = 200;
+
 /// The longest document.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
@@ -31,6 +35,12 @@ pub(super) enum Command {
     /// List every telephone that is known, the nearest first, with the digits that reach it from here.
     Book {
         /// Documents of others: files, or http:// and https:// addresses; those of the file's trunks when none is given.
+        documents: Vec<String>,
+    },
+    /// Draw the network: a graph for Graphviz' `dot`, with the prefixes on its edges.
+    Map {
+        /// Documents of others: files, or http:// and https:// addresses; those of the file's trunks, and of their
+        /// neighbours' neighbours, when none is given.
         documents: Vec<String>,
     },
     /// Find the cheapest way to a telephone of another exchange.
@@ -70,6 +80,9 @@ pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitC
             }
             text
         }),
+        Command::Map { documents } => network(&config, &own, &documents).map(|(network, _)| {
+            if as_json { format!("{:#}\n", json!({ "dot": network.drawing() })) } else { network.drawing() }
+        }),
         Command::Route { exchange, extension, documents } => {
             network(&config, &own, &documents).and_then(|(network, from)| {
                 let reach = network
@@ -103,12 +116,23 @@ fn network(config: &Config, own: &Value, documents: &[String]) -> Result<(Networ
     let mut network = Network::default();
     let from = network.add(own)?;
     let of_trunks: Vec<String> = config.trunks.iter().filter_map(|trunk| trunk.mantela.clone()).collect();
-    for source in if documents.is_empty() { &of_trunks } else { documents } {
-        let added = read(source)
+    let named = if documents.is_empty() { &of_trunks } else { documents };
+    // Neighbours name their own neighbours' documents: the network is walked outwards, each document once.
+    let mut open: VecDeque<String> = named.iter().cloned().collect();
+    let mut read_already: BTreeSet<String> = BTreeSet::new();
+    while let Some(source) = open.pop_front() {
+        if read_already.len() >= MOST_DOCUMENTS || !read_already.insert(source.clone()) {
+            continue;
+        }
+        let added = read(&source)
             .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
             .and_then(|document: Value| network.add(&document));
-        if let Err(error) = added {
-            eprintln!("pbx: {source} is passed over: {error}");
+        match added {
+            Ok(identifier) if documents.is_empty() => {
+                open.extend(network.documents_of(&identifier).iter().cloned());
+            }
+            Ok(_) => {}
+            Err(error) => eprintln!("pbx: {source} is passed over: {error}"),
         }
     }
     Ok((network, from))

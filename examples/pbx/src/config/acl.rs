@@ -6,8 +6,8 @@ use denwa::address::Network;
 
 use super::address::Protocol;
 use super::document::Section;
+use super::network::parse_network;
 use super::problem::Problems;
-use super::sections::parse_network;
 
 /// What is allowed: everything when it is empty.
 #[derive(Clone, Debug, Default, PartialEq)]

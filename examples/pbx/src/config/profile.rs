@@ -1,5 +1,7 @@
 //! What the neighbours that people have are like, so that a trunk to one of them needs an address and a password only.
 
+use std::time::Duration;
+
 use denwa_sip_core::endpoint::ReliableProvisional;
 
 use super::Codec;
@@ -27,8 +29,8 @@ pub(super) struct Profile {
     pub(super) needs_no_password: bool,
     /// Numbers are asked for at its name, not at its address.
     pub(super) by_name: bool,
-    /// `a=rtcp`, `rport` and the like are left out.
-    pub(super) plain: bool,
+    /// After busy or 500 it is tried once more, so much later.
+    pub(super) retry: Option<Duration>,
 }
 
 impl Default for Profile {
@@ -49,7 +51,7 @@ impl Default for Profile {
             register_seconds: 600,
             needs_no_password: false,
             by_name: false,
-            plain: false,
+            retry: None,
         }
     }
 }
@@ -94,14 +96,15 @@ impl Profile {
                 identity: IdentityHeader::None,
                 diverted_by: DivertedBy::Nothing,
                 codecs: vec![Codec::Pcmu],
-                session: SessionTerms::AtLeast(std::time::Duration::from_secs(300)),
+                session: SessionTerms::AtLeast(Duration::from_secs(300)),
                 transit: false,
                 rewrite_caller: false,
                 from_account: true,
                 register: true,
                 register_seconds: 3_600,
                 needs_no_password: true,
-                plain: true,
+                // TTC JJ-90.24.
+                retry: Some(Duration::from_secs(8)),
                 ..plain
             },
             _ => return None,

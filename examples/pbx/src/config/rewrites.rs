@@ -7,8 +7,8 @@ use denwa::address::Network;
 use denwa::rules::{Rule, RuleError, RuleText};
 
 use super::document::Section;
+use super::network::parse_network;
 use super::problem::Problems;
-use super::sections::parse_network;
 use super::{Extension, Trunk};
 
 /// One rule, and whose messages it is about.

@@ -97,6 +97,8 @@ pub struct Terms {
     pub early_media: EarlyMedia,
     /// How long it may say nothing at all before the next server is tried, when there is one.
     pub patience: Duration,
+    /// After busy or 500 it is tried once more, so much later; not at all when `None`.
+    pub retry: Option<Duration>,
 }
 
 /// Session timers.
@@ -391,7 +393,9 @@ fn terms(section: &mut Section<'_>, profile: &Profile, problems: &mut Problems) 
         },
     );
     let patience = Duration::from_secs(section.whole("patience_seconds", 1..=32, problems).unwrap_or(4));
-    Terms { reliable, session, early_media, patience }
+    let retry = section.whole("retry_seconds", 0..=60, problems).map(Duration::from_secs);
+    let retry = retry.or(profile.retry).filter(|retry| !retry.is_zero());
+    Terms { reliable, session, early_media, patience, retry }
 }
 
 fn signatures(section: &mut Section<'_>, problems: &mut Problems) -> Signatures {

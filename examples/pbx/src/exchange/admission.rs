@@ -422,7 +422,7 @@ fn invited_by(
 }
 
 /// Whether somebody who has proved to be `username` may do so from there.
-fn may_come_so(desk: &Desk, username: &str, flow: &Flow) -> bool {
+pub(super) fn may_come_so(desk: &Desk, username: &str, flow: &Flow) -> bool {
     let inbound = desk.links.by_user(username).and_then(|link| link.trunk.inbound.as_ref());
     let allow = desk.directory.get(username).map(|account| &account.allow);
     allow

@@ -22,6 +22,7 @@ use crate::config;
 use crate::services::clock::SpeakingClock;
 use crate::services::codes::Confirm;
 use crate::services::conference::Room;
+use crate::services::dial::DialTone;
 use crate::services::digits::ReadBack;
 use crate::services::mailbox::{LeaveMessage, Listen, PIN};
 use crate::services::menu::{Menu, Queue};
@@ -172,6 +173,8 @@ impl Call {
                 tones: &desk.setup.tones,
                 position: waits.map_or(1, |place| place + 1),
                 messages: &messages,
+                completion: &|digits| desk.completion(digits),
+                digit_pause: desk.setup.digits,
                 setting: &setting,
                 mailbox_limit: desk.setup.mailbox_limit,
                 message_limit: desk.setup.message_limit,
@@ -453,6 +456,8 @@ impl Call {
             tones: &desk.setup.tones,
             position: 1,
             messages: &|_| Vec::new(),
+            completion: &|digits| desk.completion(digits),
+            digit_pause: desk.setup.digits,
             setting: &|_, _| None,
             mailbox_limit: desk.setup.mailbox_limit,
             message_limit: desk.setup.message_limit,
@@ -619,6 +624,7 @@ fn script(serving: &Serving, desk: &Desk) -> Box<dyn Script> {
         Serving::Unpark(_) | Serving::PickUp(_) | Serving::Service(Service::Parking | Service::PickUp) => {
             Box::new(crate::services::simple::Say(&["wrong"]))
         }
+        Serving::Service(Service::DialTone) => Box::new(DialTone::default()),
         Serving::Service(Service::WakeUp) => Box::new(wake::Order::default()),
         Serving::Service(Service::CallBack) => Box::new(callback::Order),
         Serving::WakeUp => Box::new(wake::WakeUp),

@@ -92,6 +92,8 @@ pub(super) struct Call {
     pub(super) deadline: Option<Instant>,
     /// Until when it rings, while the deadline is that of the first word of a neighbour.
     pub(super) rings_until: Option<Instant>,
+    /// The next attempt rests until the deadline, and then rings so long.
+    pub(super) rests: Option<Duration>,
     pub(super) end: Option<End>,
 }
 
@@ -226,6 +228,7 @@ impl Call {
             rang: false,
             deadline: None,
             rings_until: None,
+            rests: None,
             end: None,
         }
     }
@@ -312,7 +315,7 @@ impl Call {
 
     /// The way to a peer became known.
     pub(super) fn on_route(&mut self, desk: &mut Desk) {
-        if self.is_reaching() {
+        if self.is_reaching() && self.rests.is_none() {
             self.try_planned(desk);
         }
     }
@@ -327,6 +330,10 @@ impl Call {
             return;
         }
         self.deadline = None;
+        if let Some(ring) = self.rests.take().filter(|_| self.is_reaching()) {
+            self.deadline = desk.now.checked_add(ring);
+            return self.try_planned(desk);
+        }
         match self.stage {
             Stage::Calling | Stage::Talking if self.is_reaching() && self.rings_until.is_some() => {
                 let rings_until = self.rings_until.take();

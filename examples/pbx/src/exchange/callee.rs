@@ -39,10 +39,17 @@ impl Call {
     pub(super) fn try_attempt(&mut self, desk: &mut Desk, attempt: Attempt) {
         self.first = self.forks.len();
         self.rings_until = None;
+        self.rests = None;
         match attempt {
             Attempt::Ring(planned, ring) => {
                 let patience = planned.first().and_then(|plan| plan.patience);
+                let rest = planned.first().and_then(|plan| plan.rest);
                 self.planned = planned;
+                if let Some(rest) = rest {
+                    self.deadline = desk.now.checked_add(rest);
+                    self.rests = Some(ring);
+                    return;
+                }
                 self.deadline = desk.now.checked_add(ring);
                 if let Some(patience) = patience {
                     // Another way is tried when nothing at all is heard by this one.

@@ -277,6 +277,10 @@ impl Desk {
 
     /// Whether more digits may follow these.
     pub(super) fn completion(&self, dialled: &str) -> Completion {
+        if self.setup.emergency.iter().any(|number| number == dialled) {
+            // Nobody waits for help because a longer number begins so.
+            return Completion::Complete;
+        }
         self.setup.plan.completion(dialled, &self.directory)
     }
 

@@ -333,12 +333,20 @@ impl fmt::Display for Event {
             Self::TrunkAnswers { trunk, round_trip } => {
                 write!(f, "the trunk {trunk} answers, after {:.1} ms", round_trip.as_secs_f64() * 1000.0)
             }
-            Self::TrunkSilent { trunk, cause } => write!(f, "the trunk {trunk} does not answer: {cause}"),
+            Self::TrunkSilent { trunk, cause } => write!(
+                f,
+                "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
+                 are right, and whether a firewall on the way lets SIP pass."
+            ),
             Self::TrunkRegistered { trunk, expires_in } => {
                 write!(f, "registered with the trunk {trunk} for {} s", expires_in.as_secs())
             }
             Self::TrunkNotRegistered { trunk, cause } => {
-                write!(f, "not registered with the trunk {trunk}: {cause}")
+                write!(
+                    f,
+                    "not registered with the trunk {trunk}: {cause}. Compare `user`, `password` and `domain` with what it \
+                     gave you, and try whether it can be reached (`pbx trunks`)."
+                )
             }
             Self::NotWoken { number } => {
                 write!(f, "{number} was to be woken, but none of its telephones could be called")

@@ -71,6 +71,7 @@ impl Call {
             terms: Terms::default(),
             is_signed: false,
             patience: None,
+            rest: None,
             diverted: None,
         })
     }

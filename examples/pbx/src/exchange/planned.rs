@@ -49,6 +49,8 @@ pub(super) struct Planned {
     pub(super) is_signed: bool,
     /// How long it may say nothing at all, when there is another way to it.
     pub(super) patience: Option<Duration>,
+    /// How long to wait before it is called.
+    pub(super) rest: Option<Duration>,
     /// Who had the call before, and why it went on.
     pub(super) diverted: Option<Diverted>,
 }
@@ -87,6 +89,7 @@ impl Planned {
             terms: Terms::default(),
             is_signed: false,
             patience: None,
+            rest: None,
             diverted: None,
         }
     }
@@ -143,6 +146,7 @@ fn at_its_address(desk: &Desk, number: &str, voice: &Voice, from: Option<&Flow>)
         terms: Terms::default(),
         is_signed: false,
         patience: None,
+        rest: None,
         diverted: None,
     }]
 }
@@ -199,6 +203,7 @@ pub(super) fn ways(desk: &Desk, link: &Link, number: &str) -> Vec<Planned> {
         terms: trunk.terms,
         is_signed: trunk.signatures.sign,
         patience: None,
+        rest: None,
         diverted: None,
     };
     let user = trunk.inbound.as_ref().map(|inbound| inbound.user.as_str());

@@ -53,6 +53,8 @@ pub(super) struct Reach {
     diverted: Option<Diverted>,
     /// Which of the ways to a neighbour is tried.
     turn: usize,
+    /// It has been tried once more.
+    retried: bool,
     /// The caller has shown the PIN that what he dialled needs.
     showed_pin: bool,
 }
@@ -112,6 +114,7 @@ impl Reach {
             next: VecDeque::new(),
             diverted: None,
             turn: 0,
+            retried: false,
             showed_pin: false,
         }
     }
@@ -121,7 +124,8 @@ impl Reach {
         if let Some(attempt) = self.next_in_line(desk, caller, end) {
             return Some(attempt);
         }
-        if let Some(planned) = self.next_way(desk, caller, end) {
+        if let Some(planned) = self.once_more(desk, caller, end).or_else(|| self.next_way(desk, caller, end))
+        {
             return Some(Attempt::Ring(planned, self.ring));
         }
         let mut end = end.clone();
@@ -260,6 +264,20 @@ impl Reach {
                 Ok(Attempt::Ring(planned, self.ring))
             }
         }
+    }
+
+    /// The same neighbour once more, when it is one that may only have been too busy to look.
+    fn once_more(&mut self, desk: &Desk, caller: &Caller, end: &End) -> Option<Vec<Planned>> {
+        let Destination::Trunk { trunk: name, number } = &self.current else { return None };
+        let rest = desk.links.get(name)?.trunk.terms.retry?;
+        let is_worth_it = matches!(end, End::Busy { .. } | End::Refused { status: 500, .. });
+        if !is_worth_it || std::mem::replace(&mut self.retried, true) {
+            return None;
+        }
+        let on_behalf = self.diverted.is_none().then_some(caller);
+        let mut planned = trunk(desk, on_behalf, name, number, self.diverted.clone(), self.turn).ok()?;
+        planned.iter_mut().for_each(|plan| plan.rest = Some(rest));
+        Some(planned)
     }
 
     /// The next way to the neighbour that is tried, when nothing was heard of it by this one.

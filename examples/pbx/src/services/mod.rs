@@ -4,6 +4,7 @@ pub mod callback;
 pub mod clock;
 pub mod codes;
 pub mod conference;
+pub mod dial;
 pub mod digits;
 pub mod mailbox;
 pub mod menu;
@@ -48,11 +49,13 @@ pub enum Service {
     WakeUp,
     /// Calls back when whom one found busy is free.
     CallBack,
+    /// A dial tone; digits one by one.
+    DialTone,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Milliwatt,
         Self::Clock,
         Self::Greeting,
@@ -65,6 +68,7 @@ impl Service {
         Self::PickUp,
         Self::WakeUp,
         Self::CallBack,
+        Self::DialTone,
     ];
 
     /// Its name in the configuration file.
@@ -82,6 +86,7 @@ impl Service {
             Self::PickUp => "pick_up",
             Self::WakeUp => "wake_up",
             Self::CallBack => "call_back",
+            Self::DialTone => "dial_tone",
         }
     }
 
@@ -100,6 +105,7 @@ impl Service {
             Self::PickUp => "*8",
             Self::WakeUp => "*55",
             Self::CallBack => "*66",
+            Self::DialTone => "*0",
         }
     }
 
@@ -118,6 +124,7 @@ impl Service {
             Self::PickUp => "takes a call that rings elsewhere; followed by a number: there",
             Self::WakeUp => "has you woken; *550730 at once, *56 takes it back",
             Self::CallBack => "calls you back when whom you found busy is free; once more takes it back",
+            Self::DialTone => "a dial tone, for telephones that dial digit by digit",
         }
     }
 }

@@ -12,6 +12,7 @@ use denwa_codecs::tone::plan::Plan;
 
 use super::prompts::{Language, Prompts};
 use crate::config::Clock;
+use crate::route::Completion;
 
 /// What a script is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +155,10 @@ pub struct Scene<'a> {
     pub position: usize,
     /// The messages in a mailbox, the oldest first.
     pub messages: &'a dyn Fn(&str) -> Vec<Message>,
+    /// Whether more digits may follow these.
+    pub completion: &'a dyn Fn(&str) -> Completion,
+    /// How long the next digit may take.
+    pub digit_pause: Duration,
     /// What is set for an extension.
     pub setting: &'a dyn Fn(&str, &str) -> Option<String>,
     /// The most messages of a mailbox.

@@ -7,6 +7,7 @@ use denwa_codecs::tone::plan::Plan;
 use super::prompts::{Language, Prompts};
 use super::script::Scene;
 use crate::config::Clock;
+use crate::route::Completion;
 
 pub(super) struct Stage {
     pub(super) milliseconds: u64,
@@ -38,6 +39,13 @@ impl Stage {
             tones: &self.tones,
             position: 1,
             messages: &|_| Vec::new(),
+            completion: &|digits| match digits {
+                "1" | "2" => Completion::Incomplete,
+                "11" => Completion::Complete,
+                "22" => Completion::MayGrow,
+                _ => Completion::Nothing,
+            },
+            digit_pause: Duration::from_secs(5),
             setting: &|_, _| None,
             mailbox_limit: 100,
             message_limit: Duration::from_secs(180),

@@ -39,6 +39,12 @@ impl Message {
         Self { first_line, headers, body: body.to_owned() }
     }
 
+    /// Everything, for looking into it.
+    pub fn text(&self) -> String {
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        format!("{}\n{headers}\n{}", self.first_line, self.body)
+    }
+
     /// The first value of a header; empty when there is none.
     pub fn header(&self, name: &str) -> &str {
         let name = name.to_ascii_lowercase();
