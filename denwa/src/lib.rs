@@ -181,6 +181,7 @@ pub mod evidence;
 pub mod guard;
 pub mod media;
 pub mod port_set;
+pub mod robot;
 pub mod rules;
 mod seed;
 #[cfg(feature = "tokio")]

@@ -82,11 +82,15 @@ impl MediaBridge {
             player.adapt(parameters, now);
         }
         if let (Connection::Source(source), None) = (&entry.joined, &entry.player)
-            && let Some(program) = Self::program_of(source)
+            && !matches!(source, Source::Echo)
         {
+            let program = Self::program_of(source);
             let feed = entry.stream.next_feed();
             let parameters = entry.stream.parameters.as_ref();
-            entry.player = Some(Player::new(program, parameters, feed, self.config.wall_clock.at, now));
+            entry.player = Some(match program {
+                Some(program) => Player::new(program, parameters, feed, self.config.wall_clock.at, now),
+                None => Player::live(parameters, feed, now),
+            });
         }
         self.make_transcoder(leg);
         self.make_key_ear(leg);

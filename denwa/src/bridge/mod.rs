@@ -19,6 +19,7 @@ mod io;
 mod joining;
 mod keys;
 mod leg;
+mod live;
 mod passing;
 mod plan;
 mod player;
@@ -121,6 +122,8 @@ impl MediaBridge {
             Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
             Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
+            Command::Say { leg, sound } => self.say(leg, &sound),
+            Command::Hush { leg } => self.hush(leg),
             Command::Close { leg } => self.close(leg, now),
         }
     }

@@ -28,6 +28,7 @@ pub use call::digit_of_info;
 pub use config::{Account, Callers, Server, Transfers, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 pub use keys::Keys;
+pub use registering::why_not_registered;
 pub use transferring::TransferId;
 pub use watching::{MessageId, WatchId, Watched};
 

@@ -262,7 +262,7 @@ impl UserAgent {
     ) {
         let Some(state) = self.accounts.get_mut(&account) else { return };
         let evidence = Box::new(state.evidence(now).clone());
-        self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in, evidence });
+        self.tell(Event::RegistrationFailed { account, why: why_not_registered(reason), retry_in, evidence });
     }
 
     pub(super) fn on_registration_ended(
@@ -294,7 +294,7 @@ impl UserAgent {
 const KEEP_ALIVE: Duration = Duration::from_secs(29);
 
 /// Why a registration failed, for people.
-fn sentence(reason: &RegistrationFailure) -> String {
+pub fn why_not_registered(reason: &RegistrationFailure) -> String {
     match reason {
         RegistrationFailure::Refused(response) => {
             format!("the server refused with {} {}", response.status().code(), response.reason())
