@@ -27,7 +27,10 @@ enum Deed {
     WeTransfer,
 }
 
-const ROWS: &[(fn() -> Codec, Deed)] = &[
+/// A codec, and what is done in a call on it.
+type Row = (fn() -> Codec, Deed);
+
+const ROWS: &[Row] = &[
     #[cfg(feature = "opus")]
     (Codec::opus, Deed::PageHolds),
     #[cfg(feature = "opus")]
