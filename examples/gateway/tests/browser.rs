@@ -74,6 +74,18 @@ fn the_page_calls_with_one_click() {
     assert_heard("the telephone heard the page", &one, &bob.heard(), &two[..8000 * 5]);
     gate.wait_for("over after");
     assert!(gate.log().contains("encrypted with the caller: "), "{}", gate.log());
+    // Whoever closes his tab hangs up.
+    let mut carol = phone((&scratch, &mut ports, exchange), "1004", "PCMA", "", &two);
+    browser.evaluate(
+        "document.getElementById('number').value = '1004'; document.getElementById('call').click(); 0",
+    );
+    browser
+        .wait_for("document.getElementById('state').dataset.state === 'answered'", "document.body.innerText");
+    browser.close();
+    let over = wait_until(Duration::from_secs(60), || gate.log().matches("over after").count() == 2);
+    assert!(over, "{}", gate.log());
+    carol.peer.wait_for("terminated", Duration::from_secs(20));
+    assert!(carol.peer.alive());
     assert_eq!(gate.end(), Vec::<String>::new());
 }
 

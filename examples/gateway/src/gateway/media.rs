@@ -50,7 +50,7 @@ impl Gateway {
                 self.end_both(id, &format!("the {end} is gone: nobody answers on its path"), now);
             }
             bridge::Event::NotEncrypted { reason, .. } => {
-                self.end_both(id, &format!("no keys were agreed on with the {end}: {reason}"), now);
+                self.end_both(id, &format!("there is no encryption with the {end}: {reason}"), now);
             }
             other => self.on_fact(id, end, other, now),
         }
