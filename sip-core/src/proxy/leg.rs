@@ -99,6 +99,7 @@ impl Proxy {
         let mark = loop_mark(&context.request, self.loop_key);
         let options = SendOptions { branch_suffix: Some(mark), ..SendOptions::default() };
         let is_invite = *context.request.method() == Method::Invite;
+        let ring_for = context.options.ring_for;
         let sent = planned.ok().and_then(|(message, next)| {
             let target = target.unwrap_or(Target::Uri(next));
             self.transactions.send_request(message, target, options, self.now).ok()
@@ -108,8 +109,9 @@ impl Proxy {
         };
         self.clients.insert(client, handle);
         let give_up_at = is_invite.then(|| self.now.checked_add(self.config.ringing)).flatten();
+        let ring_until = ring_for.filter(|_| is_invite).and_then(|ring_for| self.now.checked_add(ring_for));
         if let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) {
-            leg.state = LegState::Sent { client, heard: false, cancelled: false, give_up_at };
+            leg.state = LegState::Sent { client, heard: false, cancelled: false, give_up_at, ring_until };
         }
         self.arm(handle);
     }
