@@ -5,6 +5,7 @@ use crate::authority::Authority;
 use denwa::bridge;
 use denwa::driver::{Answer, FromEndpoint, Machine, Output};
 use denwa::tokio::{DriverConfig, SignallingDriver, Tls};
+use denwa_interop::wait_until;
 use denwa_sip_core::endpoint::*;
 use denwa_sip_core::message::{Method, UriBuf};
 use denwa_sip_core::subscription::message_summary::{MessageSummary, Messages};
@@ -19,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "sesame";
 
-type Act = Box<dyn FnOnce(&mut Endpoint, Instant) + Send>;
+type Act = Box<dyn FnOnce(&mut Clerk, Instant) + Send>;
 
 pub(crate) fn sdp(version: u32, direction: &str) -> Body {
     Body::sdp(format!(
@@ -31,6 +32,8 @@ pub(crate) fn sdp(version: u32, direction: &str) -> Body {
 struct Clerk {
     endpoint: Endpoint,
     outputs: VecDeque<Output<Event>>,
+    /// Who wants to register before the exchange opens.
+    waiting: Option<Vec<RequestHandle>>,
 }
 
 impl Clerk {
@@ -56,48 +59,51 @@ impl Clerk {
         }
     }
 
+    fn register(&mut self, request: RequestHandle, now: Instant) {
+        // baresip 1.0 gives up at a challenge for SHA-256, although the one for MD5 stands below it.
+        let policy = ChallengePolicy { algorithms: vec![Algorithm::Md5], ..ChallengePolicy::new("exchange") };
+        drop(self.endpoint.authenticate(request, &policy, now));
+    }
+
     /// What does not go is the test's to see: the events tell.
     fn serve(&mut self, event: &Event, now: Instant) {
-        let it = &mut self.endpoint;
         let ok = Reply::new(StatusCode::OK);
         match event {
             Event::Incoming { request, message, .. } => match message.method() {
-                Method::Register => {
-                    // baresip 1.0 gives up at a challenge for SHA-256, although the one for MD5 stands below it.
-                    let policy = ChallengePolicy {
-                        algorithms: vec![Algorithm::Md5],
-                        ..ChallengePolicy::new("exchange")
-                    };
-                    drop(it.authenticate(*request, &policy, now));
-                }
+                Method::Register => match &mut self.waiting {
+                    Some(waiting) => waiting.push(*request),
+                    None => self.register(*request, now),
+                },
                 Method::Subscribe if message.get("Event") == Some("message-summary") => {
                     let voice = Some(Messages { new: 2, old: 1, ..Messages::default() });
                     let summary = MessageSummary { waiting: true, voice, ..MessageSummary::default() };
                     let body = Some(summary.to_body());
                     let accept = AcceptSubscription { body, ..AcceptSubscription::default() };
-                    drop(it.accept_subscription(*request, accept, now));
+                    drop(self.endpoint.accept_subscription(*request, accept, now));
                 }
-                Method::Subscribe => drop(it.respond(*request, &Reply::new(StatusCode::BAD_EVENT), now)),
+                Method::Subscribe => {
+                    drop(self.endpoint.respond(*request, &Reply::new(StatusCode::BAD_EVENT), now))
+                }
                 Method::Invite => {
-                    let replaces = it.replaced_call(*request).ok().flatten();
+                    let replaces = self.endpoint.replaced_call(*request).ok().flatten();
                     let local = LocalIdentity { user: "exchange".to_owned(), ..LocalIdentity::default() };
                     let options = CallOptions { replaces, ..CallOptions::default() };
-                    if let Ok(call) = it.accept_call(*request, &local, options, now) {
+                    if let Ok(call) = self.endpoint.accept_call(*request, &local, options, now) {
                         let ringing = Reply::new(StatusCode::RINGING);
-                        drop(it.ring(call, &ringing, now));
-                        drop(it.answer(call, &ok.with_body(sdp(1, "sendrecv")), now));
+                        drop(self.endpoint.ring(call, &ringing, now));
+                        drop(self.endpoint.answer(call, &ok.with_body(sdp(1, "sendrecv")), now));
                     }
                 }
-                _ => drop(it.respond(*request, &ok, now)),
+                _ => drop(self.endpoint.respond(*request, &ok, now)),
             },
             Event::Authenticated { request, username, .. } => {
-                drop(it.accept_registration(*request, &format!("sip:{username}@exchange"), now));
+                drop(self.endpoint.accept_registration(*request, &format!("sip:{username}@exchange"), now));
             }
-            Event::DialogRequest { request, .. } => drop(it.respond(*request, &ok, now)),
+            Event::DialogRequest { request, .. } => drop(self.endpoint.respond(*request, &ok, now)),
             Event::OfferReceived { call, carrier: Carrier::Invite, body, .. } => {
                 let held = String::from_utf8_lossy(&body.bytes).contains("a=sendonly");
                 let answer = sdp(2, if held { "recvonly" } else { "sendrecv" });
-                drop(it.answer_offer(*call, Some(answer), &Headers::new(), now));
+                drop(self.endpoint.answer_offer(*call, Some(answer), &Headers::new(), now));
             }
             _ => {}
         }
@@ -118,7 +124,7 @@ impl Machine for Clerk {
     fn handle_answer(&mut self, _: u64, _: Answer, _: Instant) {}
 
     fn handle_command(&mut self, act: Act, now: Instant) {
-        act(&mut self.endpoint, now);
+        act(self, now);
         self.drain(now);
     }
 
@@ -156,7 +162,11 @@ impl Exchange {
                 let mut config = EndpointConfig::new(listeners);
                 config.registrar.expiry.minimum = Duration::from_secs(1);
                 let seed = Seed(denwa::tokio::entropy().unwrap());
-                Clerk { endpoint: Endpoint::new(config, seed, now), outputs: VecDeque::new() }
+                Clerk {
+                    endpoint: Endpoint::new(config, seed, now),
+                    outputs: VecDeque::new(),
+                    waiting: Some(Vec::new()),
+                }
             },
             move |event| drop(tell.send(event)),
         )
@@ -173,9 +183,19 @@ impl Exchange {
         act: impl FnOnce(&mut Endpoint, Instant) -> T + Send + 'static,
     ) -> T {
         let (tell, told) = mpsc::channel();
-        let act = move |endpoint: &mut Endpoint, now| drop(tell.send(act(endpoint, now)));
+        let act = move |clerk: &mut Clerk, now| drop(tell.send(act(&mut clerk.endpoint, now)));
         self.driver.handle().command(Box::new(act)).unwrap();
         told.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Registers who waits for it, and from now on everybody at once.
+    pub(crate) fn open(&self) {
+        let open = |clerk: &mut Clerk, now| {
+            for request in clerk.waiting.take().unwrap_or_default() {
+                clerk.register(request, now);
+            }
+        };
+        self.driver.handle().command(Box::new(open)).unwrap();
     }
 
     /// Waits for an event of which `what` makes something.
@@ -208,8 +228,12 @@ impl Exchange {
 
     /// Calls a telephone on the flow it registered over, and waits until it has answered.
     pub(crate) fn call(&self, binding: &Binding) -> CallHandle {
-        let to = Party::new(binding.contact.clone());
-        let mut place = PlaceCall::new(self.party("exchange"), to, Target::Flow(binding.flow));
+        self.call_to(binding.contact.clone(), Target::Flow(binding.flow))
+    }
+
+    /// Calls an address, and waits until somebody has answered.
+    pub(crate) fn call_to(&self, uri: UriBuf, target: Target) -> CallHandle {
+        let mut place = PlaceCall::new(self.party("exchange"), Party::new(uri), target);
         place.body = Some(sdp(1, "sendrecv"));
         let call = self.act(move |endpoint, now| endpoint.place_call(place, now).unwrap());
         self.expect(|event| match event {
@@ -237,8 +261,12 @@ impl Exchange {
 
     /// A re-INVITE, and that it is accepted.
     pub(crate) fn change(&self, call: CallHandle, version: u32, direction: &'static str) {
-        let body = Some(sdp(version, direction));
-        self.act(move |endpoint, now| endpoint.reinvite(call, body, Headers::new(), now)).unwrap();
+        // Not while one of the telephone awaits its ACK.
+        let sent = wait_until(PATIENCE, || {
+            let body = Some(sdp(version, direction));
+            self.act(move |endpoint, now| endpoint.reinvite(call, body, Headers::new(), now)).is_ok()
+        });
+        assert!(sent, "no re-INVITE can be sent");
         self.expect(|event| matches!(event, Event::Modified { .. }).then_some(()));
     }
 
@@ -256,6 +284,11 @@ impl Exchange {
     pub(crate) fn hang_up(&self, call: CallHandle) {
         self.act(move |endpoint, now| endpoint.hang_up(call, &Headers::new(), now)).unwrap();
         self.expect_end(call);
+    }
+
+    /// Waits until a call is over, whatever was told before or after that.
+    pub(crate) fn until_gone(&self, call: CallHandle) {
+        assert!(wait_until(PATIENCE, || self.act(move |endpoint, _| endpoint.call(call).is_none())));
     }
 
     pub(crate) fn expect_end(&self, call: CallHandle) -> CallEnd {
@@ -291,16 +324,15 @@ impl Exchange {
         (refer_to, replaces)
     }
 
-    /// Asks the telephone to call `user` at this exchange instead.
-    pub(crate) fn transfer(
-        &self,
-        call: CallHandle,
-        user: &str,
-        protocol: Protocol,
-        replaces: Option<CallHandle>,
-    ) {
+    /// Where somebody is called at this exchange.
+    pub(crate) fn uri(&self, user: &str, protocol: Protocol) -> UriBuf {
         let uri = format!("sip:{user}@{};transport={}", self.address(protocol), protocol.uri_token());
-        let transfer = Transfer { replaces, ..Transfer::to(UriBuf::parse(&uri).unwrap()) };
+        UriBuf::parse(&uri).unwrap()
+    }
+
+    /// Asks the telephone to call somebody else instead.
+    pub(crate) fn transfer(&self, call: CallHandle, whom: UriBuf, replaces: Option<CallHandle>) {
+        let transfer = Transfer { replaces, ..Transfer::to(whom) };
         self.act(move |endpoint, now| endpoint.transfer(call, &transfer, now).map(drop)).unwrap();
     }
 

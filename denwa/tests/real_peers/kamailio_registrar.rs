@@ -67,7 +67,7 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "use_path", 1)
-modparam("registrar", "path_mode", 0)
+modparam("registrar", "path_mode", 2)
 modparam("registrar", "min_expires", 1)"#;
     let route = format!(
         r#"    if (is_method("REGISTER")) {{
@@ -97,7 +97,7 @@ fn register(
         target: Target::address(protocol, address),
         routes: Vec::new(),
         local: LocalIdentity { user: user.to_owned(), ..LocalIdentity::default() },
-        headers: Headers::new(),
+        headers: Headers::new().with("Supported", "path").unwrap(),
         credentials: vec![Credentials {
             realm: Some("exchange".to_owned()),
             username: user.to_owned(),
@@ -153,7 +153,8 @@ fn edge(protocol: Protocol) {
     let route = format!(
         r#"    if (is_method("REGISTER")) {{ add_path_received(); $du = "sip:127.0.0.1:{registrar_port}"; t_relay(); exit; }}
     record_route();
-    if (loose_route()) {{ t_relay(); exit; }}
+    # What the registrar sends comes down the Path; loose_route() says no to it for want of a further Route, and is right.
+    if ($sp == {registrar_port}) {{ loose_route(); t_relay(); exit; }}
     $du = "sip:127.0.0.1:{registrar_port}";
     t_relay();"#
     );

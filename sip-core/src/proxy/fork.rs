@@ -365,10 +365,16 @@ impl Proxy {
 
     /// The client sent CANCEL (answered 200 below): it goes to all branches.
     pub(super) fn on_cancel(&mut self, handle: ForwardHandle, cancel: &Request) {
+        let mut unsent = Vec::new();
         if let Some(context) = self.contexts.get_mut(handle) {
             context.reason = cancel.get(HeaderName::Reason).map(str::to_owned);
             context.decided = true;
             context.waiting.clear();
+            let legs = context.legs.iter().enumerate();
+            unsent.extend(legs.filter(|(_, leg)| leg.state == LegState::Locating).map(|(at, _)| at));
+        }
+        for at in unsent {
+            self.end_branch(handle, at, BranchEnd::NotTried);
         }
         self.cancel_others(handle, None);
         let idle = self.contexts.get(handle).is_some_and(|context| !context.is_forwarding());

@@ -60,6 +60,12 @@ impl Proxy {
         breadth: u16,
         outcome: Result<Located, EndReason>,
     ) {
+        let context = self.contexts.get(handle);
+        let waits = context.and_then(|it| it.legs.get(at)).is_some_and(|leg| leg.state == LegState::Locating);
+        if !waits {
+            // It was cancelled meanwhile.
+            return;
+        }
         let located = match outcome {
             Ok(located) => located,
             Err(reason) => {
