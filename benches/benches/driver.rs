@@ -93,6 +93,10 @@ impl Machine for Answerer {
     }
 }
 
+/// Datagrams received and sent a call to the system: one each, either in batches, both.
+const WAYS: [(usize, usize); 4] = [(1, 1), (16, 1), (1, 32), WHOLE];
+const WHOLE: (usize, usize) = (16, 32);
+
 /// The first processor answers, the last one asks.
 const ANSWERING: usize = 0;
 
@@ -134,10 +138,11 @@ impl Tools {
         (nanoseconds.parse::<f64>().unwrap() / answered.parse::<f64>().unwrap().max(1.0), back)
     }
 
-    /// The same of the driver.
-    fn driver(&self) -> (f64, u64) {
+    /// The same of the driver, which takes and gives so many datagrams a call to the system at most.
+    fn driver(&self, (receive, send): (usize, usize)) -> (f64, u64) {
         let mut config = DriverConfig::new(vec!["udp:127.0.0.1:0".parse().unwrap()]);
         config.media = None;
+        (config.batching.receive, config.batching.send) = (receive, send);
         let (tell, told) = mpsc::channel();
         let make = |listening: &[Listening], now| {
             let mut set = CpuSet::new();
@@ -186,7 +191,7 @@ fn main() {
     );
     let mut ratios = Vec::new();
     for _ in 0..if is_test { 1 } else { 5 } {
-        let (echo, driver) = (tools.echo(), tools.driver());
+        let (echo, driver) = (tools.echo(), tools.driver(WHOLE));
         println!(
             "bare echo {:7.0} ns {:8}   driver {:7.0} ns {:8}   ratio {:.2}",
             echo.0,
@@ -200,5 +205,18 @@ fn main() {
     }
     ratios.sort_by(f64::total_cmp);
     println!("median: the driver answers {:.2} of what the bare echo does", 1.0 / ratios[ratios.len() / 2]);
+    println!(
+        "batches: nanoseconds of processor time a datagram, the least of the rounds, with so many a call received / sent"
+    );
+    let mut least = [f64::INFINITY; WAYS.len()];
+    for _ in 0..if is_test { 1 } else { 5 } {
+        for (way, least) in WAYS.iter().zip(&mut least) {
+            *least = least.min(tools.driver(*way).0);
+        }
+    }
+    let least_of_one = least[0];
+    for ((receive, send), least) in WAYS.iter().zip(&least) {
+        println!("{receive:2} / {send:2} {least:7.0} ns   {:.2} of one a call", least / least_of_one);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -297,15 +297,20 @@ mod peers {
     use criterion::BenchmarkGroup;
 
     pub(super) fn read(group: &mut BenchmarkGroup<'_, ThreadTime>, bytes: &Bytes) {
-        group.bench_function("sipx-sip", |b| b.iter(|| sipx_sip::parse_message(black_box(bytes)).unwrap()));
+        let limits = sipx_sip::Limits::default();
+        group.bench_function("sipx-sip", |b| {
+            b.iter(|| sipx_sip::parse_datagram(black_box(bytes.clone()), &limits).unwrap());
+        });
         group.bench_function("rsip", |b| {
             b.iter(|| rsip::SipMessage::try_from(black_box(&bytes[..])).unwrap())
         });
     }
 
     pub(super) fn corpus(group: &mut BenchmarkGroup<'_, ThreadTime>, corpus: &[Bytes]) {
+        let limits = sipx_sip::Limits::default();
         group.bench_function("sipx-sip", |b| {
-            b.iter(|| corpus.iter().filter(|bytes| sipx_sip::parse_message(bytes).is_ok()).count());
+            let parsed = |bytes: &&Bytes| sipx_sip::parse_datagram((*bytes).clone(), &limits).is_ok();
+            b.iter(|| corpus.iter().filter(parsed).count());
         });
         group.bench_function("rsip", |b| {
             b.iter(|| corpus.iter().filter(|bytes| rsip::SipMessage::try_from(&bytes[..]).is_ok()).count());
@@ -313,6 +318,15 @@ mod peers {
     }
 
     pub(super) fn write(group: &mut BenchmarkGroup<'_, ThreadTime>, bytes: &Bytes) {
+        let message = sipx_sip::parse_datagram(bytes.clone(), &sipx_sip::Limits::default()).unwrap();
+        let mut buffer = Vec::with_capacity(2048);
+        group.bench_function("sipx-sip (as parsed, into a buffer)", |b| {
+            b.iter(|| {
+                buffer.clear();
+                black_box(&message).write_to(&mut buffer);
+                buffer.len()
+            });
+        });
         let message = rsip::SipMessage::try_from(&bytes[..]).unwrap();
         group.bench_function("rsip (clone included)", |b| {
             b.iter(|| Vec::<u8>::from(black_box(&message).clone()))

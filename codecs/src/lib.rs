@@ -3,10 +3,15 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`frame`] | the shape all codecs share: [`Encoder`], [`Decoder`], their errors |
-//! | [`g711`] | mu-law and A-law, scalar truth and vector kernels |
-//! | [`level`] | how loud: RMS and peak against full scale and against 0 dBm0 |
 //! | [`registry`] | from the names of SDP to constructors |
-//! | [`tone`] | sine generators, cadences, the milliwatt |
+//! | [`g711`] | mu-law and A-law, scalar truth and vector kernels, concealment by Appendix I |
+//! | [`g729`] | Annex A's encoder, both decoders, Annex B; bit-exact |
+//! | [`g722`] | all modes, bit-exact; concealment after Appendix IV |
+//! | `g726`, `gsm`, `ilbc`, [`linear`], `opus` | the other codecs |
+//! | `conceal`, `comfort_noise`, `activity` | losses and pauses |
+//! | `tone` | tones and their plans, DTMF and call progress both ways, the milliwatt |
+//! | `level`, `mix`, `resample` | how loud, many at once, other rates |
+//! | `wav`, `ogg` | prompts and recordings |
 //!
 //! There is no clock, no queue, no thread and no global state here: samples go in as `&[i16]`, payloads come out as
 //! bytes in the caller's buffer, and no call allocates once its object is built.

@@ -138,6 +138,7 @@
 pub mod address;
 pub mod bridge;
 pub mod driver;
+pub mod echo_test;
 pub mod evidence;
 pub mod guard;
 pub mod media;

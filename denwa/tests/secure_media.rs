@@ -287,11 +287,14 @@ fn keys_by_dtls_without_ice() {
         let (offer, answer) = lab.agree();
         assert!(offer.contains("UDP/TLS/RTP/SAVP") && offer.contains("a=setup:actpass"), "{offer}");
         assert!(answer.contains("a=setup:active"), "{answer}");
-        lab.talk(4);
+        lab.talk(12);
         lab.assert_both_hear();
         for node in [lab.a, lab.b] {
             let telephone = lab.telephone(node);
             assert!(telephone.is_encrypted(), "{:?}", telephone.events);
+            // What the other reports comes by RTCP, on its own port under keys of its own.
+            let counters = telephone.session.report().counters;
+            assert!(counters.peer_lost.is_some() && counters.round_trip.is_some(), "{mux:?}: {counters:?}");
             assert_eq!(telephone.session.report().suite, Some("AEAD_AES_128_GCM"));
             assert!(telephone.session.report().counters.received > 150);
         }

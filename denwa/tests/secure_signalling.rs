@@ -320,8 +320,8 @@ fn a_browser_pings_and_says_good_bye() {
     let running = Running::with(config(&["ws:127.0.0.1:0"]));
     let (mut browser, head) = Browser::connect(running.address(Protocol::Ws), "sip");
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
-    assert!(head.contains("Sec-WebSocket-Protocol: sip\r\n"), "{head}");
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    assert!(head.contains("sec-websocket-protocol: sip\r\n"), "{head}");
     browser.say(Opcode::Ping, b"there?");
     assert_eq!(browser.hear(), Some(Event::Pong(Bytes::from_static(b"there?"))));
     browser.say(Opcode::Binary, b"\xff\xfe");

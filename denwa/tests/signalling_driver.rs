@@ -120,6 +120,7 @@ fn a_peer_that_never_reads_is_cut_off_at_the_limit() {
         sent += 10_000;
     }
     assert!(sent < 1 << 30, "{sent}");
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamBacklog");
     running.expect("closed");
     running.stop();
 }
@@ -142,7 +143,26 @@ fn a_peer_that_sends_too_fast_is_cut_off_at_the_limit() {
     });
     while stream.write_all(&[b'x'; 10_000]).is_ok() {}
     assert!(reading.join().unwrap() <= 1_010_000);
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamRate");
     running.expect("closed");
+    running.stop();
+}
+
+#[test]
+fn a_flood_of_connections_is_turned_away_and_told_once() {
+    let mut limits = StreamLimits::default();
+    limits.streams = 2;
+    let running = Running::start(limits);
+    let address = running.address(Protocol::Tcp);
+    let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+    (0..2).for_each(|_| drop(running.expect("opened")));
+    // More than the queue of those that wait to be looked at: all of them are closed, one after the other.
+    for mut flood in (0..100).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>() {
+        assert_eq!(flood.read(&mut [0; 10]).unwrap_or(0), 0, "closed");
+    }
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 Streams");
+    drop(held);
+    (0..2).for_each(|_| assert_eq!(running.told.recv_timeout(PATIENCE).unwrap(), "closed", "told once"));
     running.stop();
 }
 
@@ -158,6 +178,7 @@ fn one_address_cannot_have_all_the_connections() {
     }
     let mut one_more = TcpStream::connect(address).unwrap();
     assert_eq!(one_more.read(&mut [0; 10]).unwrap_or(0), 0, "closed at once");
+    assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamsPerAddress");
     held.pop();
     running.expect("closed");
     let mut again = TcpStream::connect(address).unwrap();

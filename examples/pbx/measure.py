@@ -1,57 +1,226 @@
-# Measures the release build on this machine: start, idle, authenticated REGISTERs, bridged calls, relayed voice (needs sipp). Run it in a scratch
-# folder after `cargo build --release -p pbx`; CPU is what the system counts for the process, in ticks of 10 ms.
-import socket,hashlib,time,subprocess,os,re,sys
-import pathlib
-HERE=pathlib.Path(__file__).resolve().parent
-B=str(HERE/'../../target/release/pbx')
-ext=''.join(f'[[extensions]]\nnumber="{n}"\npassword="x"\n' for n in range(1000,2000))
-open('m.toml','w').write(ext+'[sip]\nlisten=["udp:127.0.0.1:48060"]\n[store]\nurl="sqlite:m.db"\n[calls]\nannouncements=false\n[media]\nports=["21000-24999"]\n[[trunks]]\nname="a"\naddress="udp:127.0.0.1:48070"\n[[trunks]]\nname="b"\naddress="udp:127.0.0.1:48080"\n[[routes]]\nprefix="9"\ntrunk="b"\n')
-open('idle.toml','w').write('[sip]\nlisten=["udp:127.0.0.1:48060"]\n[store]\nurl="sqlite:i.db"\n')
-def opt(s):
-    s.sendto(b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x>\r\nCall-ID: o%d\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"%(s.getsockname()[1],time.time_ns(),time.time_ns()),('127.0.0.1',48060))
-def start(cfg):
-    s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('127.0.0.1',0)); s.settimeout(0.002)
-    t=time.time(); p=subprocess.Popen([B,'--config',cfg],stdout=subprocess.DEVNULL,stderr=open('m.log','w'))
-    while True:
-        opt(s)
-        try: s.recv(4000); break
-        except (socket.timeout,ConnectionError): pass
-        time.sleep(0.001)
-    return p,time.time()-t
-def cpu(p):
-    f=open(f'/proc/{p.pid}/stat').read().rsplit(')',1)[1].split(); return (int(f[11])+int(f[12]))/os.sysconf('SC_CLK_TCK')
-def rss(p): return [int(l.split()[1]) for l in open(f'/proc/{p.pid}/status') if l.startswith('VmRSS')][0]
-p,t=start('idle.toml'); p.terminate(); p.wait(); p,t=start('idle.toml'); time.sleep(1); print('start to first answered OPTIONS %.0f ms, idle %d KiB'%(t*1000,rss(p))); p.terminate(); p.wait()
-p,t=start('m.toml'); print('with 1000 extensions %.0f ms'%(t*1000))
-h=lambda x: hashlib.md5(x.encode()).hexdigest()
-socks=[]
-s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('127.0.0.1',0)); s.settimeout(2); port=s.getsockname()[1]
-def reg(n,i,nonce=None,nc=1):
-    auth=''
-    if nonce:
-        uri='sip:127.0.0.1:48060'; r=h(f"{h(f'{n}:pbx.example:x')}:{nonce}:{nc:08x}:c:auth:{h('REGISTER:'+uri)}")
-        auth=f'Authorization: Digest username="{n}", realm="pbx.example", nonce="{nonce}", uri="{uri}", response="{r}", cnonce="c", nc={nc:08x}, qop=auth, algorithm=MD5\r\n'
-    m=f"REGISTER sip:127.0.0.1:48060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n}.{i}.{nc}.{bool(nonce)}\r\nFrom: <sip:{n}@x>;tag=1\r\nTo: <sip:{n}@x>\r\nCall-ID: r{n}\r\nCSeq: {i} REGISTER\r\nContact: <sip:{n}@127.0.0.1:{port}>\r\nExpires: 3600\r\nMax-Forwards: 70\r\n{auth}Content-Length: 0\r\n\r\n"
-    s.sendto(m.encode(),('127.0.0.1',48060)); return s.recv(8000).decode()
-nonce={}
-for n in range(1000,2000):
-    r=reg(n,1); nonce[n]=re.search(r'nonce="([^"]+)"',r).group(1); r=reg(n,2,nonce[n],1); assert ' 200 ' in r.split('\r\n')[0],r
-c=cpu(p); N=0; bad=0
-for rnd in range(3):
-    for n in range(1000,2000):
-        r=reg(n,3+rnd,nonce[n],2+rnd); N+=1; bad+=' 200 ' not in r.split('\r\n')[0]
-print('authenticated REGISTER (known nonce, one datagram, on disk): %.3f ms of CPU each (%d, %d not 200)'%((cpu(p)-c)/N*1000,N,bad))
-S=str(HERE/'tests/scenarios')+'/'
-ua=subprocess.Popen(['sipp','-sf',S+'trunk_uas.xml','-i','127.0.0.1','-mi','127.0.0.1','-p','48080','-mp','40000','-nostdin','-rtp_echo'],stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL)
-time.sleep(0.5)
-x=open(S+'trunk_uac.xml').read().replace('<nop><action><exec rtp_stream="voice.al,-1,8"/></action></nop>',''); open('uac.xml','w').write(x)
-c=cpu(p)
-r=subprocess.run(['sipp','127.0.0.1:48060','-sf','uac.xml','-s','9200','-i','127.0.0.1','-mi','127.0.0.1','-p','48070','-mp','45000','-r','100','-m','2000','-l','300','-d','200','-nostdin','-timeout','60s'],stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL)
-print('2000 bridged calls at 100/s without voice: rc %d, %.3f ms of CPU a call (ports opened and closed included), resident %d KiB'%(r.returncode,(cpu(p)-c)/2000*1000,rss(p)))
-open('voice.al','wb').write(bytes([0xd5]*16000))
-x=open(S+'trunk_uac.xml').read(); open('uac2.xml','w').write(x)
-r0=rss(p); c=cpu(p); t=time.time()
-q=subprocess.Popen(['sipp','127.0.0.1:48060','-sf','uac2.xml','-s','9200','-i','127.0.0.1','-mi','127.0.0.1','-p','48070','-mp','45000','-r','50','-m','50','-l','50','-d','15000','-nostdin','-timeout','60s'],stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL)
-time.sleep(5); c1=cpu(p); t1=time.time(); r1=rss(p); time.sleep(8); c2=cpu(p); t2=time.time()
-print('50 PCMA calls relayed both ways: %.3f %% of a core a call, %d KiB a call'%((c2-c1)/(t2-t1)/50*100,(r1-r0)/50))
-q.wait(); ua.kill(); p.terminate(); p.wait()
+"""Measures the release build on this machine, beside Kamailio and rtpengine where they are installed, in one run.
+
+Run it in a scratch folder after `cargo build --release -p pbx`; needs sipp. CPU is what the system counts for the processes, in ticks of
+10 ms. Both exchanges get the same REGISTERs, the same calls from the same SIPp, and the same voice.
+"""
+import hashlib, os, pathlib, re, shutil, socket, subprocess, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+PBX = str(HERE / "../../target/release/pbx")
+SCENARIOS = HERE / "tests/scenarios"
+OURS, THEIRS = 48060, 48160
+QUIET = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu(*processes):
+    """Seconds of CPU that the processes and their children have used."""
+    total = 0
+    for process in processes:
+        family = [process.pid] + [int(child) for child in subprocess.run(
+            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()]
+        for pid in family:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+def resident(process):
+    return next(int(line.split()[1]) for line in open(f"/proc/{process.pid}/status") if line.startswith("VmRSS"))
+
+
+def options(port, patience):
+    """Seconds until an OPTIONS is answered."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe.bind(("127.0.0.1", 0))
+    probe.settimeout(0.002)
+    began = time.time()
+    while time.time() < began + patience:
+        now = time.time_ns()
+        probe.sendto((f"OPTIONS sip:x@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{probe.getsockname()[1]};branch=z9hG4bK{now}\r\n"
+                      f"From: <sip:a@b>;tag=1\r\nTo: <sip:x>\r\nCall-ID: o{now}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n"
+                      "Content-Length: 0\r\n\r\n").encode(), ("127.0.0.1", port))
+        try:
+            probe.recv(4000)
+            return time.time() - began
+        except (socket.timeout, ConnectionError):
+            time.sleep(0.001)
+    raise SystemExit(f"nothing answers at {port}")
+
+
+def start_ours(name, text):
+    pathlib.Path(f"{name}.toml").write_text(text)
+    process = subprocess.Popen([PBX, "--config", f"{name}.toml"], stdout=subprocess.DEVNULL, stderr=open(f"{name}.log", "w"))
+    return process, options(OURS, 20)
+
+
+def stop(*processes):
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+class Registrations:
+    """A thousand telephones that renew what they have, one after the other or many at a time."""
+
+    def __init__(self, port):
+        self.port, self.nonces = port, {}
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(5)
+        for number in range(1000, 2000):
+            answer = self.ask(self.text(number, 1, 0))
+            self.nonces[number] = re.search(r'nonce="([^"]+)"', answer).group(1)
+            assert " 200 " in self.ask(self.text(number, 2, 1)).split("\r\n")[0]
+
+    def text(self, number, sequence, count):
+        digest = lambda text: hashlib.md5(text.encode()).hexdigest()
+        uri, authorization = f"sip:127.0.0.1:{self.port}", ""
+        if count:
+            nonce = self.nonces[number]
+            first, second = digest(f"{number}:pbx.example:x"), digest(f"REGISTER:{uri}")
+            response = digest(f"{first}:{nonce}:{count:08x}:c:auth:{second}")
+            authorization = (f'Authorization: Digest username="{number}", realm="pbx.example", nonce="{nonce}", uri="{uri}", '
+                             f'response="{response}", cnonce="c", nc={count:08x}, qop=auth, algorithm=MD5\r\n')
+        own = self.socket.getsockname()[1]
+        return (f"REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK{number}.{sequence}\r\nFrom: <sip:{number}@x>;tag=1\r\n"
+                f"To: <sip:{number}@pbx.example>\r\nCall-ID: r{number}\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:{number}@127.0.0.1:{own}>\r\n"
+                f"Expires: 3600\r\nMax-Forwards: 70\r\n{authorization}Content-Length: 0\r\n\r\n")
+
+    def ask(self, text):
+        self.socket.sendto(text.encode(), ("127.0.0.1", self.port))
+        return self.socket.recv(8000).decode()
+
+    def renew(self, processes, at_a_time):
+        """Milliseconds of CPU for each of 3000; how many were not answered with 200."""
+        before, bad, done = cpu(*processes), 0, 0
+        first = getattr(self, "round", 0)
+        for round_ in range(first, first + 3):
+            for begin in range(1000, 2000, at_a_time):
+                some = range(begin, min(begin + at_a_time, 2000))
+                for number in some:
+                    self.socket.sendto(self.text(number, 3 + round_, 2 + round_).encode(), ("127.0.0.1", self.port))
+                for _ in some:
+                    bad += " 200 " not in self.socket.recv(8000).decode().split("\r\n")[0]
+                    done += 1
+        self.round = first + 3
+        return (cpu(*processes) - before) / done * 1000, bad
+
+
+def sipp(port, scenario, local, media, *arguments, **more):
+    command = ["sipp", *([f"127.0.0.1:{port}"] if port else []), "-sf", scenario, "-i", "127.0.0.1", "-mi", "127.0.0.1",
+               "-p", str(local), "-mp", str(media), "-nostdin", *arguments]
+    return subprocess.Popen(command, **QUIET, **more)
+
+
+def calls(what, port, processes):
+    """Calls without voice at 100 a second, then 50 calls with voice."""
+    callee = sipp(None, str(SCENARIOS / "trunk_uas.xml"), 48080, 40000, "-rtp_echo")
+    time.sleep(0.5)
+    before = cpu(*processes)
+    caller = sipp(port, "silent.xml", 48070, 45000, "-s", "9200", "-r", "100", "-m", "2000", "-l", "300", "-d", "200", "-timeout", "60s")
+    code = caller.wait()
+    each = (cpu(*processes) - before) / 2000 * 1000
+    print(f"{what}: 2000 calls at 100/s without voice (SIPp said {code}): {each:.3f} ms of CPU a call, ports opened and closed included")
+    size = sum(map(resident, processes))
+    caller = sipp(port, "speaking.xml", 48070, 45000, "-s", "9200", "-r", "50", "-m", "50", "-l", "50", "-d", "15000", "-timeout", "60s")
+    time.sleep(5)
+    before, began, held = cpu(*processes), time.time(), sum(map(resident, processes))
+    time.sleep(8)
+    share = (cpu(*processes) - before) / (time.time() - began) / 50 * 100
+    print(f"{what}: 50 PCMA calls relayed both ways: {share:.3f} % of a core a call, {(held - size) / 50:.0f} KiB a call")
+    caller.wait()
+    stop(callee)
+
+
+def ours():
+    idle = '[sip]\nlisten=["udp:127.0.0.1:%d"]\n[store]\nurl="sqlite:idle.db"\n' % OURS
+    stop(start_ours("idle", idle)[0])
+    process, lasted = start_ours("idle", idle)
+    time.sleep(1)
+    print(f"ours: start to the first answered OPTIONS {lasted * 1000:.0f} ms, idle {resident(process)} KiB")
+    stop(process)
+    extensions = "".join(f'[[extensions]]\nnumber="{number}"\npassword="x"\n' for number in range(1000, 2000))
+    process, lasted = start_ours("full", extensions + f'''[sip]\nlisten=["udp:127.0.0.1:{OURS}"]\n[store]\nurl="sqlite:full.db"\n[calls]\nannouncements=false\n
+[media]\nports=["21000-24999"]\n[[trunks]]\nname="a"\naddress="udp:127.0.0.1:48070"\n[[trunks]]\nname="b"\naddress="udp:127.0.0.1:48080"
+[[routes]]\nprefix="9"\ntrunk="b"\n''')
+    print(f"ours: with 1000 extensions started in {lasted * 1000:.0f} ms")
+    telephones = Registrations(OURS)
+    for at_a_time in (1, 50):
+        each, bad = telephones.renew([process], at_a_time)
+        print(f"ours: authenticated REGISTER, on disk before its 200, {at_a_time} at a time: {each:.3f} ms of CPU each, {bad} not 200")
+    calls("ours", OURS, [process])
+    stop(process)
+
+
+KAMAILIO = """#!KAMAILIO
+debug=0
+log_stderror=no
+children=2
+auto_aliases=no
+listen=udp:127.0.0.1:%(port)d
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+loadmodule "rtpengine.so"
+modparam("usrloc", "db_mode", 0)
+modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:48222")
+request_route {
+    if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+    if (is_method("OPTIONS")) { sl_send_reply("200", "Fine"); exit; }
+    if (has_totag()) {
+        if (is_method("BYE") && %(media)d == 1) { rtpengine_manage(); }
+        if (loose_route()) { t_relay(); exit; }
+        if (is_method("ACK") && t_check_trans()) { t_relay(); }
+        exit;
+    }
+    if (is_method("REGISTER")) {
+        if (!pv_www_authenticate("pbx.example", "x", "0")) { www_challenge("pbx.example", "1"); exit; }
+        save("location");
+        exit;
+    }
+    record_route();
+    if (%(media)d == 1) { rtpengine_manage(); t_on_reply("1"); }
+    $ru = "sip:200@127.0.0.1:48080";
+    t_relay();
+}
+onreply_route[1] { if (%(media)d == 1 && has_body("application/sdp")) { rtpengine_manage(); } }
+"""
+
+
+def theirs():
+    if not (shutil.which("kamailio") and shutil.which("rtpengine")):
+        return print("Kamailio and rtpengine are not both here: nothing is beside ours")
+    for media in (0, 1):
+        pathlib.Path("kamailio.cfg").write_text(KAMAILIO % dict(port=THEIRS, media=media))
+        here = os.getcwd()
+        kamailio = subprocess.Popen(["kamailio", "-DD", "-E", "-m", "256", "-M", "8", "-f", "kamailio.cfg", "-Y", here, "-P", f"{here}/kamailio.pid"], **QUIET)
+        relay = subprocess.Popen(["rtpengine", "--foreground", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:48222", "--port-min=26000",
+                                  "--port-max=29999", "--table=-1", "--log-level=2", f"--pidfile={here}/rtpengine.pid"], **QUIET)
+        options(THEIRS, 20)
+        time.sleep(1)
+        if media:
+            calls("Kamailio with rtpengine", THEIRS, [kamailio, relay])
+        else:
+            telephones = Registrations(THEIRS)
+            for at_a_time in (1, 50):
+                each, bad = telephones.renew([kamailio], at_a_time)
+                print(f"Kamailio: authenticated REGISTER, in memory, {at_a_time} at a time: {each:.3f} ms of CPU each, {bad} not 200")
+            calls("Kamailio as a proxy, voice past it", THEIRS, [kamailio])
+        stop(kamailio, relay)
+
+
+if __name__ == "__main__":
+    text = (SCENARIOS / "trunk_uac.xml").read_text()
+    pathlib.Path("silent.xml").write_text(text.replace('<nop><action><exec rtp_stream="voice.al,-1,8"/></action></nop>', ""))
+    pathlib.Path("speaking.xml").write_text(text)
+    pathlib.Path("voice.al").write_bytes(bytes([0xd5] * 16000))
+    ours()
+    theirs()

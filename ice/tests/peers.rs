@@ -11,100 +11,37 @@ use denwa_ice::turn::client::{ClientConfig, ClientEvent, EndReason, ServerAddres
 use denwa_ice::turn::server::{
     BehaviourAddresses, CredentialSource, PeerPolicy, Prefix, RelayRange, ServerConfig, ServerEvent, Users,
 };
+use denwa_interop::coturn::{Coturn, PASSWORD, USER};
+use denwa_interop::{Ports, Scratch};
 use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-struct Coturn {
-    _program: Program,
-    port: u16,
-    tls_port: u16,
-    _directory: Directory,
+/// coturn, with the folder and the ports that are its own.
+struct Server {
+    coturn: Coturn,
+    _folder: Scratch,
+    _ports: Ports,
 }
 
-/// A directory that goes with its test.
-struct Directory(std::path::PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn coturn(more: &[&str]) -> Option<Server> {
+    let (folder, mut ports) = (Scratch::new("ice-coturn"), Ports::block());
+    let coturn = Coturn::start(folder.path(), &mut ports, more)?;
+    Some(Server { coturn, _folder: folder, _ports: ports })
 }
 
-fn directory() -> Directory {
-    let name = format!(
-        "denwa-ice-{}-{:x}",
-        std::process::id(),
-        u64::from_le_bytes(fresh_seed()[..8].try_into().unwrap())
-    );
-    let path = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&path).unwrap();
-    Directory(path)
-}
-
-fn coturn(more: &[&str]) -> Option<Coturn> {
-    if !have("turnserver", &["--version"]) || !have("openssl", &["version"]) {
-        return None;
-    }
-    let directory = directory();
-    let path = |name: &str| directory.0.join(name).to_str().unwrap().to_owned();
-    let (certificate, key) = (path("cert.pem"), path("key.pem"));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=turn.example", "-keyout", &key, "-out", &certificate])
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let (port, tls_port, first) = (free_port(), free_port(), free_port());
-    let last = first.saturating_add(60).to_string();
-    let program = Command::new("turnserver")
-        .args(["-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()])
-        .args(["--tls-listening-port", &tls_port.to_string(), "--cert", &certificate, "--pkey", &key])
-        .args(["--min-port", &first.to_string(), "--max-port", &last, "--allow-loopback-peers", "--no-cli"])
-        .args(["-a", "-u", "kit:pw-kit", "-r", "lab.test", "-f", "-m", "1", "--no-multicast-peers"])
-        .args([
-            "--simple-log",
-            "--log-file",
-            "stdout",
-            "--userdb",
-            &path("turndb"),
-            "--pidfile",
-            &path("pid"),
-        ])
-        .args(more)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let program = Program(program);
-    wait_for_port(port);
-    wait_for_port(tls_port);
-    Some(Coturn { _program: program, port, tls_port, _directory: directory })
-}
-
-fn coturn_client(coturn: &Coturn, protocol: Protocol) -> ClientConfig {
-    let port = if matches!(protocol, Protocol::Tls | Protocol::Dtls) { coturn.tls_port } else { coturn.port };
-    let address = (ip("127.0.0.1"), port).into();
-    ClientConfig::new(ServerAddress { address, protocol, name: None }, "kit", "pw-kit")
+fn coturn_client(Server { coturn, .. }: &Server, protocol: Protocol) -> ClientConfig {
+    let secure = matches!(protocol, Protocol::Tls | Protocol::Dtls);
+    let address = if secure { coturn.tls_address } else { coturn.address };
+    ClientConfig::new(ServerAddress { address, protocol, name: None }, USER, PASSWORD)
 }
 
 #[test]
-fn our_client_relays_through_coturn_over_udp_tcp_and_tls_by_indications_and_channels() {
+fn our_client_relays_through_coturn_over_udp_tcp_tls_and_dtls_by_indications_and_channels() {
     let Some(coturn) = coturn(&[]) else { return };
-    for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Tls] {
+    for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Tls, Protocol::Dtls] {
         let mut driver = ClientDriver::new(coturn_client(&coturn, protocol));
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -169,7 +106,7 @@ fn our_client_answers_a_stale_nonce_of_coturn_and_is_refused_with_a_wrong_passwo
     assert!(!driver.client.has_ended());
 
     let mut config = coturn_client(&coturn, Protocol::Udp);
-    config.credentials = Some(("kit".to_owned(), "wrong".to_owned().into()));
+    config.credentials = Some((USER.to_owned(), "wrong".to_owned().into()));
     let mut driver = ClientDriver::new(config);
     let now = driver.now();
     driver.client.allocate(now).unwrap();

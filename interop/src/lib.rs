@@ -3,7 +3,9 @@
 //! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`turnutils`] relays by coturn's tools; [`audio`] makes
+//! - [`kamailio`] is started with the routes of a test.
+//! - [`hikari`] stands in for a telephone company that refuses much.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`coturn`] is its server and [`turnutils`] its clients; [`audio`] makes
 //!   test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
@@ -12,6 +14,9 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod coturn;
+pub mod hikari;
+pub mod kamailio;
 pub mod linphone;
 mod peer;
 mod ports;

@@ -52,6 +52,9 @@ fn main() -> ExitCode {
             }
             Err(error) => {
                 eprintln!("inspect: {file}: {error}");
+                if json {
+                    print(&unreadable(&file, &error));
+                }
                 code = 2;
             }
         }
@@ -71,6 +74,14 @@ fn read(file: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// A tool that reads lines gets one for each file.
+fn unreadable(file: &str, error: &std::io::Error) -> String {
+    let (file, error) = (string(file), string(&error.to_string()));
+    format!(
+        "{{\"file\":{file},\"valid\":false,\"lenient\":null,\"error\":{error},\"offset\":null,\"headers\":[]}}"
+    )
 }
 
 /// What both attitudes say of one datagram.

@@ -7,7 +7,7 @@ use crate::{
         client::{ClientAuth, Credentials, Subject},
         server::Authenticator,
     },
-    command::{Body, Headers, Reply},
+    command::{Body, CallOptions, Headers, Reply},
     dialog::{DialogHandle, Dialogs, Usage},
     endpoint::EndpointConfig,
     error::Misuse,
@@ -97,8 +97,6 @@ pub(crate) enum Served {
 pub(crate) struct Capabilities {
     pub(crate) allow: String,
     pub(crate) all: String,
-    /// Without `100rel`, for calls that switched it off.
-    pub(crate) unreliable: String,
     /// `Recv-Info`.
     pub(crate) packages: Option<String>,
 }
@@ -398,9 +396,22 @@ impl Context {
         })
     }
 
-    /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4).
-    pub(crate) fn capabilities<B: Write>(&self, builder: B, reliable: bool) -> B {
-        let supported = if reliable { &self.capabilities.all } else { &self.capabilities.unreliable };
+    /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4) outside of calls.
+    pub(crate) fn capabilities<B: Write>(&self, builder: B) -> B {
+        self.write_capabilities(builder, &self.capabilities.all)
+    }
+
+    /// The same as far as a call may use it.
+    pub(crate) fn capabilities_of<B: Write>(&self, builder: B, options: &CallOptions) -> B {
+        match (options.offers_reliable(), options.session_timer.is_some()) {
+            (true, true) => self.write_capabilities(builder, &self.capabilities.all),
+            (reliable, timer) => {
+                self.write_capabilities(builder, &self.config.supported_text(reliable, timer))
+            }
+        }
+    }
+
+    fn write_capabilities<B: Write>(&self, builder: B, supported: &str) -> B {
         let builder = builder
             .header(HeaderName::Allow, &self.capabilities.allow)
             .header(HeaderName::Supported, supported);

@@ -237,4 +237,10 @@ pub enum Liberty {
     NumberForm,
     /// A URI whose host is empty.
     EmptyHost,
+    /// A telephone number that is not global, without the context that gives it a meaning (RFC 3966 §5.1.5).
+    NoPhoneContext,
+    /// A parameter that is there twice.
+    RepeatedParameter,
+    /// A parameter whose value is not what its name asks for: in quotes or not, a number, a host.
+    ParameterForm,
 }

@@ -284,6 +284,14 @@ pub enum Input<'a> {
         /// What the store says.
         provided: Provided,
     },
+    /// The driver turned a connection away or cuts one off, since a limit of its own was reached. Of those turned away the first
+    /// is told until there is room again.
+    TurnedAway {
+        /// Who wanted to connect, or was connected.
+        remote: SocketAddr,
+        /// Which limit.
+        limit: crate::limits::Limit,
+    },
 }
 
 /// Why a connection could not be made.

@@ -88,6 +88,8 @@ pub enum Limit {
     StreamsPerAddress,
     /// Bytes waiting for a stream that is still being opened.
     StreamBacklog,
+    /// Bytes a second that one peer may send on a stream for long.
+    StreamRate,
     /// Time a peer may take to finish a message on a stream.
     UnfinishedMessage,
     /// Open questions to the driver.
@@ -125,6 +127,7 @@ impl Limit {
             Self::Streams => "streams",
             Self::StreamsPerAddress => "streams of one address",
             Self::StreamBacklog => "bytes waiting for a stream",
+            Self::StreamRate => "bytes a second on a stream",
             Self::UnfinishedMessage => "time for an unfinished message",
             Self::Queries => "open questions",
             Self::Calls => "calls",

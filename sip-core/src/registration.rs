@@ -127,7 +127,7 @@ impl Registration {
             .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
             .header(HeaderName::Expires, expires.as_secs())
             .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-        let mut builder = cx.capabilities(builder, true);
+        let mut builder = cx.capabilities(builder);
         if self.outbound.is_some() {
             builder = builder.header(HeaderName::Supported, "path, outbound, gruu");
         }
@@ -229,7 +229,10 @@ impl Registration {
             return;
         }
         let told = response.number(HeaderName::FlowTimer, 86_400).ok().flatten().map(Duration::from_secs);
-        let _ = cx.transactions.keep_alive(flow, told.unwrap_or(outbound.keep_alive), cx.now);
+        // Whoever does not grant flows may not answer on them either (RFC 5626 §4.2.1).
+        if told.is_some() || response.lists(HeaderName::Require, "outbound") {
+            let _ = cx.transactions.keep_alive(flow, told.unwrap_or(outbound.keep_alive), cx.now);
+        }
         if let Some(before) = outbound.flow.replace(flow) {
             cx.transactions.let_go(&before);
         } else {

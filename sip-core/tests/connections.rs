@@ -18,9 +18,13 @@ use denwa_sip_core::{
 // ---- streams
 
 fn accept(bench: &mut Bench, number: u64) -> StreamId {
+    accept_over(bench, number, Protocol::Tcp)
+}
+
+fn accept_over(bench: &mut Bench, number: u64, protocol: Protocol) -> StreamId {
     let stream = StreamId::accepted(number);
     let (local, remote) = (bench.local, address("192.0.2.1:40000"));
-    bench.input(Input::StreamOpened { stream, protocol: Protocol::Tcp, local, remote, peer_identity: None });
+    bench.input(Input::StreamOpened { stream, protocol, local, remote, peer_identity: None });
     assert!(matches!(bench.event(), TransactionEvent::StreamOpened { .. }));
     stream
 }
@@ -224,14 +228,15 @@ fn a_request_on_a_named_flow_goes_there_or_nowhere() {
 
 #[test]
 fn a_dead_stream_is_found_within_a_minute() {
+    for protocol in [Protocol::Tcp, Protocol::Tls, Protocol::Ws, Protocol::Wss] {
+        a_dead_flow_is_found_within_a_minute(protocol);
+    }
+}
+
+fn a_dead_flow_is_found_within_a_minute(protocol: Protocol) {
     let mut b = Bench::new(B);
-    let stream = accept(&mut b, 0);
-    let flow = Flow {
-        protocol: Protocol::Tcp,
-        local: b.local,
-        remote: address("192.0.2.1:40000"),
-        stream: Some(stream),
-    };
+    let stream = accept_over(&mut b, 0, protocol);
+    let flow = Flow { protocol, local: b.local, remote: address("192.0.2.1:40000"), stream: Some(stream) };
     b.layer.keep_alive(flow, ms(45_000), b.now).unwrap();
     for _ in 0..3 {
         let before = b.elapsed();

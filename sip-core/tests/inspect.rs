@@ -65,3 +65,14 @@ fn many_files_one_line_each_and_the_exit_code_of_the_worst() {
     assert_eq!(inspect(&["/nonexistent"]).0, 2);
     assert_eq!(inspect(&[]).0, 2);
 }
+
+#[test]
+fn a_file_that_cannot_be_read_has_its_line_too() {
+    let (code, text) = inspect(&["--json", "no/such/file"]);
+    let report: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(
+        (code, report["valid"].as_bool(), report["file"].as_str()),
+        (2, Some(false), Some("no/such/file"))
+    );
+    assert!(report["error"].is_string() && report["headers"].as_array().unwrap().is_empty());
+}

@@ -271,3 +271,49 @@ fn failures_wait_longer_and_longer() {
         assert!((full / 2..=full).contains(wait), "{at}: {wait} of {full}");
     }
 }
+
+/// A request through an outbound proxy has its route from the start; what the registrar names by RFC 3608 §5 takes its place
+/// for requests to come, in the registrar's order.
+#[test]
+fn rfc_3608_a_service_route_is_the_pre_loaded_route_of_requests_to_come() {
+    const PROXY: &str = "<sip:192.0.2.9:5060;lr>";
+    let mut ladder = Ladder::new();
+    ladder.endpoint("phone", "192.0.2.1:5060");
+    ladder.raw("proxy", "192.0.2.9:5060");
+    let register = Register {
+        address_of_record: Party::new(UriBuf::parse(AOR).unwrap()),
+        registrar: UriBuf::parse("sip:pbx.example").unwrap(),
+        target: ladder.target("proxy"),
+        routes: vec![PROXY.to_owned()],
+        local: LocalIdentity { user: "1001".to_owned(), ..LocalIdentity::default() },
+        headers: Headers::new(),
+        credentials: Vec::new(),
+        expires: Duration::from_secs(600),
+    };
+    ladder.tell("phone", |endpoint, now| endpoint.register(register, now)).unwrap();
+    ladder.run();
+    let request = ladder.received_request("proxy", Method::Register);
+    assert_eq!(request.get("Route"), Some(PROXY));
+    let registered = request
+        .response(StatusCode::OK)
+        .to_tag("r")
+        .header("Contact", format_args!("{};expires=600", request.get("Contact").unwrap()))
+        .header("Service-Route", format_args!("{PROXY}, <sip:home.example;lr>"))
+        .finish()
+        .unwrap();
+    ladder.send("proxy", "phone", std::str::from_utf8(registered.bytes()).unwrap());
+    ladder.run();
+    let routes = ladder.event("phone", |event| match event {
+        Event::Registered { service_route, .. } => Some(service_route.clone()),
+        _ => None,
+    });
+    assert_eq!(routes, [PROXY, "<sip:home.example;lr>"]);
+    let mut place = ladder.place("phone", "proxy");
+    place.routes.clone_from(&routes);
+    ladder.tell("phone", |endpoint, now| endpoint.place_call(place, now)).unwrap();
+    ladder.run();
+    let invite = ladder.received_request("proxy", Method::Invite);
+    let written: Vec<String> = invite.routes().map(|route| format!("<{}>", route.unwrap().uri)).collect();
+    assert_eq!(written, routes);
+    assert_eq!(invite.uri_text(), ladder.uri("proxy").as_str());
+}

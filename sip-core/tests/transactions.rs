@@ -186,6 +186,17 @@ fn merged_requests_are_refused_with_482_section_8_2_2_2() {
 }
 
 #[test]
+fn whoever_was_challenged_may_come_again_with_the_same_cseq() {
+    let mut b = Bench::new(B);
+    b.datagram(A, request("INVITE", VIA));
+    let (id, invite) = new_request(&mut b);
+    respond(&mut b, id, &invite, 407);
+    b.datagram(A, request("INVITE", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKproved"));
+    let (_, invite) = new_request(&mut b);
+    assert!(invite.get(HeaderName::Via).is_some_and(|via| via.contains("z9hG4bKproved")));
+}
+
+#[test]
 fn a_proxy_is_told_of_merged_requests() {
     let mut config = TransactionConfig::new(vec![Listener::new(Protocol::Udp, address(B))]);
     config.refuse_merged = false;

@@ -2,9 +2,11 @@
 //! the other among its inputs, whether both run in one thread or not.
 
 use super::conference::ConferenceId;
+use super::copies::Copied;
 use super::program::{Program, Sound};
 use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
 use crate::media::{IceConfig, Identity, PairReport, StreamParameters, StreamReport, dtls};
+use denwa_codecs::tone::single::Signal;
 use denwa_sdp::LocalIce;
 use std::fmt;
 use std::net::SocketAddr;
@@ -75,6 +77,20 @@ pub enum Command {
         /// Whether from now on.
         in_band_digits: bool,
     },
+    /// Listens for fax machines and modems in what the leg's peer says, for the first minute from now: [`Event::DataTone`].
+    WatchForData {
+        /// Which leg.
+        leg: LegId,
+        /// Whether from now on.
+        wanted: bool,
+    },
+    /// Tells a copy of every datagram that comes and goes: [`Event::Copied`].
+    Copy {
+        /// Which leg.
+        leg: LegId,
+        /// Whether from now on.
+        wanted: bool,
+    },
     /// Records the leg: [`Event::Recorded`] as it goes, [`Event::RecordingEnded`] once.
     Record {
         /// Which leg.
@@ -118,6 +134,8 @@ impl Command {
             | Self::Announce { leg, .. }
             | Self::Mute { leg, .. }
             | Self::Detect { leg, .. }
+            | Self::WatchForData { leg, .. }
+            | Self::Copy { leg, .. }
             | Self::Record { leg, .. }
             | Self::StopRecording { leg, .. }
             | Self::SendDigits { leg, .. }
@@ -290,6 +308,20 @@ pub enum Event {
         /// Whether from now on.
         talking: bool,
     },
+    /// The leg's peer is a fax machine or a modem. Told once for each [`Command::WatchForData`].
+    DataTone {
+        /// Which leg.
+        leg: LegId,
+        /// By which tone.
+        signal: Signal,
+    },
+    /// A datagram that came or went.
+    Copied {
+        /// Of which leg.
+        leg: LegId,
+        /// The datagram.
+        copy: Box<Copied>,
+    },
     /// The next stretch of a recording.
     Recorded {
         /// Of which leg.
@@ -415,6 +447,8 @@ impl Event {
             | Self::RecordingEnded { leg, .. }
             | Self::Digit { leg, .. }
             | Self::KeyToSignal { leg, .. }
+            | Self::DataTone { leg, .. }
+            | Self::Copied { leg, .. }
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }

@@ -1,5 +1,6 @@
 //! One leg: its stream, what it is joined to, what is played to it, and what is done with what comes from it.
 
+use super::data_ear::DataEar;
 use super::keys::KeyEar;
 use super::plan::Plan;
 use super::player::Player;
@@ -31,6 +32,10 @@ pub(super) struct Leg {
     pub(super) event_at: Option<Instant>,
     /// Listens for keys that the other leg is to be told of in another way.
     pub(super) key_ear: Option<Box<KeyEar>>,
+    /// Listens for fax machines and modems.
+    pub(super) data_ear: Option<Box<DataEar>>,
+    /// What comes and goes is copied.
+    pub(super) copies: bool,
     /// The source it is joined to.
     pub(super) player: Option<Player>,
     /// What is played over whatever it is joined to.
@@ -69,6 +74,8 @@ impl Leg {
             owes_since: None,
             event_at: None,
             key_ear: None,
+            data_ear: None,
+            copies: false,
             player: None,
             announcement: None,
             mouth: None,
@@ -112,6 +119,12 @@ impl Leg {
             Connection::Source(Source::Echo) => Some(leg),
             _ => None,
         }
+    }
+
+    /// Its packets are looked into.
+    #[inline]
+    pub(super) fn wants_sound(&self) -> bool {
+        self.tap.is_some() || self.key_ear.is_some() || self.transcoder.is_some() || self.data_ear.is_some()
     }
 
     /// Something else is played than what it is joined to.

@@ -13,6 +13,8 @@
 
 mod command;
 mod conference;
+mod copies;
+mod data_ear;
 mod keys;
 mod leg;
 mod plan;
@@ -25,6 +27,8 @@ mod transcode;
 
 pub use command::{CarriedBy, Command, Connection, Event, LegId, LegSpec, Misuse, OpenFailure, Source};
 pub use conference::ConferenceId;
+pub use copies::Copied;
+pub use denwa_codecs::tone::single::Signal;
 pub use denwa_rtp::session::{DropReason, Path};
 pub use program::{Piece, Program, Sound};
 pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
@@ -34,6 +38,7 @@ use crate::media::{self, Arrived, DigitFault, Key, Received, StreamOutput, Strea
 use crate::seed::Generator;
 use bytes::Bytes;
 use conference::Conference;
+use data_ear::DataEar;
 use denwa_rtp::latch;
 use denwa_rtp::packet::HEADER_LENGTH;
 use denwa_rtp::session::{Content, NotSent};
@@ -263,6 +268,16 @@ impl MediaBridge {
             Command::Announce { leg, program } => self.announce(leg, program, now),
             Command::Mute { leg, muted } => self.mute(leg, muted),
             Command::Detect { leg, in_band_digits } => self.detect(leg, in_band_digits, now),
+            Command::WatchForData { leg, wanted } => {
+                let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+                let parameters = entry.stream.parameters.as_ref();
+                entry.data_ear = wanted.then(|| Box::new(DataEar::new(parameters, now)));
+                Ok(())
+            }
+            Command::Copy { leg, wanted } => {
+                self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?.copies = wanted;
+                Ok(())
+            }
             Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
             Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
@@ -320,6 +335,11 @@ impl MediaBridge {
     ) -> Action<'d> {
         let now = self.advance(now);
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        if from.copies {
+            let bytes = buffer.get(..length).unwrap_or_default();
+            self.copy_in(leg, (path.source, path.destination), bytes, now);
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let arrived = match from.stream.receive(path, buffer, length, now) {
             Received::Media(arrived) => arrived,
             other => {
@@ -340,7 +360,7 @@ impl MediaBridge {
                 self.rearm(leg);
             }
             Content::Media | Content::ComfortNoise => {
-                if from.tap.is_some() || from.key_ear.is_some() || from.transcoder.is_some() {
+                if from.wants_sound() {
                     match self.handle_sound(leg, &arrived, buffer, now) {
                         SoundPath::Pass => {}
                         SoundPath::Transcode => {
@@ -366,6 +386,16 @@ impl MediaBridge {
         if let Some(tap) = &mut from.tap {
             tap.put(arrived, payload, now);
         }
+        if let Some(ear) = &mut from.data_ear {
+            let heard = ear.hear(arrived.payload_type, payload);
+            if heard.is_some() || ear.is_done(now) {
+                from.data_ear = None;
+            }
+            if let Some(signal) = heard {
+                self.outputs.push_back(Output::Event(Event::DataTone { leg, signal }));
+            }
+        }
+        let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
         if from.key_ear.is_some() && self.hear_keys(leg, arrived.payload_type, payload, now) {
             return SoundPath::Unheard;
         }
@@ -476,6 +506,10 @@ impl MediaBridge {
         self.rearm(leg);
         match sent {
             Some(Outgoing { leg, destination, also, length }) => match buffer.get(..length) {
+                Some(bytes) if self.copies(leg) => {
+                    self.copy_out(leg, Component::Rtp, destination, bytes, now);
+                    Action::Forward(Forward { leg, destination, also, bytes })
+                }
                 Some(bytes) => Action::Forward(Forward { leg, destination, also, bytes }),
                 None => Action::Consumed,
             },
@@ -545,6 +579,9 @@ impl MediaBridge {
         match sent {
             Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
+                    if self.copies(target) {
+                        self.copy_out(target, Component::Rtp, sent.destination, bytes, now);
+                    }
                     Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
                 }
                 None => Action::Dropped(Dropped::UnknownLeg),
@@ -589,11 +626,15 @@ impl MediaBridge {
             let also = entry.stream.also();
             let sent = entry.play(buffer, now).and_then(|sent| entry.stream.wrap(&sent, buffer));
             if let Some(sent) = sent {
+                let bytes = buffer.get(..sent.length).unwrap_or_default();
+                self.copy_out(leg, Component::Rtp, sent.destination, bytes, now);
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
             if entry.transcoder.is_some()
                 && let Some(sent) = self.pay(leg, buffer, now)
             {
+                let bytes = buffer.get(..sent.length).unwrap_or_default();
+                self.copy_out(sent.leg, Component::Rtp, sent.destination, bytes, now);
                 return Some(sent);
             }
             self.owed.pop_front();
@@ -679,6 +720,9 @@ impl MediaBridge {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        if let (Some(ear), Some(parameters)) = (&mut entry.data_ear, &entry.stream.parameters) {
+            ear.configure(parameters);
+        }
         let joined = entry.joined.clone();
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
@@ -855,6 +899,16 @@ impl MediaBridge {
                     let config = &entry.stream.config;
                     let (component, source) =
                         if rtcp { (Component::Rtcp, config.rtcp) } else { (Component::Rtp, config.rtp) };
+                    if entry.copies {
+                        let copy = Copied {
+                            at: now,
+                            component,
+                            from: source,
+                            to: destination,
+                            payload: payload.clone(),
+                        };
+                        self.outputs.push_back(Output::Event(Event::Copied { leg, copy: Box::new(copy) }));
+                    }
                     let transmit = Transmit { leg, component, source, destination, payload };
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
@@ -889,6 +943,11 @@ impl MediaBridge {
         if let Some(wanted) = wanted {
             self.deadlines.insert((wanted, leg));
         }
+    }
+
+    #[inline]
+    fn copies(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|entry| entry.copies)
     }
 
     fn tell(&mut self, event: Event) {

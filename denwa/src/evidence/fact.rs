@@ -159,10 +159,32 @@ pub enum Fact {
         /// What it is now.
         state: HoldState,
     },
+    /// ICE found the way that media take, in words.
+    PathChosen {
+        /// Both ends of it.
+        path: String,
+    },
+    /// ICE found no way.
+    NoPath {
+        /// What was tried.
+        tried: String,
+    },
+    /// The way that ICE had found carries nothing any more.
+    PathLost,
+    /// DTLS agreed on keys.
+    Secured {
+        /// For this suite.
+        suite: String,
+    },
     /// Media were protected in a way that could not be undone here.
     SecurityFailed(SecurityFailure),
     /// What the stream looked like last.
     Counters(StreamCounters),
+    /// The peer is a fax machine or a modem, by the tone it made.
+    DataTone {
+        /// In words: `a fax machine calls`.
+        what: String,
+    },
     /// A codec both sides agreed on is not there to convert.
     TranscoderMissing {
         /// From.

@@ -164,8 +164,27 @@ impl Fact {
             media::Event::Silent { lasted } => Self::Silent { lasted: *lasted },
             media::Event::Resumed { .. } => Self::Resumed,
             media::Event::ProtectionFailed => Self::SecurityFailed(SecurityFailure::WrongKeys),
+            media::Event::PathChosen { path, .. } => Self::PathChosen { path: path.clone() },
+            media::Event::PathFailed { pairs } => Self::no_path(pairs),
+            media::Event::PathLost => Self::PathLost,
+            media::Event::Encrypted { suite } => Self::Secured { suite: (*suite).to_owned() },
+            media::Event::NotEncrypted { reason } => Self::not_encrypted(reason),
             media::Event::Report(report) => Self::of_report(report),
             _ => return None,
+        })
+    }
+
+    /// ICE tried these, and found no way.
+    pub fn no_path(pairs: &[media::PairReport]) -> Self {
+        let tried: Vec<String> = pairs.iter().map(ToString::to_string).collect();
+        Self::NoPath { tried: tried.join("; ") }
+    }
+
+    /// DTLS gave no keys.
+    pub fn not_encrypted(reason: &media::dtls::Failure) -> Self {
+        Self::SecurityFailed(match reason {
+            media::dtls::Failure::WrongCertificate => SecurityFailure::WrongFingerprint,
+            _ => SecurityFailure::HandshakeFailed,
         })
     }
 

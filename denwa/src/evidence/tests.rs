@@ -368,6 +368,35 @@ fn refusals_have_their_names() {
 }
 
 #[test]
+fn a_refused_registration_is_called_one() {
+    let refused = |status: u16| {
+        let head = MessageHead {
+            method: "REGISTER".into(),
+            status: Some(status),
+            reason: "No".into(),
+            ..MessageHead::default()
+        };
+        let ended = Fact::Ended { by: Party::Peer, cause: EndCause::Refused(status) };
+        Story::new().then(Fact::Received(head)).then(ended).evidence.findings()
+    };
+    let [unknown] = &refused(404)[..] else { panic!() };
+    assert_eq!(unknown.cause, Cause::UnknownAccount);
+    assert_eq!(unknown.sentence, "The peer refused the registration: 404 No.");
+    assert_eq!(refused(403)[0].cause, Cause::RefusedByPeer);
+}
+
+#[test]
+fn ice_that_finds_no_way_says_so() {
+    let story = Story::new()
+        .answered("192.0.2.1:5060", "192.0.2.1:4000")
+        .then(Fact::NoPath { tried: "host to host: no answer".into() })
+        .then(Fact::Counters(StreamCounters { sent: 500, ..StreamCounters::default() }));
+    let [found] = &story.evidence.findings()[..] else { panic!() };
+    assert_eq!((found.cause, found.confidence), (Cause::MediaBlocked, Confidence::Certain));
+    assert!(found.sentence.contains("host to host: no answer") && found.remedy.contains("TURN"), "{found}");
+}
+
+#[test]
 fn a_caller_who_gives_up_is_no_fault() {
     let story = Story::new()
         .sent("INVITE", PHONE)

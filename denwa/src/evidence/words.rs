@@ -79,6 +79,10 @@ impl fmt::Display for Fact {
                     HoldState::Lifted => write!(f, "{who} took the call off hold"),
                 }
             }
+            Self::PathChosen { path } => write!(f, "ICE chose {path}"),
+            Self::NoPath { tried } => write!(f, "ICE found no way: {tried}"),
+            Self::PathLost => f.write_str("the way that ICE chose carries nothing any more"),
+            Self::Secured { suite } => write!(f, "media are encrypted with {suite}, by DTLS"),
             Self::SecurityFailed(failure) => write!(f, "protection of media failed: {failure:?}"),
             Self::Counters(counters) => write!(
                 f,
@@ -89,6 +93,7 @@ impl fmt::Display for Fact {
                 counters.refused,
                 counters.jitter.as_secs_f64() * 1000.0
             ),
+            Self::DataTone { what } => write!(f, "{what}: it has a clear channel from now on"),
             Self::TranscoderMissing { from, to } => write!(f, "{from} cannot be made {to} here"),
             Self::CredentialsRefused { by: Party::Here, account, .. } => {
                 write!(f, "the credentials for {account} are wrong")

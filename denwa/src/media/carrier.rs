@@ -44,6 +44,8 @@ pub(crate) enum News {
         relayed: bool,
     },
     Keys(Box<StreamKeys>),
+    /// RTCP's, on a port of its own.
+    ControlKeys(Box<StreamKeys>),
     Event(Event),
 }
 
@@ -323,7 +325,8 @@ impl Carrier {
                 }
                 (None, None) => return None,
             },
-            DtlsNews::Keys { keys, suite } => {
+            DtlsNews::Keys { component: 2, keys, .. } => News::ControlKeys(keys),
+            DtlsNews::Keys { keys, suite, .. } => {
                 self.keyed = true;
                 self.suite = Some(suite);
                 News::Keys(keys)

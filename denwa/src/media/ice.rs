@@ -147,7 +147,7 @@ pub(super) enum IceNews {
         payload: Bytes,
     },
     Wire(Wire),
-    /// Nothing more will be learnt about our addresses for now.
+    /// Every address that can be described is known: the description can be written.
     Gathered,
     /// A component has its pair.
     Path {

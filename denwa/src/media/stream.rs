@@ -12,7 +12,7 @@ use bytes::Bytes;
 use denwa_rtp::jitter;
 use denwa_rtp::latch;
 use denwa_rtp::relay::PayloadMap;
-use denwa_rtp::session::{self, Content, DropReason, Media, NotSent, Outgoing, Path, Session};
+use denwa_rtp::session::{self, Content, ControlKeys, DropReason, Media, NotSent, Outgoing, Path, Session};
 use denwa_rtp::telephone_event::Heard;
 use denwa_rtp::wallclock::WallClock;
 use denwa_sdp::LocalIce;
@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     carrier: Option<Box<Carrier>>,
     /// What DTLS made.
     made_keys: Option<Box<StreamKeys>>,
+    /// Those of RTCP, when it has a port of its own.
+    made_control_keys: Option<Box<StreamKeys>>,
     /// Where ICE found the peer, by component.
     found: [Option<SocketAddr>; 2],
     wanted: VecDeque<Output>,
@@ -114,6 +116,7 @@ impl Stream {
             first_from: None,
             carrier: None,
             made_keys: None,
+            made_control_keys: None,
             found: [None, None],
             wanted: VecDeque::new(),
             news: Vec::new(),
@@ -164,11 +167,18 @@ impl Stream {
         if let Some(session) = &mut self.session {
             session.require_protection(protects);
             if parameters.dtls.is_none() {
-                self.made_keys = None;
+                (self.made_keys, self.made_control_keys) = (None, None);
             }
             let keys = parameters.keys.as_ref().or(self.made_keys.as_deref());
             let (outbound, inbound) = keys.map(|keys| (&keys.outbound, &keys.inbound)).unzip();
             session.set_keys(outbound, inbound).map_err(|_| BadParameters)?;
+            let of_media = parameters.dtls.is_none() || parameters.rtcp_mux;
+            let control = match self.made_control_keys.as_deref() {
+                _ if of_media => ControlKeys::OfMedia,
+                None => ControlKeys::Awaited,
+                Some(StreamKeys { outbound, inbound }) => ControlKeys::Own { outbound, inbound },
+            };
+            session.set_control_keys(control).map_err(|_| BadParameters)?;
             // The agent vouches for the path.
             let policy = if by_ice { latch::Policy::Open } else { self.config.latch.policy };
             session.set_latch_policy(policy);
@@ -261,6 +271,14 @@ impl Stream {
                     }
                     self.made_keys = Some(keys);
                     Output::Event(Event::Encrypted { suite: carrier.suite.unwrap_or_default() })
+                }
+                carrier::News::ControlKeys(keys) => {
+                    if let Some(session) = &mut self.session {
+                        let StreamKeys { outbound, inbound } = &*keys;
+                        let _ = session.set_control_keys(ControlKeys::Own { outbound, inbound });
+                    }
+                    self.made_control_keys = Some(keys);
+                    continue;
                 }
                 carrier::News::Path { component, remote, relayed } => {
                     if let Some(place) = self.found.get_mut(usize::from(component).wrapping_sub(1)) {

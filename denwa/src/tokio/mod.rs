@@ -29,6 +29,7 @@ pub use stream::StreamLimits;
 pub use telephone::Telephone;
 pub use tls::{Certificate, ClientCertificates, Tls, TlsConfig, TlsError, Trust};
 pub use turn::{TurnServer, TurnServerConfig, TurnStatus};
+pub use udp::Batching;
 pub use websocket::WebSocketConfig;
 
 /// 32 bytes of the system's entropy, for a machine's seed.

@@ -16,9 +16,10 @@ use denwa_sip_core::{Protocol, Transmit};
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::Sleep;
 
@@ -306,7 +307,8 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
             Message::Command(command) => self.machine.handle_command(command, now),
             Message::Media(event) => self.machine.handle_media(event, now),
             Message::Tls(tls) => self.streams.reload(tls),
-            Message::Accepted { protocol, stream, local, remote } => {
+            Message::Accepted { protocol, stream, local, remote, place } => {
+                drop(place);
                 self.accept(protocol, stream, local, remote, now);
             }
             Message::Welcomed { id, protocol, ready } => self.welcomed(id, protocol, *ready, now),
@@ -347,17 +349,23 @@ const PACKET: usize = 2048;
 /// How long connections may take to write what waits when the machine has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Connections of one listening socket that the driver has not looked at yet.
+const ACCEPTED: usize = 64;
+
 /// Longer than any driver runs.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// Takes connections from a listening socket.
+/// Takes connections from a listening socket, no more than so many that the driver has not looked at: the others wait with
+/// the system, whose own queue turns away whom it cannot hold.
 pub(super) async fn accept<C>(protocol: Protocol, listener: TcpListener, inbox: Inbox<C>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    loop {
+    let queue = Arc::new(Semaphore::new(ACCEPTED));
+    while let Ok(place) = Arc::clone(&queue).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, remote)) => {
                 let Ok(local) = stream.local_addr() else { continue };
-                if inbox.send(Message::Accepted { protocol, stream, local, remote }).is_err() {
+                let accepted = Message::Accepted { protocol, stream, local, remote, place };
+                if inbox.send(accepted).is_err() {
                     return;
                 }
             }

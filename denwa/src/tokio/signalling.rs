@@ -12,7 +12,7 @@ use super::running::{Running, accept};
 use super::stream::{FromStream, StreamLimits};
 use super::streams::Streams;
 use super::tls::Tls;
-use super::udp::Udp;
+use super::udp::{Batching, Udp};
 use super::websocket::WebSocketConfig;
 use crate::bridge;
 use crate::driver::{Answer, Machine};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 /// What a signalling driver is started with.
@@ -40,6 +40,8 @@ pub struct DriverConfig {
     pub tls: Option<Tls>,
     /// WebSockets.
     pub websocket: WebSocketConfig,
+    /// Datagrams a call to the system.
+    pub batching: Batching,
     /// Whom to ask for names.
     pub dns: DnsConfig,
     /// The media driver to start besides; without it commands for the media are answered with a failure to open.
@@ -117,6 +119,8 @@ pub(super) enum Message<C> {
         stream: TcpStream,
         local: SocketAddr,
         remote: SocketAddr,
+        /// Its place in the queue of those that were not looked at yet.
+        place: OwnedSemaphorePermit,
     },
     /// An accepted connection's handshakes are done.
     Welcomed {
@@ -201,6 +205,7 @@ impl<C: Send + 'static> SignallingDriver<C> {
         let told = listening.clone();
         let means = Means { tls: config.tls, websocket: Arc::new(config.websocket), limits: config.limits };
         let names = Names::new(config.dns);
+        let batching = config.batching;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -211,9 +216,8 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .spawn(move || {
                 let work = async move {
                     let machine = make(&told, Instant::now());
-                    let Ok(udp) = sockets.into_iter().map(Udp::new).collect::<Result<Vec<_>, _>>() else {
-                        return;
-                    };
+                    let udp = sockets.into_iter().map(|socket| Ok(Udp::new(socket)?.batched(batching)));
+                    let Ok(udp) = udp.collect::<std::io::Result<Vec<_>>>() else { return };
                     for (protocol, listener) in listeners {
                         spawn_local(accept(protocol, listener, inbox.clone()));
                     }

@@ -67,6 +67,8 @@ pub(super) enum Framing {
 pub(super) enum FromStream {
     /// Bytes came. The next ones are read when `taken` is dropped.
     Data { payload: Bytes, taken: Taken },
+    /// The peer sends faster than it may; the connection is being cut off.
+    TooFast,
     /// The connection is gone; this is the last word of its task.
     Closed,
 }
@@ -191,6 +193,10 @@ impl<T: AsyncFn(FromStream)> Teller<'_, T> {
         Arc::clone(&self.turn).acquire_owned().await.ok().map(Taken)
     }
 
+    async fn too_fast(&self) {
+        (self.tell)(FromStream::TooFast).await;
+    }
+
     async fn data(&self, payload: Bytes, taken: Taken) {
         (self.tell)(FromStream::Data { payload, taken }).await;
     }
@@ -202,12 +208,16 @@ struct Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads on; `false` at the end, after an error, or when the peer sends too fast.
-    async fn read(&mut self, buffer: &mut BytesMut) -> bool {
+    /// Reads on; `false` at the end, after an error, or when the peer sends too fast, which is told.
+    async fn read<T: AsyncFn(FromStream)>(&mut self, buffer: &mut BytesMut, teller: &Teller<'_, T>) -> bool {
         buffer.reserve(PIECE);
         match self.reader.read_buf(buffer).await {
             Ok(0) | Err(_) => false,
-            Ok(length) => self.allowance.take(length, Instant::now()),
+            Ok(length) if self.allowance.take(length, Instant::now()) => true,
+            Ok(_) => {
+                teller.too_fast().await;
+                false
+            }
         }
     }
 }
@@ -219,7 +229,7 @@ where
 {
     let mut buffer = BytesMut::with_capacity(PIECE);
     while let Some(taken) = teller.turn().await {
-        if !reader.read(&mut buffer).await {
+        if !reader.read(&mut buffer, teller).await {
             return;
         }
         teller.data(buffer.split().freeze(), taken).await;
@@ -250,7 +260,7 @@ where
             let Some(taken) = teller.turn().await else { return };
             teller.data(payload, taken).await;
         }
-        if !reader.read(&mut buffer).await {
+        if !reader.read(&mut buffer, teller).await {
             return;
         }
         decoder.push(&buffer);

@@ -8,6 +8,7 @@ use super::tls::{Tls, TlsConfig};
 use crate::driver::Machine;
 use bytes::Bytes;
 use denwa_sip_core::io::{Input, StreamFailure};
+use denwa_sip_core::limits::Limit;
 use denwa_sip_core::{Protocol, StreamId};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -28,11 +29,14 @@ pub(super) struct Streams {
     accepted: u64,
     /// Connections whose tasks have not ended.
     tasks: usize,
+    /// Somebody was turned away and the machine was told; nobody has left since.
+    told: bool,
 }
 
 struct Stream {
     handle: StreamHandle,
     task: AbortHandle,
+    remote: SocketAddr,
     /// Whose share it counts for, when it was accepted.
     accepted_from: Option<IpAddr>,
 }
@@ -46,6 +50,7 @@ impl Streams {
             waiting: HashMap::default(),
             accepted: 0,
             tasks: 0,
+            told: false,
         }
     }
 
@@ -58,20 +63,21 @@ impl Streams {
         self.open.len().saturating_add(self.waiting.len()) >= self.means.limits.streams
     }
 
-    /// Takes one more from an address, if it may have one.
-    fn admit(&mut self, from: IpAddr) -> bool {
+    /// Takes one more from an address, if it may have one; else says which limit is reached.
+    fn admit(&mut self, from: IpAddr) -> Result<(), Limit> {
         if self.is_full() {
-            return false;
+            return Err(Limit::Streams);
         }
         let of_peer = self.of_address.entry(from).or_default();
         if *of_peer >= self.means.limits.streams_per_address {
-            return false;
+            return Err(Limit::StreamsPerAddress);
         }
         *of_peer = of_peer.saturating_add(1);
-        true
+        Ok(())
     }
 
     fn dismiss(&mut self, from: IpAddr) {
+        self.told = false;
         if let Some(of_peer) = self.of_address.get_mut(&from) {
             *of_peer = of_peer.saturating_sub(1);
             if *of_peer == 0 {
@@ -123,9 +129,12 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         if !stream.handle.send(payload) {
             // It does not read what it is sent: cut off.
             stream.task.abort();
+            let cut = Input::TurnedAway { remote: stream.remote, limit: Limit::StreamBacklog };
             self.streams.task_ended();
             self.streams.remove(id);
-            self.machine.handle_input(Input::StreamClosed { stream: id }, Instant::now());
+            let now = Instant::now();
+            self.machine.handle_input(cut, now);
+            self.machine.handle_input(Input::StreamClosed { stream: id }, now);
         }
     }
 
@@ -185,7 +194,11 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         remote: SocketAddr,
         now: Instant,
     ) {
-        if !self.streams.admit(remote.ip()) {
+        if let Err(limit) = self.streams.admit(remote.ip()) {
+            // A flood is one event, not as many as it has connections.
+            if !std::mem::replace(&mut self.streams.told, true) {
+                self.machine.handle_input(Input::TurnedAway { remote, limit }, now);
+            }
             return;
         }
         let id = StreamId::accepted(self.streams.accepted);
@@ -228,7 +241,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         let (handle, work) = stream::connection(link, framing, self.streams.means.limits, tell);
         let task = spawn_local(work).abort_handle();
         self.streams.tasks = self.streams.tasks.saturating_add(1);
-        self.streams.open.insert(id, Stream { handle, task, accepted_from });
+        self.streams.open.insert(id, Stream { handle, task, remote, accepted_from });
         self.machine
             .handle_input(Input::StreamOpened { stream: id, protocol, local, remote, peer_identity }, now);
     }
@@ -241,6 +254,12 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
                     self.machine.handle_input(Input::StreamData { stream: id, payload: &payload }, now);
                 }
                 drop(taken);
+            }
+            FromStream::TooFast => {
+                if let Some(stream) = self.streams.open.get(&id) {
+                    let cut = Input::TurnedAway { remote: stream.remote, limit: Limit::StreamRate };
+                    self.machine.handle_input(cut, now);
+                }
             }
             FromStream::Closed => {
                 self.streams.task_ended();

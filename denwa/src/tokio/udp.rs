@@ -11,6 +11,23 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+/// How many datagrams one call to the system brings or takes at most. With less than a few thousand a second there is rarely
+/// more than one to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Batching {
+    /// Received together: 1 to 16, which is the default.
+    pub receive: usize,
+    /// Sent together: 1 to 32, which is the default. Only sockets that listen on one address send together.
+    pub send: usize,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self { receive: BATCH, send: TOGETHER }
+    }
+}
+
 /// One bound socket.
 pub(super) struct Udp {
     socket: UdpSocket,
@@ -20,6 +37,7 @@ pub(super) struct Udp {
     recent: VecDeque<(SocketAddr, Option<SocketAddr>)>,
     /// What leaves by the next call to the system.
     waiting: Vec<Waiting>,
+    batching: Batching,
 }
 
 struct Waiting {
@@ -107,7 +125,14 @@ impl Udp {
             bound,
             recent: VecDeque::new(),
             waiting: Vec::new(),
+            batching: Batching::default(),
         })
+    }
+
+    pub(super) fn batched(mut self, batching: Batching) -> Self {
+        let Batching { receive, send } = batching;
+        self.batching = Batching { receive: receive.clamp(1, BATCH), send: send.clamp(1, TOGETHER) };
+        self
     }
 
     pub(super) fn bound(&self) -> SocketAddr {
@@ -122,8 +147,12 @@ impl Udp {
             let mut rooms = batch.bytes.chunks_mut(BUFFER);
             let mut rooms: [IoSliceMut<'_>; BATCH] =
                 std::array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or(&mut [])));
+            let most = self.batching.receive;
+            let (Some(rooms), Some(metas_of)) = (rooms.get_mut(..most), metas.get_mut(..most)) else {
+                return Poll::Ready(Err(ErrorKind::InvalidInput.into()));
+            };
             let result = self.socket.try_io(Interest::READABLE, || {
-                self.state.recv(UdpSockRef::from(&self.socket), &mut rooms, &mut metas)
+                self.state.recv(UdpSockRef::from(&self.socket), rooms, metas_of)
             });
             match result {
                 Ok(count) => {
@@ -153,7 +182,7 @@ impl Udp {
         payload: Bytes,
     ) -> bool {
         self.waiting.push(Waiting { source, destination, payload });
-        self.waiting.len() < TOGETHER
+        self.waiting.len() < self.batching.send
     }
 
     /// Sends what waits, in its order. `failed` is told the destinations that the system refuses.

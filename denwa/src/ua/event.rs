@@ -44,6 +44,8 @@ pub enum Event {
         why: String,
         /// When the next attempt is made; `None` when none is.
         retry_in: Option<Duration>,
+        /// What it was seen by; [`Evidence::findings`] names cause and remedy.
+        evidence: Box<Evidence>,
     },
     /// The account is not registered any more, as asked for.
     Unregistered {

@@ -167,10 +167,10 @@ impl UserAgent {
                 self.on_registered(registration, expires_in, service_route, now);
             }
             SipEvent::RegistrationFailed { registration, reason, retry_in } => {
-                self.on_registration_failed(registration, &reason, Some(retry_in));
+                self.on_registration_failed(registration, &reason, Some(retry_in), now);
             }
             SipEvent::RegistrationEnded { registration, reason } => {
-                self.on_registration_ended(registration, reason.as_ref());
+                self.on_registration_ended(registration, reason.as_ref(), now);
             }
             SipEvent::SeenAs { flow, address } => {
                 let sighting = Sighting { address, sent_from: flow.local };

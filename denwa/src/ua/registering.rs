@@ -1,13 +1,15 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
 use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
+use crate::evidence::{EndCause, Evidence, Fact, MessageHead, Party as Who, Side};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::endpoint::{
-    Headers, LocalIdentity, Party, Register, RegistrationFailure, RegistrationHandle,
+    Headers, LocalIdentity, Outbound, Party, Register, RegistrationFailure, RegistrationHandle,
 };
 use denwa_sip_core::message::{Host, UriBuf};
+use denwa_sip_core::transaction::EndReason;
 use denwa_sip_core::transport::Target;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -113,23 +115,27 @@ impl UserAgent {
         }
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
-        let mut local = LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() };
-        let mut headers = Headers::new();
-        if let Some(instance) = &state.account.instance {
-            local.contact_parameters = format!(";+sip.instance=\"<{instance}>\";reg-id=1");
-            headers.push("Supported", "path, outbound")?;
-        }
         let register = Register {
             address_of_record: state.party(),
             target: state.target(&registrar),
             registrar,
             routes: Vec::new(),
-            local,
-            headers,
+            local: LocalIdentity { user: state.account.user.clone(), ..LocalIdentity::default() },
+            headers: Headers::new(),
             credentials: state.credentials(),
             expires: state.account.expires,
         };
-        state.registration = Some(self.endpoint.register(register, now)?);
+        state.registration = match &state.account.instance {
+            None => Some(self.endpoint.register(register, now)?),
+            Some(instance) => {
+                let outbound = Outbound {
+                    instance: instance.clone(),
+                    flows: vec![register.target.clone()],
+                    keep_alive: KEEP_ALIVE,
+                };
+                self.endpoint.register_outbound(&register, &outbound, now)?.into_iter().next()
+            }
+        };
         self.drain(now);
         Ok(())
     }
@@ -173,19 +179,32 @@ impl UserAgent {
         registration: RegistrationHandle,
         reason: &RegistrationFailure,
         retry_in: Option<Duration>,
+        now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        let why = sentence(reason);
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = false;
         }
-        self.tell(Event::RegistrationFailed { account, why, retry_in });
+        self.tell_registration_failed(account, reason, retry_in, now);
+    }
+
+    fn tell_registration_failed(
+        &mut self,
+        account: AccountId,
+        reason: &RegistrationFailure,
+        retry_in: Option<Duration>,
+        now: Instant,
+    ) {
+        let Some(state) = self.accounts.get(&account) else { return };
+        let evidence = Box::new(evidence(&state.account, reason, now));
+        self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in, evidence });
     }
 
     pub(super) fn on_registration_ended(
         &mut self,
         registration: RegistrationHandle,
         reason: Option<&RegistrationFailure>,
+        now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
         if let Some(state) = self.accounts.get_mut(&account) {
@@ -193,9 +212,7 @@ impl UserAgent {
             state.is_registered = false;
         }
         match reason {
-            Some(reason) => {
-                self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in: None })
-            }
+            Some(reason) => self.tell_registration_failed(account, reason, None, now),
             None => self.tell(Event::Unregistered { account }),
         }
     }
@@ -203,6 +220,43 @@ impl UserAgent {
     fn account_of(&self, registration: RegistrationHandle) -> Option<AccountId> {
         self.accounts.iter().find(|(_, state)| state.registration == Some(registration)).map(|(id, _)| *id)
     }
+}
+
+/// How often a flow is kept alive whose registrar does not say (RFC 5626 §4.4.1 has 24 to 29 s for UDP).
+const KEEP_ALIVE: Duration = Duration::from_secs(29);
+
+/// How long a request without a reply is repeated (RFC 3261 timer F).
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(32);
+
+/// What a failed registration was seen by.
+fn evidence(account: &Account, reason: &RegistrationFailure, now: Instant) -> Evidence {
+    let mut evidence = Evidence::new(account.uri().to_string(), Evidence::DEFAULT_LIMIT, now);
+    let mut add = |fact| evidence.add(Some(Side::FIRST), fact, now);
+    let refused = || Fact::CredentialsRefused {
+        by: Who::Peer,
+        account: account.login.clone().unwrap_or_else(|| account.user.clone()),
+        account_known: None,
+    };
+    match reason {
+        RegistrationFailure::Refused(response) => {
+            add(Fact::Received(MessageHead::of_response(response, None)));
+            add(Fact::Ended { by: Who::Peer, cause: EndCause::Refused(response.status().code()) });
+        }
+        RegistrationFailure::Unreachable(EndReason::Unresolved(_)) => {
+            add(Fact::Unresolved { name: account.domain.clone() });
+        }
+        RegistrationFailure::Unreachable(reason) => {
+            if let Some(server) = account.server {
+                let to = server.address;
+                add(Fact::of_end(*reason, "REGISTER", to, server.protocol, GIVEN_UP_AFTER));
+            }
+        }
+        RegistrationFailure::NotAuthenticated(
+            ChallengeRefusal::AlreadyRefused | ChallengeRefusal::NoCredentials,
+        ) => add(refused()),
+        _ => {}
+    }
+    evidence
 }
 
 /// Why a registration failed, for people.

@@ -77,6 +77,9 @@ impl Machine for Parrot {
             Input::Resolved { answer, .. } => self.tell(format!("resolved {answer:?}")),
             Input::Routed { route, .. } => self.tell(format!("routed {:?}", route.map(|route| route.local))),
             Input::Provided { .. } => {}
+            Input::TurnedAway { remote, limit } => {
+                self.tell(format!("turned away {} {limit:?}", remote.ip()))
+            }
         }
     }
 

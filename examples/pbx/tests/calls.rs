@@ -424,24 +424,6 @@ fn offers_that_cross_are_tried_again() {
 }
 
 #[test]
-fn digits_by_info_pass_through() {
-    let exchange = Exchange::new("info");
-    let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
-    let digit = "Signal=5\r\nDuration=160\r\n";
-    alice.request(&mut calling, "INFO", "Content-Type: application/dtmf-relay\r\n", digit);
-    let info = bob.expect("INFO", 0);
-    assert_eq!((info.header("Content-Type"), info.body.as_str()), ("application/dtmf-relay", digit));
-    bob.reply_to(&info, info.header("To"), 200, "");
-    assert_eq!(alice.final_response("INFO").status(), 200);
-    alice.hang_up(&mut calling);
-    bob.hung_up(&called);
-}
-
-#[test]
 fn an_invite_without_offer_gets_ours() {
     let exchange = Exchange::new("late");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));

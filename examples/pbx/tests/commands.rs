@@ -58,7 +58,7 @@ fn check_tells_what_a_good_file_amounts_to() {
         desk.done(&["check", "pbx.toml"]),
         "pbx.toml: nothing is wrong with it. It listens on udp:127.0.0.1:5060, keeps its store in \
          sqlite:pbx-data/pbx.db, uses the RTP ports 20000-20999, and has 1 extension, no trunks, no routes and the \
-         service numbers 100 milliwatt, 117 clock, 123 greeting, 160 conference, 184 read_back, 186 echo, 188 music, *97 voicemail, *68 parking, *8 pick_up.\n"
+         service numbers 100 milliwatt, 117 clock, 123 greeting, 160 conference, 184 read_back, 186 echo, 188 music, *97 voicemail, *68 parking, *8 pick_up, *55 wake_up, *66 call_back, *0 dial_tone.\n"
     );
     assert!(!desk.0.join("pbx-data").exists(), "a check makes nothing");
 }

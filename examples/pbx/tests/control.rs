@@ -175,6 +175,19 @@ fn a_trace_holds_one_telephones_traffic_and_no_more_than_it_may() {
         std::thread::yield_now();
     }
     assert!(!contains("sip:1001@"), "the other telephone's traffic is not in it");
+    // Voice is in it, too, as it is on the wire.
+    let (mut bob, mut alice) = (bob, _alice);
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    let word = "what is said is in the capture";
+    let mut sequence = 1;
+    while !contains(word) {
+        alice.say(answer.rtp(), 8, sequence, word.repeat(6).as_bytes());
+        sequence += 1;
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     trace.kill().unwrap();
     trace.wait().unwrap();
 }

@@ -177,3 +177,27 @@ fn a_transfer_to_the_echo_leaves_the_other_side_with_it() {
     assert_eq!(alice.says_to(0x59, to_exchange, 8, &alice).1, vec![0x59; 160]);
     alice.hang_up(&mut calling);
 }
+
+#[test]
+fn a_telephone_that_joins_two_calls_by_re_invite_is_followed() {
+    let desk = Desk::new("re-invite");
+    let (mut alice, mut bob, mut carol) = (desk.phone("1001"), desk.phone("1002"), desk.phone("1003"));
+    let (mut calling, mut called, from_alice, first) = up(&mut alice, &mut bob, "1002");
+    let (mut second_calling, at_carol, second, from_carol) = up(&mut bob, &mut carol, "1003");
+    // He tells each of his calls the other's address: voice no longer goes by him.
+    for (dialog, there) in [(&mut called, second), (&mut second_calling, first)] {
+        let own = bob.describe("8 101", "sendrecv", 2);
+        let port = format!("m=audio {} ", bob.rtp.local_addr().unwrap().port());
+        let other = own.replace(&port, &format!("m=audio {} ", there.port()));
+        assert_ne!(own, other);
+        bob.request(dialog, "INVITE", "", &other);
+        let answer = bob.expect("INVITE", 200);
+        bob.acknowledge(dialog, &answer, "");
+    }
+    assert_eq!(alice.says_to(0x41, from_alice, 8, &carol).1, vec![0x41; 160]);
+    assert_eq!(carol.says_to(0x42, from_carol, 8, &alice).1, vec![0x42; 160]);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    bob.hang_up(&mut second_calling);
+    carol.hung_up(&at_carol);
+}

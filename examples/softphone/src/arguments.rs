@@ -185,6 +185,27 @@ pub struct AccountArguments {
     /// Protect sound by SRTP with keys by DTLS: off, offer or require.
     #[arg(long)]
     pub dtls: Option<Wanted>,
+    /// Find the way of sound by ICE: off, offer or require.
+    #[arg(long)]
+    pub ice: Option<Wanted>,
+    /// A STUN server for ICE, as HOST or HOST:PORT.
+    #[arg(long, value_name = "SERVER")]
+    pub stun: Option<String>,
+    /// A TURN server for ICE, as HOST or HOST:PORT, on UDP.
+    #[arg(long, value_name = "SERVER")]
+    pub turn: Option<String>,
+    /// Our name at the TURN server.
+    #[arg(long, value_name = "NAME")]
+    pub turn_user: Option<String>,
+    /// Our password at the TURN server.
+    #[arg(long, value_name = "PASSWORD")]
+    pub turn_password: Option<String>,
+    /// Let all sound go by the TURN server, so that the other side never learns an address of ours.
+    #[arg(long)]
+    pub relay_only: bool,
+    /// Keep the flow to the server open and be reached by it (RFC 5626).
+    #[arg(long)]
+    pub outbound: bool,
     /// How keys are pressed.
     #[arg(long)]
     pub dtmf_by: Option<KeyMethod>,

@@ -19,6 +19,8 @@ pub enum Happening {
     NotRegistered {
         /// Why.
         why: String,
+        /// What was the matter.
+        findings: Vec<Reason>,
     },
     /// The registration was withdrawn.
     Unregistered,
@@ -87,6 +89,25 @@ pub enum Happening {
         /// Which.
         codec: String,
     },
+    /// ICE has found the way that sound takes.
+    Path {
+        /// Both ends, as `host 192.0.2.1:4000 to relayed 198.51.100.7:5000`.
+        path: String,
+        /// Whether a TURN server relays.
+        relayed: bool,
+    },
+    /// ICE has found none, or lost it.
+    NoPath,
+    /// Keys were agreed on by DTLS.
+    Encrypted {
+        /// The suite.
+        suite: &'static str,
+    },
+    /// They were not.
+    NotEncrypted {
+        /// Why.
+        why: String,
+    },
     /// Sound is not taken there.
     Undeliverable {
         /// Where.
@@ -149,6 +170,8 @@ pub struct CallReport {
     pub codec: String,
     /// How sound was protected: `none`, `sdes` or `dtls`.
     pub encryption: String,
+    /// The way that ICE found; `None` without ICE.
+    pub path: Option<String>,
     /// Packets we sent.
     pub packets_sent: u64,
     /// Packets that came.
@@ -201,6 +224,7 @@ impl CallReport {
     pub fn measure(&mut self, report: &StreamReport) {
         let counters = &report.counters;
         self.codec.clone_from(&report.codec);
+        self.path.clone_from(&report.path);
         (self.packets_sent, self.packets_received) = (counters.sent, counters.received);
         self.packets_lost = counters.lost;
         self.jitter_ms = milliseconds(counters.jitter);
@@ -254,7 +278,10 @@ impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registered { seconds } => write!(f, "registered for {seconds} s"),
-            Self::NotRegistered { why } => write!(f, "not registered: {why}"),
+            Self::NotRegistered { why, findings } => {
+                write!(f, "not registered: {why}")?;
+                findings.iter().try_for_each(|finding| write!(f, "\n{} {}", finding.sentence, finding.remedy))
+            }
             Self::Unregistered => f.write_str("registration withdrawn"),
             Self::Calling { address } => write!(f, "calling {address}"),
             Self::CannotCall { address, why } => write!(f, "cannot call {address}: {why}"),
@@ -270,6 +297,11 @@ impl fmt::Display for Happening {
             Self::Hold { held: true } => f.write_str("on hold"),
             Self::Hold { held: false } => f.write_str("off hold"),
             Self::Codec { codec } => write!(f, "codec is {codec} now"),
+            Self::Path { path, relayed: false } => write!(f, "sound goes from {path}"),
+            Self::Path { path, relayed: true } => write!(f, "sound goes from {path}, relayed"),
+            Self::NoPath => f.write_str("ICE has found no way for the sound"),
+            Self::Encrypted { suite } => write!(f, "keys by DTLS: {suite}"),
+            Self::NotEncrypted { why } => write!(f, "no keys by DTLS: {why}"),
             Self::Undeliverable { address } => write!(f, "sound is not taken at {address}"),
             Self::ChangeRefused { why } => write!(f, "change refused: {why}"),
             Self::Ended(call) => write!(f, "{call}"),

@@ -2,11 +2,10 @@
 //! user agent.
 
 use crate::arguments::AccountArguments;
-use crate::config::{self, AccountConfig, Config, KeyMethod, TlsSection, Wanted};
+use crate::config::{self, AccountConfig, Config, KeyMethod, TlsSection, Turn};
 use crate::secret::Secret;
 use denwa::tokio::{Certificate, Listen, Tls, TlsConfig, Trust};
 use denwa::ua::{Account, Keys};
-use denwa_sdp::{Capability, Encryption, EncryptionCapability};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::config::Listener;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -79,8 +78,29 @@ pub fn account(arguments: &AccountArguments, config: &Config) -> Result<AccountC
         account.suites.clone_from(&arguments.srtp_suites);
     }
     account.dtls = arguments.dtls.unwrap_or(account.dtls);
+    ways(arguments, &mut account)?;
     account.keys = arguments.dtmf_by.unwrap_or(account.keys);
     Ok(account)
+}
+
+/// How sound finds its way, as far as the command line says.
+fn ways(arguments: &AccountArguments, account: &mut AccountConfig) -> Result<(), String> {
+    account.ice = arguments.ice.unwrap_or(account.ice);
+    account.relay_only |= arguments.relay_only;
+    account.outbound |= arguments.outbound;
+    if arguments.stun.is_some() {
+        account.stun.clone_from(&arguments.stun);
+    }
+    if let Some(server) = &arguments.turn {
+        let (Some(user), Some(password)) = (&arguments.turn_user, &arguments.turn_password) else {
+            return Err(
+                "a TURN server asks for a name and a password: expected --turn-user and --turn-password"
+                    .to_owned(),
+            );
+        };
+        account.turn = Some(Turn { server: server.clone(), user: user.clone(), password: password.clone() });
+    }
+    Ok(())
 }
 
 fn named<'c>(name: &str, config: &'c Config) -> Result<&'c AccountConfig, String> {
@@ -177,30 +197,6 @@ fn instance(account: &AccountConfig) -> String {
     let hex = format!("{state:032x}");
     let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or("0").to_owned();
     format!("urn:uuid:{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
-}
-
-/// What the media of an account can do.
-///
-/// # Errors
-/// One sentence: two ways of encryption that are both required.
-pub fn capability(account: &AccountConfig) -> Result<Capability, String> {
-    if account.sdes == Wanted::Required && account.dtls == Wanted::Required {
-        return Err(
-            "SDES and DTLS cannot both be required: expected one required and the other off".to_owned()
-        );
-    }
-    if account.dtls == Wanted::Required || account.ice == Wanted::Required {
-        return Err("this telephone cannot require DTLS-SRTP or ICE yet: expected off or offered".to_owned());
-    }
-    let mut encryption = match account.sdes {
-        Wanted::Off => EncryptionCapability::none(),
-        Wanted::Offered => EncryptionCapability::sdes(Encryption::Offered),
-        Wanted::Required => EncryptionCapability::sdes(Encryption::Required),
-    };
-    if let Some(sdes) = encryption.sdes.as_mut().filter(|_| !account.suites.is_empty()) {
-        sdes.suites.clone_from(&account.suites);
-    }
-    Ok(Capability::telephone(account.codecs.iter().cloned()).with_encryption(encryption))
 }
 
 /// What TLS and WSS go by; `None` believes the system's authorities.

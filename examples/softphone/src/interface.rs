@@ -6,6 +6,7 @@ use crate::desk::DeskAccount;
 use crate::sound::{Humming, Nothing, Sound};
 use crate::terminal::{self, Opening};
 use crate::ui::Language;
+use crate::ways::Ways;
 use crate::{identity, wizard};
 use denwa_sip_core::Protocol;
 
@@ -19,10 +20,7 @@ pub fn prepare(arguments: &Arguments) -> Result<(), String> {
     if config.accounts.is_empty() && arguments.config.is_none() {
         wizard::run(arguments)?;
     }
-    for account in &config.accounts {
-        identity::capability(account).map_err(|sentence| format!("{}: {sentence}", account.address()))?;
-    }
-    Ok(())
+    Ways::of(&config.accounts).map(drop)
 }
 
 /// Opens the screen.
@@ -32,10 +30,11 @@ pub fn prepare(arguments: &Arguments) -> Result<(), String> {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = identity::load(arguments.config.as_deref())?;
     let language = language(arguments, &config);
+    let ways = Ways::of(&config.accounts)?;
     let mut accounts = Vec::new();
     for account in &config.accounts {
         let mut own = identity::agent_account(account)?;
-        own.capability = Some(identity::capability(account)?);
+        own.capability = Some(ways.capability(account));
         accounts.push((DeskAccount { account: own, registers: account.register }, account.address()));
     }
     if accounts.is_empty() {
@@ -48,10 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let servers: Vec<_> =
         accounts.iter().map(|(desk, _)| desk.account.server.map(|server| server.address)).collect();
     let first = config.accounts.first();
-    let capability = match first {
-        Some(account) => Some(identity::capability(account)?),
-        None => None,
-    };
+    let capability = first.map(|account| ways.capability(account));
     let keys = first.map(|account| identity::keys(account.keys)).unwrap_or_default();
     let transports: Vec<Protocol> = config.accounts.iter().map(|account| account.transport).collect();
     let choice = arguments.sound;
@@ -67,6 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             if let Some(capability) = capability {
                 agent.capability = capability;
             }
+            ways.give(agent);
             agent.sample_rate_hz = crate::sound::SAMPLE_RATE_HZ;
             agent.keys = keys;
         }),

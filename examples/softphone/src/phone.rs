@@ -178,7 +178,8 @@ impl Phone {
         };
         if phone.task.registers {
             if let Err(misuse) = phone.agent.register(account, now) {
-                phone.fail(Happening::NotRegistered { why: misuse.to_string() }, now);
+                let why = misuse.to_string();
+                phone.fail(Happening::NotRegistered { why, findings: Vec::new() }, now);
             }
         } else {
             phone.begin(now);
@@ -225,8 +226,9 @@ impl Phone {
                     self.begin(now);
                 }
             }
-            AgentEvent::RegistrationFailed { why, .. } => {
-                self.fail(Happening::NotRegistered { why }, now);
+            AgentEvent::RegistrationFailed { why, evidence, .. } => {
+                let findings = evidence.findings().into_iter().map(Into::into).collect();
+                self.fail(Happening::NotRegistered { why, findings }, now);
             }
             AgentEvent::Unregistered { .. } => self.happened(Happening::Unregistered),
             AgentEvent::Incoming { call, from, name, .. } => {
@@ -332,6 +334,12 @@ impl Phone {
                 Happening::Hold { held: !(*sends && *receives) }
             }
             media::Event::CodecChanged { codec } => Happening::Codec { codec: codec.clone() },
+            media::Event::PathChosen { path, relayed, .. } => {
+                Happening::Path { path: path.clone(), relayed: *relayed }
+            }
+            media::Event::PathFailed { .. } | media::Event::PathLost => Happening::NoPath,
+            media::Event::Encrypted { suite } => Happening::Encrypted { suite },
+            media::Event::NotEncrypted { reason } => Happening::NotEncrypted { why: reason.to_string() },
             media::Event::Undeliverable { destination } => {
                 Happening::Undeliverable { address: destination.to_string() }
             }

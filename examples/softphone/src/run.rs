@@ -4,6 +4,7 @@ use crate::arguments::{AccountArguments, Arguments, Command, TalkArguments};
 use crate::config::Config;
 use crate::happening::{Happening, Report};
 use crate::phone::{Errand, Event, Interrupt, Outcome, Phone, Talk, Task};
+use crate::ways::Ways;
 use crate::{identity, interface, terminal, wav, wizard};
 use denwa::Seed;
 use denwa::address::{AddressPolicy, Network};
@@ -58,7 +59,6 @@ fn screen(arguments: &Arguments) -> ExitCode {
 fn check(arguments: &Arguments) -> Result<(), String> {
     let config = identity::load(arguments.config.as_deref())?;
     for account in &config.accounts {
-        identity::capability(account).map_err(|sentence| format!("{}: {sentence}", account.address()))?;
         let codecs: Vec<&str> = account.codecs.iter().map(|codec| &*codec.name).collect();
         println!("{} over {}: {}", account.address(), account.transport, codecs.join(", "));
     }
@@ -88,7 +88,7 @@ pub fn telephone(
     let chosen = identity::account(wanted.account, &config)?;
     let rate = wanted.talk.map_or(8_000, |talk| talk.rate);
     let task = task(&wanted, &chosen, rate)?;
-    let capability = identity::capability(&chosen)?;
+    let ways = Ways::of([&chosen])?;
     let listen =
         identity::listen(&wanted.account.listen, &[task.account.server.map(|server| server.address)]);
     let recording = wanted.talk.and_then(|talk| talk.record.clone()).map(|path| (path, rate));
@@ -98,7 +98,8 @@ pub fn telephone(
     let (transport, keys) = (chosen.transport, identity::keys(chosen.keys));
     let make = move |listening: &[Listening], now: Instant| {
         let mut config = UserAgentConfig::new(identity::listeners(listening, &[transport]));
-        config.capability = capability;
+        config.capability = ways.capability(&chosen);
+        ways.give(&mut config);
         config.media_ports = ports;
         config.addresses = policy;
         config.sample_rate_hz = rate;

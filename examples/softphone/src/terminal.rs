@@ -84,13 +84,17 @@ pub fn open(opening: Opening) -> Result<(), String> {
     });
     let mut model = Model::new(opening.language, rows.collect());
     model.history = history;
-    let direct = opening.accounts_are_direct;
+    let (direct, language) = (opening.accounts_are_direct, opening.language);
     let kept = opening.history.clone();
     let driver = start(opening, &wake)?;
     if direct {
         // Whoever has no server is called directly, and has to say where.
         let listening: Vec<String> = driver.listening().iter().map(ToString::to_string).collect();
-        model.notice = Some(crate::ui::Notice::of(format!("listening on {}", listening.join(", "))));
+        model.notice = Some(crate::ui::Notice::of(format!(
+            "{} {}",
+            language.pick("listening on", "待受:"),
+            listening.join(", ")
+        )));
     }
     let handle = driver.handle();
     let screen = Screen::enter().map_err(|error| format!("the terminal cannot be used: {error}"))?;
@@ -109,7 +113,7 @@ pub fn open(opening: Opening) -> Result<(), String> {
 }
 
 fn start(opening: Opening, wake: &Sender<Wake>) -> Result<SignallingDriver<Action>, String> {
-    let Opening { accounts, listen, transports, tls, configure, sound, .. } = opening;
+    let Opening { language, accounts, listen, transports, tls, configure, sound, .. } = opening;
     let seed = entropy().map_err(|error| format!("the system gives no entropy: {error}"))?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let accounts: Vec<DeskAccount> = accounts.into_iter().map(|(account, _)| account).collect();
@@ -118,7 +122,7 @@ fn start(opening: Opening, wake: &Sender<Wake>) -> Result<SignallingDriver<Actio
         config.since_1970 = since_1970;
         config.software = Some(concat!("Denwa softphone/", env!("CARGO_PKG_VERSION")).to_owned());
         configure(&mut config);
-        Desk::new(UserAgent::new(config, Seed(seed), now), accounts, sound(), now)
+        Desk::new(UserAgent::new(config, Seed(seed), now), accounts, sound(), language, now)
     };
     let mut config = DriverConfig::new(listen);
     (config.media, config.tls) = (None, tls);

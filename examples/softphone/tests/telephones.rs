@@ -7,14 +7,13 @@
 mod pty;
 
 use clap::Parser;
-use denwa_interop::{Peer, Ports, Scratch, audio, baresip, require};
+use denwa_interop::{Peer, Ports, Scratch, audio, baresip, linphone, require};
 use pty::Pty;
 use softphone::arguments::Arguments;
 use softphone::phone::Outcome;
 use softphone::run;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 const PASSWORD: &str = "wave-kettle-41";
@@ -176,13 +175,63 @@ fn accounts_calls_transfers_and_a_conference_through_the_pbx() {
 }
 
 #[test]
+fn accounts_over_websockets_and_tls_register_and_call_the_pbx() {
+    let Some(program) = pbx() else { return };
+    let scratch = Scratch::new("softphone-websocket");
+    let mut ports = Ports::block();
+    let (udp, ws, wss, tls) = (ports.take(2), ports.take(2), ports.take(2), ports.take(2));
+    let first = ports.take(100);
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = file("certificate.pem", &made.cert.pem());
+    let key = file("key.pem", &made.signing_key.serialize_pem());
+    let config = file(
+        "pbx.toml",
+        &format!(
+            "[sip]\nlisten = [\"udp:127.0.0.1:{udp}\", \"ws:127.0.0.1:{ws}\", \"wss:127.0.0.1:{wss}\", \"tls:127.0.0.1:{tls}\"]\n\
+             realm = \"pbx.example\"\n[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n\
+             [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n[media]\nports = [\"{first}-{}\"]\n\
+             [store]\nurl = \"sqlite:{}\"\n[[extensions]]\nnumber = \"1001\"\nname = \"Ann\"\npassword = \"{PASSWORD}\"\n",
+            first + 99,
+            scratch.path().join("pbx.db").display()
+        ),
+    );
+    let exchange = Peer::start(
+        "pbx",
+        scratch.path(),
+        Command::new(program).current_dir(scratch.path()).arg("--config").arg(&config),
+    );
+    exchange.wait_for(&format!("listening on udp:127.0.0.1:{udp}"), SOON);
+    for (transport, port) in [("ws", ws), ("wss", wss), ("tls", tls)] {
+        let account = file(
+            "softphone.toml",
+            &format!(
+                "[tls]\nauthorities = {certificate:?}\n[[accounts]]\nuri = \"sip:1001@127.0.0.1\"\n\
+                 password = \"{PASSWORD}\"\nserver = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\n"
+            ),
+        );
+        for line in ["register --for 0s", "test 186 --register --for 4s"] {
+            let line = format!("softphone {line} --config {}", account.display());
+            let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+            let mut lines = Vec::new();
+            let outcome = run::telephone(&arguments, &mut |line| lines.push(line.to_owned()), false).unwrap();
+            assert_eq!(outcome, Outcome::Good, "{transport}, {line}: {lines:#?}\n{}", exchange.log());
+            assert!(lines.iter().any(|line| line.starts_with("registered for ")), "{transport}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
 fn linphone_calls_and_is_answered() {
-    if !require("linphonec") || !require("setpriv") {
+    if !require("linphonec") {
         return;
     }
     let scratch = Scratch::new("softphone-linphone");
     let mut ports = Ports::block();
-    let (sip, rtp) = (ports.take(2), ports.take(100));
     let file = scratch.path().join("softphone.toml");
     std::fs::write(
         &file,
@@ -194,42 +243,16 @@ fn linphone_calls_and_is_answered() {
     let text = screen.wait_for("udp:127.0.0.1:");
     let port: String =
         text.split("udp:127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
-    let rc = scratch.path().join("rc");
-    std::fs::write(
-        &rc,
-        format!(
-            "[sip]\nbind_address=127.0.0.1\nsip_port={sip}\nsip_tcp_port=0\nsip_tls_port=0\nuse_ipv6=0\nguess_hostname=0\n\
-             register_only_when_network_is_up=0\nauto_net_state_mon=0\nkeepalive_period=0\nmedia_encryption=srtp\n\
-             [net]\nfirewall_policy=0\ndns_srv_enabled=0\ndns_search_enabled=0\n[rtp]\nbind_address=127.0.0.1\naudio_rtp_port={rtp}-{}\n\
-             [video]\nenabled=0\ncapture=0\ndisplay=0\nautomatically_initiate=0\nautomatically_accept=0\n\
-             [sound]\nechocancellation=0\n[misc]\nversion_check_url_root=\nlog_collection_upload_server_url=\n\
-             file_transfer_server_url=\n",
-            rtp + 98
-        ),
-    )
-    .unwrap();
-    std::fs::create_dir_all(scratch.path().join(".local/share/linphone")).unwrap();
-    let tone = scratch.path().join("tone.wav");
-    audio::write_wav(&tone, &audio::tone(600.0, 8000.0, 20));
-    let log = std::fs::File::create(scratch.path().join("linphonec.log")).unwrap();
-    // It ends with this test, whatever becomes of either.
-    let linphone = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "linphonec", "-c"])
-        .arg(&rc)
-        .args(["-d", "0"])
-        .env("HOME", scratch.path())
-        .env("XDG_RUNTIME_DIR", scratch.path())
-        .env("XDG_CONFIG_HOME", scratch.path().join("config"))
-        .env("XDG_CACHE_HOME", scratch.path().join("cache"))
-        .current_dir(scratch.path())
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let mut linphone = Killed(linphone);
-    let mut stdin = linphone.0.stdin.take().unwrap();
-    writeln!(stdin, "soundcard use files\nplay {}\ncall sip:me@127.0.0.1:{port}", tone.display()).unwrap();
+    let settings = linphone::Settings {
+        name: "linphone",
+        codec: ("opus", 48_000),
+        encryption: "srtp",
+        answers: false,
+        more: "",
+    };
+    let said = audio::tone(600.0, 8000.0, 20);
+    let mut linphone = linphone::Phone::start(&settings, scratch.path(), &mut ports, &said);
+    linphone.command(&format!("call sip:me@127.0.0.1:{port}"));
     screen.wait_for("Incoming call");
     screen.press("\r");
     screen.wait_for("talking");
@@ -239,14 +262,4 @@ fn linphone_calls_and_is_answered() {
     screen.wait_for("hung up here");
     screen.press(F10);
     assert_eq!(screen.exit_code(), Some(0));
-}
-
-/// A process that is killed when this goes out of sight: a polite word does not end it.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

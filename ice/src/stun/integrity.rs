@@ -5,11 +5,11 @@
 
 use super::AttributeKind;
 use super::credentials::PasswordAlgorithm;
+use super::hmac_sha1::HmacSha1;
 use super::message::{HEADER_BYTES, Message};
 use super::writer::Writer;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use sha1::Sha1;
 use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub enum IntegrityFailure {
 pub struct IntegrityKey(Arc<Prepared>);
 
 struct Prepared {
-    sha1: Hmac<Sha1>,
+    sha1: HmacSha1,
     sha256: Hmac<Sha256>,
 }
 
@@ -58,9 +58,8 @@ impl IntegrityKey {
     #[must_use]
     pub fn from_bytes(key: &[u8]) -> Self {
         // HMAC takes keys of any length.
-        let sha1 = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
         let sha256 = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
-        Self(Arc::new(Prepared { sha1, sha256 }))
+        Self(Arc::new(Prepared { sha1: HmacSha1::new(key), sha256 }))
     }
 }
 
@@ -87,15 +86,24 @@ pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
     digest::<Sha256>(&[username, ":", realm]).into()
 }
 
-/// Feeds the message up to the integrity attribute at `at`, with the length field as it was when the attribute
-/// was the last one.
-fn feed<M: Mac>(mac: &mut M, bytes: &[u8], at: usize, attribute_bytes: usize) {
-    let (Some((head, _)), Some(rest)) = (bytes.split_first_chunk::<2>(), bytes.get(4..at)) else { return };
+/// The first four bytes of a message, with the length field as it was when the integrity attribute at `at` was the last one.
+fn head(bytes: &[u8], at: usize, attribute_bytes: usize) -> [u8; 4] {
     let length = at.saturating_add(attribute_bytes).saturating_sub(HEADER_BYTES);
     let [l0, l1] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
-    let [t0, t1] = *head;
-    mac.update(&[t0, t1, l0, l1]);
-    mac.update(rest);
+    let [t0, t1] = bytes.first_chunk().copied().unwrap_or_default();
+    [t0, t1, l0, l1]
+}
+
+/// The code of the message up to the integrity attribute at `at`.
+fn sha1_code(key: &IntegrityKey, bytes: &[u8], at: usize) -> [u8; 20] {
+    key.0.sha1.code(head(bytes, at, 24), bytes.get(..at).unwrap_or_default())
+}
+
+fn sha256_code(key: &IntegrityKey, bytes: &[u8], at: usize, attribute_bytes: usize) -> [u8; 32] {
+    let mut mac = key.0.sha256.clone();
+    mac.update(&head(bytes, at, attribute_bytes));
+    mac.update(bytes.get(4..at).unwrap_or_default());
+    mac.finalize().into_bytes().into()
 }
 
 impl Message<'_> {
@@ -113,9 +121,7 @@ impl Message<'_> {
     /// It is missing or wrong.
     pub fn verify_sha1(&self, key: &IntegrityKey) -> Result<(), IntegrityFailure> {
         let (at, value) = self.integrity_place().ok_or(IntegrityFailure::Missing)?;
-        let mut mac = key.0.sha1.clone();
-        feed(&mut mac, self.bytes(), at, 24);
-        compare(&mac.finalize().into_bytes(), value)
+        compare(&sha1_code(key, self.bytes(), at), value)
     }
 
     /// Checks MESSAGE-INTEGRITY-SHA256, which may be truncated to 16 bytes or more.
@@ -124,9 +130,7 @@ impl Message<'_> {
     /// It is missing or wrong.
     pub fn verify_sha256(&self, key: &IntegrityKey) -> Result<(), IntegrityFailure> {
         let (at, value) = self.integrity_sha256_place().ok_or(IntegrityFailure::Missing)?;
-        let mut mac = key.0.sha256.clone();
-        feed(&mut mac, self.bytes(), at, value.len().saturating_add(4));
-        let whole = mac.finalize().into_bytes();
+        let whole = sha256_code(key, self.bytes(), at, value.len().saturating_add(4));
         compare(whole.get(..value.len()).unwrap_or_default(), value)
     }
 }
@@ -138,15 +142,13 @@ fn compare(expected: &[u8], value: &[u8]) -> Result<(), IntegrityFailure> {
 impl Writer<'_> {
     /// Adds MESSAGE-INTEGRITY.
     pub fn integrity(&mut self, key: &IntegrityKey) {
-        let mut mac = key.0.sha1.clone();
-        feed(&mut mac, self.so_far(), self.written(), 24);
-        self.attribute(AttributeKind::MESSAGE_INTEGRITY, &mac.finalize().into_bytes());
+        let code = sha1_code(key, self.so_far(), self.written());
+        self.attribute(AttributeKind::MESSAGE_INTEGRITY, &code);
     }
 
     /// Adds MESSAGE-INTEGRITY-SHA256 in full length.
     pub fn integrity_sha256(&mut self, key: &IntegrityKey) {
-        let mut mac = key.0.sha256.clone();
-        feed(&mut mac, self.so_far(), self.written(), 36);
-        self.attribute(AttributeKind::MESSAGE_INTEGRITY_SHA256, &mac.finalize().into_bytes());
+        let code = sha256_code(key, self.so_far(), self.written(), 36);
+        self.attribute(AttributeKind::MESSAGE_INTEGRITY_SHA256, &code);
     }
 }

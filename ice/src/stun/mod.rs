@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod error_code;
 pub mod fingerprint;
 pub mod framing;
+mod hmac_sha1;
 pub mod integrity;
 pub mod message;
 pub mod transaction;

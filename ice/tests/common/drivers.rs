@@ -14,6 +14,8 @@ use denwa_ice::{Agent, Input, Output, Protocol, Seed, StreamId, Transmit};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +33,10 @@ pub enum Arrived {
 
 enum Out {
     Tcp(TcpStream),
-    /// TLS or DTLS, done by `openssl s_client`.
+    /// TLS, done by `openssl s_client`.
     Secure(ChildStdin, Child),
+    /// DTLS likewise, by a socket that keeps the datagrams apart.
+    Datagrams(UnixDatagram, Child),
 }
 
 /// Sockets whose readers are threads.
@@ -128,7 +132,7 @@ impl Sockets {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-noservername", "-connect", &remote.to_string()]);
         if protocol == Protocol::Dtls {
-            command.arg("-dtls1_2");
+            return self.open_datagrams(stream, command.arg("-dtls1_2"));
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut child) = child else { return false };
@@ -138,11 +142,34 @@ impl Sockets {
         true
     }
 
+    fn open_datagrams(&mut self, stream: StreamId, command: &mut Command) -> bool {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let theirs: OwnedFd = theirs.into();
+        let child = command.stdin(theirs.try_clone().unwrap()).stdout(theirs).stderr(Stdio::null()).spawn();
+        let Ok(child) = child else { return false };
+        let (reader, sender) = (ours.try_clone().unwrap(), self.sender.clone());
+        // Its end is that of the test: nothing says that the other end is gone.
+        thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(length) = reader.recv(&mut buffer) {
+                if sender.send(Arrived::Bytes(stream, buffer[..length].to_vec())).is_err() {
+                    return;
+                }
+            }
+        });
+        self.streams.insert(stream, Out::Datagrams(ours, child));
+        true
+    }
+
     pub fn close_stream(&mut self, stream: StreamId) {
         match self.streams.remove(&stream) {
             Some(Out::Tcp(tcp)) => drop(tcp.shutdown(std::net::Shutdown::Both)),
             Some(Out::Secure(stdin, mut child)) => {
                 drop(stdin);
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Some(Out::Datagrams(_, mut child)) => {
                 let _ = child.kill();
                 let _ = child.wait();
             }
@@ -161,6 +188,7 @@ impl Sockets {
             Some(stream) => match self.streams.get_mut(&stream) {
                 Some(Out::Tcp(tcp)) => drop(tcp.write_all(payload)),
                 Some(Out::Secure(stdin, _)) => drop(stdin.write_all(payload).and_then(|()| stdin.flush())),
+                Some(Out::Datagrams(socket, _)) => drop(socket.send(payload)),
                 None => {}
             },
             None => {

@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod drivers;
+pub mod kernel;
 
 use bytes::Bytes;
 use denwa_ice::turn::client::{Action as ClientAction, ClientConfig, ClientEvent};

@@ -15,7 +15,6 @@ use crate::{
         packet_type,
         receiver_report::ReportBlock,
     },
-    srtp::Inbound,
     wallclock::round_trip,
 };
 
@@ -38,7 +37,7 @@ impl Session {
             return Err(DropReason::Ended);
         }
         let received = datagram.len();
-        let (length, authenticated) = self.unprotect(datagram, Inbound::unprotect_control)?;
+        let (length, authenticated) = self.unprotect_control(datagram)?;
         let plain = datagram.get(..length).unwrap_or(&[]);
         let compound = Compound::parse(plain).map_err(DropReason::MalformedControl)?;
         let trusted = self.latch.trusts_control_from(path.source);

@@ -10,6 +10,7 @@ mod control;
 mod event;
 mod media;
 mod member;
+mod protection;
 mod report;
 
 use std::{
@@ -30,7 +31,7 @@ use crate::{
     rtcp::{application::Application, feedback::Feedback},
     sender::Sender,
     source::Source,
-    srtp::{self, Inbound, Keying, Outbound},
+    srtp,
     time::{self, Monotone},
 };
 pub use config::{Config, ControlMode, Seed};
@@ -41,6 +42,8 @@ pub use event::{
 pub use media::{Frame, NotSent, Outgoing};
 pub use member::RemoteReport;
 use member::{Member, Members};
+pub use protection::ControlKeys;
+use protection::Protection;
 use report::ControlTimer;
 
 /// One participant.
@@ -66,15 +69,6 @@ pub struct Session {
     sent_own: bool,
     reflection_told: bool,
     ended: bool,
-}
-
-/// SRTP in both directions, where there are keys.
-#[derive(Debug, Default)]
-struct Protection {
-    outbound: Option<(Keying, Box<Outbound>)>,
-    inbound: Option<Box<Inbound>>,
-    outbound_wears_out: bool,
-    inbound_wears_out: bool,
 }
 
 /// With fewer packets left than this new keys are asked for.
@@ -213,31 +207,6 @@ impl Session {
         }
         self.formats = by_payload_type(&formats);
         self.config.formats = formats;
-        Ok(())
-    }
-
-    /// Keys of both directions, from the description (RFC 4568) or DTLS (RFC 5764); `None` for a direction in the clear.
-    /// Keys equal to the present ones change nothing: rollover counters and replay windows live on over re-INVITE,
-    /// hold and transfer. Under new ones the peer's former keys serve until the new have proved themselves.
-    ///
-    /// # Errors
-    /// When a keying holds no key; nothing has changed then.
-    pub fn set_keys(&mut self, outbound: Option<&Keying>, inbound: Option<&Keying>) -> Result<(), Misuse> {
-        match outbound {
-            Some(keying)
-                if self.protection.outbound.as_ref().is_some_and(|(present, _)| present == keying) => {}
-            Some(keying) => {
-                self.protection.outbound = Some((keying.clone(), Box::new(Outbound::new(keying)?)));
-                self.protection.outbound_wears_out = false;
-            }
-            None => self.protection.outbound = None,
-        }
-        match (inbound, &mut self.protection.inbound) {
-            (Some(keying), Some(present)) => present.rekey(keying),
-            (Some(keying), absent) => *absent = Some(Box::new(Inbound::new(keying))),
-            (None, present) => *present = None,
-        }
-        self.protection.inbound_wears_out = false;
         Ok(())
     }
 
@@ -442,14 +411,14 @@ impl Session {
     }
 
     fn transmit_control(&mut self, mut packet: Vec<u8>) {
-        if let Some((_, outbound)) = &mut self.protection.outbound {
+        if let Some(outbound) = self.protection.outbound_of_control() {
             let length = packet.len();
             packet.resize(length + srtp::MAXIMUM_RTCP_EXPANSION, 0);
             match outbound.protect_control(&mut packet, length) {
                 Ok(length) => packet.truncate(length),
                 Err(_) => return,
             }
-        } else if self.config.require_protection {
+        } else if self.config.require_protection || self.protection.awaits_control_keys() {
             return;
         }
         if let Some((source, destination)) = self.control_path() {

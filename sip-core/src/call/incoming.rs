@@ -350,7 +350,7 @@ impl Incoming {
             if reply.headers.get(HeaderName::Contact).is_none() {
                 builder = builder.header(HeaderName::Contact, contact);
             }
-            builder = cx.capabilities(builder, common.options.offers_reliable());
+            builder = cx.capabilities_of(builder, &common.options);
         }
         if let Some(number) = reliable {
             builder = builder.header(HeaderName::Require, "100rel").header(HeaderName::RSeq, number);

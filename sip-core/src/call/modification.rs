@@ -149,7 +149,7 @@ impl Session {
         let dialog = cx.dialogs.get_mut(self.dialog).ok_or(Misuse::UnknownHandle)?;
         let target = dialog.target()?;
         let builder = dialog.request(method.clone())?;
-        let builder = cx.capabilities(builder, common.options.offers_reliable());
+        let builder = cx.capabilities_of(builder, &common.options);
         let mut builder = builder.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
         if let Some(policy) = &common.options.session_timer {
             let requested = session_timer::request(policy, self.largest_minimum, self.timer.as_ref());

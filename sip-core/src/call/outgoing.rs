@@ -48,6 +48,8 @@ pub(crate) struct Outgoing {
     pub(crate) offer: Option<Body>,
     /// The largest Min-SE of a 422 (RFC 4028 §7.3).
     pub(crate) largest_minimum: Option<Duration>,
+    /// Whether anything was heard of the INVITE, be it a 100 alone.
+    pub(crate) is_proceeding: bool,
 }
 
 impl Outgoing {
@@ -64,6 +66,7 @@ impl Outgoing {
             return self.on_fork_response(common, cx, client, response, flow);
         }
         let status = response.status();
+        self.is_proceeding = true;
         if status == StatusCode::TRYING {
             State::Outgoing(self)
         } else if status.is_provisional() {

@@ -266,7 +266,7 @@ impl Session {
                 .get(self.dialog)
                 .map(|dialog| common.face.contact_on(&dialog.flow, &theirs.request, &cx.transactions));
             builder = builder.header_if(HeaderName::Contact, contact);
-            builder = cx.capabilities(builder, common.options.offers_reliable());
+            builder = cx.capabilities_of(builder, &common.options);
         }
         let response = builder.finish()?;
         cx.transactions.respond(theirs.server, &response, cx.now)?;

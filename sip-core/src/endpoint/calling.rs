@@ -29,6 +29,8 @@ pub struct CallSnapshot {
     pub call_id: String,
     /// Whether it was placed from here.
     pub is_outgoing: bool,
+    /// Whether anything was heard of the other side, be it a 100 alone.
+    pub is_proceeding: bool,
     /// Whether it was answered.
     pub is_established: bool,
     /// Our tag, once there is a dialog.
@@ -81,6 +83,7 @@ impl Endpoint {
                     give_up_at,
                     offer: place.body,
                     largest_minimum: None,
+                    is_proceeding: false,
                 })),
                 Err(misuse) => {
                     sent = Err(misuse);
@@ -377,6 +380,10 @@ impl Endpoint {
                 State::Incoming(_) => false,
                 State::Established(_) | State::Over(_) => dialog.is_some_and(|dialog| dialog.is_ours),
             },
+            is_proceeding: match &call.state {
+                State::Outgoing(outgoing) => outgoing.is_proceeding,
+                State::Incoming(_) | State::Established(_) | State::Over(_) => true,
+            },
             is_established: matches!(call.state, State::Established(_)),
             local_tag: dialog.map(|dialog| dialog.id.local_tag.to_string()),
             remote_tag: dialog.map(|dialog| dialog.id.remote_tag.to_string()),
@@ -428,7 +435,7 @@ fn write_invite(cx: &mut Context, place: &PlaceCall) -> Result<(Request, String)
         call_id: place.call_id.as_deref(),
     };
     let (builder, call_id) = head.write(cx);
-    let mut builder = cx.capabilities(builder, place.options.offers_reliable());
+    let mut builder = cx.capabilities_of(builder, &place.options);
     if place.options.reliable_provisional == ReliableProvisional::Required {
         builder = builder.header(HeaderName::Require, "100rel");
     }

@@ -120,9 +120,9 @@ impl EndpointConfig {
         self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    pub(crate) fn supported_text(&self, reliable: bool) -> String {
-        let tags: Vec<&str> = self.tags().filter(|tag| reliable || *tag != "100rel").collect();
-        tags.join(", ")
+    pub(crate) fn supported_text(&self, reliable: bool, timer: bool) -> String {
+        let is_spoken = |tag: &&str| (reliable || *tag != "100rel") && (timer || *tag != "timer");
+        self.tags().filter(is_spoken).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn supports(&self, tag: &str) -> bool {

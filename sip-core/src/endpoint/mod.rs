@@ -148,8 +148,7 @@ impl Endpoint {
         let sightings = Sightings::new(config.limits.sightings);
         let capabilities = Capabilities {
             allow: config.allow_text(),
-            all: config.supported_text(true),
-            unreliable: config.supported_text(false),
+            all: config.supported_text(true, true),
             packages: config.info_packages.as_deref().map(announcement),
         };
         let cx = Context {

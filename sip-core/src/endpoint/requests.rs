@@ -301,7 +301,7 @@ impl Endpoint {
         if reply.status.is_success() {
             builder = builder.header_if(HeaderName::AuthenticationInfo, pending.authentication_info.as_ref());
             if *pending.message.method() == Method::Options {
-                builder = cx.capabilities(builder, true);
+                builder = cx.capabilities(builder);
             }
         }
         if reply.status == StatusCode::METHOD_NOT_ALLOWED && reply.headers.get(HeaderName::Allow).is_none() {

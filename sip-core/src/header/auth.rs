@@ -117,8 +117,12 @@ fn scan_params<'a>(scanner: &mut Scanner<'a>) -> Result<AuthParams<'a>, ParseErr
             return Err(scanner.error(Problem::Limit(Limit::Params)));
         }
         list.push(pair);
+        let comma = scanner.position();
         if !scanner.eat_separator(b',') {
             break;
+        }
+        if scanner.is_at_end() {
+            scanner.forgive(comma, Liberty::ListSeparator, "a parameter after the comma")?;
         }
     }
     Ok(AuthParams { list })

@@ -46,7 +46,7 @@ impl<'a> HeaderValue<'a> for Date {
 
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
         let weekday = terminated(word(DAYS), (char(','), grammar::space));
-        let day = terminated(number(1, 2), grammar::space);
+        let day = terminated(take_while_m_n(1, 2, |c: char| c.is_ascii_digit()), grammar::space);
         let month = terminated(word(MONTHS), grammar::space);
         let year = terminated(number(4, 4), grammar::space);
         let time = (number(2, 2), preceded(char(':'), number(2, 2)), preceded(char(':'), number(2, 2)));
@@ -63,6 +63,10 @@ impl<'a> HeaderValue<'a> for Date {
                 "GMT",
             )?;
         }
+        if day.len() == 1 {
+            scanner.forgive(start, Liberty::DateForm, "a day of two digits")?;
+        }
+        let day: i64 = day.parse().unwrap_or(0);
         let in_range = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
         if !in_range {
             return Err(
@@ -146,7 +150,11 @@ impl<'a> HeaderValue<'a> for Timestamp<'a> {
 
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
         scanner.skip_space();
+        let start = scanner.position();
         let time = scan_decimal(scanner)?.ok_or_else(|| scanner.expected("a time in seconds"))?;
+        if time.starts_with('.') {
+            scanner.forgive(start, Liberty::NumberForm, "a digit before the point")?;
+        }
         scanner.skip_space();
         let delay = scan_decimal(scanner)?;
         Ok(Self { time, delay })
@@ -197,6 +205,11 @@ mod tests {
         assert!(Date::parse("Fri, 01 Jan 2010 16:00:00 EST", Attitude::Lenient).is_ok());
         assert!(Date::parse("Fri, 32 Jan 2010 16:00:00 GMT", Attitude::Lenient).is_err());
         assert!(Date::parse("Fri 01 Jan 2010", Attitude::Lenient).is_err());
+        assert!(Date::parse("Fri, 1 Jan 2010 16:00:00 GMT", Attitude::Strict).is_err());
+        assert_eq!(
+            Date::parse("Fri, 1 Jan 2010 16:00:00 GMT", Attitude::Lenient).unwrap().to_string(),
+            "Fri, 01 Jan 2010 16:00:00 GMT"
+        );
     }
 
     #[test]
@@ -207,5 +220,7 @@ mod tests {
         );
         assert_eq!(Timestamp::parse("54", Attitude::Strict).unwrap().to_string(), "54");
         assert!(Timestamp::parse("x", Attitude::Strict).is_err());
+        assert!(Timestamp::parse(".5", Attitude::Strict).is_err());
+        assert_eq!(Timestamp::parse(".5", Attitude::Lenient).unwrap().time, ".5");
     }
 }

@@ -13,15 +13,17 @@ use super::{HeaderName, HeaderValue, Name, Scanner};
 use crate::{
     error::{Attitude, Forgiven, ParseError, Problem},
     limits::{Limit, ValueLimits},
+    message::class,
 };
 
-/// Where one header is: offsets into the message.
+/// Where one header is: offsets into the message. Eight bytes, for a message is moved about more often than it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// `HeaderName as u8`, or [`OTHER`].
     pub(crate) id: u8,
+    /// Length of the name; 255 and more are looked at anew.
+    pub(crate) name_length: u8,
     pub(crate) start: u16,
-    pub(crate) name_length: u16,
     pub(crate) value_start: u16,
     pub(crate) value_end: u16,
 }
@@ -184,7 +186,11 @@ impl Fields {
 
     pub(crate) fn name_text(&self, entry: &Entry) -> &str {
         let start = usize::from(entry.start);
-        self.text(start, start.saturating_add(usize::from(entry.name_length)))
+        let length = match entry.name_length {
+            u8::MAX => class::span(self.bytes.get(start..).unwrap_or_default(), class::TOKEN),
+            length => usize::from(length),
+        };
+        self.text(start, start.saturating_add(length))
     }
 
     /// A slice of the head. The head is UTF-8, which the parser has seen to, and the offsets are between characters.

@@ -29,6 +29,7 @@ pub use date::{Date, Timestamp};
 pub use event::{Event, SubscriptionState};
 pub use map::{Fields, Header, List};
 pub use name::{HeaderName, Name};
+pub(crate) use name_addr::parse_q;
 pub use name_addr::{Contacts, DisplayName, NameAddr};
 pub use params::{Param, ParamIter, Params, ParamsBuf, Quoted};
 pub use rack::{RAck, RSeq};

@@ -65,7 +65,11 @@ impl<'a> HeaderValue<'a> for Warning<'a> {
 
     fn scan(scanner: &mut Scanner<'a>) -> Result<Self, ParseError> {
         scanner.skip_space();
+        let start = scanner.position();
         let code = scanner.number("a warning code", 999)?;
+        if scanner.since(start).len() != 3 {
+            scanner.forgive(start, Liberty::NumberForm, "a warning code of three digits")?;
+        }
         let code = u16::try_from(code).unwrap_or(399);
         let agent =
             |input| take_while1(|c: char| c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';')).parse(input);

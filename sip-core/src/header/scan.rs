@@ -56,6 +56,11 @@ impl<'a> Scanner<'a> {
         self.attitude == Attitude::Strict
     }
 
+    /// The header whose value this is.
+    pub(crate) const fn header(&self) -> Option<HeaderName> {
+        self.header
+    }
+
     /// The bounds in force.
     pub(crate) const fn limits(&self) -> ValueLimits {
         self.limits

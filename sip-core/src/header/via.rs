@@ -171,8 +171,26 @@ impl<'a> Via<'a> {
             port = u16::try_from(scanner.number("a port", 65_535)?).ok();
         }
         let params = Params::scan(scanner)?;
+        scan_remark(scanner)?;
         Ok(Self { transport, host, port, params })
     }
+}
+
+/// RFC 2543 let a remark in parentheses follow, and some devices still write one.
+#[inline]
+fn scan_remark(scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    let end = scanner.position();
+    if scanner.peek().is_none_or(|byte| byte == b',') {
+        return Ok(());
+    }
+    scanner.skip_space();
+    if scanner.peek() == Some(b'(') {
+        scanner.forgive(scanner.position(), Liberty::TrailingText, "the end of the value")?;
+        scanner.comment()?;
+    } else {
+        scanner.set_position(end);
+    }
+    Ok(())
 }
 
 /// `SIP/2.0/UDP`, with white space around the slashes if it must be.
@@ -261,6 +279,13 @@ mod tests {
             None
         );
         assert_eq!(Via::parse("SIP/2.0/UDP h;branch=1", Attitude::Strict).unwrap().rfc3261_branch(), None);
+    }
+
+    #[test]
+    fn a_remark_of_rfc_2543_is_forgiven() {
+        let text = "SIP/2.0/UDP h;branch=z9hG4bK1 (Acme (1.0))";
+        assert!(Via::parse(text, Attitude::Strict).is_err());
+        assert_eq!(Via::parse(text, Attitude::Lenient).unwrap().to_string(), "SIP/2.0/UDP h;branch=z9hG4bK1");
     }
 
     #[test]

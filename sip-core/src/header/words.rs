@@ -299,7 +299,13 @@ impl<'a> HeaderValue<'a> for Product<'a> {
         loop {
             scanner.skip_space();
             match scanner.peek() {
-                None => return Ok(Self { text: scanner.since(start).trim_end() }),
+                None => {
+                    let text = scanner.since(start).trim_end();
+                    if text.is_empty() {
+                        scanner.forgive(start, Liberty::EmptyValue, "a product or a remark")?;
+                    }
+                    return Ok(Self { text });
+                }
                 Some(b'(') => drop(scanner.comment()?),
                 Some(_) => {
                     let product = scanner.run(class::TOKEN);

@@ -141,20 +141,30 @@ impl Writer {
 
     /// Copies a header line as it stands in another message.
     pub(crate) fn copy(&mut self, from: &Fields, entry: &Entry) {
-        let from_start = usize::from(entry.start);
-        let line = from.bytes.get(from_start..usize::from(entry.value_end)).unwrap_or_default();
+        self.copy_run(from, std::slice::from_ref(entry));
+    }
+
+    /// Copies header lines that stand one behind the other in another message.
+    pub(crate) fn copy_run(&mut self, from: &Fields, run: &[Entry]) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+        let from_start = usize::from(first.start);
+        let lines = from.bytes.get(from_start..usize::from(last.value_end)).unwrap_or_default();
         let start = self.buffer.len();
-        self.buffer.extend_from_slice(line);
+        self.buffer.extend_from_slice(lines);
         self.buffer.extend_from_slice(b"\r\n");
-        let moved = |offset: u16| start.saturating_add(usize::from(offset).saturating_sub(from_start));
-        let entry = Entry {
-            id: entry.id,
-            start: self.narrow(start),
-            name_length: entry.name_length,
-            value_start: self.narrow(moved(entry.value_start)),
-            value_end: self.narrow(moved(entry.value_end)),
+        // Where the last value ends is where the others are within bounds.
+        self.narrow(self.buffer.len());
+        let moved = |offset: u16| {
+            let moved = start.wrapping_add(usize::from(offset)).wrapping_sub(from_start);
+            u16::try_from(moved).unwrap_or(u16::MAX)
         };
-        self.index.push(entry);
+        self.index.extend(run.iter().map(|entry| Entry {
+            id: entry.id,
+            name_length: entry.name_length,
+            start: moved(entry.start),
+            value_start: moved(entry.value_start),
+            value_end: moved(entry.value_end),
+        }));
     }
 
     pub(crate) fn copy_all(&mut self, from: &Fields, name: HeaderName) {
@@ -178,7 +188,7 @@ impl Writer {
         let entry = Entry {
             id,
             start: self.narrow(start),
-            name_length: self.narrow(name_length),
+            name_length: u8::try_from(name_length).unwrap_or(u8::MAX),
             value_start: self.narrow(value_start),
             value_end: self.narrow(value_end),
         };
@@ -273,10 +283,8 @@ impl Builder {
         self.writer.header_number(HeaderName::ContentLength, self.body.len());
         let fields = self.writer.finish(&self.body)?;
         Ok(match self.kind {
-            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields: fields.into() }),
-            Kind::Response { status, reason } => {
-                Message::Response(Response { status, reason, fields: fields.into() })
-            }
+            Kind::Request { method, uri } => Message::Request(Request { method, uri, fields }),
+            Kind::Response { status, reason } => Message::Response(Response { status, reason, fields }),
         })
     }
 }

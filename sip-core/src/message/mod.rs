@@ -8,15 +8,17 @@ mod host;
 mod method;
 mod multipart;
 mod parse;
+mod rules;
 mod salvage;
 mod status;
 mod text;
 pub(crate) mod uri;
 mod uri_buf;
 mod uri_compare;
+mod uri_scan;
 mod validate;
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref};
 
 use bytes::Bytes;
 
@@ -61,8 +63,7 @@ pub struct Request {
     pub(crate) method: Method,
     /// Where the Request-URI is.
     pub(crate) uri: (u16, u16),
-    /// Shared: messages are moved and handed on far more often than made.
-    pub(crate) fields: Arc<Fields>,
+    pub(crate) fields: Fields,
 }
 
 /// A response.
@@ -71,7 +72,7 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Where the reason phrase is.
     pub(crate) reason: (u16, u16),
-    pub(crate) fields: Arc<Fields>,
+    pub(crate) fields: Fields,
 }
 
 impl Message {

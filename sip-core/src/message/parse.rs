@@ -158,12 +158,8 @@ impl Scanned {
             forgiven: self.forgiven,
         };
         match self.start_line {
-            StartLine::Request { method, uri } => {
-                Message::Request(Request { method, uri, fields: fields.into() })
-            }
-            StartLine::Response { status, reason } => {
-                Message::Response(Response { status, reason, fields: fields.into() })
-            }
+            StartLine::Request { method, uri } => Message::Request(Request { method, uri, fields }),
+            StartLine::Response { status, reason } => Message::Response(Response { status, reason, fields }),
         }
     }
 
@@ -229,6 +225,9 @@ enum StartLine {
 /// How many liberties are noted: a message of junk lines must not make a list many times its own size.
 const FORGIVEN: usize = 64;
 
+/// Nearly every header name is shorter.
+const NAME: usize = 24;
+
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) attitude: Attitude,
@@ -259,14 +258,17 @@ impl<'a> Reader<'a> {
     pub(super) fn line(&mut self) -> Result<(usize, &'a [u8]), ParseError> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let Some(length) = memchr::memchr2(b'\r', b'\n', rest) else { return Err(self.no_line_break()) };
-        let line = rest.get(..length).unwrap_or_default();
+        // A carriage return in the middle of a line is found by whoever checks the text: it is counted as no line break.
+        let Some(length) = memchr::memchr(b'\n', rest) else { return Err(self.no_line_break()) };
+        let mut line = rest.get(..length).unwrap_or_default();
         let broken_at = start.saturating_add(length);
-        if let Some([b'\r', b'\n', ..]) = rest.get(length..) {
-            self.position = broken_at.saturating_add(2);
+        self.position = broken_at.saturating_add(1);
+        if let [before @ .., b'\r'] = line {
+            line = before;
             self.line_break_bytes = self.line_break_bytes.wrapping_add(2);
         } else {
-            self.odd_line_break(broken_at)?;
+            self.forgive(broken_at, Liberty::BareLineFeed, "a carriage return before the line feed")?;
+            self.line_break_bytes = self.line_break_bytes.wrapping_add(1);
         }
         if self.position > self.head_limit {
             return Err(ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes)));
@@ -281,23 +283,6 @@ impl<'a> Reader<'a> {
             ParseError::new(self.head_limit, Problem::Limit(Limit::HeadBytes))
         } else {
             ParseError::new(end, Problem::Expected("a line break"))
-        }
-    }
-
-    /// A line feed alone is forgiven; a carriage return alone would end a line for some and not for others.
-    #[cold]
-    fn odd_line_break(&mut self, at: usize) -> Result<(), ParseError> {
-        match self.bytes.get(at) {
-            Some(b'\n') => {
-                self.forgive(at, Liberty::BareLineFeed, "a carriage return before the line feed")?;
-                self.position = at.saturating_add(1);
-                self.line_break_bytes = self.line_break_bytes.wrapping_add(1);
-                Ok(())
-            }
-            _ if at.saturating_add(1) == self.bytes.len() => {
-                Err(ParseError::new(self.bytes.len(), Problem::Expected("a line feed")))
-            }
-            _ => Err(ParseError::new(at, Problem::ControlCharacter)),
         }
     }
 
@@ -478,7 +463,9 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn header_line(&mut self) -> Result<Option<Entry>, ParseError> {
         let (start, line) = self.line()?;
-        let colon = memchr::memchr(b':', line).unwrap_or(usize::MAX);
+        // Names are short: a call for each would cost more than looking.
+        let colon = line.iter().take(NAME).position(|byte| *byte == b':');
+        let colon = colon.or_else(|| memchr::memchr(b':', line)).unwrap_or(usize::MAX);
         // A line that starts with white space belongs to the one before it.
         let line = match self.bytes.get(self.position) {
             Some(b' ' | b'\t') => self.folded(start)?,
@@ -500,7 +487,7 @@ impl<'a> Reader<'a> {
         Ok(Some(Entry {
             id: known.map_or(OTHER, |name| name as u8),
             start: narrow(start),
-            name_length: narrow(name.len()),
+            name_length: u8::try_from(name.len()).unwrap_or(u8::MAX),
             value_start: narrow(start.saturating_add(value_start)),
             value_end: narrow(start.saturating_add(value_end)),
         }))

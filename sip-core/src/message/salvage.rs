@@ -76,7 +76,12 @@ pub(crate) fn stream_body_length(head: &[u8], options: &ParseOptions) -> Result<
     };
     reader.line()?;
     let mut index = Index::new();
-    match reader.headers(&mut index, &options.limits)? {
+    let content_length = reader.headers(&mut index, &options.limits)?;
+    // A head that others cut into other lines says nothing certain of where the message ends.
+    if let Some((offset, problem @ Problem::ControlCharacter)) = check_text(head, reader.line_break_bytes) {
+        return Err(ParseError::new(offset, problem));
+    }
+    match content_length {
         Some((length, _)) => Ok(length),
         None if options.attitude == Attitude::Lenient => Ok(0),
         None => Err(ParseError::new(head.len(), Problem::Missing(HeaderName::ContentLength))),

@@ -23,11 +23,17 @@ pub(super) fn check_text(head: &[u8], line_break_bytes: usize) -> Option<(usize,
     find_control_character(head).map(|at| (at, Problem::ControlCharacter))
 }
 
-/// The first control character that is neither part of a line break nor behind a backslash.
+/// The first control character that is neither part of a line break nor behind a backslash. A carriage return alone would end
+/// a line for some and not for others, so nothing excuses it.
 fn find_control_character(head: &[u8]) -> Option<usize> {
     let mut before = 0_u8;
     for (at, &byte) in head.iter().enumerate() {
-        if byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n') && before != b'\\' {
+        let is_excused = match byte {
+            b'\t' | b'\n' => true,
+            b'\r' => head.get(at.saturating_add(1)) == Some(&b'\n'),
+            _ => before == b'\\',
+        };
+        if byte.is_ascii_control() && !is_excused {
             return Some(at);
         }
         before = byte;

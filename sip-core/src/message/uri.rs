@@ -10,9 +10,9 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{class, host::Host, uri_buf::UriBuf, uri_compare};
+use super::{class, host::Host, uri_buf::UriBuf, uri_compare, uri_scan::Inner};
 use crate::{
-    error::{Attitude, Liberty, ParseError, Problem},
+    error::{Attitude, ParseError},
     header::{Params, Scanner},
 };
 
@@ -235,7 +235,7 @@ impl<'a> Uri<'a> {
             text.push_str(&uri_compare::escape_anew(user, class::USER));
             if let Some(password) = password {
                 text.push(':');
-                text.push_str(&uri_compare::escape_anew(password, class::USER));
+                text.push_str(&uri_compare::escape_password(password));
             }
             text.push('@');
         }
@@ -248,7 +248,7 @@ impl<'a> Uri<'a> {
         for param in self.params().iter() {
             text.push(';');
             text.push_str(&uri_compare::escape_anew(param.name, class::URI_PARAM));
-            if let Some(value) = param.value {
+            if let Some(value) = param.value.filter(|value| !value.is_empty()) {
                 text.push('=');
                 text.push_str(&uri_compare::escape_anew(value, class::URI_PARAM));
             }
@@ -284,265 +284,6 @@ impl fmt::Debug for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text)
     }
-}
-
-/// Finds the parts. `start` is where the URI starts in the scanner's text.
-struct Inner<'s, 'a> {
-    scanner: &'s mut Scanner<'a>,
-    start: usize,
-    text: &'a str,
-}
-
-impl Inner<'_, '_> {
-    fn parts(&mut self) -> Result<Parts, ParseError> {
-        let length = u16::try_from(self.text.len())
-            .map_err(|_| self.scanner.error(Problem::OutOfRange { most: u64::from(u16::MAX) }))?;
-        let bytes = self.text.as_bytes();
-        let scheme_end = match bytes {
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => 3,
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => 4,
-            _ => bytes
-                .iter()
-                .position(|&b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')))
-                .unwrap_or(bytes.len()),
-        };
-        let starts_well = bytes.first().is_some_and(u8::is_ascii_alphabetic);
-        if !starts_well || bytes.get(scheme_end) != Some(&b':') {
-            return Err(self.scanner.expected("a URI scheme and a colon"));
-        }
-        let scheme_text = self.text.get(..scheme_end).unwrap_or_default();
-        let mut parts = Parts {
-            scheme: Scheme::Other,
-            scheme_end: narrow(scheme_end),
-            user_end: 0,
-            has_user: false,
-            host_start: length,
-            host_end: length,
-            host: HostKind::None,
-            port: None,
-            params_end: length,
-        };
-        self.scanner.set_position(self.start.saturating_add(scheme_end).saturating_add(1));
-        if scheme_end == 3 && scheme_text.eq_ignore_ascii_case("sip") {
-            parts.scheme = Scheme::Sip;
-            self.sip_parts(&mut parts)?;
-        } else if scheme_end == 4 && scheme_text.eq_ignore_ascii_case("sips") {
-            parts.scheme = Scheme::Sips;
-            self.sip_parts(&mut parts)?;
-        } else if scheme_text.eq_ignore_ascii_case("tel") {
-            parts.scheme = Scheme::Tel;
-            self.tel_parts(&mut parts)?;
-        } else {
-            self.other_parts()?;
-        }
-        Ok(parts)
-    }
-
-    /// Offset of the cursor within the URI.
-    fn offset(&self) -> u16 {
-        narrow(self.scanner.position().saturating_sub(self.start))
-    }
-
-    fn left(&self) -> &str {
-        self.text.get(usize::from(self.offset())..).unwrap_or_default()
-    }
-
-    fn sip_parts(&mut self, parts: &mut Parts) -> Result<(), ParseError> {
-        // `@` stands nowhere else unescaped. Old devices repeat it in the user part, so lenient takes the last one.
-        let at = if self.scanner.is_strict() {
-            memchr::memchr(b'@', self.left().as_bytes())
-        } else {
-            memchr::memrchr(b'@', self.left().as_bytes())
-        };
-        if let Some(length) = at {
-            self.user_info(length)?;
-            parts.has_user = true;
-            parts.user_end = self.offset();
-            self.scanner.advance(1);
-        }
-        self.host_port(parts)?;
-        if self.left().starts_with(';') {
-            self.uri_params()?;
-        }
-        parts.params_end = self.offset();
-        if self.left().starts_with('?') {
-            self.scanner.advance(1);
-            self.checked_run(self.left().len(), class::URI_HEADER, b"=&", "a header of the URI")?;
-        }
-        if self.left().is_empty() { Ok(()) } else { Err(self.scanner.expected("the end of the URI")) }
-    }
-
-    fn user_info(&mut self, length: usize) -> Result<(), ParseError> {
-        if length == 0 {
-            self.scanner.forgive(self.scanner.position(), Liberty::EmptyValue, "a user before `@`")?;
-        }
-        let info = self.left().get(..length).unwrap_or_default();
-        if info.starts_with(':') {
-            self.scanner.forgive(self.scanner.position(), Liberty::EmptyValue, "a user before `:`")?;
-        }
-        // The first colon starts the password; its characters are fewer than the user's, but none is lost by
-        // reading it as the user's.
-        self.checked_run(length, class::USER, b":", "a user")
-    }
-
-    fn host_port(&mut self, parts: &mut Parts) -> Result<(), ParseError> {
-        parts.host_start = self.offset();
-        if let Some((address, length)) = self.unbracketed_v6() {
-            self.scanner.forgive(
-                self.scanner.position(),
-                Liberty::UnbracketedIpv6,
-                "an IPv6 address in brackets",
-            )?;
-            self.scanner.advance(length);
-            parts.host = HostKind::V6(address);
-        } else if self.left().is_empty() || self.left().starts_with([';', ':', '?']) {
-            self.scanner.forgive(self.scanner.position(), Liberty::EmptyHost, "a host")?;
-            parts.host = HostKind::Name;
-        } else {
-            parts.host = match Host::scan(self.scanner)? {
-                Host::Name(_) => HostKind::Name,
-                Host::V4(address) => HostKind::V4(address),
-                Host::V6(address) => HostKind::V6(address),
-            };
-        }
-        parts.host_end = self.offset();
-        if self.left().starts_with(':') {
-            self.scanner.advance(1);
-            if self.left().is_empty() || self.left().starts_with([';', '?']) {
-                self.scanner.forgive(self.scanner.position(), Liberty::EmptyValue, "a port")?;
-            } else {
-                parts.port = u16::try_from(self.scanner.number("a port", 65_535)?).ok();
-            }
-        }
-        Ok(())
-    }
-
-    /// An address with several colons and no brackets, up to a parameter.
-    fn unbracketed_v6(&self) -> Option<(Ipv6Addr, usize)> {
-        let text = self.left();
-        if text.starts_with('[') {
-            return None;
-        }
-        let first_colon = memchr::memchr(b':', text.as_bytes())?;
-        memchr::memchr(b':', text.as_bytes().get(first_colon.saturating_add(1)..)?)?;
-        let length = memchr::memchr2(b';', b'?', text.as_bytes()).unwrap_or(text.len());
-        let text = text.get(..length)?;
-        memchr::memchr_iter(b':', text.as_bytes()).nth(1)?;
-        Some((text.parse().ok()?, length))
-    }
-
-    fn uri_params(&mut self) -> Result<(), ParseError> {
-        let mut count = 0_usize;
-        while self.left().starts_with(';') {
-            self.scanner.advance(1);
-            count = count.saturating_add(1);
-            if count > usize::from(self.scanner.limits().params) {
-                return Err(self.scanner.error(Problem::Limit(crate::limits::Limit::Params)));
-            }
-            let length = memchr::memchr2(b';', b'?', self.left().as_bytes()).unwrap_or(self.left().len());
-            if length == 0 || self.left().starts_with('=') {
-                self.scanner.forgive(self.scanner.position(), Liberty::EmptyParameter, "a URI parameter")?;
-            }
-            self.checked_run(length, class::URI_PARAM, b"=", "a URI parameter")?;
-        }
-        Ok(())
-    }
-
-    fn tel_parts(&mut self, parts: &mut Parts) -> Result<(), ParseError> {
-        let start = self.scanner.position();
-        let length = self.left().find(';').unwrap_or(self.left().len());
-        let number = self.left().get(..length).unwrap_or_default();
-        let subscriber = number.strip_prefix('+').unwrap_or(number);
-        let is_global = subscriber.len() != number.len();
-        let good = subscriber.bytes().all(|b| {
-            b.is_ascii_digit()
-                || matches!(b, b'-' | b'.' | b'(' | b')')
-                || (!is_global && (b.is_ascii_hexdigit() || matches!(b, b'*' | b'#')))
-        }) && subscriber.bytes().any(|b| b.is_ascii_hexdigit() || matches!(b, b'*' | b'#'));
-        if !good {
-            self.scanner.forgive(start, Liberty::UnescapedCharacter, "a telephone number")?;
-        }
-        self.scanner.advance(length);
-        parts.has_user = true;
-        parts.user_end = self.offset();
-        parts.host_start = parts.user_end;
-        parts.host_end = parts.user_end;
-        self.uri_params()?;
-        parts.params_end = self.offset();
-        if self.left().is_empty() { Ok(()) } else { Err(self.scanner.expected("the end of the URI")) }
-    }
-
-    /// `absoluteURI`: any visible character but those that RFC 3986 never allows.
-    fn other_parts(&mut self) -> Result<(), ParseError> {
-        if self.left().is_empty() {
-            self.scanner.forgive(
-                self.scanner.position(),
-                Liberty::EmptyValue,
-                "something after the scheme",
-            )?;
-        }
-        let bad = self.left().bytes().position(|b| {
-            b <= b' '
-                || b >= 0x7f
-                || matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
-        });
-        if let Some(at) = bad {
-            self.scanner.advance(at);
-            self.scanner.forgive(
-                self.scanner.position(),
-                Liberty::UnescapedCharacter,
-                "a character of a URI",
-            )?;
-        }
-        Ok(())
-    }
-
-    /// `length` bytes of a class or `also`, with `%` only before two hex digits.
-    fn checked_run(
-        &mut self,
-        length: usize,
-        mask: u8,
-        also: &[u8],
-        what: &'static str,
-    ) -> Result<(), ParseError> {
-        let bytes = self.left().as_bytes().get(..length).unwrap_or_default();
-        let mut done = 0_usize;
-        let mut bad = None;
-        while let Some(left) = bytes.get(done..) {
-            done = done.saturating_add(class::span(left, mask));
-            match bytes.get(done..) {
-                None | Some([]) => break,
-                Some([b'%', a, b, ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
-                    done = done.saturating_add(3);
-                }
-                Some([byte, ..]) if also.contains(byte) => done = done.saturating_add(1),
-                // White space and angle brackets end a URI wherever it stands; nobody can mean them inside of one.
-                Some([byte, ..]) if *byte <= b' ' || matches!(*byte, b'<' | b'>' | b'"' | 0x7f) => {
-                    return Err(self
-                        .scanner
-                        .error_at(self.scanner.position().saturating_add(done), Problem::Expected(what)));
-                }
-                Some(_) => {
-                    bad = bad.or(Some(done));
-                    done = done.saturating_add(1);
-                }
-            }
-        }
-        if let Some(at) = bad {
-            self.scanner.forgive(
-                self.scanner.position().saturating_add(at),
-                Liberty::UnescapedCharacter,
-                what,
-            )?;
-        }
-        self.scanner.advance(length);
-        Ok(())
-    }
-}
-
-/// A URI is shorter than 65,536 bytes, which was checked before.
-fn narrow(offset: usize) -> u16 {
-    u16::try_from(offset).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

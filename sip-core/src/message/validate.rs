@@ -4,7 +4,11 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Message, Request, Response, Uri, build::Writer};
+use super::{
+    Message, Request, Response, Uri,
+    build::Writer,
+    rules::{self, Rule},
+};
 use crate::{
     error::{Attitude, Forgiven, Liberty, Misuse, ParseError, Problem},
     header::{
@@ -39,6 +43,9 @@ impl Message {
             let text = request.uri_text();
             let mut scanner = Scanner::at(text, usize::from(request.uri.0), None, attitude, self.limits);
             let uri = Uri::scan(&mut scanner, text.len())?;
+            if uri.is_sip() {
+                rules::distinct(uri.params(), &mut scanner, 0)?;
+            }
             if let Some(headers) = uri.headers_str() {
                 let at = text.len().saturating_sub(headers.len()).saturating_sub(1);
                 scanner.forgive(at, Liberty::HeadersInRequestUri, "a Request-URI without headers")?;
@@ -57,6 +64,7 @@ impl Message {
             }
             check(self, entry, name, attitude, &mut forgiven, None)?;
         }
+        self.check_wildcard()?;
         for name in [H::Via, H::From, H::To, H::CallId, H::CSeq] {
             if !self.has(name) {
                 return Err(ParseError::new(usize::from(self.headers_start), Problem::Missing(name)));
@@ -103,9 +111,20 @@ impl Message {
         writer.header(H::ContentLength.into(), self.body().len());
         let fields = writer.finish(self.body())?;
         Ok(match method_or_status {
-            Ok((method, uri)) => Self::Request(Request { method, uri, fields: fields.into() }),
-            Err((status, reason)) => Self::Response(Response { status, reason, fields: fields.into() }),
+            Ok((method, uri)) => Self::Request(Request { method, uri, fields }),
+            Err((status, reason)) => Self::Response(Response { status, reason, fields }),
         })
+    }
+
+    /// `*` stands alone, whatever the attitude: nobody knows what it means beside an address (RFC 3261 §10.3).
+    fn check_wildcard(&self) -> Result<(), ParseError> {
+        let mut contacts = self.index.iter().filter(|entry| entry.id == H::Contact as u8);
+        match contacts.find(|entry| self.value(entry) == "*") {
+            Some(entry) if self.get_all(H::Contact).count() > 1 => {
+                Err(self.scanner(entry).expected("`*` alone"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_method(&self, attitude: Attitude, forgiven: &mut Vec<Forgiven>) -> Result<(), ParseError> {
@@ -163,6 +182,10 @@ fn is_single(name: H) -> bool {
             | H::MaxBreadth
             | H::FlowTimer
             | H::SessionId
+            | H::ReferSub
+            | H::SuppressIfMatch
+            | H::Server
+            | H::UserAgent
     )
 }
 
@@ -179,15 +202,13 @@ fn check(
     let mut scanner = Scanner::at(value, usize::from(entry.value_start), Some(name), attitude, fields.limits);
     let s = &mut Visit { scanner: &mut scanner, out };
     match name {
-        H::Via => list::<Via<'_>>(s, Least::One),
+        H::Via => list_by::<Via<'_>>(s, Least::One, rules::via),
         H::Contact if value == "*" => Ok(()),
-        H::Contact => contacts(s),
+        H::Contact => list_by::<NameAddr<'_>>(s, Least::One, rules::contact),
         H::Route
         | H::RecordRoute
         | H::Path
         | H::ServiceRoute
-        | H::PAssertedIdentity
-        | H::PPreferredIdentity
         | H::PAssociatedUri
         | H::Diversion
         | H::HistoryInfo
@@ -196,11 +217,14 @@ fn check(
         | H::CallInfo
         | H::ErrorInfo
         | H::Geolocation
-        | H::PermissionMissing
-        | H::TriggerConsent => list::<NameAddr<'_>>(s, Least::One),
-        H::From | H::To | H::ReferTo | H::ReferredBy | H::ReplyTo | H::PCalledPartyId | H::PServedUser => {
-            one::<NameAddr<'_>>(s)
+        | H::TriggerConsent => list_by::<NameAddr<'_>>(s, Least::One, rules::bracketed),
+        H::PAssertedIdentity | H::PPreferredIdentity | H::PermissionMissing => {
+            list_by::<NameAddr<'_>>(s, Least::One, rules::address)
         }
+        H::From | H::To | H::ReferTo | H::ReferredBy | H::ReplyTo => {
+            one_by::<NameAddr<'_>>(s, rules::address)
+        }
+        H::PCalledPartyId | H::PServedUser => one_by::<NameAddr<'_>>(s, rules::bracketed),
         H::CSeq => one::<CSeq>(s),
         H::CallId => one::<CallId<'_>>(s),
         H::InReplyTo => list::<CallId<'_>>(s, Least::One),
@@ -210,24 +234,34 @@ fn check(
         H::RSeq => one::<RSeq>(s),
         H::RAck => one::<RAck>(s),
         H::WwwAuthenticate | H::ProxyAuthenticate | H::Authorization | H::ProxyAuthorization => {
-            one::<AuthValue<'_>>(s)
+            one_by::<AuthValue<'_>>(s, rules::digest)
         }
         H::AuthenticationInfo | H::ProxyAuthenticationInfo => one::<AuthInfo<'_>>(s),
         H::Event => one::<Event<'_>>(s),
-        H::SubscriptionState => one::<SubscriptionState<'_>>(s),
+        H::SubscriptionState => one_by::<SubscriptionState<'_>>(s, rules::subscription_state),
         H::SessionExpires => one::<SessionExpires<'_>>(s),
         H::MinSe => one::<MinSe<'_>>(s),
-        H::RetryAfter => one::<RetryAfter<'_>>(s),
+        H::RetryAfter => one_by::<RetryAfter<'_>>(s, rules::retry_after),
         H::Replaces | H::Join | H::TargetDialog => one::<DialogReference<'_>>(s),
-        H::Reason => list::<Reason<'_>>(s, Least::One),
+        H::Reason => list_by::<Reason<'_>>(s, Least::One, rules::reason),
         H::Warning => list::<Warning<'_>>(s, Least::One),
-        H::ContentType => one::<MediaType<'_>>(s),
-        H::Accept => list::<MediaType<'_>>(s, Least::None),
-        H::ContentDisposition | H::AnswerMode | H::PrivAnswerMode | H::InfoPackage => {
-            one::<TokenParams<'_>>(s)
+        H::ContentType => one_by::<MediaType<'_>>(s, rules::media_type),
+        H::Accept => list_by::<MediaType<'_>>(s, Least::None, rules::range),
+        H::ContentDisposition
+        | H::AnswerMode
+        | H::PrivAnswerMode
+        | H::InfoPackage
+        | H::ReferSub
+        | H::GeolocationRouting
+        | H::GeolocationError
+        | H::PAnswerState => one::<TokenParams<'_>>(s),
+        H::PAccessNetworkInfo | H::PEarlyMedia => list::<TokenParams<'_>>(s, Least::None),
+        H::AcceptEncoding | H::AcceptLanguage | H::RecvInfo => {
+            list_by::<TokenParams<'_>>(s, Least::None, rules::weighted)
         }
-        H::AcceptEncoding | H::AcceptLanguage | H::RecvInfo => list::<TokenParams<'_>>(s, Least::None),
-        H::SecurityClient | H::SecurityServer | H::SecurityVerify => list::<TokenParams<'_>>(s, Least::One),
+        H::SecurityClient | H::SecurityServer | H::SecurityVerify => {
+            list_by::<TokenParams<'_>>(s, Least::One, rules::weighted)
+        }
         H::Allow | H::Supported | H::AllowEvents => list::<Token<'_>>(s, Least::None),
         H::Require
         | H::ProxyRequire
@@ -235,12 +269,14 @@ fn check(
         | H::ContentEncoding
         | H::ContentLanguage
         | H::RequestDisposition => list::<Token<'_>>(s, Least::One),
-        H::Priority | H::SipEtag | H::SipIfMatch => one::<Token<'_>>(s),
+        H::Priority | H::SipEtag | H::SipIfMatch | H::SuppressIfMatch => one::<Token<'_>>(s),
         H::AcceptContact | H::RejectContact | H::FeatureCaps => list::<Features<'_>>(s, Least::One),
         H::Privacy => one::<Privacy<'_>>(s),
         H::ResourcePriority => list::<ResourcePriority<'_>>(s, Least::One),
         H::AcceptResourcePriority => list::<ResourcePriority<'_>>(s, Least::None),
-        H::UserToUser | H::Identity => list::<OpaqueParams<'_>>(s, Least::One),
+        H::UserToUser | H::Identity | H::PVisitedNetworkId | H::PChargingVector => {
+            list::<OpaqueParams<'_>>(s, Least::One)
+        }
         H::SessionId => one::<OpaqueParams<'_>>(s),
         H::Date => one::<Date>(s),
         H::Timestamp => one::<Timestamp<'_>>(s),
@@ -294,7 +330,16 @@ impl Visit<'_, '_, '_> {
 }
 
 fn one<'a, T: HeaderValue<'a> + Display>(visit: &mut Visit<'_, 'a, '_>) -> Result<(), ParseError> {
+    one_by::<T>(visit, |_, _, _| Ok(()))
+}
+
+fn one_by<'a, T: HeaderValue<'a> + Display>(
+    visit: &mut Visit<'_, 'a, '_>,
+    rule: Rule<T>,
+) -> Result<(), ParseError> {
+    let start = visit.scanner.position();
     let value = T::scan(visit.scanner)?;
+    rule(&value, visit.scanner, start)?;
     visit.write(&value);
     visit.scanner.end()
 }
@@ -303,35 +348,24 @@ fn list<'a, T: HeaderValue<'a> + Display>(
     visit: &mut Visit<'_, 'a, '_>,
     least: Least,
 ) -> Result<(), ParseError> {
+    list_by::<T>(visit, least, |_, _, _| Ok(()))
+}
+
+fn list_by<'a, T: HeaderValue<'a> + Display>(
+    visit: &mut Visit<'_, 'a, '_>,
+    least: Least,
+    rule: Rule<T>,
+) -> Result<(), ParseError> {
     let mut count = 0_usize;
-    while let Some(value) = next_element::<T>(visit.scanner)? {
+    loop {
+        let start = visit.scanner.position();
+        let Some(value) = next_element::<T>(visit.scanner)? else { break };
         visit.count(&mut count)?;
+        rule(&value, visit.scanner, start)?;
         visit.write(&value);
     }
     if count == 0 && least == Least::One {
         visit.scanner.forgive(0, Liberty::EmptyValue, "at least one value")?;
-    }
-    Ok(())
-}
-
-/// Addresses whose `q` and `expires` are what they should be.
-fn contacts(visit: &mut Visit<'_, '_, '_>) -> Result<(), ParseError> {
-    let mut count = 0_usize;
-    loop {
-        let start = visit.scanner.position();
-        let Some(contact) = next_element::<NameAddr<'_>>(visit.scanner)? else { break };
-        visit.count(&mut count)?;
-        visit.write(&contact);
-        if contact.params.get("q").is_some() && contact.q_thousandths().is_none() {
-            visit.scanner.forgive(start, Liberty::NumberForm, "a q from 0 to 1")?;
-        }
-        let expires = contact.params.get("expires");
-        if expires.is_some_and(|text| text.parse::<u32>().is_err()) {
-            visit.scanner.forgive(start, Liberty::NumberForm, "a number of seconds")?;
-        }
-    }
-    if count == 0 {
-        visit.scanner.forgive(0, Liberty::EmptyValue, "at least one address")?;
     }
     Ok(())
 }

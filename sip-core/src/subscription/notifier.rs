@@ -126,7 +126,7 @@ impl Notifier {
         let Ok(builder) = cx.response(request, &Reply::new(StatusCode::OK), Some(&tag)) else { return };
         let builder =
             builder.header(HeaderName::Contact, contact).header(HeaderName::Expires, granted.as_secs());
-        if let Ok(response) = cx.capabilities(builder, true).finish() {
+        if let Ok(response) = cx.capabilities(builder).finish() {
             cx.respond(server, response);
         }
     }

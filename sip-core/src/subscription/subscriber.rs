@@ -406,7 +406,7 @@ fn write_subscribe(
         .header(HeaderName::Event, &subscribe.event)
         .header(HeaderName::Expires, expires.as_secs())
         .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-    let builder = cx.capabilities(builder, true);
+    let builder = cx.capabilities(builder);
     Ok(request_body(subscribe_parts(builder, subscribe), subscribe.body.as_ref()).finish()?)
 }
 

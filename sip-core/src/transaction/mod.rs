@@ -163,6 +163,9 @@ impl Transactions {
             Input::Routed { id, route } => self.on_routed(id, route),
             // Nothing is looked up here; the layer above does not pass such answers down.
             Input::Provided { .. } => {}
+            Input::TurnedAway { remote, limit } => {
+                self.outbox.event(TransactionEvent::LimitReached { limit, from: Some(remote.ip()) });
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Digest<'a> {
     pub(super) silent: Option<&'a Dated>,
     pub(super) held_by: Option<Party>,
     pub(super) security: Option<SecurityFailure>,
+    /// What ICE tried, none of which works.
+    pub(super) no_path: Option<&'a str>,
     pub(super) answered: bool,
     pub(super) rang: bool,
     pub(super) ended: Option<(Party, &'a EndCause)>,
@@ -89,6 +91,7 @@ impl<'a> Digest<'a> {
             Fact::Resumed => self.silent = None,
             Fact::Hold { by, state } => self.held_by = (*state == HoldState::Held).then_some(*by),
             Fact::SecurityFailed(failure) => self.security = Some(*failure),
+            Fact::NoPath { tried } => self.no_path = Some(tried),
             Fact::Ended { by, cause } => self.ended = Some((*by, cause)),
             _ => {}
         }

@@ -8,6 +8,10 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     if digest.agreed.is_none() || !digest.answered {
         return;
     }
+    if let Some(tried) = digest.no_path.filter(|_| !digest.heard_anything()) {
+        found.push(no_path(digest, tried));
+        return;
+    }
     if let Some(failure) = digest.security {
         found.push(security(digest, failure));
         return;
@@ -73,6 +77,17 @@ fn loss(digest: &Digest<'_>, found: &mut Vec<Finding>) {
             digest.show(|fact| matches!(fact, Fact::Counters(_))),
         ));
     }
+}
+
+fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {
+    finding(
+        Cause::MediaBlocked,
+        Confidence::Certain,
+        digest.side,
+        format!("ICE found no way for the media: {tried}."),
+        "Let UDP pass in the firewalls, or name a TURN server that both sides reach.",
+        digest.show(|fact| matches!(fact, Fact::NoPath { .. } | Fact::Described { .. })),
+    )
 }
 
 fn security(digest: &Digest<'_>, failure: SecurityFailure) -> Finding {

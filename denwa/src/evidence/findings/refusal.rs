@@ -119,7 +119,11 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
         },
         None => status.to_string(),
     };
+    let registers = words.is_some_and(|head| head.method == "REGISTER");
     let (cause, remedy) = match status {
+        404 | 604 if registers => {
+            (Cause::UnknownAccount, "Compare user name and domain with what the other side gave out.")
+        }
         486 | 600 => (Cause::Busy, "Call again later."),
         603 | 607 | 608 => (Cause::Declined, "The callee, or a rule there, did not want the call."),
         404 | 410 | 484 | 485 | 604 => {
@@ -142,7 +146,7 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
         cause,
         confidence,
         digest.side,
-        format!("{who} refused the call: {said}."),
+        format!("{who} refused the {}: {said}.", if registers { "registration" } else { "call" }),
         remedy,
         digest.show(|fact| {
             matches!(fact, Fact::Ended { .. })

@@ -1,8 +1,8 @@
 //! A stream's side of DTLS: associations as descriptions want them, the peer's certificate checked, keys for SRTP.
 //!
 //! As the server an association is begun for each address that sends one, a few at a time, and the one whose certificate is the
-//! peer's wins: a stranger who is first to say hello keeps nobody out (CVE-2023-51443 and its like). Each component has associations of
-//! its own when RTCP has a port of its own; the media's keys are those of the first component.
+//! peer's wins: a stranger who is first to say hello keeps nobody out (CVE-2023-51443 and its like). Each component has associations and
+//! keys of its own when RTCP has a port of its own.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::{Association, DtlsParameters, Established, Failure, Identity, check};
@@ -27,7 +27,12 @@ pub(in crate::media) struct Whence {
 #[derive(Debug)]
 pub(in crate::media) enum DtlsNews {
     Transmit(Whence, Bytes),
-    Keys { keys: Box<StreamKeys>, suite: &'static str },
+    /// Of a component: the media's, or RTCP's on a port of its own.
+    Keys {
+        component: u16,
+        keys: Box<StreamKeys>,
+        suite: &'static str,
+    },
     Failed(Failure),
 }
 
@@ -168,11 +173,10 @@ impl DtlsSide {
         entry.verified = true;
         let whence = entry.whence;
         match keys(&established, parameters.role) {
-            Some(_) if whence.component != 1 => {}
             Some(keys) => {
                 let suite = established.suite.sdes_name();
                 let keys = Box::new(keys);
-                self.news.push_back(DtlsNews::Keys { keys, suite });
+                self.news.push_back(DtlsNews::Keys { component: whence.component, keys, suite });
             }
             None => self.fail(Failure::NoCommonSuite),
         }

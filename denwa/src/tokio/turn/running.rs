@@ -232,6 +232,8 @@ impl<E: FnMut(ServerEvent) + 'static> Running<E> {
                 state.take_stream(id, payload, now);
                 drop(taken);
             }
+            // It closes next.
+            FromStream::TooFast => {}
             FromStream::Closed => {
                 state.ways.close(id);
                 state.server.handle_input(ServerInput::StreamClosed { stream: id }, now);

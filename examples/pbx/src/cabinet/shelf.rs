@@ -22,6 +22,8 @@ const WAV_HEADER: u64 = 44;
 pub(super) struct Shelf {
     config: CabinetConfig,
     recordings: HashMap<u64, Recording>,
+    /// Octets of recordings, as far as is known.
+    used: u64,
 }
 
 enum Recording {
@@ -32,7 +34,7 @@ enum Recording {
 
 impl Shelf {
     pub(super) fn new(config: CabinetConfig) -> Self {
-        Self { config, recordings: HashMap::new() }
+        Self { config, recordings: HashMap::new(), used: 0 }
     }
 
     pub(super) fn carry_out(&mut self, request: Request, answer: &mut impl FnMut(Answer)) {
@@ -138,18 +140,25 @@ impl Shelf {
         let Some(Recording::Open(recorder)) = self.recordings.get_mut(&call) else { return Ok(()) };
         // A recording is whole up to its last second even when the program dies.
         let written = recorder.write(samples.samples()).and_then(|()| recorder.flush());
-        written.map_err(|error| {
-            self.recordings.insert(call, Recording::GivenUp);
-            error.to_string()
-        })
+        self.used += samples.samples().len() as u64 * 2;
+        let error = match written {
+            Ok(()) if self.used <= self.config.quota => return Ok(()),
+            Ok(()) => full(self.used),
+            Err(error) => error.to_string(),
+        };
+        if let Some(Recording::Open(recorder)) = self.recordings.insert(call, Recording::GivenUp) {
+            recorder.finish().map_err(|error| error.to_string())?;
+        }
+        Err(error)
     }
 
-    fn open(&self, call: u64, began: SystemTime) -> Result<Recording, String> {
+    fn open(&mut self, call: u64, began: SystemTime) -> Result<Recording, String> {
         let folder = self.config.recordings.clone().unwrap_or_else(|| self.config.folder.join("recordings"));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let used: u64 = entries(&folder).iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
-        if used >= self.config.quota {
-            return Err(format!("{used} octets of recordings are there, as many as may be"));
+        // The operator may have made room meanwhile.
+        self.used = entries(&folder).iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
+        if self.used >= self.config.quota {
+            return Err(full(self.used));
         }
         let seconds = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let path = folder.join(format!("{seconds}-call-{call}.wav"));
@@ -158,6 +167,10 @@ impl Shelf {
             wav::Recorder::new(BufWriter::new(file), RATE_HZ, 2).map_err(|error| error.to_string())?;
         Ok(Recording::Open(Box::new(recorder)))
     }
+}
+
+fn full(used: u64) -> String {
+    format!("{used} octets of recordings are there, as many as may be")
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -175,4 +188,79 @@ fn message(path: &Path) -> Option<Message> {
     let octets = fs::metadata(path).ok()?.len().saturating_sub(WAV_HEADER);
     let lasts = Duration::from_millis(octets / 2 / u64::from(RATE_HZ / 1_000));
     Some(Message { name: name.to_owned(), caller: caller.to_owned(), is_new, lasts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf(name: &str, quota: u64, hook: &str) -> (Shelf, PathBuf) {
+        let folder = std::env::temp_dir().join(format!("pbx-shelf-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let config = CabinetConfig { folder: folder.clone(), recordings: None, quota, hook: hook.to_owned() };
+        (Shelf::new(config), folder)
+    }
+
+    fn carry_out(shelf: &mut Shelf, request: Request) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        shelf.carry_out(request, &mut |answer| answers.push(answer));
+        answers
+    }
+
+    fn second(call: u64) -> Request {
+        let samples = Sound::new(vec![100_i16; 16_000], RATE_HZ);
+        Request::Record { call, began: SystemTime::UNIX_EPOCH, samples }
+    }
+
+    #[test]
+    fn recordings_end_when_the_quota_is_used_up_and_go_on_when_there_is_room() {
+        let (mut shelf, folder) = shelf("quota", 80_000, "");
+        assert_eq!((carry_out(&mut shelf, second(1)), carry_out(&mut shelf, second(1))), (vec![], vec![]));
+        let failed = carry_out(&mut shelf, second(1));
+        assert!(
+            matches!(&failed[..], [Answer::Failed(cause)] if cause.contains("as many as may be")),
+            "{failed:?}"
+        );
+        // It is told once; what was recorded so far is whole.
+        assert_eq!(carry_out(&mut shelf, second(1)), vec![]);
+        assert_eq!(carry_out(&mut shelf, Request::EndRecording { call: 1 }), vec![]);
+        let recorded: Vec<PathBuf> = entries(&folder.join("recordings"));
+        let sound = wav::read(File::open(&recorded[0]).unwrap()).unwrap();
+        // Three seconds: it ends with what went over.
+        assert_eq!((recorded.len(), sound.samples.len()), (1, 24_000));
+        assert!(matches!(carry_out(&mut shelf, second(2))[..], [Answer::Failed(_)]));
+        fs::remove_file(&recorded[0]).unwrap();
+        assert_eq!(carry_out(&mut shelf, second(3)), vec![]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_hook_is_run_with_mailbox_caller_and_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_, folder) = shelf("hook", 1, "");
+        let (hook, told) = (folder.join("hook"), folder.join("told"));
+        fs::write(
+            &hook,
+            format!("#!/bin/sh\nprintf '%s|' \"$@\" > {0}.part && mv {0}.part {0}\n", told.display()),
+        )
+        .unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o700)).unwrap();
+        let config = CabinetConfig {
+            folder: folder.clone(),
+            recordings: None,
+            quota: 1,
+            hook: hook.display().to_string(),
+        };
+        let mut shelf = Shelf::new(config);
+        let (mailbox, caller) = ("1002".to_owned(), "1001".to_owned());
+        let keep = Request::Keep { mailbox, caller, at: SystemTime::UNIX_EPOCH, samples: vec![1; 8_000] };
+        let answers = carry_out(&mut shelf, keep);
+        assert!(matches!(&answers[..], [Answer::Mailboxes(all)] if all["1002"][0].is_new), "{answers:?}");
+        let text = std::iter::repeat_with(|| fs::read_to_string(&told).ok()).flatten().next().unwrap();
+        let words: Vec<&str> = text.split('|').collect();
+        assert_eq!((words[0], words[1]), ("1002", "1001"));
+        assert_eq!(wav::read(File::open(words[2]).unwrap()).unwrap().samples.len(), 8_000);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -9,26 +9,42 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use denwa::tokio::{Certificate, Tls, TlsConfig, Trust};
+use denwa::tokio::{Certificate, ClientCertificates, Tls, TlsConfig, Trust};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use crate::config::{Config, Protocol, StoreUrl};
+use crate::config::{Config, Protocol, StoreUrl, Trunk};
 
 /// What TLS needs, when anything in the file speaks it.
 pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, String> {
     let is_tls = |protocol: Protocol| matches!(protocol, Protocol::Tls | Protocol::Wss);
     let relays = config.turn.iter().flat_map(|turn| &turn.listen);
     let listens = config.sip.listen.iter().chain(relays).any(|listen| is_tls(listen.protocol));
-    let calls = config.trunks.iter().any(|trunk| is_tls(trunk.address.protocol));
+    let calls = config.trunks.iter().any(Trunk::speaks_tls);
     if !listens && !calls {
         return Ok(None);
     }
     let mut tls = TlsConfig::default();
-    tls.trust = Trust::System;
+    let mut authorities = Vec::new();
+    if let Some(path) = &config.tls.trust {
+        authorities.extend(read(path)?);
+    }
     if listens {
         tls.certificate = Some(certificate(config, addresses)?);
     }
+    if config.extensions.iter().any(|extension| extension.known_by.certificate.is_some()) {
+        // Telephones that have one are known by it; those without show a password as ever.
+        tls.client_certificates = ClientCertificates::Welcome;
+        let authority = config.tls.clients.as_ref().ok_or(
+            "an extension has a `certificate`: [tls] clients must name the authority of telephones' certificates",
+        )?;
+        authorities.extend(read(authority)?);
+    }
+    tls.trust = if authorities.is_empty() { Trust::System } else { Trust::SystemAnd(authorities) };
     Tls::new(&tls).map(Some).map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn certificate(config: &Config, addresses: &[IpAddr]) -> Result<Certificate, String> {

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{Config, LoadError};
+use crate::config::{Config, LoadError, Secret};
+use crate::secrets::SEALED;
 
 pub(super) fn check(file: &Path, as_json: bool) -> ExitCode {
     let config = match Config::load(file) {
@@ -27,8 +28,27 @@ pub(super) fn check(file: &Path, as_json: bool) -> ExitCode {
         super::say(&format!("{:#}\n", json!({ "problems": [], "summary": summary(&config) })));
         return ExitCode::SUCCESS;
     }
-    super::say(&format!("{}: nothing is wrong with it. {}\n", file.display(), summary(&config)));
+    let open = open_secrets(file);
+    let hint = match open {
+        0 => String::new(),
+        _ => format!(
+            " The secrets of {} stand in it in the open: `pbx seal` encrypts what is read by others at rest.",
+            counted(open, "trunk")
+        ),
+    };
+    super::say(&format!("{}: nothing is wrong with it. {}{hint}\n", file.display(), summary(&config)));
     ExitCode::SUCCESS
+}
+
+/// How many trunks' secrets stand in the file itself, neither sealed nor kept elsewhere.
+fn open_secrets(file: &Path) -> usize {
+    let written = std::fs::read_to_string(file).ok().and_then(|text| Config::parse(&text).ok());
+    let is_open = |secret: &Secret| {
+        let text = secret.reveal();
+        !text.is_empty() && !["env:", "file:", SEALED].iter().any(|kept| text.starts_with(kept))
+    };
+    let trunks = written.iter().flat_map(|config| &config.trunks);
+    trunks.filter(|trunk| trunk.account.as_ref().is_some_and(|account| is_open(&account.password))).count()
 }
 
 fn summary(config: &Config) -> String {

@@ -1,16 +1,17 @@
 //! `pbx mantela publish | book | route`: the own document, and what those of others say.
 //!
-//! Documents are read from files or by HTTP. One that cannot be read is told and passed over: a network has dead members.
+//! Documents are read from files, by HTTP or by HTTPS. One that cannot be read is told and passed over: a network has dead members.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::tls::{Certificate, TlsConfig};
 
 use super::{failed, load, say};
 use crate::config::Config;
@@ -21,6 +22,9 @@ use crate::store::Store;
 /// How long a neighbour's server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most documents that are read.
+const MOST_DOCUMENTS: usize = 200;
+
 /// The longest document.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
@@ -30,7 +34,13 @@ pub(super) enum Command {
     Publish,
     /// List every telephone that is known, the nearest first, with the digits that reach it from here.
     Book {
-        /// Documents of others: files, or http:// addresses; those of the file's trunks when none is given.
+        /// Documents of others: files, or http:// and https:// addresses; those of the file's trunks when none is given.
+        documents: Vec<String>,
+    },
+    /// Draw the network: a graph for Graphviz' `dot`, with the prefixes on its edges.
+    Map {
+        /// Documents of others: files, or http:// and https:// addresses; those of the file's trunks, and of their
+        /// neighbours' neighbours, when none is given.
         documents: Vec<String>,
     },
     /// Find the cheapest way to a telephone of another exchange.
@@ -39,7 +49,7 @@ pub(super) enum Command {
         exchange: String,
         /// The extension there.
         extension: String,
-        /// Documents of others: files, or http:// addresses; those of the file's trunks when none is given.
+        /// Documents of others: files, or http:// and https:// addresses; those of the file's trunks when none is given.
         documents: Vec<String>,
     },
 }
@@ -69,6 +79,9 @@ pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitC
                 let _ = writeln!(text, "{:<20} {}", reach.digits, in_words(&name, &reach));
             }
             text
+        }),
+        Command::Map { documents } => network(&config, &own, &documents).map(|(network, _)| {
+            if as_json { format!("{:#}\n", json!({ "dot": network.drawing() })) } else { network.drawing() }
         }),
         Command::Route { exchange, extension, documents } => {
             network(&config, &own, &documents).and_then(|(network, from)| {
@@ -103,42 +116,40 @@ fn network(config: &Config, own: &Value, documents: &[String]) -> Result<(Networ
     let mut network = Network::default();
     let from = network.add(own)?;
     let of_trunks: Vec<String> = config.trunks.iter().filter_map(|trunk| trunk.mantela.clone()).collect();
-    for source in if documents.is_empty() { &of_trunks } else { documents } {
-        let added = read(source)
+    let named = if documents.is_empty() { &of_trunks } else { documents };
+    // Neighbours name their own neighbours' documents: the network is walked outwards, each document once.
+    let mut open: VecDeque<String> = named.iter().cloned().collect();
+    let mut read_already: BTreeSet<String> = BTreeSet::new();
+    while let Some(source) = open.pop_front() {
+        if read_already.len() >= MOST_DOCUMENTS || !read_already.insert(source.clone()) {
+            continue;
+        }
+        let added = read(&source)
             .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
             .and_then(|document: Value| network.add(&document));
-        if let Err(error) = added {
-            eprintln!("pbx: {source} is passed over: {error}");
+        match added {
+            Ok(identifier) if documents.is_empty() => {
+                open.extend(network.documents_of(&identifier).iter().cloned());
+            }
+            Ok(_) => {}
+            Err(error) => eprintln!("pbx: {source} is passed over: {error}"),
         }
     }
     Ok((network, from))
 }
 
 fn read(source: &str) -> Result<String, String> {
-    match source.strip_prefix("http://") {
-        Some(rest) => fetch(rest),
-        None if source.starts_with("https://") => {
-            Err("only http:// and files are read here; save it to a file first".to_owned())
-        }
-        None => std::fs::read_to_string(source).map_err(|error| error.to_string()),
+    if !source.starts_with("http://") && !source.starts_with("https://") {
+        return std::fs::read_to_string(source).map_err(|error| error.to_string());
     }
-}
-
-/// GET of `host[:port]/path`.
-fn fetch(rest: &str) -> Result<String, String> {
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let mut stream = TcpStream::connect(&address).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-    let request = format!("GET /{path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-    let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer).map_err(|error| error.to_string())?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("it sent no answer")?;
-    if head.split(' ').nth(1) != Some("200") {
-        return Err(head.lines().next().unwrap_or_default().to_owned());
-    }
-    Ok(body.to_owned())
+    // The authorities that this machine trusts; a few of them may be unreadable.
+    let trusted = rustls_native_certs::load_native_certs().certs;
+    let trusted = trusted.iter().map(|one| Certificate::from_der(one).to_owned());
+    let tls = TlsConfig::builder().root_certs(trusted.collect::<Vec<_>>().into()).build();
+    let agent = Agent::config_builder().tls_config(tls).timeout_global(Some(PATIENCE)).build().new_agent();
+    let answer = agent.get(source).header("Accept", "application/json").call();
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    answer.body_mut().with_config().limit(LONGEST).read_to_string().map_err(|error| error.to_string())
 }
 
 fn in_json(reach: &Reach) -> Value {

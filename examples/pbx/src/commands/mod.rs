@@ -8,9 +8,12 @@ mod clock;
 mod extensions;
 mod history;
 mod mantela;
+mod metrics;
+mod probe;
 mod reload;
 mod run;
 mod running;
+mod secrets;
 mod turn;
 mod welcome;
 
@@ -67,6 +70,8 @@ enum Command {
     Status,
     /// List the neighbours and how they are.
     Trunks,
+    /// Call a neighbour's echo and say whether sound passes there and back, how late and how much of it.
+    Probe(probe::ProbeArguments),
     /// Say who was refused what: the report of attacks.
     Attacks,
     /// End a call that is going on.
@@ -76,13 +81,18 @@ enum Command {
     },
     /// Have the running exchange read its configuration anew, without dropping calls.
     Reload,
-    /// Write the signalling of the running exchange to a capture (pcap), bounded in size.
+    /// Write signalling and voice of the running exchange to a capture (pcap), bounded in size.
     Trace(running::TraceArguments),
     /// Mantela: what this exchange publishes of itself, and the way to others' telephones.
     Mantela {
         #[command(subcommand)]
         command: mantela::Command,
     },
+    /// Read a secret (one line) and print what may stand for it in the file: encrypted under the key file, which is made when
+    /// it is not there.
+    Seal,
+    /// Print the public key that neighbours believe our signed callers by, which is made when it is not there.
+    Identity,
     /// Write what a shell needs to complete this program's commands.
     Completion {
         /// The shell.
@@ -115,12 +125,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Why { call } => history::why(file, call, json),
         Command::Phones => history::phones(file, json),
         Command::Status => running::status(file, json),
+        Command::Probe(arguments) => probe::probe(file, &arguments, json),
         Command::Trunks => running::trunks(file, json),
         Command::Attacks => running::attacks(file, json),
         Command::Hangup { call } => running::hang_up(file, call, json),
         Command::Reload => running::reload(file, json),
         Command::Trace(arguments) => running::trace(file, &arguments),
         Command::Mantela { command } => mantela::run(command, file, json),
+        Command::Seal => secrets::seal(file, json),
+        Command::Identity => secrets::identity(file, json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "pbx", &mut io::stdout());
             ExitCode::SUCCESS

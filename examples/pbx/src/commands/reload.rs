@@ -7,7 +7,7 @@ use denwa::tokio::{DriverHandle, TurnServer};
 
 use crate::config::{Config, Turn, TurnUsers};
 use crate::control::Desk;
-use crate::exchange::{Command, Filter, Question};
+use crate::exchange::{Command, Question, Wanted};
 use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::store::thread::People;
@@ -108,6 +108,12 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     if config.store != before.store {
         restart("store.url");
     }
+    if config.metrics != before.metrics {
+        restart("metrics.listen");
+    }
+    if config.mantela.listen != before.mantela.listen {
+        restart("mantela.listen");
+    }
     if config.turn.as_ref().map(without_users) != before.turn.as_ref().map(without_users) {
         restart("turn");
     }
@@ -143,8 +149,8 @@ impl Desk for ControlDesk {
         let _ = self.handle.command(Command::Ask(ticket, question));
     }
 
-    fn trace(&self, ticket: u64, filter: Filter) {
-        let _ = self.handle.command(Command::Trace(ticket, Some(filter)));
+    fn trace(&self, ticket: u64, wanted: Wanted) {
+        let _ = self.handle.command(Command::Trace(ticket, Some(wanted)));
     }
 
     fn end_trace(&self, ticket: u64) {

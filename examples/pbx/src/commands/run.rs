@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
+use denwa::media::Identity;
 use denwa::tokio::{
     DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, TurnServer, entropy,
     own_addresses,
@@ -57,7 +58,9 @@ struct Prepared {
     first_call: u64,
 }
 
-fn start(config: Config, file: Option<&Path>) -> Result<(), String> {
+fn start(mut config: Config, file: Option<&Path>) -> Result<(), String> {
+    super::secrets::make_identity(&config)?;
+    config.read_identity()?;
     let prepared = prepare(config, file)?;
     // From here on a Ctrl-C is an end in good order.
     let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
@@ -130,6 +133,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
         addresses: &own_addresses(),
     });
     let notices = directory.notices().to_vec();
+    let identity = Identity::generate().map_err(|error| format!("no certificate for DTLS: {error}"))?;
     let machine_config = config.clone();
     let prompts = prompts(&config)?;
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
@@ -143,6 +147,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
                 directory,
                 registrations,
                 listening: listening.to_vec(),
+                identity: Some(identity),
                 first_call,
                 time: SystemTime::now(),
             };
@@ -156,7 +161,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     )
     .map_err(|error| error.to_string())?;
     let handle = driver.handle();
-    let control = control::path_of(&config);
+    let (control, metrics) = (control::path_of(&config), config.metrics.listen);
     if let Some(prompts) = prompts {
         let _ = handle.command(Command::Prompts(Arc::new(prompts)));
     }
@@ -170,8 +175,12 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
     let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
-    let desk = ControlDesk { handle, reloader: Arc::clone(&reloader) };
-    let control = control.and_then(|path| match Control::start(&path, Arc::new(desk), switchboard) {
+    let desk = Arc::new(ControlDesk { handle, reloader: Arc::clone(&reloader) });
+    if let Some(address) = metrics {
+        super::metrics::start(address, desk.clone(), Arc::clone(&switchboard))?;
+        tracing::info!("metrics are served at http://{address}/metrics");
+    }
+    let control = control.and_then(|path| match Control::start(&path, desk, switchboard) {
         Ok(control) => Some(control),
         Err(error) => {
             tracing::warn!("commands cannot speak to this exchange: {}: {error}", path.display());

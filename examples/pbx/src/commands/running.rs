@@ -143,6 +143,9 @@ pub(super) struct TraceArguments {
     /// Only what concerns this extension's telephones.
     #[arg(long)]
     phone: Option<String>,
+    /// Leave voice out.
+    #[arg(long)]
+    signalling: bool,
     /// End after so many megabytes.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     megabytes: u64,
@@ -153,10 +156,10 @@ pub(super) struct TraceArguments {
 
 /// `pbx trace FILE`
 pub(super) fn trace(file: Option<&Path>, arguments: &TraceArguments) -> ExitCode {
-    let TraceArguments { output, call, phone, megabytes, seconds } = arguments;
+    let TraceArguments { output, call, phone, signalling, megabytes, seconds } = arguments;
     let octets = megabytes.saturating_mul(1_000_000);
-    let request =
-        json!({ "ask": "trace", "call": call, "phone": phone, "octets": octets, "seconds": seconds });
+    let request = json!({ "ask": "trace", "call": call, "phone": phone, "voice": !signalling,
+        "octets": octets, "seconds": seconds });
     let config = match load(file) {
         Ok(config) => config,
         Err(error) => return failed(error),

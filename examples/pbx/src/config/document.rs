@@ -99,6 +99,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A string that must be one of a few words, if the key is there.
+    pub(crate) fn one_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        problems: &mut Problems,
+    ) -> Option<T> {
+        let text = self.text(key, problems)?;
+        let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let message = format!("\"{}\" is not known here, expected one of {}", text.value, listed(&known));
+            problems.add(&text.span, &text.key, message);
+        }
+        found
+    }
+
     /// Every key of the table with its string.
     pub(crate) fn secrets(self, problems: &mut Problems) -> Vec<(String, Text)> {
         let mut texts = Vec::new();
@@ -179,6 +196,22 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// Which of some words a string is, if the key is there and is one of them.
+    pub(crate) fn choice(
+        &mut self,
+        key: &'static str,
+        words: &[&str],
+        problems: &mut Problems,
+    ) -> Option<usize> {
+        let text = self.text(key, problems)?;
+        let index = words.iter().position(|word| *word == text.value);
+        if index.is_none() {
+            let message = format!("\"{}\" is not known here, expected one of {}", text.value, listed(words));
+            problems.add(&text.span, &text.key, message);
+        }
+        index
     }
 
     /// Reports the keys that nobody asked for.

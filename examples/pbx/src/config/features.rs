@@ -25,6 +25,10 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// Its key, in PEM.
     pub key: Option<PathBuf>,
+    /// Authorities that neighbours may prove themselves by, beside those that the system trusts, in PEM.
+    pub trust: Option<PathBuf>,
+    /// The authority of telephones' certificates, in PEM; needed where an extension has a `certificate`.
+    pub clients: Option<PathBuf>,
 }
 
 /// `[mantela]`: how this exchange publishes itself to the network's viewers and phone books.
@@ -73,6 +77,8 @@ pub struct Recording {
     pub quota_megabytes: u64,
     /// Whether both sides are told by a prompt that they are recorded.
     pub announced: bool,
+    /// How often both sides hear a short tone while they are recorded; never when zero.
+    pub beep: Duration,
 }
 
 /// `[prompts]`
@@ -199,7 +205,7 @@ impl Default for Voicemail {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { folder: None, quota_megabytes: 1_000, announced: true }
+        Self { folder: None, quota_megabytes: 1_000, announced: true, beep: Duration::from_secs(15) }
     }
 }
 
@@ -229,7 +235,12 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> TlsFiles
     let mut path = |key, problems: &mut Problems| -> Option<PathBuf> {
         section.text(key, problems).filter(|text| !text.value.is_empty()).map(|text| text.value.into())
     };
-    let files = TlsFiles { certificate: path("certificate", problems), key: path("key", problems) };
+    let files = TlsFiles {
+        certificate: path("certificate", problems),
+        key: path("key", problems),
+        trust: path("trust", problems),
+        clients: path("clients", problems),
+    };
     if files.certificate.is_some() != files.key.is_some() {
         problems.add(section.span(), section.key("certificate"), "certificate and key are given together");
     }
@@ -287,6 +298,9 @@ pub(super) fn recording(mut section: Section<'_>, problems: &mut Problems) -> Re
     }
     if let Some(announced) = section.flag("announced", problems) {
         recording.announced = announced;
+    }
+    if let Some(seconds) = section.whole("beep_seconds", 0..=3_600, problems) {
+        recording.beep = Duration::from_secs(seconds);
     }
     section.finish(problems);
     recording
@@ -388,7 +402,13 @@ pub(super) fn trunk_limits(section: &mut Section<'_>, problems: &mut Problems) -
     let quiet = section.text("quiet_hours", problems).filter(|text| !text.value.is_empty());
     let quiet = quiet.and_then(|text| hours(&text, problems));
     let barred = prefixes(section, "barred", problems);
-    TrunkLimits { calls, calls_an_hour, minutes_a_day, quiet, barred }
+    let pin_for = prefixes(section, "pin_for", problems);
+    let pin = section.text("pin", problems).filter(|text| !text.value.is_empty());
+    if pin.is_none() && !pin_for.is_empty() {
+        problems.add(section.span(), section.key("pin"), "is missing, for there are numbers that need one");
+    }
+    let pin = pin.map(|text| super::Secret::new(text.value));
+    TrunkLimits { calls, calls_an_hour, minutes_a_day, quiet, barred, pin_for, pin }
 }
 
 /// A list of the first digits of numbers.

@@ -3,12 +3,19 @@
 //! [`Config::parse`] is a pure function of the text; [`Config::load`] adds the reading. Nothing here opens a socket or
 //! resolves a name: `pbx check` says what is wrong with the *file*, starting says what is wrong with the *machine*.
 
+mod acl;
 mod address;
 mod document;
 mod features;
+mod network;
 mod problem;
+mod profile;
+mod reveal;
+mod rewrites;
+mod safety;
 mod sections;
 mod style;
+mod trunks;
 mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,19 +24,23 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use denwa::address::Network;
+use denwa::media::KeyPath;
 use denwa::port_set::PortSet;
+use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::policy::limits::TrunkLimits;
-
+pub use acl::Acl;
 pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
 pub use features::{
     Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
 };
 pub use problem::Problem;
+pub use rewrites::{Rewrite, RewritePeer};
+pub use safety::{Identity, Metrics, Secrets};
 pub(crate) use sections::is_number;
-pub use style::{IdentityHeader, TrunkStyle};
+pub use style::{DivertedBy, IdentityHeader, TrunkStyle};
+pub use trunks::{EarlyMedia, InboundAccount, SessionTerms, Signatures, Terms, Trunk, TrunkAccount};
 pub use turn::{Turn, TurnUsers};
 
 /// Everything an operator can say about an exchange.
@@ -81,6 +92,14 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// `[[rules]]`, in the order of the file: the first that fits counts.
     pub rules: Vec<Rule>,
+    /// `[[rewrites]]`, in the order of the file: each is applied to what the one before made.
+    pub rewrites: Vec<Rewrite>,
+    /// `[secrets]`
+    pub secrets: Secrets,
+    /// `[identity]`
+    pub identity: Identity,
+    /// `[metrics]`
+    pub metrics: Metrics,
 }
 
 /// `[sip]`: where the exchange listens and what it calls itself.
@@ -126,6 +145,8 @@ pub struct Media {
     pub ports_are_of_router: bool,
     /// A call is ended when one side has sent no RTP for this long while it should. Zero: never.
     pub silence: Duration,
+    /// Whether fax machines and modems are listened for, and given a clear channel.
+    pub fax: bool,
 }
 
 /// `[calls]`: how long and how many.
@@ -143,6 +164,35 @@ pub struct Calls {
     pub announcements: bool,
     /// Whether whom an extension has put on hold hears music.
     pub music_on_hold: bool,
+    /// How long the next digit of somebody who dials one by one may take.
+    pub digits: Duration,
+    /// Whether a caller is told by a voice that somebody is busy, and may have himself called back, before he is refused.
+    pub announce_busy: bool,
+    /// The tones that the exchange makes itself.
+    pub tones: Tones,
+}
+
+/// A country's tones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tones {
+    /// 400 Hz.
+    #[default]
+    Japan,
+    /// The precise tone plan.
+    NorthAmerica,
+    /// 425 Hz.
+    Europe,
+}
+
+impl Tones {
+    /// The tones themselves.
+    pub fn plan(self) -> Plan {
+        match self {
+            Self::Japan => Plan::japan(),
+            Self::NorthAmerica => Plan::north_america(),
+            Self::Europe => Plan::europe(),
+        }
+    }
 }
 
 /// `[guard]`: how strangers are treated that guess passwords, scan or flood.
@@ -154,6 +204,10 @@ pub struct GuardPolicy {
     pub offences: u32,
     /// How long the first ban of an address lasts; each further one lasts twice as long as the one before.
     pub ban: Duration,
+    /// Who may speak to the exchange at all; everybody when it is empty.
+    pub allow: Acl,
+    /// Who may not, whatever is allowed.
+    pub deny: Acl,
 }
 
 /// `[store]`: where registrations, extensions and call records are kept.
@@ -187,18 +241,35 @@ pub struct Extension {
     pub password: Secret,
     /// How voice travels to and from it.
     pub voice: Voice,
+    /// How it is known when not by its password.
+    pub known_by: KnownBy,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
     /// Whether it stands in the document that Mantela publishes.
     pub published: bool,
     /// Whether its calls are recorded.
     pub record: bool,
+    /// Where it may register and call from.
+    pub allow: Acl,
+    /// Whether it dials digit by digit: a call to what may become a longer number waits for the next one.
+    pub overlap: bool,
+    /// Whether its telephone challenges calls to it, and gets an answer.
+    pub challenges: bool,
     /// The most calls it may have at a time; `None`: any number.
     pub call_limit: Option<usize>,
     /// Whether it rings while it has a call.
     pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: Secret,
+}
+
+/// How a telephone is known that cannot, or need not, show a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownBy {
+    /// Its address: what comes from there is the extension's, and calls go there. A port counts on UDP when it is written.
+    pub address: Option<PeerAddress>,
+    /// A name in the certificate that it shows when it connects by TLS.
+    pub certificate: Option<String>,
 }
 
 /// Where calls to an extension go that it does not take.
@@ -216,6 +287,13 @@ pub struct Forward {
     pub unreachable: Option<String>,
     /// How long it rings before nobody has answered; as `[calls] ring_seconds` says when `None`.
     pub ring: Option<Duration>,
+    /// Telephones ring one after the other, by the preference (`q`) they registered with, each for so long; all at once when
+    /// `None`.
+    pub by_priority: Option<Duration>,
+    /// Where it is looked for, one number after the other, when its own telephones were not answered.
+    pub follow_me: Vec<String>,
+    /// How long each of those rings; as `[calls] ring_seconds` says when `None`.
+    pub follow_me_ring: Option<Duration>,
 }
 
 /// `[[groups]]`: a number that rings several extensions.
@@ -245,6 +323,8 @@ pub enum Strategy {
     LongestIdle,
     /// One after the other, each call beginning behind the one that the call before began with.
     RoundRobin,
+    /// None rings: all telephones answer by themselves and hear the caller.
+    Page,
 }
 
 /// How voice travels to and from one side.
@@ -254,6 +334,40 @@ pub struct Voice {
     pub codecs: Vec<Codec>,
     /// Whether it is encrypted.
     pub encryption: Encryption,
+    /// How its keys are agreed on, where this side is called. A caller says himself.
+    pub keying: Keying,
+    /// Whether its way is found by ICE (RFC 8445), where the other side can.
+    pub ice: bool,
+    /// Whether it is certain to know one port for RTP and RTCP, as browsers are.
+    pub one_port: bool,
+    /// How keys of the telephone are told to it.
+    pub keys: KeyPath,
+    /// How much sound a packet should hold; as the other side wishes when `None`.
+    pub packet_time: Option<Duration>,
+    /// Whether it is where its messages come from, or where they say.
+    pub nat: Nat,
+}
+
+/// How the keys of encrypted voice are agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keying {
+    /// They stand in the description (RFC 4568).
+    #[default]
+    Sdes,
+    /// By a handshake on the way of the voice (RFC 5764), as browsers do. Telephones on WebSockets always.
+    Dtls,
+}
+
+/// What is believed of the addresses that a telephone tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nat {
+    /// It is called where its REGISTER came from; voice goes where its description says and follows what comes.
+    #[default]
+    Auto,
+    /// What it tells is true: it is called at its Contact.
+    Off,
+    /// What it tells is not: voice goes to the address of its signalling, too, before any has come.
+    Behind,
 }
 
 /// Whether voice is encrypted (SRTP with keys in the description, RFC 4568).
@@ -289,47 +403,6 @@ pub enum Codec {
     Opus,
     /// G.726 at 32 kbit/s.
     G726,
-}
-
-/// `[[trunks]]`: a neighbour known by its address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trunk {
-    /// The name routes and the log use.
-    pub name: String,
-    /// Where calls to it go, and where calls from it come from.
-    pub address: PeerAddress,
-    /// The user name and password it asks for when it is called.
-    pub account: Option<TrunkAccount>,
-    /// What is called when it asks for the account's own number, or for one that reaches nothing here.
-    pub incoming: Option<String>,
-    /// Whether its callers' numbers are shown with the prefix that leads back to them.
-    pub rewrite_caller: bool,
-    /// Whether it is asked by OPTIONS now and then whether it lives. Unless the file says so, only neighbours on this very
-    /// machine are not.
-    pub supervise: bool,
-    /// Whether calls from it may leave by a trunk again: a hop.
-    pub transit: bool,
-    /// How it likes its calls.
-    pub style: TrunkStyle,
-    /// What Mantela calls it; its name when `None`.
-    pub identifier: Option<String>,
-    /// Where its own Mantela document is.
-    pub mantela: Option<String>,
-    /// What may go out by it.
-    pub limits: TrunkLimits,
-    /// How voice travels to and from it.
-    pub voice: Voice,
-}
-
-/// What a neighbour knows us by.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrunkAccount {
-    /// The user name.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
-    /// Whether we register with it, so that it finds us.
-    pub register: bool,
 }
 
 /// `[[routes]]`: what is dialled with `prefix` goes out by `trunk`.
@@ -389,25 +462,6 @@ impl Config {
         Ok(config)
     }
 
-    /// Puts in their place the secrets that are kept elsewhere: `env:NAME` and `file:PATH`.
-    fn reveal_secrets(&mut self) -> Result<(), (String, String)> {
-        for extension in &mut self.extensions {
-            extension
-                .password
-                .resolve()
-                .map_err(|cause| (format!("extension {}", extension.number), cause))?;
-        }
-        for trunk in &mut self.trunks {
-            if let Some(account) = &mut trunk.account {
-                account.password.resolve().map_err(|cause| (format!("trunk {}", trunk.name), cause))?;
-            }
-        }
-        for secret in self.turn.iter_mut().flat_map(Turn::secrets_mut) {
-            secret.resolve().map_err(|cause| ("[turn]".to_owned(), cause))?;
-        }
-        Ok(())
-    }
-
     /// Reads and checks the text of a file; all that is wrong with it when something is.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         sections::parse(text)
@@ -447,6 +501,7 @@ impl Default for Media {
             ports: PortSet::from_ranges([20000..=20999]),
             ports_are_of_router: false,
             silence: Duration::from_secs(30),
+            fax: true,
         }
     }
 }
@@ -460,19 +515,56 @@ impl Default for Calls {
             blocked: Vec::new(),
             announcements: true,
             music_on_hold: true,
+            digits: Duration::from_secs(5),
+            announce_busy: false,
+            tones: Tones::default(),
         }
     }
 }
 
 impl Default for GuardPolicy {
     fn default() -> Self {
-        Self { exempt: Networks::default().local, offences: 10, ban: Duration::from_secs(300) }
+        Self {
+            exempt: Networks::default().local,
+            offences: 10,
+            ban: Duration::from_secs(300),
+            allow: Acl::default(),
+            deny: Acl::default(),
+        }
     }
 }
 
 impl Default for Voice {
     fn default() -> Self {
-        Self { codecs: Codec::DEFAULT.to_vec(), encryption: Encryption::default() }
+        Self {
+            codecs: Codec::DEFAULT.to_vec(),
+            encryption: Encryption::default(),
+            keying: Keying::default(),
+            ice: false,
+            one_port: false,
+            keys: KeyPath::Agreed,
+            packet_time: None,
+            nat: Nat::default(),
+        }
+    }
+}
+
+impl Voice {
+    /// The same for a telephone on this transport: those on WebSockets are browsers, which know but one way.
+    #[must_use]
+    pub fn over(&self, protocol: Protocol) -> Self {
+        let is_browser =
+            matches!(protocol, Protocol::Ws | Protocol::Wss) && self.encryption != Encryption::Off;
+        if !is_browser {
+            return self.clone();
+        }
+        Self {
+            encryption: Encryption::Required,
+            keying: Keying::Dtls,
+            ice: true,
+            one_port: true,
+            ..self.clone()
+        }
     }
 }
 
@@ -486,23 +578,6 @@ impl Secret {
     /// Keeps a password.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
-    }
-
-    /// Reads the secret from the environment or a file when it only names one.
-    fn resolve(&mut self) -> Result<(), String> {
-        let text = if let Some(name) = self.0.strip_prefix("env:") {
-            std::env::var(name).map_err(|_| format!("the environment has no {name}"))?
-        } else if let Some(path) = self.0.strip_prefix("file:") {
-            fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
-        } else {
-            return Ok(());
-        };
-        let secret = text.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() || secret.chars().any(char::is_control) {
-            return Err("expected a secret of one line that is not empty".to_owned());
-        }
-        *self = Self::new(secret);
-        Ok(())
     }
 
     /// The password itself, for hashing or for the one time it is shown.

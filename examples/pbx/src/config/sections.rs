@@ -2,27 +2,23 @@
 //! trunk, port ranges that do not overlap.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use denwa::address::{Network, NetworkFault};
-use denwa::port_set::PortSet;
+use denwa::media::KeyPath;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
-use super::address::Protocol;
-use super::address::{Host, HostPort, PeerAddress, parse_listen};
+use super::acl::acl;
+use super::address::{PeerAddress, parse_listen};
 use super::document::{Section, Text, listed};
+use super::network::{media, network, parse_network, part_ports};
 use super::problem::{Problem, Problems};
 use super::{
-    Calls, Codec, Config, Control, Encryption, Extension, External, Forward, Group, GuardPolicy, Media,
-    Networks, Route, Secret, Services, Sip, StoreUrl, Strategy, Trunk, TrunkAccount, Turn, Voice,
+    Calls, Codec, Config, Control, Encryption, Extension, Forward, Group, GuardPolicy, Keying, KnownBy, Nat,
+    Route, Secret, Services, Sip, StoreUrl, Strategy, Tones, Trunk, Voice,
 };
-use super::{features, style, turn};
-
-/// The port of STUN (RFC 8489).
-const STUN_PORT: u16 = 3478;
+use super::{features, rewrites, safety, trunks, turn};
 
 /// The digest algorithms of `sip.digest`.
 const DIGESTS: [&str; 3] = ["MD5", "SHA-256", "SHA-512-256"];
@@ -69,8 +65,16 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
     let trunks: Vec<Trunk> = root
         .sections("trunks", problems)
         .into_iter()
-        .filter_map(|section| trunk(section, &mut taken, problems))
+        .filter_map(|section| trunks::trunk(section, &mut taken, problems))
         .collect();
+    let rewrites = root
+        .sections("rewrites", problems)
+        .into_iter()
+        .filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems))
+        .collect();
+    let secrets = read(&mut root, "secrets", problems, safety::secrets);
+    let identity = read(&mut root, "identity", problems, safety::identity);
+    let metrics = read(&mut root, "metrics", problems, safety::metrics);
     let routes = root
         .sections("routes", problems)
         .into_iter()
@@ -126,6 +130,10 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         menus,
         queues,
         rules,
+        rewrites,
+        secrets,
+        identity,
+        metrics,
     }
 }
 
@@ -155,6 +163,14 @@ impl Taken {
 
     pub(super) fn numbers_mut(&mut self) -> &mut HashMap<String, String> {
         &mut self.numbers
+    }
+
+    pub(super) fn trunks_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.trunks
+    }
+
+    pub(super) fn addresses_mut(&mut self) -> &mut HashMap<String, String> {
+        &mut self.addresses
     }
 }
 
@@ -212,149 +228,6 @@ fn is_realm_character(character: char) -> bool {
     !character.is_control() && !matches!(character, '"' | '\\')
 }
 
-fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
-    let mut networks = Networks::default();
-    if let Some(external) = section.text("external", problems) {
-        networks.external = match (external.value.as_str(), Host::parse(&external.value)) {
-            ("auto", _) => External::Auto,
-            (_, Some(Host::Address(address))) if address.is_unspecified() || address.is_multicast() => {
-                let message = format!("\"{address}\" is not an address that peers could send to");
-                problems.add(&external.span, &external.key, message);
-                External::Auto
-            }
-            (_, Some(host)) => External::Host(host),
-            (wrong, None) => {
-                let message = format!(
-                    "\"{wrong}\" is neither \"auto\" nor an address nor a name; write it without a port"
-                );
-                problems.add(&external.span, &external.key, message);
-                External::Auto
-            }
-        };
-    }
-    if let Some(texts) = section.texts("local", problems) {
-        networks.local = texts.iter().filter_map(|text| checked(text, parse_network, problems)).collect();
-    }
-    if let Some(stun) = section.text("stun", problems)
-        && !stun.value.is_empty()
-    {
-        networks.stun = HostPort::parse(&stun.value, STUN_PORT);
-        if networks.stun.is_none() {
-            let message =
-                format!("\"{}\" is not a server, expected host:port as stun.example:3478", stun.value);
-            problems.add(&stun.span, &stun.key, message);
-        }
-    }
-    section.finish(problems);
-    networks
-}
-
-pub(super) fn parse_network(text: &str) -> Result<Network, String> {
-    const EXPECTED: &str = "expected ADDRESS/BITS as 192.168.0.0/16 or fd00::/8";
-    text.parse::<Network>().map_err(|error| match error.fault() {
-        NetworkFault::HostBits(network) => {
-            format!("\"{text}\" has bits set beyond its prefix, expected {network}")
-        }
-        _ => format!("\"{text}\" is not a network, {EXPECTED}"),
-    })
-}
-
-fn media(mut section: Section<'_>, problems: &mut Problems) -> Media {
-    let mut media = Media::default();
-    if let Some(texts) = section.texts("ports", problems) {
-        let ranges = port_ranges(&texts, problems);
-        let all = ranges.len() == texts.len();
-        media.ports = PortSet::from_ranges(ranges);
-        // RFC 3550 section 11: an even port for RTP and the odd one above it for RTCP, for each of a call's two sides.
-        if all && media.ports.pairs() < 2 {
-            let span = texts.first().map_or(section.span(), |text| &text.span);
-            let message = "a call needs two pairs of ports, each an even one and the odd one above it; \
-                           expected at least 4 ports, as \"20000-20999\"";
-            problems.add(span, section.key("ports"), message);
-        }
-    }
-    if let Some(map_e) = section.section("map_e", problems) {
-        media.ports = map_e_ports(map_e, problems).unwrap_or(media.ports);
-        media.ports_are_of_router = true;
-    }
-    if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
-        media.silence = Duration::from_secs(seconds);
-    }
-    section.finish(problems);
-    media
-}
-
-/// What is relayed is not used for voice.
-fn part_ports(media: &mut Media, turn: &Turn, wrong: impl FnOnce(&str)) {
-    if media.ports_are_of_router && turn.ports_are_default {
-        return wrong("is missing: say which of the router's ports are relayed; voice has the others");
-    }
-    if media.ports_are_of_router && media.ports.intersection(&turn.ports) != turn.ports {
-        return wrong("has ports that are not of those that the router owns");
-    }
-    let left = media.ports.difference(&turn.ports);
-    if left.pairs() < 2 {
-        return wrong("leaves fewer than the two pairs of `[media] ports` that a call needs");
-    }
-    media.ports = left;
-}
-
-/// The ports that a router which shares its address owns (RFC 7597).
-fn map_e_ports(mut section: Section<'_>, problems: &mut Problems) -> Option<PortSet> {
-    let mut bits = |key, most: u64, problems: &mut Problems| section.whole(key, 0..=most, problems);
-    let offset = bits("offset", 15, problems).unwrap_or(6);
-    let length = bits("length", 16, problems);
-    let psid = bits("psid", 65_535, problems);
-    let (Some(length), Some(psid)) = (length, psid) else {
-        problems.add(section.span(), section.key("psid"), "expected { offset = 6, length = 8, psid = 52 }");
-        return None;
-    };
-    let span = section.span().clone();
-    let key = section.key("psid");
-    section.finish(problems);
-    let narrow = |bits: u64| u8::try_from(bits).unwrap_or(u8::MAX);
-    let set = PortSet::mape(narrow(offset), narrow(length), u16::try_from(psid).unwrap_or(u16::MAX));
-    match set {
-        Ok(set) if set.pairs() >= 2 => Some(set),
-        Ok(_) => {
-            problems.add(&span, key, "leaves fewer than the two pairs of ports that a call needs");
-            None
-        }
-        Err(error) => {
-            problems.add(&span, key, error.to_string());
-            None
-        }
-    }
-}
-
-/// Ranges of ports that do not overlap.
-pub(super) fn port_ranges(texts: &[Text], problems: &mut Problems) -> Vec<RangeInclusive<u16>> {
-    let ranges: Vec<_> =
-        texts.iter().filter_map(|text| Some((text, checked(text, port_range, problems)?))).collect();
-    for (index, (text, range)) in ranges.iter().enumerate() {
-        let mut before = ranges.iter().take(index);
-        if let Some((other, _)) = before.find(|(_, other)| overlap(other, range)) {
-            problems.add(&text.span, &text.key, format!("overlaps \"{}\"", other.value));
-        }
-    }
-    ranges.into_iter().map(|(_, range)| range).collect()
-}
-
-fn overlap(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
-    one.start() <= other.end() && other.start() <= one.end()
-}
-
-fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let wrong = || format!("\"{text}\" is not a range of ports, expected FIRST-LAST as 20000-20999");
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
-    let (first, last) = (port(first)?, port(last)?);
-    if first > last {
-        return Err(format!("\"{text}\" ends before it begins, expected \"{last}-{first}\""));
-    }
-    Ok(first..=last)
-}
-
 fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
     let mut calls = Calls::default();
     if let Some(seconds) = section.whole("ring_seconds", 1..=3_600, problems) {
@@ -368,12 +241,20 @@ fn calls(mut section: Section<'_>, problems: &mut Problems) -> Calls {
             texts.into_iter().filter_map(|text| number(text, problems).map(|text| text.value)).collect();
     }
     calls.blocked = features::prefixes(&mut section, "blocked", problems);
+    if let Some(seconds) = section.whole("digit_seconds", 1..=30, problems) {
+        calls.digits = Duration::from_secs(seconds);
+    }
     if let Some(announcements) = section.flag("announcements", problems) {
         calls.announcements = announcements;
     }
     if let Some(music) = section.flag("music_on_hold", problems) {
         calls.music_on_hold = music;
     }
+    if let Some(busy) = section.flag("announce_busy", problems) {
+        calls.announce_busy = busy;
+    }
+    let tones = [("japan", Tones::Japan), ("north america", Tones::NorthAmerica), ("europe", Tones::Europe)];
+    calls.tones = section.one_of("tones", &tones, problems).unwrap_or_default();
     section.finish(problems);
     calls
 }
@@ -388,6 +269,8 @@ fn guard_policy(mut section: Section<'_>, guard: &mut GuardPolicy, problems: &mu
     if let Some(seconds) = section.whole("ban_seconds", 1..=86_400, problems) {
         guard.ban = Duration::from_secs(seconds);
     }
+    guard.allow = acl(&mut section, "allow", problems);
+    guard.deny = acl(&mut section, "deny", problems);
     section.finish(problems);
 }
 
@@ -439,7 +322,15 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
             "expected a password that is not empty, without control characters",
         );
     }
-    let voice = voice(&mut section, problems);
+    let address = section.text("address", problems);
+    let known_by = KnownBy {
+        address: address.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems)),
+        certificate: section.text("certificate", problems).map(|text| text.value),
+    };
+    let voice = voice_or(&mut section, &Codec::DEFAULT, problems);
+    let allow = acl(&mut section, "allow", problems);
+    let overlap = section.flag("overlap", problems).unwrap_or(false);
+    let challenges = section.flag("challenges", problems).unwrap_or(false);
     let forward = forward(&mut section, problems);
     let call_limit = section.whole("call_limit", 1..=1_000, problems);
     let call_waiting = section.flag("call_waiting", problems).unwrap_or(true);
@@ -448,8 +339,12 @@ fn extension(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problem
     let pin = section.text("voicemail_pin", problems).map(|text| text.value).unwrap_or_default();
     section.finish(problems);
     Some(Extension {
+        known_by,
         published,
         record,
+        allow,
+        overlap,
+        challenges,
         call_limit: call_limit.and_then(|limit| usize::try_from(limit).ok()),
         call_waiting,
         voicemail_pin: Secret::new(pin),
@@ -467,9 +362,21 @@ fn forward(section: &mut Section<'_>, problems: &mut Problems) -> Forward {
     let busy = to("forward_busy", problems);
     let no_answer = to("forward_no_answer", problems);
     let unreachable = to("forward_unreachable", problems);
+    let follow_me = features::prefixes(section, "follow_me", problems);
     let do_not_disturb = section.flag("do_not_disturb", problems).unwrap_or(false);
-    let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
-    Forward { do_not_disturb, always, busy, no_answer, unreachable, ring }
+    let mut seconds =
+        |key, problems: &mut Problems| section.whole(key, 1..=3_600, problems).map(Duration::from_secs);
+    Forward {
+        do_not_disturb,
+        always,
+        busy,
+        no_answer,
+        unreachable,
+        ring: seconds("ring_seconds", problems),
+        by_priority: seconds("priority_seconds", problems),
+        follow_me,
+        follow_me_ring: seconds("follow_me_seconds", problems),
+    }
 }
 
 /// A number, or none when it is not written or empty.
@@ -506,105 +413,19 @@ fn group(
             problems.add(&text.span, &text.key, message);
         }
     }
-    let strategy =
-        section.text("strategy", problems).map_or_else(Strategy::default, |text| match text.value.as_str() {
-            "all" => Strategy::All,
-            "hunt" => Strategy::Hunt,
-            "round robin" => Strategy::RoundRobin,
-            "longest idle" => Strategy::LongestIdle,
-            other => {
-                let known = listed(&["all", "hunt", "round robin", "longest idle"]);
-                let message = format!("\"{other}\" is not known here, expected one of {known}");
-                problems.add(&text.span, &text.key, message);
-                Strategy::default()
-            }
-        });
+    let strategies = [
+        ("all", Strategy::All),
+        ("hunt", Strategy::Hunt),
+        ("round robin", Strategy::RoundRobin),
+        ("longest idle", Strategy::LongestIdle),
+        ("page", Strategy::Page),
+    ];
+    let strategy = section.one_of("strategy", &strategies, problems).unwrap_or_default();
     let ring = section.whole("ring_seconds", 1..=3_600, problems).map(Duration::from_secs);
     let no_answer = optional_number(&mut section, "forward_no_answer", problems);
     section.finish(problems);
     let members = members.into_iter().map(|text| text.value).collect();
     Some(Group { number: number?.value, members, strategy, ring, no_answer })
-}
-
-fn trunk(mut section: Section<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Trunk> {
-    let name = section.required_text("name", problems);
-    if let Some(text) = &name {
-        if is_number(&text.value) {
-            take(text, &format!("trunk \"{}\"", text.value), &mut taken.trunks, problems);
-        } else {
-            let message = format!("\"{}\" is not a name, expected letters, digits and . _ -", text.value);
-            problems.add(&text.span, &text.key, message);
-        }
-    }
-    let written = section.required_text("address", problems);
-    let address = written.as_ref().and_then(|text| checked(text, PeerAddress::parse, problems));
-    if let (Some(name), Some(text), Some(address)) = (&name, written, &address) {
-        // A trunk over TCP calls from any port, so two of them may not share a host.
-        let key = match address.protocol {
-            Protocol::Udp => address.to_string(),
-            stream => format!("{}:{}", stream.uri_token(), address.host),
-        };
-        let text = Text { value: key, ..text };
-        take(&text, &format!("trunk \"{}\"", name.value), &mut taken.addresses, problems);
-    }
-    let account = trunk_account(&mut section, problems);
-    let incoming =
-        section.text("incoming", problems).and_then(|text| number(text, problems)).map(|text| text.value);
-    let rewrite_caller = section.flag("rewrite_caller", problems).unwrap_or(true);
-    let transit = section.flag("transit", problems).unwrap_or(true);
-    let is_here = matches!(&address, Some(PeerAddress { host: Host::Address(ip), .. }) if ip.is_loopback());
-    let supervise = section.flag("supervise", problems).unwrap_or(!is_here);
-    let style = style::trunk_style(&mut section, problems);
-    let identifier = section.text("identifier", problems).map(|text| text.value);
-    let mantela = section.text("mantela", problems).map(|text| text.value);
-    let limits = features::trunk_limits(&mut section, problems);
-    let voice = voice(&mut section, problems);
-    section.finish(problems);
-    Some(Trunk {
-        style,
-        identifier,
-        mantela,
-        limits,
-        name: name?.value,
-        address: address?,
-        account,
-        incoming,
-        rewrite_caller,
-        supervise,
-        transit,
-        voice,
-    })
-}
-
-fn trunk_account(section: &mut Section<'_>, problems: &mut Problems) -> Option<TrunkAccount> {
-    let user = section.text("user", problems);
-    let password = section.text("password", problems);
-    let register = section.flag("register", problems).unwrap_or(false);
-    if let Some(text) = &user
-        && !is_number(&text.value)
-    {
-        let message =
-            format!("\"{}\" is not a user name, expected letters, digits and * # + . _ -", text.value);
-        problems.add(&text.span, &text.key, message);
-    }
-    match (user, password) {
-        (Some(user), Some(password)) => {
-            Some(TrunkAccount { user: user.value, password: Secret::new(password.value), register })
-        }
-        (Some(_), None) => {
-            problems.add(section.span(), section.key("password"), "is missing, for there is a user");
-            None
-        }
-        (None, Some(_)) => {
-            problems.add(section.span(), section.key("user"), "is missing, for there is a password");
-            None
-        }
-        (None, None) if register => {
-            problems.add(section.span(), section.key("user"), "is missing, for we are to register with it");
-            None
-        }
-        (None, None) => None,
-    }
 }
 
 fn route(
@@ -636,28 +457,32 @@ fn route(
     Some(Route { prefix, strip, trunk: trunk?.value })
 }
 
-fn voice(section: &mut Section<'_>, problems: &mut Problems) -> Voice {
-    let codecs = codecs(section, problems);
-    let encryption = section.text("encryption", problems).map_or_else(Encryption::default, |text| match text
-        .value
-        .as_str()
-    {
-        "off" => Encryption::Off,
-        "accepted" => Encryption::Accepted,
-        "offered" => Encryption::Offered,
-        "required" => Encryption::Required,
-        other => {
-            let known = listed(&["off", "accepted", "offered", "required"]);
-            let message = format!("\"{other}\" is not known here, expected one of {known}");
-            problems.add(&text.span, &text.key, message);
-            Encryption::default()
-        }
-    });
-    Voice { codecs, encryption }
+/// How voice travels, with these codecs when none are written.
+pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Voice {
+    let codecs = codecs(section, default, problems);
+    let encryption = [
+        ("off", Encryption::Off),
+        ("accepted", Encryption::Accepted),
+        ("offered", Encryption::Offered),
+        ("required", Encryption::Required),
+    ];
+    let keying = [("sdes", Keying::Sdes), ("dtls", Keying::Dtls)];
+    let keys = [("auto", KeyPath::Agreed), ("in-band", KeyPath::InBand), ("info", KeyPath::Signalling)];
+    let nat = [("auto", Nat::Auto), ("off", Nat::Off), ("behind", Nat::Behind)];
+    Voice {
+        codecs,
+        encryption: section.one_of("encryption", &encryption, problems).unwrap_or_default(),
+        keying: section.one_of("keys", &keying, problems).unwrap_or_default(),
+        ice: section.flag("ice", problems).unwrap_or(false),
+        one_port: false,
+        keys: section.one_of("dtmf", &keys, problems).unwrap_or_default(),
+        packet_time: section.whole("packet_ms", 10..=200, problems).map(Duration::from_millis),
+        nat: section.one_of("nat", &nat, problems).unwrap_or_default(),
+    }
 }
 
-fn codecs(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Codec> {
-    let Some(texts) = section.texts("codecs", problems) else { return Codec::DEFAULT.to_vec() };
+fn codecs(section: &mut Section<'_>, default: &[Codec], problems: &mut Problems) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", problems) else { return default.to_vec() };
     let names = Codec::ALL.map(Codec::name);
     check_not_empty(&texts, section, "codecs", &names, problems);
     distinct(&texts, &names, Codec::by_name, problems)

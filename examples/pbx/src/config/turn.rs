@@ -10,8 +10,9 @@ use denwa::tokio::Listen;
 
 use super::Secret;
 use super::document::{Section, Text};
+use super::network::{parse_network, port_ranges};
 use super::problem::Problems;
-use super::sections::{checked, parse_network, port_ranges};
+use super::sections::checked;
 
 /// `[turn]`: not there, no server.
 #[derive(Clone, Debug, PartialEq)]

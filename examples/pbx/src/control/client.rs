@@ -36,6 +36,16 @@ pub fn ask(socket: &Path, request: &Value) -> Result<Value, AskError> {
     answer_line(&mut reader)
 }
 
+/// Asks for something that takes its time.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask_patiently(socket: &Path, request: &Value, patience: Duration) -> Result<Value, AskError> {
+    let mut reader = connect(socket, request)?;
+    reader.get_ref().set_read_timeout(Some(patience)).map_err(AskError::Broken)?;
+    answer_line(&mut reader)
+}
+
 /// Asks for a trace and writes what comes, at most `octets`; tells how many came. Ends when the exchange does.
 ///
 /// # Errors

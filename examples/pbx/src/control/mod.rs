@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, StoreUrl};
 
-pub use client::{AskError, ask, trace};
+pub use client::{AskError, ask, ask_patiently, trace};
 pub use pcap::{Direction, PcapWriter};
 pub use server::{Control, Desk};
 pub use switchboard::{Answer, Switchboard};

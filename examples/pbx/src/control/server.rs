@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::pcap::{Direction, PcapWriter};
 use super::switchboard::{Answer, Switchboard};
-use crate::exchange::{Filter, Question};
+use crate::exchange::{Filter, Question, Wanted};
 
 /// Connections at a time.
 const MOST_CONNECTIONS: usize = 32;
@@ -25,12 +25,15 @@ const LONGEST_REQUEST: u64 = 64 * 1024;
 /// How long the exchange may take to answer, and a client to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the test of a way may take: it rings there first.
+const PROBE_PATIENCE: Duration = Duration::from_secs(100);
+
 /// What a connection can ask for.
 pub trait Desk: Send + Sync + 'static {
     /// Puts a question to the exchange; its report comes to the switchboard.
     fn ask(&self, ticket: u64, question: Question);
     /// Begins a trace whose packets come to the switchboard.
-    fn trace(&self, ticket: u64, filter: Filter);
+    fn trace(&self, ticket: u64, wanted: Wanted);
     /// Ends it.
     fn end_trace(&self, ticket: u64);
     /// Reads the configuration anew; tells what could not be changed while it runs.
@@ -107,6 +110,13 @@ fn serve(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard) -> io:
         Some("phones") => Question::Phones,
         Some("trunks") => Question::Trunks,
         Some("attacks") => Question::Attacks,
+        Some("probe") => match request.get("trunk").and_then(Value::as_str) {
+            Some(trunk) => Question::Probe {
+                trunk: trunk.to_owned(),
+                number: request.get("number").and_then(Value::as_str).map(str::to_owned),
+            },
+            None => return refuse(stream, "that names no trunk"),
+        },
         Some("call") => Question::Call(call().unwrap_or(0)),
         Some("hangup") => Question::HangUp(call().unwrap_or(0)),
         Some("reload") => {
@@ -119,8 +129,9 @@ fn serve(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard) -> io:
         _ => return refuse(stream, "that cannot be asked"),
     };
     let (ticket, answers) = switchboard.ticket();
+    let patience = if matches!(question, Question::Probe { .. }) { PROBE_PATIENCE } else { PATIENCE };
     desk.ask(ticket, question);
-    let answer = answers.recv_timeout(PATIENCE);
+    let answer = answers.recv_timeout(patience);
     switchboard.give_back(ticket);
     match answer {
         Ok(Answer::Report(report)) => match serde_json::to_value(&*report) {
@@ -151,7 +162,8 @@ fn trace(stream: &UnixStream, desk: &dyn Desk, switchboard: &Switchboard, reques
     let until = whole("seconds").and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     agree(stream, &Value::Null)?;
     let (ticket, answers) = switchboard.ticket();
-    desk.trace(ticket, filter);
+    let voice = request.get("voice").and_then(Value::as_bool).unwrap_or(true);
+    desk.trace(ticket, Wanted { filter, voice });
     let mut output = stream;
     let mut write = || -> io::Result<()> {
         let mut pcap = PcapWriter::new(&mut output)?;

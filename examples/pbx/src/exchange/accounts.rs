@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{Headers, Party, Register, RegistrationFailure, RegistrationHandle, Target};
+use denwa_sip_core::endpoint::{Headers, Party, Register, RegistrationFailure, RegistrationHandle};
 use denwa_sip_core::message::UriBuf;
 
 use super::Event;
@@ -19,9 +19,6 @@ use crate::config::Trunk;
 /// How soon it is tried again while a neighbour's name or the way to it is not known.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long a registration is asked for.
-const EXPIRES: Duration = Duration::from_secs(600);
-
 /// See the module's words.
 #[derive(Debug)]
 pub(super) struct Accounts {
@@ -30,6 +27,8 @@ pub(super) struct Accounts {
     trying: BTreeMap<RegistrationHandle, String>,
     /// What each neighbour's last answer was.
     taken: BTreeMap<String, bool>,
+    /// Which of a neighbour's servers is registered with.
+    turns: BTreeMap<String, usize>,
     next: Option<Instant>,
 }
 
@@ -41,7 +40,7 @@ impl Accounts {
             .filter(|link| link.trunk.account.as_ref().is_some_and(|account| account.register));
         let waiting: BTreeSet<String> = wanted.map(|link| link.trunk.name.clone()).collect();
         let next = (!waiting.is_empty()).then_some(desk.now);
-        Self { waiting, trying: BTreeMap::new(), taken: BTreeMap::new(), next }
+        Self { waiting, trying: BTreeMap::new(), taken: BTreeMap::new(), turns: BTreeMap::new(), next }
     }
 
     /// The neighbours have changed: registrations with those that went or changed are withdrawn, with new ones begun.
@@ -78,7 +77,8 @@ impl Accounts {
             return;
         }
         for name in std::mem::take(&mut self.waiting) {
-            match begin(desk, &name) {
+            let turn = self.turns.get(&name).copied().unwrap_or(0);
+            match begin(desk, &name, turn) {
                 Some(handle) => drop(self.trying.insert(handle, name)),
                 None => drop(self.waiting.insert(name)),
             }
@@ -101,6 +101,25 @@ impl Accounts {
         retry_in: Option<Duration>,
     ) {
         let Some(trunk) = self.trying.get(&handle).cloned() else { return };
+        let others = desk.links.get(&trunk).map_or(0, |link| link.hops().len());
+        let is_dead = match reason {
+            RegistrationFailure::Unreachable(_) => true,
+            RegistrationFailure::Refused(response) => matches!(response.status().code(), 408 | 500..=504),
+            _ => false,
+        };
+        if is_dead && others > 1 && retry_in.is_some() {
+            // The next server is asked at once, with a registration of its own.
+            self.trying.remove(&handle);
+            let _ = desk.endpoint.unregister(handle, desk.now);
+            *self.turns.entry(trunk.clone()).or_default() += 1;
+            self.waiting.insert(trunk.clone());
+            self.next = desk.now.checked_add(SOON);
+            if self.taken.insert(trunk.clone(), false) != Some(false) {
+                let cause = format!("{}; its next server is tried", in_words(reason));
+                desk.tell(Event::TrunkNotRegistered { trunk, cause });
+            }
+            return;
+        }
         let again = match retry_in {
             Some(retry_in) => format!("it is tried again in {} s", retry_in.as_secs()),
             None => {
@@ -114,26 +133,32 @@ impl Accounts {
     }
 }
 
-fn begin(desk: &mut Desk, name: &str) -> Option<RegistrationHandle> {
+fn begin(desk: &mut Desk, name: &str, turn: usize) -> Option<RegistrationHandle> {
     let link = desk.links.get(name)?.clone();
     let account = link.trunk.account.as_ref()?;
-    let peer = link.destination()?;
-    let place = desk.place_of(peer.ip())?.ok()?;
-    let protocol = link.trunk.address.protocol;
-    let mut registrar = UriBuf::at_address("", peer);
-    if protocol.is_stream() {
-        registrar = registrar.with_param("transport", Some(protocol.uri_token()));
+    let hops = link.hops();
+    let hop = hops.get(turn.checked_rem(hops.len())?)?;
+    let place = desk.place_of(hop.peer.ip())?.ok()?;
+    let server = link.trunk.servers.first();
+    let domain = account.domain.clone().or_else(|| server.map(|server| server.host.to_string()))?;
+    // The registrar is asked by its domain where there is one, else where it is.
+    let mut registrar = match &account.domain {
+        Some(domain) => UriBuf::sip("", domain).build(),
+        None => UriBuf::sip("", &hop.host).build(),
+    };
+    if hop.protocol.is_stream() {
+        registrar = registrar.with_param("transport", Some(hop.protocol.uri_token()));
     }
-    let host = link.trunk.address.host.to_string();
+    let contact = link.trunk.style.contact_user.as_deref().unwrap_or(&account.user);
     let register = Register {
-        address_of_record: Party::new(UriBuf::sip(&account.user, host).build()),
+        address_of_record: Party::new(UriBuf::sip(&account.user, domain).build()),
         registrar,
-        target: Target::address(protocol, peer),
-        routes: Vec::new(),
-        local: desk.identity(&account.user, &place, protocol, None),
+        target: hop.target(),
+        routes: hop.route.iter().cloned().collect(),
+        local: desk.identity(contact, &place, hop.protocol, None),
         headers: Headers::new(),
         credentials: vec![credentials(account)],
-        expires: EXPIRES,
+        expires: account.expires,
     };
     desk.endpoint.register(register, desk.now).ok()
 }

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use denwa::evidence::Evidence;
+use denwa_sip_core::auth::identity::{self, IdentityError, TrustStore};
 use denwa_sip_core::auth::server::{AuthenticationFailure, ChallengePolicy};
 use denwa_sip_core::endpoint::{Headers, Reply, RequestEnd, RequestHandle};
 use denwa_sip_core::io::Flow;
@@ -15,12 +17,13 @@ use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::call::{Call, refusal};
 use super::desk::Desk;
-use super::invitation::{Caller, CallerKind, Invitation, dialled, whence};
+use super::invitation::{Caller, CallerKind, Invitation, dialled, number_in, whence};
 use super::messages::Messages;
 use super::planned::described;
 use super::registrar::Registrar;
 use super::{Event, Output};
-use crate::route::Destination;
+use crate::links::Link;
+use crate::route::{Completion, Destination};
 use crate::store::CallRecord;
 use crate::store::thread::StoreRequest;
 use crate::why::{End, explain};
@@ -34,6 +37,9 @@ const INTERCOM: &str = "*80";
 
 /// Before a number: the caller's own is not shown.
 const WITHHOLD: &str = "*67";
+
+/// How old or new a signature may be (RFC 8224 section 6.2).
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Requests whose sender is not known yet, or the way to him not.
 #[derive(Debug, Default)]
@@ -49,6 +55,8 @@ enum Waiting {
     Password { message: Request, flow: Flow },
     /// For the route to the caller.
     Route(Invitation),
+    /// For more digits, until this moment.
+    Digits(Box<Invitation>, Instant),
 }
 
 impl Admission {
@@ -63,13 +71,9 @@ impl Admission {
     ) -> Option<Call> {
         match message.method() {
             Method::Invite => {
-                let link = desk.links.from(flow.protocol, flow.remote);
-                if let Some(link) = link {
-                    let caller = Caller::trunk(link, &message, &desk.setup.plan);
-                    let asked = link.trunk.style.incoming(&dialled(&message));
-                    let dialled =
-                        link.number_asked_for(asked, |number| desk.find(number) != Destination::Unknown);
-                    return self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls);
+                if let Some(link) = desk.links.from(flow.protocol, flow.remote) {
+                    let invited = invited_by(desk, link, request, message, flow);
+                    return self.invited_from_outside(desk, invited, calls);
                 }
                 self.ask_password(desk, request, message, flow, true);
             }
@@ -100,11 +104,29 @@ impl Admission {
         None
     }
 
+    /// A request came from a telephone that is known without a password. OPTIONS and the like are anybody's.
+    pub(super) fn known(
+        &mut self,
+        desk: &mut Desk,
+        request: RequestHandle,
+        message: Request,
+        flow: Flow,
+        number: &str,
+        calls: usize,
+    ) -> Option<Call> {
+        if !matches!(message.method(), Method::Invite | Method::Message | Method::Register) {
+            return self.incoming(desk, request, message, flow, calls);
+        }
+        self.waiting.insert(request, Waiting::Password { message, flow });
+        self.authenticated(desk, request, number, calls)
+    }
+
     /// Where a request that waits came from.
     pub(super) fn flow_of(&self, request: RequestHandle) -> Option<Flow> {
         match self.waiting.get(&request)? {
             Waiting::Password { flow, .. } => Some(*flow),
             Waiting::Route(invitation) => Some(invitation.flow),
+            Waiting::Digits(invitation, _) => Some(invitation.flow),
         }
     }
 
@@ -122,7 +144,7 @@ impl Admission {
             if *message.method() == Method::Subscribe);
         match is_one.then(|| self.waiting.remove(&request))?? {
             Waiting::Password { message, flow } => Some((message, flow)),
-            Waiting::Route(_) => None,
+            Waiting::Route(_) | Waiting::Digits(..) => None,
         }
     }
 
@@ -135,6 +157,14 @@ impl Admission {
         calls: usize,
     ) -> Option<Call> {
         let Some(Waiting::Password { message, flow }) = self.waiting.remove(&request) else { return None };
+        if !may_come_so(desk, username, &flow) {
+            let from = whence(flow.protocol, flow.remote);
+            let what = format!("{} as {username}", message.method().as_str());
+            let cause = "its `allow` in the file names other addresses or transports".to_owned();
+            desk.tell(Event::Refused { from, what, cause });
+            answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
+            return None;
+        }
         if *message.method() == Method::Register {
             let asked =
                 message.to().ok().and_then(|to| to.uri.user_unescaped()).unwrap_or_default().into_owned();
@@ -145,6 +175,15 @@ impl Admission {
                 answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
             }
             return None;
+        }
+        if let Some(link) = desk.links.by_user(username) {
+            if *message.method() == Method::Message {
+                let sender = Caller::trunk(link, &message, &desk.setup.plan);
+                self.messages.pass(desk, request, &message, &sender, &dialled(&message));
+                return None;
+            }
+            let invited = invited_by(desk, link, request, message, flow);
+            return self.invited_from_outside(desk, invited, calls);
         }
         let Some(mut caller) = Caller::extension(username, desk) else {
             // The extension was removed between the challenge and the answer.
@@ -164,7 +203,57 @@ impl Admission {
             self.messages.pass(desk, request, &message, &caller, &dialled);
             return None;
         }
-        self.invited(desk, Invitation { request, message, flow, caller, dialled }, calls)
+        let invitation = Invitation { request, message, flow, caller, dialled };
+        if desk.directory.get(username).is_some_and(|account| account.overlap) {
+            return self.dialled_on(desk, invitation, calls);
+        }
+        self.invited(desk, invitation, calls)
+    }
+
+    /// Somebody who dials digit by digit has dialled one more: the same call again with a longer number (RFC 3578).
+    fn dialled_on(&mut self, desk: &mut Desk, invitation: Invitation, calls: usize) -> Option<Call> {
+        let call_id = invitation.message.call_id().unwrap_or_default();
+        let is_before = |waiting: &Waiting| matches!(waiting, Waiting::Digits(one, _) if one.message.call_id().unwrap_or_default() == call_id);
+        let before = self.waiting.iter().find(|(_, waiting)| is_before(waiting)).map(|(request, _)| *request);
+        if let Some(before) = before {
+            self.waiting.remove(&before);
+            answer(desk, before, Reply::new(StatusCode::ADDRESS_INCOMPLETE));
+        }
+        match desk.completion(&invitation.dialled) {
+            Completion::Incomplete => {
+                answer(desk, invitation.request, Reply::new(StatusCode::ADDRESS_INCOMPLETE));
+                None
+            }
+            Completion::MayGrow => {
+                let until = desk.now.checked_add(desk.setup.digits).unwrap_or(desk.now);
+                self.waiting.insert(invitation.request, Waiting::Digits(Box::new(invitation), until));
+                None
+            }
+            Completion::Complete | Completion::Nothing => self.invited(desk, invitation, calls),
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let until = |waiting: &Waiting| match waiting {
+            Waiting::Digits(_, until) => Some(*until),
+            Waiting::Password { .. } | Waiting::Route(_) => None,
+        };
+        self.waiting.values().filter_map(until).min()
+    }
+
+    /// Who has waited long enough for the next digit has dialled the whole number.
+    pub(super) fn handle_timeout(&mut self, desk: &mut Desk, calls: usize) -> Vec<Call> {
+        let is_due = |waiting: &Waiting| matches!(waiting, Waiting::Digits(_, until) if *until <= desk.now);
+        let due: Vec<RequestHandle> =
+            self.waiting.iter().filter(|(_, waiting)| is_due(waiting)).map(|(request, _)| *request).collect();
+        let mut begun = Vec::new();
+        for request in due {
+            if let Some(Waiting::Digits(invitation, _)) = self.waiting.remove(&request) {
+                begun.extend(self.invited(desk, *invitation, calls + begun.len()));
+            }
+        }
+        begun
     }
 
     /// Credentials were wrong.
@@ -230,6 +319,25 @@ impl Admission {
         begun
     }
 
+    /// A neighbour's call, when it is signed as the file wants it.
+    fn invited_from_outside(
+        &mut self,
+        desk: &mut Desk,
+        invited: Result<Invitation, Box<Unsigned>>,
+        calls: usize,
+    ) -> Option<Call> {
+        match invited {
+            Ok(invitation) => self.invited(desk, invitation, calls),
+            Err(unsigned) => {
+                let Unsigned { request, from, error } = *unsigned;
+                let what = "a call with a caller's name".to_owned();
+                desk.tell(Event::Refused { from, what, cause: error.to_string() });
+                answer(desk, request, Reply::new(error.status()));
+                None
+            }
+        }
+    }
+
     fn ask_password(
         &mut self,
         desk: &mut Desk,
@@ -276,6 +384,52 @@ impl Admission {
     }
 }
 
+/// A call whose signature is missing or wrong.
+struct Unsigned {
+    request: RequestHandle,
+    from: String,
+    error: IdentityError,
+}
+
+/// A call from a neighbour: who calls, as it says, and whom.
+fn invited_by(
+    desk: &Desk,
+    link: &Link,
+    request: RequestHandle,
+    message: Request,
+    flow: Flow,
+) -> Result<Invitation, Box<Unsigned>> {
+    let signatures = &link.trunk.signatures;
+    if let Some((url, key)) = signatures.trusted_key() {
+        let mut store = TrustStore::new();
+        store.trust(url, key);
+        let verified = identity::verify(&message, &store, desk.unix(), FRESH);
+        // What is not demanded may be missing; what is there must be right.
+        let may_be_missing = !signatures.required;
+        if let Err(error) = verified
+            && !(may_be_missing && error == IdentityError::Missing)
+        {
+            let from = whence(flow.protocol, flow.remote);
+            return Err(Box::new(Unsigned { request, from, error }));
+        }
+    }
+    let caller = Caller::trunk(link, &message, &desk.setup.plan);
+    let style = &link.trunk.style;
+    let asked = style.called_in.as_deref().and_then(|header| number_in(&message, header));
+    let asked = style.incoming(&asked.unwrap_or_else(|| dialled(&message)));
+    let dialled = link.number_asked_for(asked, |number| desk.find(number) != Destination::Unknown);
+    Ok(Invitation { request, message, flow, caller, dialled })
+}
+
+/// Whether somebody who has proved to be `username` may do so from there.
+pub(super) fn may_come_so(desk: &Desk, username: &str, flow: &Flow) -> bool {
+    let inbound = desk.links.by_user(username).and_then(|link| link.trunk.inbound.as_ref());
+    let allow = desk.directory.get(username).map(|account| &account.allow);
+    allow
+        .or(inbound.map(|inbound| &inbound.allow))
+        .is_none_or(|allow| allow.allows(flow.protocol, flow.remote.ip()))
+}
+
 /// Why a caller may not call now.
 fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
     let limit = match &caller.kind {
@@ -296,6 +450,7 @@ fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
             (desk.calls_of(&format!("trunk {name}")) >= limit)
                 .then(|| format!("there are {limit} calls by the trunk {name} already, as many as may be"))?
         }
+        CallerKind::Exchange => return None,
     };
     Some(End::NotAllowed { limit })
 }
@@ -308,6 +463,7 @@ fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {
 /// Refuses a call that never became one, and keeps its record all the same.
 fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: &End) {
     answer(desk, invitation.request, refusal(end));
+    desk.note_busy(&invitation.caller, end);
     let number = desk.new_call();
     let began_at = desk.time_of_day(desk.now);
     let evidence = Evidence::new(format!("call {number}"), 2, desk.now);

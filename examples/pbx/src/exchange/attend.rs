@@ -4,34 +4,44 @@
 //! connected may hear why before he is refused, as early media (RFC 3960).
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use denwa::bridge::{
-    Command, ConferenceId, Connection, LegId, Program, RecordingId, RecordingSpec, Sides, Source,
+    Command, ConferenceId, Connection, LegId, Piece, Program, RecordingId, RecordingSpec, Sides, Source,
 };
-use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{Body, Reply};
+use denwa::echo_test::EchoReport;
 
-use super::Output;
 use super::call::{Call, Stage, Which};
 use super::desk::Desk;
-use super::invitation::CallerKind;
+use super::errands::Wish;
+use super::invitation::{Caller, CallerKind};
 use super::reach::{Attempt, Reach};
+use super::{Event, Output};
 use crate::cabinet::Request;
 use crate::config;
 use crate::services::clock::SpeakingClock;
 use crate::services::codes::Confirm;
 use crate::services::conference::Room;
+use crate::services::dial::DialTone;
 use crate::services::digits::ReadBack;
 use crate::services::mailbox::{LeaveMessage, Listen, PIN};
 use crate::services::menu::{Menu, Queue};
-use crate::services::music::{door, on_hold};
+use crate::services::music::{door, on_hold, recorded};
+use crate::services::page::{Paged, Pager};
 use crate::services::park::Parked;
+use crate::services::pin::AskPin;
+use crate::services::probe::Prober;
 use crate::services::script::{Act, Heard, Scene, Script};
 use crate::services::simple::{Greeting, Steady};
-use crate::services::{Service, Serving};
+use crate::services::{Service, Serving, callback, wake};
 use crate::store::thread::StoreRequest;
 use crate::why::End;
+
+/// The most that hear one page, the pager among them.
+const MOST_PAGED: usize = 100;
+
+/// How long a busy tone lasts behind the words.
+const BUSY_TONE: Duration = Duration::from_secs(4);
 
 /// A script at work in a call, and what it has under way.
 #[derive(Debug, Default)]
@@ -43,9 +53,21 @@ pub(super) struct Attendance {
     message: Option<(RecordingId, Vec<i16>)>,
     /// A recording of the call, and when it began.
     recording: Option<(RecordingId, Instant)>,
-    room: Option<String>,
+    room: Option<Entered>,
+    /// What came of the test of a way.
+    echo: Option<EchoReport>,
+    /// When both sides hear again that they are recorded.
+    beep_at: Option<Instant>,
     /// The last key that was pressed while two sides talk.
     key: Option<char>,
+}
+
+/// The room a caller is in.
+#[derive(Debug)]
+struct Entered {
+    name: String,
+    /// Whether the others hear who comes and goes.
+    rings: bool,
 }
 
 /// Who is in which conference, by the leg on the media side.
@@ -84,8 +106,9 @@ impl Conferences {
 }
 
 /// The prompts that tell why somebody cannot be connected; `None` for what his telephone tells him itself.
-pub(super) fn spoken(end: &End) -> Option<&'static [&'static str]> {
+pub(super) fn spoken(end: &End, desk: &Desk) -> Option<&'static [&'static str]> {
     Some(match end {
+        End::Busy { .. } if desk.setup.announce_busy => &["callback"],
         End::UnknownNumber => &["unknown-number"],
         End::NotRegistered => &["absent"],
         End::TransitNotAllowed { .. } | End::NotAllowed { .. } => &["not-allowed"],
@@ -115,9 +138,13 @@ impl Call {
     /// Begins the script of what serves the caller.
     pub(super) fn attend(&mut self, desk: &mut Desk) {
         let Some(serving) = self.service.clone() else { return };
-        if serving == Serving::Park {
-            let slot = desk.setup.plan.slot(desk.parked.len());
-            desk.parked.insert(slot, self.number);
+        match &serving {
+            Serving::Park => {
+                let slot = desk.setup.plan.slot(desk.parked.len());
+                desk.parked.insert(slot, self.number);
+            }
+            Serving::Queue(queue) => desk.queues.entry(queue.clone()).or_default().push(self.number),
+            _ => {}
         }
         desk.media(Command::Detect { leg: self.caller.id(), in_band_digits: true });
         self.attendance.script = Some(script(&serving, desk));
@@ -133,15 +160,21 @@ impl Call {
                 let account = directory.get(number)?;
                 (key == PIN).then(|| account.voicemail_pin.reveal().to_owned())
             };
+            let waits =
+                desk.queues.values().find_map(|queue| queue.iter().position(|call| *call == self.number));
             let messages = |mailbox: &str| desk.mailboxes.get(mailbox).cloned().unwrap_or_default();
             let scene = Scene {
                 prompts: &desk.prompts,
                 language: desk.setup.language,
-                caller: &self.invitation.caller.number,
-                is_extension: self.invitation.caller.kind == CallerKind::Extension,
+                caller: &self.caller().number,
+                is_extension: self.caller().kind == CallerKind::Extension,
                 now: desk.time_of_day(desk.now),
                 clock: desk.setup.time_of_day,
+                tones: &desk.setup.tones,
+                position: waits.map_or(1, |place| place + 1),
                 messages: &messages,
+                completion: &|digits| desk.completion(digits),
+                digit_pause: desk.setup.digits,
                 setting: &setting,
                 mailbox_limit: desk.setup.mailbox_limit,
                 message_limit: desk.setup.message_limit,
@@ -163,19 +196,41 @@ impl Call {
         match act {
             Act::Play(program) => desk.media(connect(Connection::Source(Source::Program(program)))),
             Act::Hear(source) => desk.media(connect(Connection::Source(source))),
-            Act::Confer(room, most) => match desk.conferences.enter(&room, leg, most) {
-                Some((conference, others)) => {
-                    self.attendance.room = Some(room);
-                    desk.media(connect(Connection::Conference(conference)));
-                    for leg in others {
-                        desk.media(Command::Announce { leg, program: door(true) });
-                    }
-                }
-                None => {
+            Act::Confer(name, most) => {
+                if !self.enter_room(desk, Entered { name, rings: true }, most) {
                     let limit = u32::try_from(most).unwrap_or(u32::MAX);
                     self.hear(desk, Heard::NotReached(End::TooManyCalls { limit }));
                 }
-            },
+            }
+            Act::Page(members) => {
+                let room = format!("page {}", self.number);
+                self.enter_room(desk, Entered { name: room.clone(), rings: false }, MOST_PAGED);
+                let caller = self.caller().clone();
+                desk.wishes.push(Wish::Page { by: self.number, room, caller, members });
+            }
+            Act::Listen(name) => {
+                desk.media(Command::Mute { leg, muted: true });
+                if !self.enter_room(desk, Entered { name, rings: false }, MOST_PAGED) {
+                    self.end(desk, End::Served);
+                }
+            }
+            Act::CallBack => {
+                let caller = self.caller().number.clone();
+                let callee = desk.found_busy.get(&caller).cloned();
+                let done = callee.is_some() && self.caller().kind == CallerKind::Extension;
+                if let Some(callee) = callee.filter(|_| done) {
+                    desk.wishes.push(Wish::CallBack { caller, callee });
+                }
+                self.hear(desk, Heard::Done(done));
+            }
+            Act::RecordBoth { limit } => {
+                let recording = desk.new_recording();
+                let mut spec = RecordingSpec::new(Sides::Stereo);
+                spec.limit = Some(limit);
+                self.attendance.message = Some((recording, Vec::new()));
+                desk.media(Command::Record { leg, recording, spec });
+            }
+            Act::Judged(echo) => self.attendance.echo = Some(echo),
             Act::Mute(muted) => desk.media(Command::Mute { leg, muted }),
             Act::Record { silence, limit } => {
                 let recording = desk.new_recording();
@@ -190,9 +245,26 @@ impl Call {
                 }
             }
             Act::Wake(after) => self.attendance.wake_at = desk.now.checked_add(after),
-            Act::Call(number) => self.divert(desk, &number),
+            Act::Call(number) => {
+                let destination = desk.find(&number);
+                self.divert(desk, |desk, caller| Reach::begin(desk, caller, None, destination));
+            }
+            Act::CallOut { trunk, number } => {
+                self.attendance.wake_at = None;
+                self.divert(desk, |desk, caller| Reach::outward(desk, caller, trunk, number));
+            }
+            Act::Guessed => {
+                let number = self.origin.caller.number.clone();
+                desk.spent.guessed(&number, desk.now);
+                let what = format!("a call that needs a PIN, of {number}");
+                desk.tell(Event::Refused {
+                    from: self.caller.label.clone(),
+                    what,
+                    cause: "the PIN is wrong".to_owned(),
+                });
+            }
             Act::Keep { mailbox, samples } => {
-                let caller = self.invitation.caller.number.clone();
+                let caller = self.origin.caller.number.clone();
                 let at = desk.time_of_day(desk.now);
                 desk.put(Output::Cabinet(Request::Keep { mailbox, caller, at, samples }));
             }
@@ -211,6 +283,11 @@ impl Call {
         }
     }
 
+    /// What came of the test of a way.
+    pub(super) fn echo(&self) -> Option<EchoReport> {
+        self.attendance.echo
+    }
+
     /// The media side played something to its end on the caller's leg.
     pub(super) fn played(&mut self, desk: &mut Desk, announcement: bool) {
         if announcement {
@@ -226,6 +303,15 @@ impl Call {
     pub(super) fn pressed(&mut self, desk: &mut Desk, which: Which, key: char) {
         if self.stage == Stage::Ending {
             return;
+        }
+        // 1 while being told that somebody is busy: a call back.
+        if let (Some(End::Busy { .. }), '1') = (&self.refusing, key) {
+            let caller = self.origin.caller.number.clone();
+            if let Some(callee) = desk.found_busy.get(&caller).cloned() {
+                desk.wishes.push(Wish::CallBack { caller, callee });
+            }
+            let end = self.refusing.take().unwrap_or(End::CallerGaveUp);
+            return self.end(desk, end);
         }
         if which == Which::Caller && self.winner.is_none() {
             return self.hear(desk, Heard::Key(key));
@@ -245,13 +331,16 @@ impl Call {
     // -- on to a number
 
     /// Connects a caller who is served with a number.
-    fn divert(&mut self, desk: &mut Desk, number: &str) {
+    fn divert(
+        &mut self,
+        desk: &mut Desk,
+        begin: impl FnOnce(&mut Desk, &Caller) -> Result<(Reach, Attempt), End>,
+    ) {
         if self.diverting {
             return;
         }
-        let caller = self.invitation.caller.clone();
-        let destination = desk.find(number);
-        match Reach::begin(desk, &caller, None, destination) {
+        let caller = self.caller().clone();
+        match begin(desk, &caller) {
             Ok((reach, attempt @ (Attempt::Ring(..) | Attempt::Serve(_)))) => {
                 self.reach = reach;
                 self.diverting = true;
@@ -267,6 +356,7 @@ impl Call {
         self.deadline = None;
         self.attendance.script = None;
         self.attendance.wake_at = None;
+        self.leave_queue(desk);
         self.leave_room(desk);
     }
 
@@ -289,6 +379,7 @@ impl Call {
         }
         self.planned.clear();
         self.deadline = None;
+        desk.note_busy(&self.origin.caller, &end);
         self.refusing = Some(end);
         self.speak_refusal(desk);
     }
@@ -308,9 +399,14 @@ impl Call {
             self.refusing = None;
             return self.end(desk, end);
         }
-        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        let reply = self.progress(answer);
         let _ = desk.endpoint.ring(handle, &reply, desk.now);
-        let pieces = desk.prompts.say(desk.setup.language, spoken(&end).unwrap_or_default());
+        let mut pieces = desk.prompts.say(desk.setup.language, spoken(&end, desk).unwrap_or_default());
+        if let End::Busy { .. } = end {
+            desk.media(Command::Detect { leg: self.caller.id(), in_band_digits: true });
+            let busy = desk.setup.tones.busy.clone();
+            pieces.push(Piece::Tone { tone: busy, lasts: Some(BUSY_TONE) });
+        }
         let to = Connection::Source(Source::Program(Program::new(pieces)));
         desk.media(Command::Connect { leg: self.caller.id(), to });
     }
@@ -353,11 +449,15 @@ impl Call {
         let scene = Scene {
             prompts: &desk.prompts,
             language: desk.setup.language,
-            caller: &self.invitation.caller.number,
+            caller: &self.caller().number,
             is_extension: false,
             now: desk.time_of_day(desk.now),
             clock: desk.setup.time_of_day,
+            tones: &desk.setup.tones,
+            position: 1,
             messages: &|_| Vec::new(),
+            completion: &|digits| desk.completion(digits),
+            digit_pause: desk.setup.digits,
             setting: &|_, _| None,
             mailbox_limit: desk.setup.mailbox_limit,
             message_limit: desk.setup.message_limit,
@@ -373,7 +473,7 @@ impl Call {
     pub(super) fn record_if_wanted(&mut self, desk: &mut Desk) {
         let wants = |number: &str| desk.directory.get(number).is_some_and(|account| account.record);
         let caller_wants =
-            self.invitation.caller.kind == CallerKind::Extension && wants(&self.invitation.caller.number);
+            self.origin.caller.kind == CallerKind::Extension && wants(&self.origin.caller.number);
         let callee = self.winner.and_then(|index| self.forks.get(index)).map(|fork| &fork.plan);
         let callee_wants = callee.is_some_and(|plan| !plan.is_trunk && wants(&plan.who));
         if caller_wants || callee_wants {
@@ -384,7 +484,7 @@ impl Call {
     /// Only an extension may have its call recorded; a call that hops through never is.
     fn may_record(&self, desk: &Desk, which: Which) -> bool {
         match which {
-            Which::Caller => self.invitation.caller.kind == CallerKind::Extension,
+            Which::Caller => self.caller().kind == CallerKind::Extension,
             Which::Fork(index) => self
                 .forks
                 .get(index)
@@ -400,6 +500,7 @@ impl Call {
         let recording = desk.new_recording();
         let leg = self.caller.id();
         self.attendance.recording = Some((recording, desk.now));
+        self.attendance.beep_at = self.next_beep(desk);
         desk.media(Command::Record { leg, recording, spec: RecordingSpec::new(Sides::Stereo) });
         if desk.setup.recording_announced {
             let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
@@ -410,12 +511,39 @@ impl Call {
         }
     }
 
+    /// When both sides are to hear a tone, or the script is to be told the time.
+    pub(super) fn attended_at(&self) -> Option<Instant> {
+        self.attendance.wake_at.into_iter().chain(self.attendance.beep_at).min()
+    }
+
+    /// Lets both sides hear that they are recorded, when it is time for it.
+    pub(super) fn beep(&mut self, desk: &mut Desk) {
+        if self.attendance.beep_at.is_none_or(|at| at > desk.now) {
+            return;
+        }
+        self.attendance.beep_at =
+            self.next_beep(desk).filter(|_| self.stage == Stage::Talking && !self.carries_data);
+        if self.carries_data {
+            // What is played over a modem's sound ends its call.
+            return;
+        }
+        let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
+        for leg in std::iter::once(self.caller.id()).chain(fork) {
+            desk.media(Command::Announce { leg, program: recorded() });
+        }
+    }
+
+    fn next_beep(&self, desk: &Desk) -> Option<Instant> {
+        let every = desk.setup.recording_beep;
+        desk.now.checked_add(every).filter(|_| !every.is_zero() && self.attendance.recording.is_some())
+    }
+
     // -- hold and the end
 
     /// A side was put on hold, or taken back: it hears music meanwhile.
     pub(super) fn hold_music(&mut self, desk: &mut Desk, by: Which, held: bool) {
         let is_extension = match by {
-            Which::Caller => self.invitation.caller.kind == CallerKind::Extension,
+            Which::Caller => self.caller().kind == CallerKind::Extension,
             Which::Fork(index) => self.forks.get(index).is_some_and(|fork| !fork.plan.is_trunk),
             Which::Leaving(_) => false,
         };
@@ -436,7 +564,9 @@ impl Call {
     /// The call ends: what its script had under way ends too.
     pub(super) fn unattended(&mut self, desk: &mut Desk) {
         self.attendance.wake_at = None;
+        self.attendance.beep_at = None;
         self.diverting = false;
+        self.leave_queue(desk);
         desk.parked.retain(|_, call| *call != self.number);
         self.leave_room(desk);
     }
@@ -448,9 +578,25 @@ impl Call {
         self.diverted(desk);
     }
 
+    fn leave_queue(&self, desk: &mut Desk) {
+        desk.queues.values_mut().for_each(|queue| queue.retain(|call| *call != self.number));
+    }
+
+    /// `false` when there are as many as may be.
+    fn enter_room(&mut self, desk: &mut Desk, room: Entered, most: usize) -> bool {
+        let leg = self.caller.id();
+        let Some((conference, others)) = desk.conferences.enter(&room.name, leg, most) else { return false };
+        desk.media(Command::Connect { leg, to: Connection::Conference(conference) });
+        for leg in others.into_iter().filter(|_| room.rings) {
+            desk.media(Command::Announce { leg, program: door(true) });
+        }
+        self.attendance.room = Some(room);
+        true
+    }
+
     fn leave_room(&mut self, desk: &mut Desk) {
-        let Some(room) = self.attendance.room.take() else { return };
-        for leg in desk.conferences.leave(&room, self.caller.id()) {
+        let Some(Entered { name, rings }) = self.attendance.room.take() else { return };
+        for leg in desk.conferences.leave(&name, self.caller.id()).into_iter().filter(|_| rings) {
             desk.media(Command::Announce { leg, program: door(false) });
         }
     }
@@ -478,7 +624,26 @@ fn script(serving: &Serving, desk: &Desk) -> Box<dyn Script> {
         Serving::Unpark(_) | Serving::PickUp(_) | Serving::Service(Service::Parking | Service::PickUp) => {
             Box::new(crate::services::simple::Say(&["wrong"]))
         }
+        Serving::Service(Service::DialTone) => Box::new(DialTone::default()),
+        Serving::Service(Service::WakeUp) => Box::new(wake::Order::default()),
+        Serving::Service(Service::CallBack) => Box::new(callback::Order),
+        Serving::WakeUp => Box::new(wake::WakeUp),
+        Serving::CallBack(number) => Box::new(callback::CallBack { number: number.clone() }),
+        Serving::Probe => Box::new(Prober),
+        Serving::Paged(room) => Box::new(Paged { room: room.clone() }),
+        Serving::Page(number) => {
+            let members = desk.setup.plan.group(number).map(|group| group.members.clone());
+            Box::new(Pager { members: members.unwrap_or_default() })
+        }
         Serving::Mailbox(number) => Box::new(LeaveMessage::new(number.clone())),
+        Serving::Pin { trunk, number } => {
+            let pin = desk.links.get(trunk).and_then(|link| link.trunk.limits.pin.clone());
+            match pin {
+                Some(pin) => Box::new(AskPin::new(trunk.clone(), number.clone(), pin)),
+                // The file has changed meanwhile.
+                None => Box::new(crate::services::simple::Say(&["not-allowed"])),
+            }
+        }
         Serving::Menu(number) => match desk.setup.plan.menu(number).cloned() {
             Some(menu) => Box::new(Menu::new(menu.prompt, menu.choices, menu.otherwise, menu.patience)),
             None => Box::new(crate::services::simple::Say(&["unknown-number"])),

@@ -12,14 +12,14 @@ use bytes::Bytes;
 use denwa::bridge::LegId;
 use denwa::evidence::{Evidence, Fact, MessageHead, Side as EvidenceSide};
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::endpoint::{CallEnd, CallHandle, CallOptions, Event as Sip, Headers, Reply};
+use denwa_sip_core::endpoint::{CallEnd, CallHandle, Event as Sip, Headers, Reply};
 
 use super::Event;
 use super::attend::{Attendance, spoken};
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
-use super::invitation::{Invitation, whence};
+use super::invitation::{Caller, Invitation, Origin, whence};
 use super::leg::{Leg, Role};
 use super::modify::Change;
 use super::planned::{Journey, Planned, described};
@@ -48,12 +48,18 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     /// A change that was passed on to the other side and not answered yet.
     pub(super) change: Option<Change>,
+    /// A side whose change is answered when what ICE needs said is known.
+    pub(super) restarting: Option<Which>,
+    /// A side is a fax machine or a modem.
+    pub(super) carries_data: bool,
     /// A transfer under way.
     pub(super) transfer: Option<Transfer>,
     /// Legs that a transfer has put others in the place of, until they have ended.
     pub(super) leaving: Vec<Leg>,
     pub(super) evidence: Evidence,
-    pub(super) invitation: Invitation,
+    pub(super) origin: Origin,
+    /// Who answered a call of the exchange's own: he is served as a caller is.
+    pub(super) served: Option<Caller>,
     pub(super) journey: Journey,
     pub(super) reaches: Destination,
     /// What is tried now, and what comes next.
@@ -84,6 +90,10 @@ pub(super) struct Call {
     pub(super) answered: Option<Instant>,
     pub(super) rang: bool,
     pub(super) deadline: Option<Instant>,
+    /// Until when it rings, while the deadline is that of the first word of a neighbour.
+    pub(super) rings_until: Option<Instant>,
+    /// The next attempt rests until the deadline, and then rings so long.
+    pub(super) rests: Option<Duration>,
     pub(super) end: Option<End>,
 }
 
@@ -116,7 +126,7 @@ impl Call {
         let begun = Reach::begin(desk, &invitation.caller, Some(&invitation.flow), reaches.clone());
         let (reach, attempt) = match begun {
             Ok(begun) => begun,
-            Err(end) if desk.setup.announcements && spoken(&end).is_some() => {
+            Err(end) if desk.setup.announcements && spoken(&end, desk).is_some() => {
                 (Reach::nowhere(reaches.clone()), Attempt::Announce(end))
             }
             Err(end) => return Err(Box::new((invitation, end))),
@@ -138,7 +148,7 @@ impl Call {
         };
         let identity = desk.identity(&invitation.dialled, &caller.place, flow.protocol, Some(flow));
         caller.identity = identity.clone();
-        let options = CallOptions { ring_timeout: None, ..CallOptions::default() };
+        let options = desk.terms_of(&invitation.caller).options();
         match desk.endpoint.accept_call(invitation.request, &identity, options, desk.now) {
             Ok(handle) => {
                 desk.hold_handle(handle, number);
@@ -163,21 +173,46 @@ impl Call {
         });
         let stage = if caller.handle.is_some() { Stage::Offered } else { Stage::Ending };
         let end = (stage == Stage::Ending).then_some(End::CallerGaveUp);
+        let call_id = invitation.message.call_id().unwrap_or_default().to_owned();
+        let Invitation { caller: who, dialled, .. } = invitation;
+        let origin = Origin { caller: who, dialled, came: Some((call_id, flow)) };
+        let attempt = Some(attempt);
         Ok(Self {
+            stage,
+            end,
+            evidence,
+            attempt,
+            ..Self::new(number, origin, caller, journey, (reaches, reach), desk.now)
+        })
+    }
+
+    /// A call that is being tried, without anything tried yet.
+    pub(super) fn new(
+        number: u64,
+        origin: Origin,
+        caller: Leg,
+        journey: Journey,
+        (reaches, reach): (Destination, Reach),
+        now: Instant,
+    ) -> Self {
+        Self {
             number,
             caller,
             forks: Vec::new(),
             winner: None,
-            stage,
+            stage: Stage::Calling,
             change: None,
+            restarting: None,
+            carries_data: false,
             transfer: None,
             leaving: Vec::new(),
-            evidence,
-            invitation,
+            evidence: Evidence::new(format!("call {number}"), MOST_FACTS, now),
+            origin,
+            served: None,
             journey,
             reaches,
             reach,
-            attempt: Some(attempt),
+            attempt: None,
             service: None,
             attendance: Attendance::default(),
             takes_over: true,
@@ -188,12 +223,19 @@ impl Call {
             heard: None,
             offer_is_ours: false,
             described: None,
-            began: desk.now,
+            began: now,
             answered: None,
             rang: false,
             deadline: None,
-            end,
-        })
+            rings_until: None,
+            rests: None,
+            end: None,
+        }
+    }
+
+    /// Who is at the caller's end.
+    pub(super) fn caller(&self) -> &Caller {
+        self.served.as_ref().unwrap_or(&self.origin.caller)
     }
 
     /// Whether both sides are up.
@@ -208,7 +250,7 @@ impl Call {
 
     /// When [`on_deadline`](Self::on_deadline) is wanted.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.attendance.wake_at).min()
+        self.deadline.into_iter().chain(self.attended_at()).min()
     }
 
     /// Whether nothing more will be heard of it; then [`record`](Self::record) is due.
@@ -273,7 +315,7 @@ impl Call {
 
     /// The way to a peer became known.
     pub(super) fn on_route(&mut self, desk: &mut Desk) {
-        if self.is_reaching() {
+        if self.is_reaching() && self.rests.is_none() {
             self.try_planned(desk);
         }
     }
@@ -283,11 +325,29 @@ impl Call {
         if self.attendance.wake_at.take_if(|at| *at <= desk.now).is_some() && self.stage != Stage::Ending {
             self.hear(desk, Heard::Time);
         }
+        self.beep(desk);
         if self.deadline.is_none_or(|deadline| deadline > desk.now) {
             return;
         }
         self.deadline = None;
+        if let Some(ring) = self.rests.take().filter(|_| self.is_reaching()) {
+            self.deadline = desk.now.checked_add(ring);
+            return self.try_planned(desk);
+        }
         match self.stage {
+            Stage::Calling | Stage::Talking if self.is_reaching() && self.rings_until.is_some() => {
+                let rings_until = self.rings_until.take();
+                let last = self.forks.last();
+                let handle = last.and_then(|fork| fork.leg.handle);
+                if handle.and_then(|handle| desk.endpoint.call(handle)).is_some_and(|call| call.is_proceeding)
+                {
+                    // A 100 is a word: it is on its way there.
+                    self.deadline = rings_until;
+                    return;
+                }
+                let to = last.map(|fork| whence(fork.plan.protocol, fork.plan.peer)).unwrap_or_default();
+                self.attempt_failed(desk, End::NoReply { to });
+            }
             Stage::Calling => {
                 let after = self.reach.ring;
                 self.attempt_failed(desk, End::NoAnswer { after });
@@ -321,6 +381,7 @@ impl Call {
         self.deadline = desk.now.checked_add(ENDING);
         self.unattended(desk);
         self.planned.clear();
+        desk.note_busy(&self.origin.caller, &end);
         let reason = reason_header(&end);
         if let Some(handle) = self.caller.handle {
             // A handle whose end is under way already refuses the command; its end comes as an event all the same.

@@ -18,6 +18,7 @@ use super::leg::{Leg, Role};
 use super::planned::{Planned, invite};
 use super::reach::Attempt;
 use super::whereabouts::NoWay;
+use crate::config::EarlyMedia;
 use crate::why::{End, Side};
 
 /// One telephone that is tried.
@@ -28,6 +29,8 @@ pub(super) struct Fork {
     /// The negotiator as it was when the offer went out: an answer in a provisional response may differ from the last.
     pub(super) offered: Option<denwa_sdp::Negotiator>,
     pub(super) placed_at: Option<Instant>,
+    /// The neighbour has said by P-Early-Media that nothing of its voice is to be heard before the answer.
+    pub(super) is_gated: bool,
     pub(super) outcome: Option<End>,
 }
 
@@ -35,10 +38,24 @@ impl Call {
     /// Begins an attempt: rings telephones, or answers for a service.
     pub(super) fn try_attempt(&mut self, desk: &mut Desk, attempt: Attempt) {
         self.first = self.forks.len();
+        self.rings_until = None;
+        self.rests = None;
         match attempt {
             Attempt::Ring(planned, ring) => {
+                let patience = planned.first().and_then(|plan| plan.patience);
+                let rest = planned.first().and_then(|plan| plan.rest);
                 self.planned = planned;
+                if let Some(rest) = rest {
+                    self.deadline = desk.now.checked_add(rest);
+                    self.rests = Some(ring);
+                    return;
+                }
                 self.deadline = desk.now.checked_add(ring);
+                if let Some(patience) = patience {
+                    // Another way is tried when nothing at all is heard by this one.
+                    self.rings_until = self.deadline;
+                    self.deadline = desk.now.checked_add(patience);
+                }
                 self.try_planned(desk);
             }
             Attempt::Serve(serving) => {
@@ -53,11 +70,11 @@ impl Call {
 
     /// Nobody took the call: whoever comes next is tried, or the caller hears why not.
     pub(super) fn attempt_failed(&mut self, desk: &mut Desk, end: End) {
-        let caller = self.invitation.caller.clone();
+        let caller = self.caller().clone();
         let Some(attempt) = self.reach.after(desk, &caller, &end) else {
             return if self.diverting {
                 self.divert_failed(desk, end)
-            } else if desk.setup.announcements && spoken(&end).is_some() {
+            } else if desk.setup.announcements && spoken(&end, desk).is_some() {
                 self.hang_up_from(desk, self.first, None);
                 self.announce_refusal(desk, end);
             } else {
@@ -102,6 +119,7 @@ impl Call {
                                 plan,
                                 offered: None,
                                 placed_at: None,
+                                is_gated: false,
                                 outcome: None,
                             });
                         }
@@ -124,21 +142,21 @@ impl Call {
     /// Sends the INVITE to a telephone once its ports and the caller's are open.
     pub(super) fn place(&mut self, desk: &mut Desk, index: usize) {
         let is_open = |fork: &Fork| fork.leg.is_open() && fork.placed_at.is_none();
-        if !self.is_tried(index) || !self.caller.is_open() || !self.forks.get(index).is_some_and(is_open) {
+        let caller_is_ready = self.is_own() || self.caller.is_open();
+        if !self.is_tried(index) || !caller_is_ready || !self.forks.get(index).is_some_and(is_open) {
             return;
         }
         // Nothing is known of a caller who leaves the offer to us.
         let wished = match self.transfer_codecs() {
             Some(codecs) => Some(codecs),
             None if self.offer_is_ours && !self.diverting => None,
-            None => Some(self.caller.common_codecs().unwrap_or_default()),
+            None => Some(self.caller.common_codecs(desk).unwrap_or_default()),
         };
-        let caller =
-            self.transfer.as_ref().map_or(&self.invitation.caller, |transfer| &transfer.stays).clone();
+        let caller = self.transfer.as_ref().map_or_else(|| self.caller(), |transfer| &transfer.stays).clone();
         let Some(fork) = self.forks.get_mut(index) else { return };
         if let Some(wished) = wished {
             // What both have passes untouched; anything else is transcoded.
-            fork.leg.prefer(&wished);
+            fork.leg.prefer(desk, &wished);
         }
         let Ok(offer) = fork.leg.negotiator.offer() else { return };
         fork.offered = Some(fork.leg.negotiator.fork());
@@ -168,6 +186,20 @@ impl Call {
     pub(super) fn fork_progressed(&mut self, desk: &mut Desk, index: usize, response: &Response) {
         let Some(fork) = self.forks.get(index) else { return };
         self.evidence.add(fork_side(index), Fact::Received(fork.head_of(response)), desk.now);
+        if self.is_tried(index)
+            && let Some(until) = self.rings_until.take()
+        {
+            self.deadline = Some(until);
+        }
+        if let Some(fork) = self.forks.get_mut(index)
+            && let Some(allowed) = response.get("P-Early-Media")
+        {
+            // RFC 5009 section 8: the direction is the one that the network behind it allows towards us.
+            fork.is_gated = !allowed.split(',').any(|word| matches!(word.trim(), "sendrecv" | "sendonly"));
+        }
+        if self.forks.get(index).is_some_and(|fork| fork.is_judged() && fork.leg.codec.is_some()) {
+            return self.early_described(desk, index);
+        }
         if self.transfer.is_some() {
             if self.is_tried(index) {
                 self.transfer_rings(desk);
@@ -215,26 +247,53 @@ impl Call {
             }
             return;
         }
-        if preview && self.stage == Stage::Calling && self.heard.is_none_or(|heard| heard == index) {
+        // Whether it may be heard the response itself says, which comes next.
+        let is_judged = self.forks.get(index).is_some_and(|fork| fork.is_judged());
+        if preview && !is_judged {
+            self.early_described(desk, index);
+        }
+    }
+
+    /// The telephone has described its voice before it answers.
+    fn early_described(&mut self, desk: &mut Desk, index: usize) {
+        if self.stage == Stage::Calling && self.heard.is_none_or(|heard| heard == index) {
             self.early_media(desk, index);
         }
     }
 
     /// Lets the caller hear what the telephone or the network behind the trunk says before the answer.
     pub(super) fn early_media(&mut self, desk: &mut Desk, index: usize) {
+        let is_silent = self.forks.get(index).is_some_and(|fork| match fork.plan.terms.early_media {
+            EarlyMedia::Heard => false,
+            EarlyMedia::Authorised => fork.is_gated,
+            EarlyMedia::Off => true,
+        });
+        if is_silent {
+            return self.ring(desk, index, Reply::new(StatusCode::RINGING));
+        }
         self.heard = Some(index);
         if self.offer_is_ours {
             // Our offer may not travel in an unreliable response (RFC 3261 section 13.2.1): he hears a bell only.
             return self.ring(desk, index, Reply::new(StatusCode::RINGING));
         }
-        self.prefer_codec_of(index);
+        self.prefer_codec_of(desk, index);
         let Ok(answer) = self.caller_answer() else { return };
         if self.caller.configure(desk).is_err() {
             return;
         }
         self.join(desk, index);
-        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        let reply = self.progress(answer);
         self.ring(desk, index, reply);
+    }
+
+    /// The provisional response that lets the caller hear something before the answer.
+    pub(super) fn progress(&self, answer: bytes::Bytes) -> Reply {
+        let reply = Reply::new(StatusCode::SESSION_PROGRESS).with_body(Body::sdp(answer));
+        if !self.journey.asks_for_early_media() {
+            return reply;
+        }
+        let allowed = Headers::new().with("P-Early-Media", "sendrecv");
+        reply.with_headers(allowed.unwrap_or_default())
     }
 
     pub(super) fn fork_answered(&mut self, desk: &mut Desk, index: usize, response: &Response) {
@@ -248,6 +307,9 @@ impl Call {
         }
         if self.transfer.is_some() {
             return self.transfer_answered(desk, index);
+        }
+        if self.is_own() && self.answered.is_none() {
+            return self.own_answered(desk, index);
         }
         self.winner = Some(index);
         self.planned.clear();
@@ -266,7 +328,7 @@ impl Call {
         if self.diverting {
             self.diverted(desk);
         } else {
-            self.prefer_codec_of(index);
+            self.prefer_codec_of(desk, index);
             if !self.answer_caller(desk) {
                 return;
             }
@@ -277,19 +339,23 @@ impl Call {
         self.tell_answered(desk, label);
     }
 
-    pub(super) fn prefer_codec_of(&mut self, index: usize) {
+    pub(super) fn prefer_codec_of(&mut self, desk: &Desk, index: usize) {
         if self.described.is_none()
             && !self.offer_is_ours
             && let Some(codec) = self.forks.get(index).and_then(|fork| fork.leg.codec.clone())
         {
-            self.caller.prefer(&[codec]);
+            self.caller.prefer(desk, &[codec]);
         }
     }
 
     pub(super) fn join(&mut self, desk: &mut Desk, index: usize) {
         self.heard = Some(index);
         if let Some(fork) = self.forks.get(index) {
-            desk.media(Command::Connect { leg: self.caller.id(), to: Connection::Leg(fork.leg.id()) });
+            let legs = [self.caller.id(), fork.leg.id()];
+            desk.media(Command::Connect { leg: legs[0], to: Connection::Leg(legs[1]) });
+            if desk.setup.fax && !self.carries_data {
+                legs.into_iter().for_each(|leg| desk.media(Command::WatchForData { leg, wanted: true }));
+            }
         }
     }
 
@@ -371,6 +437,11 @@ impl Call {
 }
 
 impl Fork {
+    /// Whether P-Early-Media decides what is heard of it before it answers.
+    fn is_judged(&self) -> bool {
+        self.plan.terms.early_media == EarlyMedia::Authorised
+    }
+
     fn head_of(&self, response: &Response) -> MessageHead {
         let remote = Some(self.leg.peer);
         let protocol = self.plan.protocol.to_string();

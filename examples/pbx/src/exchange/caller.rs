@@ -13,11 +13,12 @@ use crate::why::{End, Side};
 impl Call {
     pub(super) fn offer_received(&mut self, desk: &mut Desk, offer: &[u8]) {
         self.evidence.add(Some(EvidenceSide::FIRST), facts::described_by_peer(offer), desk.now);
-        if let Err(error) = self.caller.receive_offer(offer) {
+        if let Err(error) = self.caller.receive_offer(desk, offer) {
             return self.end(desk, media_refused(&error, Side::Caller));
         }
+        self.caller.carry(desk);
         // Before anything rings: could this offer be answered at all?
-        match self.caller.common_codecs() {
+        match self.caller.common_codecs(desk) {
             Ok(_) => self.reach(desk),
             Err(error) => self.end(desk, media_refused(&error, Side::Caller)),
         }

@@ -12,7 +12,7 @@ use denwa_sip_core::endpoint::{AuthenticationFailure, Binding};
 
 use super::desk::Desk;
 use super::{Attacker, Attacks, Event};
-use crate::config::Config;
+use crate::config::{Acl, Config, GuardPolicy, Protocol};
 
 /// How long a call with the right password vouches for a telephone that is not registered.
 const CALL_VOUCHES: Duration = Duration::from_secs(3600);
@@ -23,18 +23,25 @@ pub(super) struct Defence {
     guard: Guard,
     /// What the sender of the input that is being worked on is.
     standing: Standing,
+    /// Who may speak to the exchange at all, and who may not.
+    allow: Acl,
+    deny: Acl,
+    /// How much was turned away by them.
+    turned_away: u64,
 }
 
 impl Defence {
     pub(super) fn new(file: &Config, desk: &Desk, seed: [u8; 32], now: Instant) -> Self {
         let guard = Guard::new(guard_config(file, desk), denwa::Seed(seed), now);
-        Self { guard, standing: Standing::Stranger }
+        let GuardPolicy { allow, deny, .. } = file.guard.clone();
+        Self { guard, standing: Standing::Stranger, allow, deny, turned_away: 0 }
     }
 
     /// The file or the neighbours have changed. Bans are forgotten, telephones that are registered are not.
     pub(super) fn reload(&mut self, file: &Config, desk: &mut Desk) {
         let seed = denwa::Seed(desk.random_bytes());
         self.guard = Guard::new(guard_config(file, desk), seed, desk.now);
+        (self.allow, self.deny) = (file.guard.allow.clone(), file.guard.deny.clone());
         for account in desk.directory.iter() {
             let bindings: Vec<Binding> =
                 desk.endpoint.bindings(&account.number).into_iter().cloned().collect();
@@ -64,14 +71,22 @@ impl Defence {
         });
         Attacks {
             strangers: counts.strangers,
-            refused: counts.banned + counts.prefix_banned + counts.too_fast + counts.too_many_strangers,
+            refused: self.turned_away
+                + counts.banned
+                + counts.prefix_banned
+                + counts.too_fast
+                + counts.too_many_strangers,
             offences: counts.offences,
             sources: sources.collect(),
         }
     }
 
     /// Whether something from this source is read at all.
-    pub(super) fn admits(&mut self, source: SocketAddr, now: Instant) -> bool {
+    pub(super) fn admits(&mut self, protocol: Protocol, source: SocketAddr, now: Instant) -> bool {
+        if !self.allow.allows(protocol, source.ip()) || self.deny.names(protocol, source.ip()) {
+            self.turned_away += 1;
+            return false;
+        }
         match self.guard.admit(source, now) {
             Verdict::Admit(standing) => {
                 self.standing = standing;
@@ -177,7 +192,7 @@ fn guard_config(file: &Config, desk: &Desk) -> GuardConfig {
     config.exempt.clone_from(&file.guard.exempt);
     config.offences_before_ban = file.guard.offences;
     config.first_ban = file.guard.ban;
-    let neighbours = desk.links.iter().filter_map(|link| link.destination());
-    config.exempt.extend(neighbours.map(|neighbour| Network::host(neighbour.ip())));
+    let neighbours = desk.links.iter().flat_map(|link| link.addresses());
+    config.exempt.extend(neighbours.map(Network::host));
     config
 }

@@ -8,15 +8,21 @@ use std::time::{Duration, Instant, SystemTime};
 
 use denwa::bridge::{self, LegId, RecordingId};
 use denwa::driver::Ask;
+use denwa::media::Identity;
 use denwa::port_set::PortPool;
+use denwa_codecs::tone;
+use denwa_sip_core::auth::identity;
+use denwa_sip_core::auth::passport::Signer;
 use denwa_sip_core::endpoint::{
-    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, RequestHandle, SentBy,
+    Algorithm, CallHandle, Endpoint, LocalIdentity, OutgoingHandle, Party, RequestHandle, SentBy,
 };
 use denwa_sip_core::io::{Flow, Protocol};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::attend::Conferences;
+use super::errands::Wish;
+use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
 use super::whereabouts::{NoWay, Place, Whereabouts};
 use super::{Event, Output, Seed};
@@ -24,7 +30,7 @@ use crate::config;
 use crate::links::Links;
 use crate::policy::directory::Directory;
 use crate::policy::limits::Spent;
-use crate::route::{Destination, Plan};
+use crate::route::{Completion, Destination, Plan};
 use crate::services::prompts::{Language, Prompts};
 use crate::services::script::Message;
 
@@ -39,6 +45,8 @@ pub(super) struct Setup {
     pub(super) name: String,
     /// Where the exchange listens.
     pub(super) listening: Vec<config::Listen>,
+    /// What peers are shown who agree on keys by DTLS.
+    pub(super) identity: Option<Identity>,
     /// An instant and the time of day it was.
     pub(super) clock: (Instant, SystemTime),
 }
@@ -58,6 +66,7 @@ pub(super) struct Policy {
     pub(super) plan: Plan,
     pub(super) ring: Duration,
     pub(super) silence: Duration,
+    pub(super) fax: bool,
     pub(super) call_limit: u32,
     pub(super) emergency: Vec<String>,
     pub(super) blocked: Vec<String>,
@@ -67,8 +76,14 @@ pub(super) struct Policy {
     pub(super) mailbox_limit: usize,
     pub(super) message_limit: Duration,
     pub(super) recording_announced: bool,
+    pub(super) recording_beep: Duration,
+    pub(super) announce_busy: bool,
+    pub(super) tones: tone::plan::Plan,
     pub(super) language: Language,
     pub(super) time_of_day: config::Clock,
+    /// Signs callers for neighbours.
+    pub(super) signer: Option<Arc<Signer>>,
+    pub(super) digits: Duration,
 }
 
 impl Policy {
@@ -78,6 +93,7 @@ impl Policy {
             plan: Plan::new(file),
             ring: file.calls.ring,
             silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
+            fax: file.media.fax,
             call_limit: file.calls.limit,
             emergency: file.calls.emergency.clone(),
             blocked: file.calls.blocked.clone(),
@@ -87,8 +103,13 @@ impl Policy {
             mailbox_limit: file.voicemail.messages,
             message_limit: file.voicemail.longest,
             recording_announced: file.recording.announced,
+            recording_beep: file.recording.beep,
+            announce_busy: file.calls.announce_busy,
+            tones: file.calls.tones.plan(),
             language: file.prompts.language,
             time_of_day: file.clock,
+            signer: file.identity.signer.clone(),
+            digits: file.calls.digits,
         }
     }
 }
@@ -148,6 +169,14 @@ pub(super) struct Desk {
     pub(super) spent: Spent,
     /// When each extension's last call ended, for groups that call who has been idle longest.
     pub(super) idle_since: HashMap<String, Instant>,
+    /// Who waits in each queue, the first first.
+    pub(super) queues: HashMap<String, Vec<u64>>,
+    /// Whom each extension found busy last.
+    pub(super) found_busy: HashMap<String, String>,
+    /// What calls want of the exchange.
+    pub(super) wishes: Vec<Wish>,
+    /// An extension's call has ended since this was looked at.
+    pub(super) somebody_is_free: bool,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -192,6 +221,10 @@ impl Desk {
             lines: BTreeMap::new(),
             spent: Spent::default(),
             idle_since: HashMap::new(),
+            queues: HashMap::new(),
+            found_busy: HashMap::new(),
+            wishes: Vec::new(),
+            somebody_is_free: false,
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }
@@ -221,6 +254,34 @@ impl Desk {
         let call = self.next_call;
         self.next_call += 1;
         call
+    }
+
+    /// What a caller may use of SIP's extensions.
+    pub(super) fn terms_of(&self, caller: &Caller) -> config::Terms {
+        match &caller.kind {
+            CallerKind::Trunk(name) => self.links.get(name).map(|link| link.trunk.terms).unwrap_or_default(),
+            CallerKind::Extension | CallerKind::Exchange => config::Terms::default(),
+        }
+    }
+
+    /// The value of Identity (RFC 8224) for a call; `None` when nothing is signed here.
+    pub(super) fn signature(&self, from: &Party, to: &Party) -> Option<String> {
+        let signer = self.setup.signer.as_deref()?;
+        identity::sign(signer, &from.uri.as_uri(), &to.uri.as_uri(), self.unix()).ok()
+    }
+
+    /// Whether somebody may register as this: an extension, or a neighbour that registers with us.
+    pub(super) fn is_account(&self, user: &str) -> bool {
+        self.directory.get(user).is_some() || self.links.by_user(user).is_some()
+    }
+
+    /// Whether more digits may follow these.
+    pub(super) fn completion(&self, dialled: &str) -> Completion {
+        if self.setup.emergency.iter().any(|number| number == dialled) {
+            // Nobody waits for help because a longer number begins so.
+            return Completion::Complete;
+        }
+        self.setup.plan.completion(dialled, &self.directory)
     }
 
     /// What a number reaches now.

@@ -7,7 +7,7 @@ use denwa::bridge;
 use denwa::driver::{self, Answer, Machine};
 use denwa_sip_core::io;
 
-use super::{Event, Exchange, Filter, Input, Output, Packet, Question, Report};
+use super::{Event, Exchange, Input, Output, Packet, Question, Report, Wanted};
 use crate::cabinet;
 use crate::config::Config;
 use crate::policy::directory::Directory;
@@ -30,7 +30,7 @@ pub enum Command {
     /// A question; answered by [`Told::Answer`].
     Ask(u64, Question),
     /// Begin a trace, whose packets come as [`Told::Traced`], or end it.
-    Trace(u64, Option<Filter>),
+    Trace(u64, Option<Wanted>),
     /// The file and the extensions have changed.
     Reload(Box<Config>, Directory),
     /// Everything is to end.
@@ -76,7 +76,7 @@ impl Machine for Exchange {
             Command::Directory(directory) => Input::Directory(directory),
             Command::Report => Input::Report,
             Command::Ask(ticket, question) => Input::Ask { ticket, question },
-            Command::Trace(ticket, filter) => Input::Trace { ticket, filter },
+            Command::Trace(ticket, wanted) => Input::Trace { ticket, wanted },
             Command::Reload(file, directory) => Input::Reload(file, directory),
             Command::ShutDown => Input::ShutDown,
         };

@@ -219,6 +219,11 @@ pub enum Event {
         /// Why, one sentence.
         cause: String,
     },
+    /// Somebody was to be woken and has no telephone that could ring.
+    NotWoken {
+        /// His extension.
+        number: String,
+    },
     /// The extensions were changed by a command.
     ExtensionsChanged {
         /// How many there are now.
@@ -259,6 +264,7 @@ impl Event {
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
             | Self::TrunkNotRegistered { .. }
+            | Self::NotWoken { .. }
             | Self::Banned { .. }
             | Self::ExternalAddress { address: None, .. } => Weight::Warning,
             _ => Weight::News,
@@ -327,12 +333,23 @@ impl fmt::Display for Event {
             Self::TrunkAnswers { trunk, round_trip } => {
                 write!(f, "the trunk {trunk} answers, after {:.1} ms", round_trip.as_secs_f64() * 1000.0)
             }
-            Self::TrunkSilent { trunk, cause } => write!(f, "the trunk {trunk} does not answer: {cause}"),
+            Self::TrunkSilent { trunk, cause } => write!(
+                f,
+                "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
+                 are right, and whether a firewall on the way lets SIP pass."
+            ),
             Self::TrunkRegistered { trunk, expires_in } => {
                 write!(f, "registered with the trunk {trunk} for {} s", expires_in.as_secs())
             }
             Self::TrunkNotRegistered { trunk, cause } => {
-                write!(f, "not registered with the trunk {trunk}: {cause}")
+                write!(
+                    f,
+                    "not registered with the trunk {trunk}: {cause}. Compare `user`, `password` and `domain` with what it \
+                     gave you, and try whether it can be reached (`pbx trunks`)."
+                )
+            }
+            Self::NotWoken { number } => {
+                write!(f, "{number} was to be woken, but none of its telephones could be called")
             }
             Self::ExtensionsChanged { count } => {
                 write!(f, "the extensions were changed, there are {count} now")

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::{Counts, Exchange};
+use super::{Counts, Exchange, Probe};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,13 @@ pub enum Question {
     Attacks,
     /// End this call.
     HangUp(u64),
+    /// Does sound pass to this neighbour and back? Answered when the test is over.
+    Probe {
+        /// Its name.
+        trunk: String,
+        /// The number there that echoes, when not the one of the file.
+        number: Option<String>,
+    },
 }
 
 /// A report.
@@ -44,6 +51,8 @@ pub enum Report {
     Attacks(Attacks),
     /// To [`Question::HangUp`]: whether there was such a call.
     HungUp(bool),
+    /// To [`Question::Probe`].
+    Probe(Box<Probe>),
 }
 
 /// How an exchange is.
@@ -158,6 +167,8 @@ pub struct TrunkState {
     pub registered: Option<bool>,
     /// Calls with it that are going on.
     pub calls: usize,
+    /// The number there that echoes, for `pbx probe`.
+    pub probe: Option<String>,
 }
 
 /// Who was refused what, the worst first.
@@ -201,6 +212,7 @@ impl Exchange {
             Question::Call(number) => Report::Call(self.calls.get(number).map(|call| self.live(call))),
             Question::Phones => Report::Phones(self.phones()),
             Question::Trunks => Report::Trunks(self.trunks()),
+            Question::Probe { trunk, .. } => Report::Probe(Box::new(Probe::impossible(trunk, String::new()))),
             Question::Attacks => Report::Attacks(self.defence.report(self.desk.now, MOST_ATTACKERS)),
             Question::HangUp(number) => {
                 let is_there = self.calls.contains_key(number);
@@ -256,9 +268,10 @@ impl Exchange {
     fn trunks(&self) -> Vec<TrunkState> {
         let state = |link: &crate::links::Link| TrunkState {
             trunk: link.trunk.name.clone(),
-            address: link.trunk.address.to_string(),
+            address: link.trunk.whereabouts(),
             destination: link.destination(),
             answers: self.supervision.answers(&link.trunk.name),
+            probe: link.trunk.probe.clone(),
             registered: self.accounts.is_registered(&link.trunk.name),
             calls: self.calls.values().filter(|call| call.uses_trunk(&link.trunk.name)).count(),
         };

@@ -21,6 +21,15 @@ pub(super) struct Invitation {
     pub(super) dialled: String,
 }
 
+/// Whose call one is.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) caller: Caller,
+    pub(super) dialled: String,
+    /// The Call-ID of his INVITE and how it came; `None` for a call that the exchange makes by itself.
+    pub(super) came: Option<(String, Flow)>,
+}
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -43,9 +52,23 @@ pub(super) enum CallerKind {
     Extension,
     /// A neighbour known by its address.
     Trunk(String),
+    /// The exchange by itself: a wake-up call, a call back, an announcement to many, a test.
+    Exchange,
 }
 
 impl Caller {
+    /// The exchange itself, under a number and a name that its service is known by.
+    pub(super) fn exchange(number: &str, name: &str) -> Self {
+        Self {
+            kind: CallerKind::Exchange,
+            number: number.to_owned(),
+            name: name.to_owned(),
+            withheld: false,
+            intercom: false,
+            voice: Voice::default(),
+        }
+    }
+
     /// The extension that proved to be `number`.
     pub(super) fn extension(number: &str, desk: &Desk) -> Option<Self> {
         let account = desk.directory.get(number)?;
@@ -67,7 +90,11 @@ impl Caller {
         let from = message.from().ok();
         let number = from.as_ref().and_then(|from| from.uri.user_unescaped()).map(|user| user.into_owned());
         let style = &link.trunk.style;
-        let asserted = (style.identity == IdentityHeader::Asserted).then(|| asserted(message)).flatten();
+        let asserted = match style.identity {
+            IdentityHeader::Asserted => number_in(message, "P-Asserted-Identity"),
+            IdentityHeader::RemoteParty => number_in(message, "Remote-Party-ID"),
+            IdentityHeader::None | IdentityHeader::Preferred => None,
+        };
         let number = asserted.or(number).map(|number| style.incoming(&number));
         let name = from.and_then(|from| from.display_name).map(|name| name.text().into_owned());
         let number =
@@ -85,7 +112,7 @@ impl Caller {
             name: name
                 .map(|name| name.chars().filter(|letter| !letter.is_control()).take(64).collect())
                 .unwrap_or_default(),
-            withheld: false,
+            withheld: is_withheld(message),
             intercom: false,
             voice: link.trunk.voice.clone(),
         }
@@ -96,6 +123,7 @@ impl Caller {
         match &self.kind {
             CallerKind::Extension => format!("extension {}", self.number),
             CallerKind::Trunk(name) => format!("trunk {name}"),
+            CallerKind::Exchange => "exchange".to_owned(),
         }
     }
 
@@ -104,15 +132,24 @@ impl Caller {
         let kind = match &self.kind {
             CallerKind::Extension => "extension".to_owned(),
             CallerKind::Trunk(name) => format!("trunk {name}"),
+            CallerKind::Exchange => "this exchange".to_owned(),
         };
         let name = if self.name.is_empty() { String::new() } else { format!(" \"{}\"", self.name) };
         format!("{}{name} ({kind}, {})", self.number, whence(flow.protocol, flow.remote))
     }
 }
 
-/// The number that a neighbour asserts (RFC 3325).
-fn asserted(message: &Request) -> Option<String> {
-    let value = message.get("P-Asserted-Identity")?;
+/// Whether a neighbour asks that its caller not be shown (RFC 3323, RFC 3325 section 7).
+fn is_withheld(message: &Request) -> bool {
+    let words =
+        |value: &str| value.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header"));
+    let party = message.get("Remote-Party-ID").unwrap_or_default();
+    message.get_all("Privacy").any(words) || party.contains("privacy=full") || party.contains("privacy=uri")
+}
+
+/// The number in a header that names somebody.
+pub(super) fn number_in(message: &Request, header: &str) -> Option<String> {
+    let value = message.get(header)?;
     let (_, rest) = value.split_once("sip:").or_else(|| value.split_once("tel:"))?;
     let user = rest.split(['@', ';', '>']).next()?;
     config::is_number(user).then(|| user.to_owned())

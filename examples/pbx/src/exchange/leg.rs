@@ -3,18 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use denwa::bridge::{self, LegId, LegSpec};
-use denwa::evidence::Fact;
-use denwa::media::StreamParameters;
+use denwa::address::Because;
+use denwa::bridge::{self, CarriedBy, LegId, LegSpec};
+use denwa::evidence::{Fact, StreamCounters};
+use denwa::media::{IceConfig, KeyPath, StreamParameters};
 use denwa::port_set::PortPair;
 use denwa_sdp::{
-    AnswerCodecs, Capability, Direction, EncryptionCapability, Negotiator, OfferError, Preference, Transport,
+    AnswerCodecs, Capability, Direction, EncryptionCapability, LocalIce, Negotiator, OfferError, Preference,
+    RtcpMux, Transport,
 };
 use denwa_sip_core::endpoint::{CallHandle, LocalIdentity};
 
 use super::desk::{Asked, Desk};
 use super::whereabouts::{Place, Way};
-use crate::config::{Codec, Encryption, Voice};
+use crate::config::{Codec, Encryption, Keying, Nat, Voice};
 use crate::why::End;
 
 /// How many pairs of ports are tried when other programs hold them.
@@ -48,10 +50,26 @@ pub(super) struct Leg {
     pub(super) expected: Option<SocketAddr>,
     /// Where its voice came from.
     pub(super) heard_from: Option<SocketAddr>,
+    /// How its stream was doing when that was told last.
+    pub(super) counters: Option<StreamCounters>,
     media: Media,
+    carriage: Carriage,
+    /// What ICE needs said is not known yet.
+    awaits_ice: bool,
     id: LegId,
     ports: PortPair,
     tries: u32,
+}
+
+/// What carries voice besides plain packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Carriage {
+    /// The keys are agreed on by DTLS.
+    dtls: bool,
+    /// The way is found by ICE.
+    ice: bool,
+    /// RTCP has no port of its own.
+    rtcp_mux: bool,
 }
 
 /// Who describes the session first.
@@ -83,7 +101,12 @@ impl Leg {
         voice: Voice,
     ) -> Result<Self, End> {
         let ports = take_ports(desk)?;
-        let negotiator = negotiator(desk, &voice, role, &place, ports);
+        let carriage = match role {
+            Role::Offers => Carriage::wished(&voice, desk),
+            // The caller's offer says what he can.
+            Role::Answers => Carriage::default(),
+        };
+        let negotiator = negotiator(desk, &voice, role, carriage, &place, ports);
         let id = desk.new_leg(call);
         let leg = Self {
             label,
@@ -99,13 +122,46 @@ impl Leg {
             direction: Direction::SendRecv,
             expected: None,
             heard_from: None,
+            counters: None,
             media: Media::Opening,
+            carriage,
+            awaits_ice: carriage.ice,
             id,
             ports,
             tries: 1,
         };
         leg.ask_to_open(desk, call);
+        leg.ask_to_carry(desk);
         Ok(leg)
+    }
+
+    /// What stands in the caller's place of a call that the exchange makes by itself: it has no ports.
+    pub(super) fn nobody(desk: &mut Desk) -> Self {
+        let way = Way { local: Ipv4Addr::LOCALHOST.into(), interface: "".into() };
+        let place = Place { told: way.local, because: Because::NoExternal, sip_port: None, way };
+        let (voice, ports) = (Voice::default(), PortPair { rtp: 0, rtcp: 0 });
+        Self {
+            label: "this exchange".to_owned(),
+            handle: None,
+            identity: LocalIdentity::default(),
+            peer: SocketAddr::new(place.told, 0),
+            negotiator: negotiator(desk, &voice, Role::Answers, Carriage::default(), &place, ports),
+            place,
+            offered: None,
+            voice,
+            role: Role::Answers,
+            codec: None,
+            direction: Direction::SendRecv,
+            expected: None,
+            heard_from: None,
+            counters: None,
+            media: Media::Closed,
+            carriage: Carriage::default(),
+            awaits_ice: false,
+            id: LegId(0),
+            ports,
+            tries: 0,
+        }
     }
 
     /// What holds its place when it was given away: nothing is heard of it any more.
@@ -124,7 +180,10 @@ impl Leg {
             direction: self.direction,
             expected: None,
             heard_from: None,
+            counters: None,
             media: Media::Closed,
+            carriage: Carriage::default(),
+            awaits_ice: false,
             // No leg has this name.
             id: LegId(0),
             ports: self.ports,
@@ -139,7 +198,7 @@ impl Leg {
 
     /// Whether its ports are open, so that a description may name them.
     pub(super) fn is_open(&self) -> bool {
-        self.media == Media::Open
+        self.media == Media::Open && !self.awaits_ice
     }
 
     /// Whether it has put the other side on hold.
@@ -158,6 +217,17 @@ impl Leg {
             self.media = Media::Open;
             self.offered = None;
         }
+    }
+
+    /// All is known that its peer is to be told of ICE.
+    pub(super) fn ice_ready(&mut self, ice: LocalIce) {
+        let address = SocketAddr::new(self.place.told, self.ports.rtp);
+        let transport = Transport::audio(address).with_ice(ice);
+        // Before the first description there is no medium yet that could have it.
+        if self.negotiator.set_transport(0, transport.clone()).is_err() {
+            self.negotiator.set_free_transports(vec![transport]);
+        }
+        self.awaits_ice = false;
     }
 
     /// The media side could not: the next pair is tried, under a new name, unless too many were.
@@ -182,12 +252,13 @@ impl Leg {
                 self.ports = ports;
                 self.tries += 1;
                 self.id = desk.new_leg(call);
-                self.negotiator = negotiator(desk, &self.voice, self.role, &self.place, ports);
+                self.negotiator = negotiator(desk, &self.voice, self.role, self.carriage, &self.place, ports);
                 if let Some(offer) = &self.offered {
                     // It could be read before, and the codecs are the same.
                     let _ = self.negotiator.receive_offer(offer);
                 }
                 self.ask_to_open(desk, call);
+                self.ask_to_carry(desk);
                 Ok(())
             }
             Err(end) => {
@@ -218,8 +289,9 @@ impl Leg {
         let stream = self.stream().ok_or(())?;
         self.codec = stream.send.first().map(|codec| codec.name.clone());
         self.expected = stream.remote_rtp;
-        if let Some(remote) = stream.remote_rtp.filter(|remote| remote.ip() != self.peer.ip().to_canonical())
-        {
+        let is_elsewhere = |remote: &SocketAddr| remote.ip() != self.peer.ip().to_canonical();
+        // ICE finds its way by itself.
+        if let Some(remote) = stream.remote_rtp.filter(is_elsewhere).filter(|_| stream.ice.is_none()) {
             desk.ask_route(Asked::MediaRoute(self.id, remote.ip()), remote);
         }
         desk.media(bridge::Command::Configure { leg: self.id, stream: Box::new(stream) });
@@ -257,6 +329,11 @@ impl Leg {
         let medium = self.negotiator.agreed().and_then(|agreed| agreed.audio())?;
         let mut stream = StreamParameters::from_agreed(medium).ok()?;
         stream.known_hosts.push(self.peer.ip().to_canonical());
+        stream.key_path = self.voice.keys;
+        if let (Nat::Behind, Some(described)) = (self.voice.nat, stream.remote_rtp) {
+            stream.also_rtp = Some(SocketAddr::new(self.peer.ip().to_canonical(), described.port()))
+                .filter(|also| *also != described);
+        }
         Some(stream)
     }
 
@@ -266,25 +343,70 @@ impl Leg {
     }
 
     /// The peer's first offer came, perhaps before its ports were open.
-    pub(super) fn receive_offer(&mut self, offer: &[u8]) -> Result<(), OfferError> {
+    pub(super) fn receive_offer(&mut self, desk: &Desk, offer: &[u8]) -> Result<(), OfferError> {
         self.negotiator.receive_offer(offer)?;
         self.offered = Some(Bytes::copy_from_slice(offer));
+        let carriage = Carriage::offered(&self.negotiator, &self.voice, desk);
+        if carriage != self.carriage {
+            self.carriage = carriage;
+            self.awaits_ice = carriage.ice;
+            self.negotiator.set_capability(capability(&self.voice, self.role, carriage, desk));
+        }
         Ok(())
     }
 
+    /// Has the media side carry what was just offered; once, and before anything is agreed.
+    pub(super) fn carry(&self, desk: &mut Desk) {
+        self.ask_to_carry(desk);
+    }
+
+    /// The laws of G.711 that may be used with it, best first.
+    pub(super) fn waveform_codecs(&self) -> Vec<Codec> {
+        let is_waveform = |codec: &&Codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
+        self.voice.codecs.iter().filter(is_waveform).copied().collect()
+    }
+
+    /// Offers this codec alone from now on; the offer when its peer has to be asked.
+    pub(super) fn only(&mut self, desk: &Desk, codec: Codec) -> Option<Bytes> {
+        if self.codec.as_deref() == Some(codec.name()) {
+            return None;
+        }
+        let voice = Voice { codecs: vec![codec], ..self.voice.clone() };
+        self.negotiator.set_capability(capability(&voice, self.role, self.carriage, desk));
+        self.negotiator.offer().ok()
+    }
+
+    /// Whether its peer's offer begins ICE anew; then the media side is asked for what the answer has to say of it.
+    pub(super) fn restarts_ice(&mut self, desk: &mut Desk) -> bool {
+        let agreed = self.negotiator.agreed().and_then(|agreed| agreed.audio()?.ice.as_ref());
+        let offered = self.negotiator.remote().and_then(|remote| remote.media.first()?.ice.as_ref());
+        let (Some(agreed), Some(offered)) = (agreed, offered) else { return false };
+        if offered.ufrag == agreed.ufrag {
+            return false;
+        }
+        self.awaits_ice = true;
+        desk.media(bridge::Command::RestartIce { leg: self.id });
+        true
+    }
+
+    /// Whether its peer is told keys by the signalling.
+    pub(super) fn takes_keys_by_info(&self) -> bool {
+        self.voice.keys == KeyPath::Signalling
+    }
+
     /// Puts the codecs of `wished` in front, so that nothing has to be converted between the two sides.
-    pub(super) fn prefer(&mut self, wished: &[String]) {
+    pub(super) fn prefer(&mut self, desk: &Desk, wished: &[String]) {
         let rank = |codec: &Codec| wished.iter().position(|name| name == codec.name()).unwrap_or(usize::MAX);
         self.voice.codecs.sort_by_key(rank);
-        self.negotiator.set_capability(capability(&self.voice, self.role));
+        self.negotiator.set_capability(capability(&self.voice, self.role, self.carriage, desk));
     }
 
     /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.
-    pub(super) fn common_codecs(&mut self) -> Result<Vec<String>, OfferError> {
+    pub(super) fn common_codecs(&mut self, desk: &Desk) -> Result<Vec<String>, OfferError> {
         let mut trial = self.negotiator.fork();
         trial.set_capability(Capability {
             answer_codecs: AnswerCodecs::All,
-            ..capability(&self.voice, self.role)
+            ..capability(&self.voice, self.role, self.carriage, desk)
         });
         trial.make_answer()?;
         let medium = trial.agreed().and_then(|agreed| agreed.audio());
@@ -318,6 +440,23 @@ impl Leg {
         desk.media(bridge::Command::Open { leg: self.id, spec });
     }
 
+    fn ask_to_carry(&self, desk: &mut Desk) {
+        let Carriage { dtls, ice, rtcp_mux } = self.carriage;
+        if !dtls && !ice {
+            return;
+        }
+        let config = ice.then(|| {
+            let mut config = IceConfig::default();
+            config.address = Some(self.place.way.local);
+            config.also_known_as =
+                Some(self.place.told).filter(|told| *told != self.place.way.local).into_iter().collect();
+            config
+        });
+        let identity = desk.setup.identity.clone().filter(|_| dtls);
+        let by = Box::new(CarriedBy { ice: config, identity, rtcp_mux });
+        desk.media(bridge::Command::Carry { leg: self.id, by });
+    }
+
     fn released(&mut self, desk: &mut Desk) {
         if self.media != Media::Closed {
             self.media = Media::Closed;
@@ -326,9 +465,43 @@ impl Leg {
     }
 }
 
-fn negotiator(desk: &mut Desk, voice: &Voice, role: Role, place: &Place, ports: PortPair) -> Negotiator {
+impl Carriage {
+    /// What we offer whom we call.
+    fn wished(voice: &Voice, desk: &Desk) -> Self {
+        let dtls = voice.keying == Keying::Dtls
+            && matches!(voice.encryption, Encryption::Offered | Encryption::Required)
+            && desk.setup.identity.is_some();
+        Self { dtls, ice: voice.ice, rtcp_mux: voice.one_port }
+    }
+
+    /// What a caller's offer has of what we can.
+    fn offered(negotiator: &Negotiator, voice: &Voice, desk: &Desk) -> Self {
+        let Some(medium) = negotiator.remote().and_then(|remote| remote.media.first()) else {
+            return Self::default();
+        };
+        let dtls = medium.profile.is_dtls()
+            && !medium.fingerprints.is_empty()
+            && voice.encryption != Encryption::Off
+            && desk.setup.identity.is_some();
+        let ice = medium.ice.is_some() && (dtls || voice.ice);
+        Self { dtls, ice, rtcp_mux: (dtls || ice) && medium.rtcp_mux }
+    }
+}
+
+fn negotiator(
+    desk: &mut Desk,
+    voice: &Voice,
+    role: Role,
+    carriage: Carriage,
+    place: &Place,
+    ports: PortPair,
+) -> Negotiator {
     let address = SocketAddr::new(place.told, ports.rtp);
-    Negotiator::new(capability(voice, role), vec![Transport::audio(address)], desk.negotiator_seed())
+    Negotiator::new(
+        capability(voice, role, carriage, desk),
+        vec![Transport::audio(address)],
+        desk.negotiator_seed(),
+    )
 }
 
 fn take_ports(desk: &mut Desk) -> Result<PortPair, End> {
@@ -340,7 +513,7 @@ fn bind_address(local: IpAddr) -> IpAddr {
     if local.is_multicast() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { local }
 }
 
-fn capability(voice: &Voice, role: Role) -> Capability {
+fn capability(voice: &Voice, role: Role, carriage: Carriage, desk: &Desk) -> Capability {
     let codecs = voice.codecs.iter().map(|codec| match codec {
         Codec::Pcma => denwa_sdp::Codec::pcma(),
         Codec::Pcmu => denwa_sdp::Codec::pcmu(),
@@ -359,8 +532,24 @@ fn capability(voice: &Voice, role: Role) -> Capability {
         (Encryption::Accepted, Role::Answers) | (Encryption::Offered, _) => denwa_sdp::Encryption::Offered,
         (Encryption::Required, _) => denwa_sdp::Encryption::Required,
     };
-    if policy != denwa_sdp::Encryption::None {
-        capability.encryption = EncryptionCapability::sdes(policy);
+    match desk.setup.identity.as_ref().filter(|_| carriage.dtls) {
+        _ if policy == denwa_sdp::Encryption::None => {}
+        Some(identity) => {
+            capability.encryption = EncryptionCapability::dtls(policy, identity.fingerprint());
+        }
+        None => capability.encryption = EncryptionCapability::sdes(policy),
+    }
+    if carriage.ice {
+        capability = capability.with_ice(denwa_sdp::Ice::Full);
+    }
+    if carriage.dtls && carriage.ice {
+        capability.bundle = true;
+        let is_certain = carriage.rtcp_mux && role == Role::Offers;
+        capability.rtcp_mux = if is_certain { RtcpMux::Required } else { RtcpMux::Offered };
+    }
+    if let Some(audio) = capability.of_kind_mut(&denwa_sdp::Kind::Audio) {
+        audio.packet_time = voice.packet_time;
+        audio.feedback = carriage.dtls && carriage.ice;
     }
     capability
 }

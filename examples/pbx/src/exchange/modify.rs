@@ -5,6 +5,9 @@
 //! other is answered here, for the other side's description names our ports, which stay. Offers that cross are refused by
 //! the endpoint with 491 and tried again.
 
+use std::time::Duration;
+
+use denwa::bridge::Command;
 use denwa::evidence::{Fact, HoldState, Party};
 use denwa_sdp::Direction;
 use denwa_sip_core::endpoint::{Body, Headers, OfferAbort, OutgoingHandle, Reply, RequestHandle};
@@ -33,10 +36,27 @@ impl Call {
         self.evidence.add(which.evidence_side(), facts::described_by_peer(offer), desk.now);
         let Some(leg) = self.leg_mut(which) else { return };
         let readable = leg.negotiator.receive_offer(offer).map(|_| ());
-        if let Err(error) = readable.and_then(|()| leg.common_codecs().map(|_| ())) {
+        if let Err(error) = readable.and_then(|()| leg.common_codecs(desk).map(|_| ())) {
             leg.negotiator.rollback();
             return self.refuse_change(desk, which, &error);
         }
+        if leg.restarts_ice(desk) {
+            // It is answered when all is known that the answer must say of ICE.
+            self.restarting = Some(which);
+            return;
+        }
+        self.take_change(desk, which);
+    }
+
+    /// What ICE needs said for the answer to a change is known.
+    pub(super) fn change_ready(&mut self, desk: &mut Desk, which: Which) {
+        if self.restarting.take_if(|restarting| *restarting == which).is_some() {
+            self.take_change(desk, which);
+        }
+    }
+
+    fn take_change(&mut self, desk: &mut Desk, which: Which) {
+        let Some(leg) = self.leg_mut(which) else { return };
         let wanted = leg.asked_direction();
         let changes = wanted != leg.direction;
         match self.other(which) {
@@ -132,12 +152,16 @@ impl Call {
             _ => return refuse(desk, StatusCode::NOT_IMPLEMENTED),
         }
         let other = self.other(which).and_then(|other| self.leg_mut(other)).and_then(|leg| leg.handle);
-        let Some(other) = other else {
-            if let Some(key) = key_of(message).filter(|_| self.is_talking()) {
-                self.pressed(desk, which, key);
-            }
+        let key = key_of(message).filter(|_| *message.method() == Method::Info && self.is_talking());
+        if let Some(key) = key {
+            self.pressed(desk, which, key);
+        }
+        let Some(other) = other else { return refuse(desk, StatusCode::OK) };
+        if let Some(key) = key
+            && self.pass_key(desk, which, key)
+        {
             return refuse(desk, StatusCode::OK);
-        };
+        }
         let mut headers = Headers::new();
         for name in ["Info-Package", "Content-Disposition"] {
             if let Some(value) = message.get(name) {
@@ -159,6 +183,26 @@ impl Call {
             Ok(outgoing) => desk.pass_response(outgoing, request),
             Err(_) => refuse(desk, StatusCode::SERVER_INTERNAL_ERROR),
         }
+    }
+
+    /// Tells the other side of a key that came by INFO in its own way; `false` when that is INFO, too.
+    fn pass_key(&mut self, desk: &mut Desk, which: Which, key: char) -> bool {
+        let Some(other) = self.other(which).and_then(|other| self.leg_mut(other)) else { return false };
+        if other.takes_keys_by_info() {
+            return false;
+        }
+        let (leg, digits) = (other.id(), key.to_string());
+        desk.media(Command::SendDigits { leg, digits });
+        true
+    }
+
+    /// The other side pressed a key, and this one is told of keys by INFO.
+    pub(super) fn signal_key(&mut self, desk: &mut Desk, which: Which, key: char, lasted: Duration) {
+        let Some(handle) = self.leg_mut(which).and_then(|leg| leg.handle) else { return };
+        let text = format!("Signal={key}\r\nDuration={}\r\n", lasted.as_millis());
+        let body = Body::new("application/dtmf-relay", text.into_bytes());
+        // A call that is ending needs no keys; what it answers to one changes nothing.
+        let _ = desk.endpoint.request_in_dialog(handle, Method::Info, &Headers::new(), Some(&body), desk.now);
     }
 
     /// Asks the other side for the change; `false` when it cannot be asked now.

@@ -9,6 +9,7 @@ use super::callee::Fork;
 use super::desk::Desk;
 use super::leg::Leg;
 use super::planned::Planned;
+use crate::config::Terms;
 use crate::services::Serving;
 
 impl Call {
@@ -24,13 +25,15 @@ impl Call {
         self.takes_over = false;
     }
 
-    /// Whether it rings at this extension, or anywhere.
-    pub(super) fn rings_at(&self, number: Option<&str>) -> bool {
+    /// Whether it rings at an extension like this.
+    pub(super) fn rings_at(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         self.stage == Stage::Calling
             && self.refusing.is_none()
             && self.forks.iter().any(|fork| {
-                let is_there = number.is_none_or(|number| fork.plan.who == number);
-                is_there && !fork.plan.is_trunk && fork.outcome.is_none() && fork.leg.handle.is_some()
+                is_meant(&fork.plan.who)
+                    && !fork.plan.is_trunk
+                    && fork.outcome.is_none()
+                    && fork.leg.handle.is_some()
             })
     }
 
@@ -46,11 +49,12 @@ impl Call {
     }
 
     /// The caller as somebody who was called.
-    pub(super) fn stand_in_plan(&self, desk: &Desk) -> Planned {
-        let number = &self.invitation.caller.number;
+    pub(super) fn stand_in_plan(&self, desk: &Desk) -> Option<Planned> {
+        let number = &self.origin.caller.number;
         let uri = UriBuf::sip(number, desk.setup.realm.clone()).build();
-        let flow = self.invitation.flow;
-        Planned {
+        let (_, flow) = self.origin.came.as_ref()?;
+        let flow = *flow;
+        Some(Planned {
             who: number.clone(),
             peer: flow.remote,
             protocol: flow.protocol,
@@ -60,22 +64,34 @@ impl Call {
             target: denwa_sip_core::endpoint::Target::Flow(flow),
             routes: Vec::new(),
             credentials: Vec::new(),
-            voice: self.invitation.caller.voice.clone(),
+            voice: self.origin.caller.voice.clone(),
+            quality: 1_000,
             is_trunk: false,
             style: None,
+            terms: Terms::default(),
+            is_signed: false,
+            patience: None,
+            rest: None,
             diverted: None,
-        }
+        })
     }
 
     /// Somebody answers from elsewhere: his leg takes the place of the telephones that ring, or of what serves the caller.
     pub(super) fn answered_by(&mut self, desk: &mut Desk, leg: Leg, plan: Planned, who: &str) {
         let index = self.forks.len();
-        self.forks.push(Fork { leg, plan, offered: None, placed_at: Some(desk.now), outcome: None });
+        self.forks.push(Fork {
+            leg,
+            plan,
+            offered: None,
+            placed_at: Some(desk.now),
+            is_gated: false,
+            outcome: None,
+        });
         self.planned.clear();
         self.hang_up_from(desk, 0, Some(index));
         self.winner = Some(index);
         if self.stage == Stage::Calling {
-            self.prefer_codec_of(index);
+            self.prefer_codec_of(desk, index);
             if !self.answer_caller(desk) {
                 return;
             }
@@ -94,7 +110,10 @@ impl Desk {
             match (line.strip_prefix("trunk "), talked) {
                 (Some(trunk), Some(talked)) => self.spent.talked(trunk, talked, self.now),
                 (Some(_), None) => {}
-                (None, _) => drop(self.idle_since.insert(line.clone(), self.now)),
+                (None, _) => {
+                    self.somebody_is_free = true;
+                    self.idle_since.insert(line.clone(), self.now);
+                }
             }
         }
     }

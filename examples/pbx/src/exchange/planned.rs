@@ -1,6 +1,7 @@
 //! Whom to call for a number: the registered telephones of an extension, or a neighbour; and the INVITE that goes there.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use denwa_sip_core::Protocol;
@@ -10,9 +11,13 @@ use denwa_sip_core::endpoint::{
 use denwa_sip_core::message::{Request, UriBuf};
 
 use super::desk::Desk;
+use super::history::{Diverted, History};
 use super::invitation::{Caller, CallerKind};
 use super::leg::Leg;
-use crate::config::{IdentityHeader, TrunkAccount, TrunkStyle, Voice};
+use crate::config::{
+    EarlyMedia, Host, IdentityHeader, Nat, PeerAddress, Terms, TrunkAccount, TrunkStyle, Voice,
+};
+use crate::links::Link;
 use crate::route::Destination;
 use crate::services::Serving;
 use crate::why::End;
@@ -32,12 +37,22 @@ pub(super) struct Planned {
     /// What may be answered when it asks for a password.
     pub(super) credentials: Vec<Credentials>,
     pub(super) voice: Voice,
+    /// How much it prefers calls over the other telephones of its extension (`q`), in thousandths.
+    pub(super) quality: u16,
     /// Whether it is another exchange.
     pub(super) is_trunk: bool,
     /// How it likes its calls, when it is another exchange.
     pub(super) style: Option<Box<TrunkStyle>>,
-    /// Who had the call before, and why it went on: the value of Diversion (RFC 5806).
-    pub(super) diverted: Option<String>,
+    /// What it may use of SIP's extensions.
+    pub(super) terms: Terms,
+    /// Whether callers are signed for it.
+    pub(super) is_signed: bool,
+    /// How long it may say nothing at all, when there is another way to it.
+    pub(super) patience: Option<Duration>,
+    /// How long to wait before it is called.
+    pub(super) rest: Option<Duration>,
+    /// Who had the call before, and why it went on.
+    pub(super) diverted: Option<Diverted>,
 }
 
 impl Planned {
@@ -46,6 +61,7 @@ impl Planned {
     pub(super) fn binding(number: &str, binding: &Binding, desk: &Desk, voice: &Voice) -> Self {
         let flow = binding.flow;
         let (target, flow) = match (flow.protocol.is_stream(), flow.stream) {
+            _ if voice.nat == Nat::Off => (Target::Uri(binding.contact.clone()), None),
             (true, None) => (Target::Uri(binding.contact.clone()), None),
             (false, _) if !desk.listens_at(flow.protocol, flow.local) => {
                 (Target::address(flow.protocol, flow.remote), None)
@@ -61,10 +77,19 @@ impl Planned {
             to: binding.contact.as_uri().for_request(),
             target,
             routes: binding.path.iter().map(ToString::to_string).collect(),
-            credentials: Vec::new(),
-            voice: voice.clone(),
+            credentials: desk
+                .directory
+                .get(number)
+                .map(|account| account.answers.clone())
+                .unwrap_or_default(),
+            voice: voice.over(binding.flow.protocol),
+            quality: binding.quality,
             is_trunk: false,
             style: None,
+            terms: Terms::default(),
+            is_signed: false,
+            patience: None,
+            rest: None,
             diverted: None,
         }
     }
@@ -84,6 +109,7 @@ pub(super) fn phones(
     let others = bindings.iter().filter(|binding| !(is_himself && Some(&binding.flow) == from));
     let planned: Vec<Planned> =
         others.map(|binding| Planned::binding(number, binding, desk, &voice)).collect();
+    let planned = if planned.is_empty() { at_its_address(desk, number, &voice, from) } else { planned };
     match (planned.is_empty(), is_himself) {
         (false, _) => Ok(planned),
         (true, true) => Err(End::Busy { who: number.to_owned() }),
@@ -91,13 +117,48 @@ pub(super) fn phones(
     }
 }
 
-/// A neighbour, asked for a number by this caller, or by ourselves when a call is forwarded to it.
+/// A telephone that does not register is called where it is known to be.
+fn at_its_address(desk: &Desk, number: &str, voice: &Voice, from: Option<&Flow>) -> Vec<Planned> {
+    let address = desk.directory.get(number).and_then(|account| account.known_by.address.as_ref());
+    let Some(PeerAddress { protocol, host: Host::Address(ip), port }) = address else { return Vec::new() };
+    let (protocol, peer) = (*protocol, SocketAddr::new(*ip, *port));
+    if from.is_some_and(|from| from.remote == peer) {
+        return Vec::new();
+    }
+    let mut uri = UriBuf::at_address(number, peer);
+    if protocol.is_stream() {
+        uri = uri.with_param("transport", Some(protocol.uri_token()));
+    }
+    vec![Planned {
+        who: number.to_owned(),
+        peer,
+        protocol,
+        flow: None,
+        request_uri: uri.clone(),
+        to: uri,
+        target: Target::address(protocol, peer),
+        routes: Vec::new(),
+        credentials: Vec::new(),
+        voice: voice.clone(),
+        quality: 1_000,
+        is_trunk: false,
+        style: None,
+        terms: Terms::default(),
+        is_signed: false,
+        patience: None,
+        rest: None,
+        diverted: None,
+    }]
+}
+
+/// A neighbour, asked for a number by this caller, or by ourselves when a call is forwarded to it: by the way whose turn it is.
 pub(super) fn trunk(
     desk: &Desk,
     caller: Option<&Caller>,
     name: &str,
     number: &str,
-    diverted: Option<String>,
+    diverted: Option<Diverted>,
+    turn: usize,
 ) -> Result<Vec<Planned>, End> {
     if let Some(Caller { kind: CallerKind::Trunk(from), .. }) = caller
         && desk.links.get(from).is_some_and(|link| !link.trunk.transit)
@@ -106,31 +167,86 @@ pub(super) fn trunk(
     }
     let no_address = || End::TrunkHasNoAddress { trunk: name.to_owned() };
     let link = desk.links.get(name).ok_or_else(no_address)?;
-    let peer = link.destination().ok_or_else(no_address)?;
-    let protocol = link.trunk.address.protocol;
-    let style = &link.trunk.style;
-    let mut uri = UriBuf::at_address(&style.outgoing(number), peer);
-    if style.user_phone {
-        uri = uri.with_param("user", Some("phone"));
+    let mut ways = ways(desk, link, number);
+    let is_last = turn + 1 >= ways.len();
+    let mut plan = (turn < ways.len()).then(|| ways.swap_remove(turn)).ok_or_else(no_address)?;
+    plan.patience = (!is_last).then_some(link.trunk.terms.patience);
+    plan.diverted = diverted;
+    Ok(vec![plan])
+}
+
+/// Every way to a neighbour: where it has registered, then its servers.
+pub(super) fn ways(desk: &Desk, link: &Link, number: &str) -> Vec<Planned> {
+    let trunk = &link.trunk;
+    let mut style = trunk.style.clone();
+    if let Some(account) = trunk.account.as_ref().filter(|_| style.from_account) {
+        style.from_user = Some(account.user.clone());
+        let domain = account.domain.clone().or_else(|| style.request_domain.clone());
+        style.from_domain = style.from_domain.take().or(domain);
     }
-    if protocol.is_stream() {
-        uri = uri.with_param("transport", Some(protocol.uri_token()));
-    }
-    Ok(vec![Planned {
-        style: Some(Box::new(style.clone())),
-        who: format!("the trunk {name}"),
-        peer,
-        protocol,
+    let number = style.outgoing(number);
+    let finish = |uri: UriBuf| if style.user_phone { uri.with_param("user", Some("phone")) } else { uri };
+    let template = Planned {
+        who: format!("the trunk {}", trunk.name),
+        peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+        protocol: Protocol::Udp,
         flow: None,
-        request_uri: uri.clone(),
-        to: uri,
-        target: Target::Address { protocol, remote: peer, local: None },
+        request_uri: UriBuf::sip("", "invalid.invalid").build(),
+        to: UriBuf::sip("", "invalid.invalid").build(),
+        target: Target::Hops(Vec::new()),
         routes: Vec::new(),
-        credentials: link.trunk.account.as_ref().map(credentials).into_iter().collect(),
-        voice: link.trunk.voice.clone(),
+        credentials: trunk.account.as_ref().map(credentials).into_iter().collect(),
+        voice: trunk.voice.clone(),
+        quality: 1_000,
         is_trunk: true,
-        diverted,
-    }])
+        style: Some(Box::new(style.clone())),
+        terms: trunk.terms,
+        is_signed: trunk.signatures.sign,
+        patience: None,
+        rest: None,
+        diverted: None,
+    };
+    let user = trunk.inbound.as_ref().map(|inbound| inbound.user.as_str());
+    let bindings = user.map(|user| desk.endpoint.bindings(user)).unwrap_or_default();
+    let registered = bindings.into_iter().map(|binding| {
+        let own = Planned::binding(&trunk.name, binding, desk, &trunk.voice);
+        let contact = binding.contact.as_uri();
+        let mut uri = UriBuf::sip(&number, contact.host_str());
+        if let Some(port) = contact.port() {
+            uri = uri.port(port);
+        }
+        let uri = finish(with_transport(uri.build(), own.protocol));
+        let Planned { peer, protocol, flow, target, routes, .. } = own;
+        Planned {
+            peer,
+            protocol,
+            flow,
+            target,
+            routes,
+            request_uri: uri.clone(),
+            to: uri,
+            ..template.clone()
+        }
+    });
+    let served = link.hops().into_iter().map(|hop| {
+        let host = style.request_domain.clone().unwrap_or_else(|| hop.host.clone());
+        // The builder takes a port that stands behind the host as it is.
+        let uri = finish(with_transport(UriBuf::sip(&number, host).build(), hop.protocol));
+        Planned {
+            peer: hop.peer,
+            protocol: hop.protocol,
+            target: hop.target(),
+            routes: hop.route.into_iter().collect(),
+            request_uri: uri.clone(),
+            to: uri,
+            ..template.clone()
+        }
+    });
+    registered.chain(served).collect()
+}
+
+fn with_transport(uri: UriBuf, protocol: Protocol) -> UriBuf {
+    if protocol.is_stream() { uri.with_param("transport", Some(protocol.uri_token())) } else { uri }
 }
 
 /// What a neighbour may ask for, whatever realm it names: the answer goes to its own address only.
@@ -150,20 +266,38 @@ const MOST_PASSES: usize = 3;
 pub(super) struct Journey {
     max_forwards: u8,
     exchanges: String,
+    history: History,
+    /// Its INVITE said that it understands P-Early-Media (RFC 5009).
+    early_media: bool,
 }
 
 impl Journey {
+    /// The journey of a call that begins here.
+    pub(super) fn own(own_name: &str) -> Self {
+        let (history, early_media) = (History::default(), false);
+        Self { max_forwards: 70, exchanges: own_name.to_owned(), history, early_media }
+    }
+
     /// The journey of an incoming call; `Err` when it may not go on to another exchange.
     pub(super) fn of(message: &Request, own_name: &str) -> Result<Self, End> {
         let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);
         let exchanges = message.get_all(EXCHANGES).collect::<Vec<_>>().join(", ");
+        let history = History::of(message);
         let passes = exchanges.split(',').filter(|name| name.trim() == own_name).count();
+        // Exchanges of other kinds keep no such list, but may keep the history.
+        let passes = passes.max(history.passes());
         let Some(max_forwards) = max_forwards.checked_sub(1).filter(|_| passes < MOST_PASSES) else {
             return Err(End::TooManyHops);
         };
         let exchanges =
             if exchanges.is_empty() { own_name.to_owned() } else { format!("{exchanges}, {own_name}") };
-        Ok(Self { max_forwards, exchanges })
+        let early_media = message.get("P-Early-Media").is_some_and(|value| value.contains("supported"));
+        Ok(Self { max_forwards, exchanges, history, early_media })
+    }
+
+    /// Whether its caller wants to be told whether he may hear voice before the answer.
+    pub(super) fn asks_for_early_media(&self) -> bool {
+        self.early_media
     }
 }
 
@@ -176,10 +310,13 @@ pub(super) fn invite(
     leg: &Leg,
     offer: Bytes,
 ) -> PlaceCall {
-    let identity = desk.identity(&caller.number, &leg.place, plan.protocol, plan.flow);
+    let style = plan.style.as_deref();
+    // Whoever does not want to be known is not named in Contact either.
+    let shown = if caller.withheld { "anonymous" } else { &caller.number };
+    let contact = style.and_then(|style| style.contact_user.as_deref()).unwrap_or(shown);
+    let identity = desk.identity(contact, &leg.place, plan.protocol, plan.flow);
     let host =
         identity.advertised.as_ref().map_or_else(|| desk.setup.realm.clone(), |told| told.host.to_string());
-    let style = plan.style.as_deref();
     let domain = style.and_then(|style| style.from_domain.clone()).unwrap_or(host);
     let own = UriBuf::sip(&caller.number, domain.clone()).build();
     let from_user = style.and_then(|style| style.from_user.as_deref()).unwrap_or(&caller.number);
@@ -225,12 +362,27 @@ pub(super) fn invite(
                     .push("Remote-Party-ID", format!("{party};party=calling;privacy={privacy};screen=yes"))
             }
         };
-        if let Some(diverted) = &plan.diverted {
-            let _ = call.headers.push("Diversion", diverted);
+        let told_by = style.map(|style| style.diverted_by).unwrap_or_default();
+        if told_by.diversion() {
+            for diversion in journey.history.diversions(plan.diverted.as_ref()) {
+                let _ = call.headers.push("Diversion", diversion);
+            }
+        }
+        if told_by.history() {
+            let history = journey.history.on_to(plan.request_uri.as_str(), plan.diverted.as_ref());
+            let _ = call.headers.push("History-Info", history);
+        }
+        if plan.terms.early_media == EarlyMedia::Authorised {
+            let _ = call.headers.push("P-Early-Media", "supported");
+        }
+        // Whoever does not want to be known is not signed for either.
+        if let Some(signature) =
+            desk.signature(&call.from, &call.to).filter(|_| plan.is_signed && !caller.withheld)
+        {
+            let _ = call.headers.push("Identity", signature);
         }
     }
-    let max_forwards = journey.max_forwards;
-    call.options = CallOptions { ring_timeout: None, max_forwards, ..CallOptions::default() };
+    call.options = CallOptions { max_forwards: journey.max_forwards, ..plan.terms.options() };
     call
 }
 

@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use denwa_sip_core::endpoint::Flow;
+use denwa_sip_core::message::UriBuf;
 
 use super::desk::Desk;
-use super::invitation::Caller;
+use super::history::Diverted;
+use super::invitation::{Caller, CallerKind};
 use super::planned::{Planned, phones, trunk};
 use crate::config::{Group, Strategy};
 use crate::route::Destination;
@@ -19,6 +21,9 @@ use crate::why::End;
 
 /// How many numbers one call may be forwarded over.
 const MOST_FORWARDS: usize = 5;
+
+/// How many wrong PINs an extension may dial within an hour.
+const MOST_GUESSES: usize = 9;
 
 /// What stands for the own mailbox where a number to forward to is written.
 const VOICEMAIL: &str = "voicemail";
@@ -42,8 +47,27 @@ pub(super) struct Reach {
     /// How long it rings.
     pub(super) ring: Duration,
     seen: Vec<String>,
-    /// Members of a group that come after this one.
-    next: VecDeque<String>,
+    /// Who comes after those that are tried now, before any forwarding.
+    next: VecDeque<Next>,
+    /// Who forwarded the call to what is tried.
+    diverted: Option<Diverted>,
+    /// Which of the ways to a neighbour is tried.
+    turn: usize,
+    /// It has been tried once more.
+    retried: bool,
+    /// The caller has shown the PIN that what he dialled needs.
+    showed_pin: bool,
+}
+
+/// Who is tried next.
+#[derive(Clone, Debug)]
+enum Next {
+    /// A member of a group.
+    Member(String),
+    /// Telephones of an extension that registered with a lower preference.
+    Telephones(String, u16),
+    /// A number where an extension is looked for.
+    Elsewhere(String),
 }
 
 impl Reach {
@@ -55,11 +79,11 @@ impl Reach {
         dialled: Destination,
     ) -> Result<(Self, Attempt), End> {
         let ring = desk.setup.ring;
-        let mut reach = Self { current: dialled, ring, seen: Vec::new(), next: VecDeque::new() };
+        let mut reach = Self { ring, ..Self::nowhere(dialled) };
         if let Destination::Extension(number) | Destination::Group(number) = &reach.current {
             reach.seen.push(number.clone());
         }
-        match reach.attempt(desk, caller, from, None) {
+        match reach.attempt(desk, caller, from) {
             Ok(attempt) => Ok((reach, attempt)),
             Err(end) => match reach.after(desk, caller, &end) {
                 Some(attempt) => Ok((reach, attempt)),
@@ -68,17 +92,41 @@ impl Reach {
         }
     }
 
+    /// The first attempt to reach a number of a neighbour, by somebody who has shown the PIN it needs.
+    pub(super) fn outward(
+        desk: &mut Desk,
+        caller: &Caller,
+        trunk: String,
+        number: String,
+    ) -> Result<(Self, Attempt), End> {
+        let ring = desk.setup.ring;
+        let mut reach =
+            Self { ring, showed_pin: true, ..Self::nowhere(Destination::Trunk { trunk, number }) };
+        reach.attempt(desk, caller, None).map(|attempt| (reach, attempt))
+    }
+
     /// Nothing is tried, and nothing comes next.
     pub(super) fn nowhere(dialled: Destination) -> Self {
-        Self { current: dialled, ring: Duration::ZERO, seen: Vec::new(), next: VecDeque::new() }
+        Self {
+            current: dialled,
+            ring: Duration::ZERO,
+            seen: Vec::new(),
+            next: VecDeque::new(),
+            diverted: None,
+            turn: 0,
+            retried: false,
+            showed_pin: false,
+        }
     }
 
     /// The next attempt after one that came to `end`.
     pub(super) fn after(&mut self, desk: &mut Desk, caller: &Caller, end: &End) -> Option<Attempt> {
-        while let Some(member) = self.next.pop_front() {
-            if let Ok(planned) = undisturbed(desk, caller, None, &member) {
-                return Some(Attempt::Ring(planned, self.ring));
-            }
+        if let Some(attempt) = self.next_in_line(desk, caller, end) {
+            return Some(attempt);
+        }
+        if let Some(planned) = self.once_more(desk, caller, end).or_else(|| self.next_way(desk, caller, end))
+        {
+            return Some(Attempt::Ring(planned, self.ring));
         }
         let mut end = end.clone();
         loop {
@@ -86,8 +134,10 @@ impl Reach {
             if self.seen.contains(&number) || self.seen.len() > MOST_FORWARDS {
                 return None;
             }
-            let diverted =
-                self.seen.last().map(|from| format!("<sip:{from}@{}>;reason={reason}", desk.setup.realm));
+            self.diverted = self.seen.last().map(|from| Diverted {
+                from: UriBuf::sip(from, &desk.setup.realm).build().to_string(),
+                reason,
+            });
             self.current = match &self.current {
                 Destination::Extension(own) if number == VOICEMAIL => {
                     Destination::Served(Serving::Mailbox(own.clone()))
@@ -96,11 +146,64 @@ impl Reach {
             };
             self.seen.push(number);
             self.ring = desk.setup.ring;
-            match self.attempt(desk, caller, None, diverted) {
+            match self.attempt(desk, caller, None) {
                 Ok(attempt) => return Some(attempt),
                 Err(next) => end = next,
             }
         }
+    }
+
+    /// Whoever comes next in the same place, if anybody can be called.
+    fn next_in_line(&mut self, desk: &mut Desk, caller: &Caller, end: &End) -> Option<Attempt> {
+        if matches!((end, self.next.front()), (End::Declined { .. }, Some(Next::Elsewhere(_)))) {
+            // Who declines is not looked for elsewhere.
+            self.next.clear();
+        }
+        while let Some(next) = self.next.pop_front() {
+            let (planned, ring) = match next {
+                Next::Member(number) => (undisturbed(desk, caller, None, &number), self.ring),
+                Next::Telephones(number, quality) => {
+                    let phones =
+                        phones(desk, caller, None, &number).map(|phones| of_quality(phones, quality));
+                    (phones, self.tier_ring(desk, &number))
+                }
+                Next::Elsewhere(number) => self.elsewhere(desk, caller, &number),
+            };
+            if let Ok(planned) = planned {
+                return Some(Attempt::Ring(planned, ring));
+            }
+        }
+        None
+    }
+
+    /// How long telephones of one preference ring.
+    fn tier_ring(&self, desk: &Desk, number: &str) -> Duration {
+        let by_priority = desk.directory.get(number).and_then(|account| account.forward.by_priority);
+        by_priority.unwrap_or(self.ring)
+    }
+
+    /// Where somebody may be found who is not at his own telephones.
+    fn elsewhere(
+        &self,
+        desk: &mut Desk,
+        caller: &Caller,
+        number: &str,
+    ) -> (Result<Vec<Planned>, End>, Duration) {
+        let own = match &self.current {
+            Destination::Extension(own) => desk.directory.get(own).map(|account| account.forward.clone()),
+            _ => None,
+        };
+        let ring = own.and_then(|forward| forward.follow_me_ring).unwrap_or(desk.setup.ring);
+        let planned = match desk.find(number) {
+            Destination::Extension(number) => undisturbed(desk, caller, None, &number),
+            Destination::Trunk { trunk: name, number } => {
+                // It goes out on behalf of whom is looked for.
+                may_go_out(desk, &name, &number, false)
+                    .and_then(|()| trunk(desk, None, &name, &number, None, 0))
+            }
+            _ => Err(End::UnknownNumber),
+        };
+        (planned, ring)
     }
 
     /// Where a call goes that came to `end` at what is being tried, and the word for why (RFC 5806).
@@ -126,13 +229,7 @@ impl Reach {
     }
 
     /// Tries what is current now.
-    fn attempt(
-        &mut self,
-        desk: &mut Desk,
-        caller: &Caller,
-        from: Option<&Flow>,
-        diverted: Option<String>,
-    ) -> Result<Attempt, End> {
+    fn attempt(&mut self, desk: &mut Desk, caller: &Caller, from: Option<&Flow>) -> Result<Attempt, End> {
         match self.current.clone() {
             Destination::Unknown => Err(End::UnknownNumber),
             Destination::Served(serving) => Ok(Attempt::Serve(serving)),
@@ -143,7 +240,12 @@ impl Reach {
                     return Err(End::Busy { who: number });
                 }
                 self.ring = forward.ring.unwrap_or(desk.setup.ring);
-                Ok(Attempt::Ring(undisturbed(desk, caller, from, &number)?, self.ring))
+                let found = undisturbed(desk, caller, from, &number);
+                if !matches!(found, Err(End::Busy { .. })) {
+                    self.next = forward.follow_me.iter().cloned().map(Next::Elsewhere).collect();
+                }
+                let Some(each) = forward.by_priority else { return Ok(Attempt::Ring(found?, self.ring)) };
+                Ok(Attempt::Ring(self.best_first(&number, found?), each))
             }
             Destination::Group(number) => {
                 let group = desk.setup.plan.group(&number).cloned().ok_or(End::UnknownNumber)?;
@@ -152,11 +254,59 @@ impl Reach {
             }
             Destination::Trunk { trunk: name, number } => {
                 // Forwarded calls go out on behalf of the extension that forwards, which may dial out.
-                let caller = (diverted.is_none()).then_some(caller);
-                may_go_out(desk, &name, &number)?;
-                Ok(Attempt::Ring(trunk(desk, caller, &name, &number, diverted)?, self.ring))
+                let on_behalf = self.diverted.is_none().then_some(caller);
+                if needs_pin(desk, &name, &number) && !self.showed_pin {
+                    return ask_for_pin(desk, on_behalf, name, number);
+                }
+                may_go_out(desk, &name, &number, self.showed_pin)?;
+                self.turn = 0;
+                let planned = trunk(desk, on_behalf, &name, &number, self.diverted.clone(), 0)?;
+                Ok(Attempt::Ring(planned, self.ring))
             }
         }
+    }
+
+    /// The same neighbour once more, when it is one that may only have been too busy to look.
+    fn once_more(&mut self, desk: &Desk, caller: &Caller, end: &End) -> Option<Vec<Planned>> {
+        let Destination::Trunk { trunk: name, number } = &self.current else { return None };
+        let rest = desk.links.get(name)?.trunk.terms.retry?;
+        let is_worth_it = matches!(end, End::Busy { .. } | End::Refused { status: 500, .. });
+        if !is_worth_it || std::mem::replace(&mut self.retried, true) {
+            return None;
+        }
+        let on_behalf = self.diverted.is_none().then_some(caller);
+        let mut planned = trunk(desk, on_behalf, name, number, self.diverted.clone(), self.turn).ok()?;
+        planned.iter_mut().for_each(|plan| plan.rest = Some(rest));
+        Some(planned)
+    }
+
+    /// The next way to the neighbour that is tried, when nothing was heard of it by this one.
+    fn next_way(&mut self, desk: &Desk, caller: &Caller, end: &End) -> Option<Vec<Planned>> {
+        let Destination::Trunk { trunk: name, number } = &self.current else { return None };
+        let is_dead = match end {
+            End::NoReply { .. } | End::Unreachable { .. } | End::NoRoute { .. } => true,
+            // RFC 3263 section 4.3: a server that says so is as good as none.
+            End::Refused { status, .. } => matches!(status, 408 | 502..=504),
+            _ => false,
+        };
+        if !is_dead {
+            return None;
+        }
+        self.turn += 1;
+        let on_behalf = self.diverted.is_none().then_some(caller);
+        trunk(desk, on_behalf, name, number, self.diverted.clone(), self.turn).ok()
+    }
+
+    /// The telephones that prefer calls most; the others come after them.
+    fn best_first(&mut self, number: &str, phones: Vec<Planned>) -> Vec<Planned> {
+        let mut qualities: Vec<u16> = phones.iter().map(|phone| phone.quality).collect();
+        qualities.sort_unstable();
+        qualities.dedup();
+        let best = qualities.pop().unwrap_or_default();
+        for quality in qualities {
+            self.next.push_front(Next::Telephones(number.to_owned(), quality));
+        }
+        of_quality(phones, best)
     }
 
     fn members(
@@ -177,17 +327,18 @@ impl Reach {
             }
             return if planned.is_empty() { Err(last) } else { Ok(Attempt::Ring(planned, self.ring)) };
         }
-        self.next = group.members.iter().cloned().collect();
+        let mut members: VecDeque<String> = group.members.iter().cloned().collect();
         if group.strategy == Strategy::LongestIdle {
             // Who has had no call since the start has been idle longest of all.
-            self.next.make_contiguous().sort_by_key(|member| desk.idle_since.get(member).copied());
+            members.make_contiguous().sort_by_key(|member| desk.idle_since.get(member).copied());
         }
         if group.strategy == Strategy::RoundRobin {
             let turn = desk.next_turn(&group.number) % group.members.len().max(1);
-            self.next.rotate_left(turn);
+            members.rotate_left(turn);
         }
-        while let Some(member) = self.next.pop_front() {
+        while let Some(member) = members.pop_front() {
             if let Ok(planned) = undisturbed(desk, caller, from, &member) {
+                self.next = members.into_iter().map(Next::Member).collect();
                 return Ok(Attempt::Ring(planned, self.ring));
             }
         }
@@ -195,11 +346,46 @@ impl Reach {
     }
 }
 
+/// Whether a number is called only after a PIN; emergency numbers never.
+fn needs_pin(desk: &Desk, trunk: &str, number: &str) -> bool {
+    let is_emergency = desk.setup.emergency.iter().any(|emergency| emergency == number);
+    !is_emergency && desk.links.get(trunk).is_some_and(|link| link.trunk.limits.pin_for(number).is_some())
+}
+
+fn nobody_to_ask(number: &str) -> End {
+    End::NotAllowed { limit: format!("{number} needs a PIN, and there is nobody to ask for it") }
+}
+
+/// The caller is asked for the PIN, when he is an extension of this exchange and has not guessed too often.
+fn ask_for_pin(
+    desk: &mut Desk,
+    caller: Option<&Caller>,
+    trunk: String,
+    number: String,
+) -> Result<Attempt, End> {
+    let Some(caller) = caller.filter(|caller| caller.kind == CallerKind::Extension) else {
+        return Err(nobody_to_ask(&number));
+    };
+    if desk.spent.guesses(&caller.number, desk.now) >= MOST_GUESSES {
+        let limit = format!("{} has dialled {MOST_GUESSES} wrong PINs within an hour", caller.number);
+        return Err(End::NotAllowed { limit });
+    }
+    Ok(Attempt::Serve(Serving::Pin { trunk, number }))
+}
+
+fn of_quality(mut phones: Vec<Planned>, quality: u16) -> Vec<Planned> {
+    phones.retain(|phone| phone.quality == quality);
+    phones
+}
+
 /// Whether a call may go out by a trunk now; emergency calls always may.
-fn may_go_out(desk: &mut Desk, trunk: &str, number: &str) -> Result<(), End> {
+pub(super) fn may_go_out(desk: &mut Desk, trunk: &str, number: &str, showed_pin: bool) -> Result<(), End> {
     let Some(limits) = desk.links.get(trunk).map(|link| link.trunk.limits.clone()) else { return Ok(()) };
     if desk.setup.emergency.iter().any(|emergency| emergency == number) {
         return Ok(());
+    }
+    if limits.pin_for(number).is_some() && !showed_pin {
+        return Err(nobody_to_ask(number));
     }
     if let Some(limit) = limits.calls.filter(|most| desk.calls_of(&format!("trunk {trunk}")) >= *most) {
         let limit = format!("there are {limit} calls by the trunk {trunk} already, as many as may be");
@@ -210,7 +396,12 @@ fn may_go_out(desk: &mut Desk, trunk: &str, number: &str) -> Result<(), End> {
 }
 
 /// The telephones of an extension, unless it is not to be disturbed.
-fn undisturbed(desk: &Desk, caller: &Caller, from: Option<&Flow>, number: &str) -> Result<Vec<Planned>, End> {
+pub(super) fn undisturbed(
+    desk: &Desk,
+    caller: &Caller,
+    from: Option<&Flow>,
+    number: &str,
+) -> Result<Vec<Planned>, End> {
     let disturbs = desk.directory.get(number).is_some_and(|account| account.forward.do_not_disturb);
     let calls = desk.calls_of(number);
     let is_full = desk.directory.get(number).is_some_and(|account| {

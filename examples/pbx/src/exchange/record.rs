@@ -1,11 +1,13 @@
 //! What is known of a call, while it goes on and when it is over.
 
+use denwa::bridge::LegId;
 use denwa_sip_core::endpoint::CallHandle;
 
 use super::call::{Call, Stage};
 use super::desk::Desk;
 use super::inspect::LiveCall;
 use super::invitation::CallerKind;
+use super::leg::Leg;
 use super::{facts, planned};
 use crate::route::Destination;
 use crate::store::CallRecord;
@@ -26,9 +28,9 @@ impl Call {
             began_at: desk.time_of_day(self.began),
             answered_at: self.answered.map(|at| desk.time_of_day(at)),
             ended_at: desk.time_of_day(desk.now),
-            caller: self.invitation.caller.number.clone(),
-            caller_side: self.invitation.caller.side(),
-            dialled: self.invitation.dialled.clone(),
+            caller: self.origin.caller.number.clone(),
+            caller_side: self.origin.caller.side(),
+            dialled: self.origin.dialled.clone(),
             callee_side: planned::described(&self.reaches),
             outcome: end.outcome(answered),
             status: if answered { 200 } else { end.status() },
@@ -57,9 +59,9 @@ impl Call {
             stage: stage.to_owned(),
             seconds: desk.now.saturating_duration_since(self.began).as_secs(),
             talked_seconds: self.answered.map(|at| desk.now.saturating_duration_since(at).as_secs()),
-            caller: self.invitation.caller.number.clone(),
-            caller_side: self.invitation.caller.side(),
-            dialled: self.invitation.dialled.clone(),
+            caller: self.origin.caller.number.clone(),
+            caller_side: self.origin.caller.side(),
+            dialled: self.origin.dialled.clone(),
             reaches: planned::described(&self.reaches),
             answered_by: answerer
                 .map(|leg| leg.label.clone())
@@ -82,8 +84,14 @@ impl Call {
             .into_iter()
             .filter_map(|handle| desk.endpoint.call(handle).map(|snapshot| snapshot.call_id))
             .collect();
-        ids.extend(self.invitation.message.call_id().ok().map(str::to_owned));
+        ids.extend(self.origin.came.as_ref().map(|(call_id, _)| call_id.clone()));
         ids
+    }
+
+    /// Its legs whose ports are open.
+    pub(super) fn open_legs(&self) -> impl Iterator<Item = LegId> {
+        let forks = self.forks.iter().map(|fork| &fork.leg);
+        std::iter::once(&self.caller).chain(forks).filter(|leg| leg.is_open()).map(Leg::id)
     }
 
     /// The extensions and trunks it uses: `1001`, `trunk lab`.
@@ -91,9 +99,14 @@ impl Call {
         if self.is_ending() {
             return Vec::new();
         }
-        let caller = match &self.invitation.caller.kind {
-            CallerKind::Extension => self.invitation.caller.number.clone(),
+        let caller = match &self.origin.caller.kind {
+            CallerKind::Extension => self.origin.caller.number.clone(),
             CallerKind::Trunk(name) => format!("trunk {name}"),
+            // Whoever answers has the line.
+            CallerKind::Exchange => match &self.reaches {
+                Destination::Trunk { trunk, .. } => format!("trunk {trunk}"),
+                _ => self.origin.dialled.clone(),
+            },
         };
         let winner = self.winner.and_then(|index| self.forks.get(index));
         let others = self.forks.iter().filter(|fork| match winner {
@@ -114,7 +127,7 @@ impl Call {
 
     /// Whether one of its sides is this neighbour.
     pub(super) fn uses_trunk(&self, name: &str) -> bool {
-        matches!(&self.invitation.caller.kind, CallerKind::Trunk(own) if own == name)
+        matches!(&self.origin.caller.kind, CallerKind::Trunk(own) if own == name)
             || matches!(&self.reach.current, Destination::Trunk { trunk, .. } if trunk == name)
     }
 }

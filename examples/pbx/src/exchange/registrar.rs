@@ -30,7 +30,7 @@ impl Registrar {
     pub(super) fn restore(&mut self, desk: &mut Desk, defence: &mut Defence, stored: &[StoredBinding]) {
         let mut by_number: BTreeMap<&str, Vec<Binding>> = BTreeMap::new();
         for row in stored {
-            if desk.directory.get(&row.number).is_some()
+            if desk.is_account(&row.number)
                 && let Some(binding) = binding_of(row, desk)
             {
                 by_number.entry(&row.number).or_default().push(binding);
@@ -124,8 +124,7 @@ impl Registrar {
 
     /// Extensions that are there no more lose their registrations.
     pub(super) fn forget_strangers(&mut self, desk: &mut Desk) {
-        let gone: Vec<String> =
-            self.told.keys().filter(|number| desk.directory.get(number).is_none()).cloned().collect();
+        let gone: Vec<String> = self.told.keys().filter(|number| !desk.is_account(number)).cloned().collect();
         for number in gone {
             self.told.remove(&number);
             desk.endpoint.load_bindings(&number, Vec::new(), desk.now);

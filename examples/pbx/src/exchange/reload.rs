@@ -13,12 +13,14 @@ impl Exchange {
         self.desk.setup.policy = Policy::new(&self.file);
         self.desk.directory = directory;
         self.registrar.forget_strangers(&mut self.desk);
+        self.errands.plan_wakes(&self.desk);
         if self.file.network != before.network {
             self.desk.places.set_local(self.file.network.local.clone());
             self.external = External::new(&self.file.network, now);
         }
+        self.rewriting.reload(&self.file.rewrites);
         if self.file.trunks != before.trunks {
-            self.desk.links = self.desk.links.succeeded_by(&self.file.trunks);
+            self.desk.links = self.desk.links.succeeded_by(&self.file.trunks, &self.file.sip.realm);
             self.names_at = (!self.desk.links.names().is_empty()).then_some(now);
             self.supervision.reload(&self.desk);
             self.accounts.reload(&mut self.desk, &before.trunks);

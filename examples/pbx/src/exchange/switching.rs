@@ -50,7 +50,10 @@ impl Exchange {
             return;
         }
         let record = call.record(&self.desk);
-        self.calls.remove(&number);
+        if let Some(call) = self.calls.remove(&number) {
+            let end = call.end.clone().unwrap_or(End::Served);
+            self.errand_over(&call, &end);
+        }
         self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
         self.desk.tell(Event::CallEnded { call: number, record: Box::new(record) });
         if self.shut_down_at.is_some() && self.calls.is_empty() {
@@ -130,18 +133,24 @@ impl Exchange {
                 self.desk.parked.get(&slot).copied()
             }
             Some(Serving::PickUp(at)) => {
-                let rings = |call: &&Call| call.rings_at(at.as_deref());
+                // One's own groups' calls; any call for whom is in no group.
+                let (plan, own) = (&self.desk.setup.plan, &picker.origin.caller.number);
+                let is_meant = |who: &str| match at {
+                    Some(at) => at == who,
+                    None => plan.share_group(own, who).unwrap_or(true),
+                };
+                let rings = |call: &&Call| !call.is_own() && call.rings_at(is_meant);
                 self.calls.values().find(rings).map(|call| call.number)
             }
             _ => None,
         };
-        let Some(wanted) = wanted else {
+        let plan = picker.stand_in_plan(&self.desk);
+        let Some((wanted, plan)) = wanted.zip(plan) else {
             picker.took_over();
             self.calls.insert(number, picker);
             return self.with_call(number, |call, desk| call.attend(desk));
         };
-        let who = picker.invitation.caller.number.clone();
-        let plan = picker.stand_in_plan(&self.desk);
+        let who = picker.origin.caller.number.clone();
         let leg = picker.give_caller();
         self.with_call(wanted, |call, desk| {
             desk.rehome(&leg, wanted);

@@ -1,11 +1,20 @@
-//! Traces: copies of the signalling that goes in and out, of everything, one telephone or one call.
+//! Traces: copies of what goes in and out, signalling and voice, of everything, one telephone or one call.
+//!
+//! Voice is copied by the media plane, of few legs at a time: a trace may cost, but not the calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use denwa::bridge::{Command, Copied, LegId};
 use denwa_sip_core::io::{Input, Protocol, StreamId, Transmit};
+
+use super::call::Call;
+use super::{Exchange, Output};
+
+/// The most legs whose voice is copied at a time.
+const MOST_COPIED: usize = 64;
 
 /// What a trace holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +25,15 @@ pub enum Filter {
     Phone(String),
     /// What belongs to a call that is going on.
     Call(u64),
+}
+
+/// What a trace is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whose.
+    pub filter: Filter,
+    /// Whether voice, too.
+    pub voice: bool,
 }
 
 /// A copy of something that went in or out; several messages or parts of one when it came over a connection.
@@ -44,13 +62,15 @@ pub(super) trait Belongs {
 /// The traces under way. While there is none, a packet costs one look.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
-    wanted: BTreeMap<u64, Filter>,
+    wanted: BTreeMap<u64, Wanted>,
+    /// The legs whose voice is copied, and for which call.
+    copied: HashMap<LegId, u64>,
     streams: HashMap<StreamId, (Protocol, SocketAddr, SocketAddr)>,
 }
 
 impl Traces {
-    pub(super) fn begin(&mut self, ticket: u64, filter: Filter) {
-        self.wanted.insert(ticket, filter);
+    pub(super) fn begin(&mut self, ticket: u64, wanted: Wanted) {
+        self.wanted.insert(ticket, wanted);
     }
 
     pub(super) fn end(&mut self, ticket: u64) {
@@ -113,7 +133,58 @@ impl Traces {
                 belongs.call_ids(*call).iter().any(|id| contains(&packet.payload, id.as_bytes()))
             }
         };
-        self.wanted.iter().filter(|(_, filter)| is_of(filter)).map(|(ticket, _)| *ticket).collect()
+        self.wanted.iter().filter(|(_, wanted)| is_of(&wanted.filter)).map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// The traces that hold the voice of a call.
+    fn of_voice(&self, call: &Call) -> Vec<u64> {
+        let is_of = |wanted: &Wanted| match &wanted.filter {
+            Filter::All => true,
+            Filter::Phone(number) => call.lines().contains(number),
+            Filter::Call(number) => call.number == *number,
+        };
+        self.wanted
+            .iter()
+            .filter(|(_, wanted)| wanted.voice && is_of(wanted))
+            .map(|(ticket, _)| *ticket)
+            .collect()
+    }
+}
+
+impl Exchange {
+    /// Has the media side copy what traces want, and nothing else.
+    pub(super) fn copy_voice(&mut self) {
+        if self.traces.is_empty() && self.traces.copied.is_empty() {
+            return;
+        }
+        let mut wanted: HashMap<LegId, u64> = HashMap::new();
+        for call in self.calls.values().filter(|call| !self.traces.of_voice(call).is_empty()) {
+            wanted.extend(call.open_legs().map(|leg| (leg, call.number)));
+        }
+        let copied = &mut self.traces.copied;
+        copied.retain(|leg, _| {
+            let stays = wanted.contains_key(leg);
+            if !stays && self.desk.call_of_leg(*leg).is_some() {
+                self.desk.media(Command::Copy { leg: *leg, wanted: false });
+            }
+            stays
+        });
+        for (leg, call) in wanted {
+            if copied.len() < MOST_COPIED && copied.insert(leg, call).is_none() {
+                self.desk.media(Command::Copy { leg, wanted: true });
+            }
+        }
+    }
+
+    /// A datagram of voice was copied.
+    pub(super) fn voice_copied(&mut self, leg: LegId, copy: Copied) {
+        let call = self.traces.copied.get(&leg).and_then(|call| self.calls.get(call));
+        let Some(tickets) = call.map(|call| self.traces.of_voice(call)) else { return };
+        let Copied { at, from, to, payload, .. } = copy;
+        let packet = Packet { at: self.desk.time_of_day(at), protocol: Protocol::Udp, from, to, payload };
+        for ticket in tickets {
+            self.desk.put(Output::Traced { ticket, packet: packet.clone() });
+        }
     }
 }
 

@@ -246,13 +246,13 @@ impl Call {
             Which::Fork(index) => self.forks.get(index),
             Which::Caller | Which::Leaving(_) => None,
         };
-        let Some(fork) = fork else { return self.invitation.caller.clone() };
+        let Some(fork) = fork else { return self.caller().clone() };
         Caller::extension(&fork.plan.who, desk).unwrap_or_else(|| Caller {
             kind: match &self.reaches {
                 Destination::Trunk { trunk, .. } => CallerKind::Trunk(trunk.clone()),
                 _ => CallerKind::Extension,
             },
-            number: self.invitation.dialled.clone(),
+            number: self.origin.dialled.clone(),
             name: String::new(),
             withheld: false,
             intercom: false,

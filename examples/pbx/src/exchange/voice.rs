@@ -26,6 +26,22 @@ impl Call {
                 self.evidence.add(side, fact, now);
                 self.opened(desk, which);
             }
+            Media::IceReady { ice, .. } => {
+                leg.ice_ready(*ice);
+                self.opened(desk, which);
+                self.change_ready(desk, which);
+            }
+            Media::PathChosen { path, .. } => self.evidence.add(side, Fact::PathChosen { path }, now),
+            Media::PathFailed { pairs, .. } => self.evidence.add(side, Fact::no_path(&pairs), now),
+            Media::PathLost { .. } => self.evidence.add(side, Fact::PathLost, now),
+            Media::Encrypted { suite, .. } => {
+                self.evidence.add(side, Fact::Secured { suite: suite.to_owned() }, now);
+            }
+            Media::NotEncrypted { reason, .. } => {
+                self.evidence.add(side, Fact::not_encrypted(&reason), now);
+            }
+            Media::DataTone { signal, .. } => self.data_heard(desk, which, signal),
+            Media::KeyToSignal { digit, duration, .. } => self.signal_key(desk, which, digit, duration),
             Media::OpenFailed { reason, .. } => {
                 let reason = reason.to_string();
                 let result = leg.open_failed(desk, number, &reason);
@@ -62,9 +78,13 @@ impl Call {
             Media::Recorded { recording, samples, .. } => self.recorded(desk, recording, samples),
             Media::RecordingEnded { recording, .. } => self.recording_ended(desk, recording),
             Media::Resumed { .. } => self.evidence.add(side, Fact::Resumed, now),
-            Media::Report { report, .. } => self.evidence.add(side, Fact::Counters(report.counters), now),
+            Media::Report { report, .. } => {
+                leg.counters = Some(report.counters.clone());
+                self.evidence.add(side, Fact::Counters(report.counters), now);
+            }
             Media::Closed { report, .. } => {
                 leg.closed(desk);
+                leg.counters = Some(report.counters.clone());
                 self.evidence.add(side, Fact::Counters(report.counters), now);
             }
             _ => {}

@@ -15,6 +15,7 @@ use denwa_sip_core::subscription::message_summary::{self, MessageSummary, Messag
 use denwa_sip_core::subscription::presence::{self, Presence};
 
 use super::Exchange;
+use super::admission::may_come_so;
 use super::call::Call;
 use super::desk::Desk;
 use super::invitation::{CallerKind, dialled};
@@ -71,6 +72,10 @@ impl Exchange {
             // A request that has ended needs no answer.
             let _ = desk.endpoint.respond(request, &Reply::new(status), desk.now);
         };
+        // A neighbour's password lets nobody look at the lamps here, nor does one from where it may not come.
+        if self.desk.directory.get(username).is_none() || !may_come_so(&self.desk, username, flow) {
+            return refuse(&mut self.desk, StatusCode::FORBIDDEN);
+        }
         let event = message.get("Event").unwrap_or_default();
         let package = match event.split(';').next().unwrap_or_default().trim() {
             name if name.eq_ignore_ascii_case(dialog_info::PACKAGE) => Package::Dialog,
@@ -187,12 +192,12 @@ impl Exchange {
 
 /// What one call means for the lines of this exchange's extensions.
 fn lines_of(call: &Call) -> Vec<(String, Line)> {
-    let caller = &call.invitation.caller;
+    let caller = &call.origin.caller;
     let answered = call.is_talking();
     let state = if answered { DialogState::Confirmed } else { DialogState::Early };
     let mut lines = Vec::new();
     if caller.kind == CallerKind::Extension {
-        let line = Line { call: call.number, state, calls: true, other: call.invitation.dialled.clone() };
+        let line = Line { call: call.number, state, calls: true, other: call.origin.dialled.clone() };
         lines.push((caller.number.clone(), line));
     }
     let winner = call.winner;

@@ -1,11 +1,17 @@
-//! Neighbours: trunks that are known by their address, and where that address is when it is a name.
+//! Neighbours: trunks that are known by their addresses, or by the password they register with; and where those addresses are
+//! when they are names.
 //!
-//! A call comes from a trunk when its packets come from the trunk's address and, on UDP, its port; nothing in the message
-//! can make a stranger a neighbour.
+//! A call comes from a trunk when its packets come from an address of the trunk and, on UDP, its port, or when its sender
+//! has shown the trunk's password; nothing else in a message can make a stranger a neighbour.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{Host, Protocol, Trunk};
+use denwa_sip_core::auth::secret::{Ha1Set, Secret};
+use denwa_sip_core::endpoint::Target;
+use denwa_sip_core::transport;
+
+use crate::config::{Host, PeerAddress, Protocol, Trunk};
 
 /// The trunks of this exchange.
 #[derive(Clone, Debug, Default)]
@@ -18,30 +24,78 @@ pub struct Links {
 pub struct Link {
     /// What the configuration says of it.
     pub trunk: Trunk,
-    /// Its addresses: the one of the configuration, or those its name has at present; best first.
-    addresses: Vec<IpAddr>,
+    /// Its servers, in the order of the file, with the addresses that each has at present.
+    servers: Vec<(PeerAddress, Vec<IpAddr>)>,
+    /// The same of the proxy before them.
+    proxy: Option<(PeerAddress, Vec<IpAddr>)>,
+    /// Where nothing answered last time.
+    silent: BTreeSet<SocketAddr>,
+    /// What it must show that calls by its password.
+    secret: Option<Secret>,
+}
+
+/// One way to a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The transport.
+    pub protocol: Protocol,
+    /// Where packets go.
+    pub peer: SocketAddr,
+    /// The server's host and port as request lines name it.
+    pub host: String,
+    /// The proxy before it, as a Route.
+    pub route: Option<String>,
+    /// The name that its certificate must prove, when it speaks TLS and is known by one.
+    pub name: Option<String>,
+}
+
+impl Hop {
+    /// Where requests go.
+    pub fn target(&self) -> Target {
+        let Self { protocol, peer, .. } = *self;
+        match &self.name {
+            Some(name) if matches!(protocol, Protocol::Tls | Protocol::Wss) => {
+                let server_name = Some(name.as_str().into());
+                Target::Hops(vec![transport::Hop { protocol, remote: peer, server_name }])
+            }
+            _ => Target::address(protocol, peer),
+        }
+    }
+}
+
+/// The name of a host that is no address.
+fn name_of(address: &PeerAddress) -> Option<String> {
+    match &address.host {
+        Host::Name(name) => Some(name.clone()),
+        Host::Address(_) => None,
+    }
 }
 
 impl Links {
-    /// Trunks whose names have not been looked up yet.
-    pub fn new(trunks: &[Trunk]) -> Self {
-        let link = |trunk: &Trunk| {
-            let addresses = match &trunk.address.host {
-                Host::Address(address) => vec![*address],
-                Host::Name(_) => Vec::new(),
-            };
-            Link { trunk: trunk.clone(), addresses }
+    /// Trunks whose names have not been looked up yet; their own passwords are hashed for `realm`.
+    pub fn new(trunks: &[Trunk], realm: &str) -> Self {
+        let link = |trunk: &Trunk| Link {
+            servers: trunk.servers.iter().map(placed).collect(),
+            proxy: trunk.outbound_proxy.as_ref().map(placed),
+            silent: BTreeSet::new(),
+            secret: trunk.inbound.as_ref().map(|inbound| {
+                Secret::Ha1(Ha1Set::of_password(&inbound.user, realm, inbound.password.reveal()))
+            }),
+            trunk: trunk.clone(),
         };
         Self { links: trunks.iter().map(link).collect() }
     }
 
     /// The trunks of a changed file, with the addresses that their names are known to have.
-    pub fn succeeded_by(&self, trunks: &[Trunk]) -> Self {
-        let mut links = Self::new(trunks);
-        for link in &mut links.links {
-            let same = self.links.iter().find(|old| old.trunk.address.host == link.trunk.address.host);
-            if let Some(old) = same.filter(|_| link.addresses.is_empty()) {
-                link.addresses.clone_from(&old.addresses);
+    pub fn succeeded_by(&self, trunks: &[Trunk], realm: &str) -> Self {
+        let mut links = Self::new(trunks, realm);
+        for name in links.names() {
+            let known = self.links.iter().flat_map(Link::places).find_map(|(address, addresses)| {
+                let is_it = matches!(&address.host, Host::Name(own) if *own == name);
+                (is_it && !addresses.is_empty()).then(|| addresses.clone())
+            });
+            if let Some(known) = known {
+                links.learn(&name, &known);
             }
         }
         links
@@ -50,10 +104,11 @@ impl Links {
     /// The trunk that packets from `remote` belong to.
     pub fn from(&self, protocol: Protocol, remote: SocketAddr) -> Option<&Link> {
         self.links.iter().find(|link| {
-            let address = &link.trunk.address;
-            address.protocol == protocol
-                && (protocol.is_stream() || address.port == remote.port())
-                && link.addresses.contains(&remote.ip().to_canonical())
+            link.places().any(|(address, addresses)| {
+                address.protocol == protocol
+                    && (protocol.is_stream() || address.port == remote.port())
+                    && addresses.contains(&remote.ip().to_canonical())
+            })
         })
     }
 
@@ -62,11 +117,16 @@ impl Links {
         self.links.iter().find(|link| link.trunk.name == name)
     }
 
+    /// The trunk that registers and calls as this user.
+    pub fn by_user(&self, user: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.trunk.inbound.as_ref().is_some_and(|inbound| inbound.user == user))
+    }
+
     /// The host names that stand for addresses, each once.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for link in &self.links {
-            if let Host::Name(name) = &link.trunk.address.host
+        for (address, _) in self.links.iter().flat_map(Link::places) {
+            if let Host::Name(name) = &address.host
                 && !names.contains(name)
             {
                 names.push(name.clone());
@@ -78,15 +138,24 @@ impl Links {
     /// The addresses that a host name has now. Tells whether that is news.
     pub fn learn(&mut self, name: &str, addresses: &[IpAddr]) -> bool {
         let mut news = false;
-        for link in &mut self.links {
-            if matches!(&link.trunk.address.host, Host::Name(own) if own == name)
-                && link.addresses != addresses
-            {
-                link.addresses = addresses.to_vec();
+        for (address, known) in self.links.iter_mut().flat_map(Link::places_mut) {
+            if matches!(&address.host, Host::Name(own) if own == name) && known != addresses {
+                *known = addresses.to_vec();
                 news = true;
             }
         }
         news
+    }
+
+    /// Whether something at an address answers. Ways that do not are tried last.
+    pub fn answers(&mut self, trunk: &str, peer: SocketAddr, answers: bool) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.trunk.name == trunk) {
+            if answers {
+                link.silent.remove(&peer)
+            } else {
+                link.silent.insert(peer)
+            };
+        }
     }
 
     /// Every trunk.
@@ -95,10 +164,26 @@ impl Links {
     }
 }
 
+fn placed(address: &PeerAddress) -> (PeerAddress, Vec<IpAddr>) {
+    let addresses = match &address.host {
+        Host::Address(address) => vec![*address],
+        Host::Name(_) => Vec::new(),
+    };
+    (address.clone(), addresses)
+}
+
 impl Link {
-    /// Whether it is to be asked whether it lives.
-    pub fn is_supervised(&self) -> bool {
-        self.trunk.supervise
+    fn places(&self) -> impl Iterator<Item = &(PeerAddress, Vec<IpAddr>)> {
+        self.servers.iter().chain(&self.proxy)
+    }
+
+    fn places_mut(&mut self) -> impl Iterator<Item = &mut (PeerAddress, Vec<IpAddr>)> {
+        self.servers.iter_mut().chain(&mut self.proxy)
+    }
+
+    /// What it must show that calls by its password.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// The number that a call from it reaches: the one it asks for, or the one that is meant when it asks for our account or
@@ -111,10 +196,51 @@ impl Link {
         }
     }
 
+    /// The ways to it, the best first: in the order of the file, those where nothing answered last time at the end.
+    pub fn hops(&self) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        for (server, addresses) in &self.servers {
+            match &self.proxy {
+                Some((proxy, through)) => {
+                    let route = format!(
+                        "<sip:{}:{};lr{}>",
+                        proxy.host,
+                        proxy.port,
+                        transport_parameter(proxy.protocol)
+                    );
+                    hops.extend(through.iter().map(|address| Hop {
+                        protocol: proxy.protocol,
+                        peer: SocketAddr::new(*address, proxy.port),
+                        host: format!("{}:{}", server.host, server.port),
+                        route: Some(route.clone()),
+                        name: name_of(proxy),
+                    }));
+                }
+                None => hops.extend(addresses.iter().map(|address| {
+                    let peer = SocketAddr::new(*address, server.port);
+                    let name = name_of(server);
+                    Hop { protocol: server.protocol, peer, host: peer.to_string(), route: None, name }
+                })),
+            }
+        }
+        hops.sort_by_key(|hop| self.silent.contains(&hop.peer));
+        hops
+    }
+
     /// Where a call to it goes; `None` while its name has no address.
     pub fn destination(&self) -> Option<SocketAddr> {
-        self.addresses.first().map(|address| SocketAddr::new(*address, self.trunk.address.port))
+        self.hops().first().map(|hop| hop.peer)
     }
+
+    /// Everywhere it may be.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.places().flat_map(|(_, addresses)| addresses.iter().copied())
+    }
+}
+
+/// What a URI says of its transport, behind its host.
+fn transport_parameter(protocol: Protocol) -> String {
+    if protocol.is_stream() { format!(";transport={}", protocol.uri_token()) } else { String::new() }
 }
 
 #[cfg(test)]
@@ -126,7 +252,7 @@ mod tests {
         let text = "[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5070\"\n\
                     [[trunks]]\nname = \"b\"\naddress = \"tcp:192.0.2.1\"\n\
                     [[trunks]]\nname = \"c\"\naddress = \"udp:pbx.example\"\n";
-        Links::new(&Config::parse(text).unwrap().trunks)
+        Links::new(&Config::parse(text).unwrap().trunks, "pbx.example")
     }
 
     fn from(links: &Links, protocol: Protocol, remote: &str) -> Option<String> {
@@ -155,5 +281,34 @@ mod tests {
         assert_eq!(from(&links, Protocol::Udp, "198.51.100.1:5060").as_deref(), Some("c"));
         assert_eq!(from(&links, Protocol::Udp, "[2001:db8::1]:5060").as_deref(), Some("c"));
         assert_eq!(links.get("c").unwrap().destination(), Some("198.51.100.1:5060".parse().unwrap()));
+    }
+
+    #[test]
+    fn further_servers_follow_and_what_is_silent_comes_last() {
+        let text = "[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.1\"\nservers = [\"udp:192.0.2.2\", \"tcp:192.0.2.3:60\"]\n";
+        let mut links = Links::new(&Config::parse(text).unwrap().trunks, "pbx.example");
+        let order = |links: &Links| -> Vec<String> {
+            links.get("a").unwrap().hops().into_iter().map(|hop| hop.host).collect()
+        };
+        assert_eq!(order(&links), ["192.0.2.1:5060", "192.0.2.2:5060", "192.0.2.3:60"]);
+        links.answers("a", "192.0.2.1:5060".parse().unwrap(), false);
+        assert_eq!(order(&links), ["192.0.2.2:5060", "192.0.2.3:60", "192.0.2.1:5060"]);
+        links.answers("a", "192.0.2.1:5060".parse().unwrap(), true);
+        assert_eq!(order(&links)[0], "192.0.2.1:5060");
+        for server in ["192.0.2.1:5060", "192.0.2.2:5060"] {
+            assert_eq!(from(&links, Protocol::Udp, server).as_deref(), Some("a"));
+        }
+    }
+
+    #[test]
+    fn through_a_proxy_everything_goes_there_and_comes_from_there() {
+        let text =
+            "[[trunks]]\nname = \"a\"\naddress = \"udp:sip.example\"\noutbound_proxy = \"tcp:192.0.2.9\"\n";
+        let links = Links::new(&Config::parse(text).unwrap().trunks, "pbx.example");
+        let hops = links.get("a").unwrap().hops();
+        assert_eq!(hops[0].peer.to_string(), "192.0.2.9:5060");
+        assert_eq!(hops[0].host, "sip.example:5060");
+        assert_eq!(hops[0].route.as_deref(), Some("<sip:192.0.2.9:5060;lr;transport=tcp>"));
+        assert_eq!(from(&links, Protocol::Tcp, "192.0.2.9:40000").as_deref(), Some("a"));
     }
 }

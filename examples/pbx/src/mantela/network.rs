@@ -17,6 +17,8 @@ struct Exchange {
     extensions: Vec<(String, String)>,
     /// Prefix, identifier of the neighbour.
     providers: Vec<(String, String)>,
+    /// Where its neighbours' own documents are.
+    documents: Vec<String>,
 }
 
 /// How a telephone is reached.
@@ -51,9 +53,52 @@ impl Network {
             .filter(|one| is_there(one))
             .filter_map(|one| Some((text(one, "prefix")?, text(one, "identifier")?)))
             .collect();
+        let documents = list("providers")
+            .iter()
+            .filter(|one| is_there(one))
+            .filter_map(|one| text(one, "mantela"))
+            .filter(|url| url.starts_with("http://") || url.starts_with("https://"))
+            .collect();
         let name = text(about, "name").unwrap_or_else(|| identifier.clone());
-        self.exchanges.insert(identifier.clone(), Exchange { name, extensions, providers });
+        self.exchanges.insert(identifier.clone(), Exchange { name, extensions, providers, documents });
         Ok(identifier)
+    }
+
+    /// Where an exchange's neighbours publish themselves, by what it says of them.
+    pub fn documents_of(&self, identifier: &str) -> &[String] {
+        self.exchanges.get(identifier).map_or(&[], |exchange| exchange.documents.as_slice())
+    }
+
+    /// The network as a drawing in Graphviz' language: who leads to whom, and by which prefix. Exchanges that published
+    /// nothing are dashed.
+    pub fn drawing(&self) -> String {
+        let quoted = |text: &str| {
+            let plain: String = text.chars().filter(|letter| !letter.is_control()).collect();
+            format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
+        };
+        let mut lines = vec!["digraph network {".to_owned()];
+        for (identifier, exchange) in &self.exchanges {
+            let name = quoted(&exchange.name);
+            let name = name.trim_matches('"');
+            let count = exchange.extensions.len();
+            lines.push(format!("    {} [label=\"{name}\\n{count} telephones\"]", quoted(identifier)));
+        }
+        let known: BTreeSet<&String> = self.exchanges.keys().collect();
+        let met = self.exchanges.values().flat_map(|exchange| exchange.providers.iter().map(|(_, to)| to));
+        let silent: BTreeSet<&String> = met.filter(|to| !known.contains(to)).collect();
+        lines.extend(silent.iter().map(|identifier| format!("    {} [style=dashed]", quoted(identifier))));
+        for (identifier, exchange) in &self.exchanges {
+            for (prefix, to) in &exchange.providers {
+                lines.push(format!(
+                    "    {} -> {} [label={}]",
+                    quoted(identifier),
+                    quoted(to),
+                    quoted(prefix)
+                ));
+            }
+        }
+        lines.push("}\n".to_owned());
+        lines.join("\n")
     }
 
     /// How every telephone that is known is reached from an exchange, the nearest first.
@@ -160,6 +205,22 @@ mod tests {
         let book = network.phone_book("p");
         assert_eq!(book[0].1.digits, "200");
         assert!(book.iter().any(|(_, reach)| reach.digits == "0510200"));
+    }
+
+    #[test]
+    fn the_drawing_has_every_exchange_and_every_link() {
+        let mut network = Network::default();
+        network.add(&exchange("p", &[("0510", "q"), ("1", "dead \"one\"")])).unwrap();
+        network.add(&exchange("q", &[("0390", "p")])).unwrap();
+        let drawing = network.drawing();
+        for line in [
+            "    \"p\" [label=\"P\\n1 telephones\"]",
+            "    \"dead \\\"one\\\"\" [style=dashed]",
+            "    \"p\" -> \"q\" [label=\"0510\"]",
+            "    \"q\" -> \"p\" [label=\"0390\"]",
+        ] {
+            assert!(drawing.lines().any(|own| own == line), "{line} in {drawing}");
+        }
     }
 
     #[test]

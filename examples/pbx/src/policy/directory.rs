@@ -6,9 +6,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
+use denwa_sip_core::io::{Flow, PeerIdentity};
 
-use crate::config::{Config, Forward, Secret as ConfigSecret, Voice, is_number};
+use crate::config::{
+    Acl, Config, Extension, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number,
+};
+use crate::services::wake;
 use crate::store::{StoredExtension, StoredSetting};
 
 /// Every extension, by number.
@@ -29,6 +34,8 @@ pub struct Account {
     pub secret: Secret,
     /// How voice travels to and from its telephones.
     pub voice: Voice,
+    /// How it is known when not by its password.
+    pub known_by: KnownBy,
     /// What becomes of calls to it that it does not take.
     pub forward: Forward,
     /// Whether it stands in the document that Mantela publishes.
@@ -41,6 +48,14 @@ pub struct Account {
     pub call_waiting: bool,
     /// What its mailbox asks for; empty: nothing when called by its own telephone.
     pub voicemail_pin: ConfigSecret,
+    /// Where it may register and call from.
+    pub allow: Acl,
+    /// Whether it dials digit by digit.
+    pub overlap: bool,
+    /// What its telephone is answered with when it challenges a call to it.
+    pub answers: Vec<Credentials>,
+    /// The minute of the day at which it is to be woken, once.
+    pub wake_up: Option<u16>,
     /// Where it is defined.
     pub defined: Defined,
 }
@@ -70,12 +85,17 @@ impl Directory {
                 name: extension.name.clone(),
                 secret: Secret::Ha1(digests),
                 voice: extension.voice.clone(),
+                known_by: extension.known_by.clone(),
                 forward: extension.forward.clone(),
                 published: extension.published,
                 record: extension.record,
                 call_limit: extension.call_limit,
                 call_waiting: extension.call_waiting,
                 voicemail_pin: extension.voicemail_pin.clone(),
+                allow: extension.allow.clone(),
+                overlap: extension.overlap,
+                answers: extension.challenges.then(|| answer(extension)).into_iter().collect(),
+                wake_up: None,
                 defined: Defined::File,
             };
             if directory.extensions.insert(number.clone(), account).is_some() {
@@ -103,6 +123,26 @@ impl Directory {
     /// The extension of a number.
     pub fn get(&self, number: &str) -> Option<&Account> {
         self.extensions.get(number)
+    }
+
+    /// The extension whose telephone this is, by where it is or what it has shown.
+    pub fn known_by(&self, flow: &Flow, shown: Option<&PeerIdentity>) -> Option<&Account> {
+        let remote = flow.remote;
+        let is_it = |account: &&Account| {
+            let KnownBy { address, certificate } = &account.known_by;
+            let is_there = address.as_ref().is_some_and(|address| {
+                let is_host = matches!(&address.host, Host::Address(ip) if *ip == remote.ip().to_canonical());
+                // Connections come from any port.
+                let is_port = flow.protocol.is_stream() || address.port == remote.port();
+                address.protocol == flow.protocol && is_host && is_port
+            });
+            let has_shown = certificate.as_ref().is_some_and(|name| {
+                shown.is_some_and(|shown| shown.names.iter().any(|own| own.eq_ignore_ascii_case(name)))
+            });
+            is_there || has_shown
+        };
+        // Most exchanges have none: a look at those few that do.
+        self.extensions.values().find(is_it)
     }
 
     /// Every extension, by number.
@@ -147,12 +187,17 @@ impl Directory {
             name: extension.name.clone(),
             secret: Secret::Ha1(extension.digests.clone()),
             voice: Voice { codecs: extension.codecs.clone(), ..Voice::default() },
+            known_by: KnownBy::default(),
             forward: Forward::default(),
             published: true,
             record: false,
             call_limit: None,
             call_waiting: true,
             voicemail_pin: ConfigSecret::new(""),
+            allow: Acl::default(),
+            overlap: false,
+            answers: Vec::new(),
+            wake_up: None,
             defined: Defined::Store,
         };
         self.extensions.insert(number.clone(), account);
@@ -161,7 +206,7 @@ impl Directory {
 
 impl Account {
     /// The names of what can be set for an extension, as the file has them.
-    pub const SETTINGS: [&'static str; 9] = [
+    pub const SETTINGS: [&'static str; 11] = [
         "do_not_disturb",
         "forward_always",
         "forward_busy",
@@ -171,6 +216,8 @@ impl Account {
         "record",
         "publish",
         "voicemail_pin",
+        "follow_me",
+        wake::KEY,
     ];
 
     /// Sets something; an empty value switches it off.
@@ -196,6 +243,19 @@ impl Account {
             "forward_busy" => forward.busy = number()?,
             "forward_no_answer" => forward.no_answer = number()?,
             "forward_unreachable" => forward.unreachable = number()?,
+            "follow_me" => {
+                let numbers = value.split(',').map(str::trim).filter(|number| !number.is_empty());
+                let numbers: Vec<String> = numbers.map(str::to_owned).collect();
+                if let Some(wrong) = numbers.iter().find(|number| !is_number(number)) {
+                    return Err(format!("\"{wrong}\" is not a number to dial"));
+                }
+                forward.follow_me = numbers;
+            }
+            wake::KEY if value.is_empty() => self.wake_up = None,
+            wake::KEY => match wake::minute_of_day(value) {
+                Some(minute) => self.wake_up = Some(minute),
+                None => return Err(format!("\"{value}\" is no time of day, expected as 07:30")),
+            },
             "ring_seconds" if value.is_empty() => forward.ring = None,
             "ring_seconds" => match value.parse() {
                 Ok(seconds @ 1..=3_600) => forward.ring = Some(Duration::from_secs(seconds)),
@@ -208,6 +268,12 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// The telephone names a realm of its own: only the password itself can answer that.
+fn answer(extension: &Extension) -> Credentials {
+    let secret = Secret::password(extension.password.reveal());
+    Credentials { realm: None, username: extension.number.clone(), secret }
 }
 
 fn flag(value: &str) -> Result<bool, String> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::hours::Hours;
-use crate::config::Clock;
+use crate::config::{Clock, Secret};
 
 /// What may go out by a trunk; `None` limits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub struct TrunkLimits {
     pub quiet: Option<Hours>,
     /// Numbers that are not called at all, by their first digits.
     pub barred: Vec<String>,
+    /// Numbers that are called only after a PIN, by their first digits.
+    pub pin_for: Vec<String>,
+    /// The PIN.
+    pub pin: Option<Secret>,
+}
+
+impl TrunkLimits {
+    /// The PIN that a number needs.
+    pub fn pin_for(&self, number: &str) -> Option<&Secret> {
+        let needs = self.pin_for.iter().any(|digits| number.starts_with(digits.as_str()));
+        self.pin.as_ref().filter(|_| needs)
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -28,6 +40,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Default)]
 pub struct Spent {
     trunks: HashMap<String, Account>,
+    /// When each extension dialled a wrong PIN.
+    guesses: HashMap<String, VecDeque<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +51,22 @@ struct Account {
 }
 
 impl Spent {
+    /// An extension has dialled a wrong PIN.
+    pub fn guessed(&mut self, number: &str, now: Instant) {
+        self.guesses.entry(number.to_owned()).or_default().push_back(now);
+    }
+
+    /// How many wrong PINs it has dialled within an hour.
+    pub fn guesses(&mut self, number: &str, now: Instant) -> usize {
+        let Some(guesses) = self.guesses.get_mut(number) else { return 0 };
+        guesses.retain(|at| now.saturating_duration_since(*at) < HOUR);
+        let count = guesses.len();
+        if count == 0 {
+            self.guesses.remove(number);
+        }
+        count
+    }
+
     /// Why a call may not go out by a trunk, in one sentence; it counts as begun when it may.
     ///
     /// # Errors

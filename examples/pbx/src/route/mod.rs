@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule};
+use crate::config::{Clock, Config, Group, Menu, Queue, Route, Rule, Strategy};
 use crate::policy::directory::Directory;
 use crate::services::{Service, Serving, codes};
 
@@ -42,6 +42,19 @@ pub enum Destination {
     Unknown,
 }
 
+/// How far somebody has come who dials digit by digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// More digits are needed.
+    Incomplete,
+    /// This is a number, and so may be what it becomes by more digits.
+    MayGrow,
+    /// This is a number, and no longer one begins so.
+    Complete,
+    /// Nothing begins so.
+    Nothing,
+}
+
 impl Plan {
     /// The plan of a configuration.
     pub fn new(config: &Config) -> Self {
@@ -55,6 +68,19 @@ impl Plan {
         let menus = config.menus.iter().map(|menu| (menu.number.clone(), menu.clone())).collect();
         let queues = config.queues.iter().map(|queue| (queue.number.clone(), queue.clone())).collect();
         Self { services, groups, menus, queues, routes, rules: config.rules.clone() }
+    }
+
+    /// The number of a service, when it is switched on.
+    pub fn number_of(&self, service: Service) -> Option<String> {
+        self.services.iter().find(|(_, own)| **own == service).map(|(number, _)| number.clone())
+    }
+
+    /// Whether two extensions are in one group; `None` when the first is in none.
+    pub fn share_group(&self, one: &str, other: &str) -> Option<bool> {
+        let has = |group: &&Group, member: &str| group.members.iter().any(|own| own == member);
+        let mut own = self.groups.values().filter(|group| has(group, one)).peekable();
+        own.peek()?;
+        Some(own.any(|group| has(&group, other)))
     }
 
     /// The group of a number.
@@ -112,6 +138,26 @@ impl Plan {
         format!("{number}{:02}", taken % 99 + 1)
     }
 
+    /// Whether more digits may follow these. How long a neighbour's numbers are nobody knows.
+    pub fn completion(&self, dialled: &str, directory: &Directory) -> Completion {
+        let services = self.services.keys().chain(self.groups.keys()).chain(self.menus.keys());
+        let numbers = services.chain(self.queues.keys()).chain(self.rules.iter().map(|rule| &rule.number));
+        let extensions = directory.iter().map(|account| &account.number);
+        let is_longer = |number: &str| number.len() > dialled.len() && number.starts_with(dialled);
+        let is_led_out = |route: &Route| dialled.starts_with(&route.prefix) || is_longer(&route.prefix);
+        let grows = numbers.chain(extensions).any(|number| is_longer(number))
+            || self.routes.iter().any(is_led_out)
+            // Star codes carry numbers behind them.
+            || dialled.starts_with('*');
+        let is_rule = self.rules.iter().any(|rule| rule.number == dialled);
+        match (self.find(dialled, directory) != Destination::Unknown || is_rule, grows) {
+            (true, true) => Completion::MayGrow,
+            (true, false) => Completion::Complete,
+            (false, true) => Completion::Incomplete,
+            (false, false) => Completion::Nothing,
+        }
+    }
+
     /// What `dialled` reaches.
     pub fn find(&self, dialled: &str, directory: &Directory) -> Destination {
         if let Some(service) = self.services.get(dialled) {
@@ -133,8 +179,11 @@ impl Plan {
         if self.queues.contains_key(dialled) {
             return Destination::Served(Serving::Queue(dialled.to_owned()));
         }
-        if self.groups.contains_key(dialled) {
-            return Destination::Group(dialled.to_owned());
+        if let Some(group) = self.groups.get(dialled) {
+            return match group.strategy {
+                Strategy::Page => Destination::Served(Serving::Page(dialled.to_owned())),
+                _ => Destination::Group(dialled.to_owned()),
+            };
         }
         let route = self.routes.iter().find(|route| dialled.starts_with(&route.prefix));
         let outward = route.and_then(|route| Some((route, dialled.get(route.strip..)?)));
@@ -200,6 +249,28 @@ mod tests {
         assert_eq!(find("9200"), trunk("lab", "200"));
         assert_eq!(find("90200"), trunk("far", "200"));
         assert_eq!(find("1860312345678"), trunk("lab", "1860312345678"));
+    }
+
+    #[test]
+    fn digits_are_waited_for_as_long_as_a_longer_number_may_come() {
+        let config = Config::parse(FILE).unwrap();
+        let (plan, directory) = (Plan::new(&config), Directory::new(&config, &[], None));
+        for (dialled, expected) in [
+            ("1", Completion::Incomplete),
+            ("100", Completion::MayGrow),
+            ("1001", Completion::Complete),
+            ("117", Completion::Complete),
+            ("186", Completion::MayGrow),
+            ("1860", Completion::MayGrow),
+            ("9", Completion::Incomplete),
+            ("90", Completion::Incomplete),
+            ("91", Completion::MayGrow),
+            ("92", Completion::MayGrow),
+            ("4", Completion::Nothing),
+            ("", Completion::Incomplete),
+        ] {
+            assert_eq!(plan.completion(dialled, &directory), expected, "{dialled}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ struct Code {
     value: Option<&'static str>,
 }
 
-const CODES: [Code; 10] = [
+const CODES: [Code; 12] = [
     Code { digits: "*78", key: "do_not_disturb", value: Some("on") },
     Code { digits: "*79", key: "do_not_disturb", value: Some("off") },
     Code { digits: "*72", key: "forward_always", value: None },
@@ -21,6 +21,8 @@ const CODES: [Code; 10] = [
     Code { digits: "*93", key: "forward_no_answer", value: Some("") },
     Code { digits: "*94", key: "forward_unreachable", value: None },
     Code { digits: "*95", key: "forward_unreachable", value: Some("") },
+    Code { digits: "*55", key: "wake_up", value: None },
+    Code { digits: "*56", key: "wake_up", value: Some("") },
 ];
 
 /// Something to be set.

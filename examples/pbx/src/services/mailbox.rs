@@ -217,3 +217,55 @@ pub fn beep() -> Piece {
     let tone = Tone::steady(&[Sine::new(1_000.0, -13.0)]);
     Piece::Tone { tone, lasts: Some(Duration::from_millis(400)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Stage;
+    use super::*;
+
+    fn hear(listen: &mut Listen, heard: Heard, pin: &str, is_extension: bool) -> Vec<Act> {
+        let setting = |_: &str, _: &str| Some(pin.to_owned());
+        let message =
+            Message { name: "a".into(), caller: "1002".into(), is_new: true, lasts: Duration::ZERO };
+        let messages = |_: &str| vec![message.clone()];
+        Stage::default().with(|scene| {
+            listen.hear(heard, &Scene { setting: &setting, messages: &messages, is_extension, ..*scene })
+        })
+    }
+
+    fn dial(listen: &mut Listen, keys: &str, pin: &str, is_extension: bool) -> Vec<Act> {
+        let acts = keys.chars().map(|key| hear(listen, Heard::Key(key), pin, is_extension));
+        acts.last().unwrap_or_default()
+    }
+
+    fn opens(acts: &[Act], whose: &str) -> bool {
+        acts.iter().any(|act| matches!(act, Act::Load { mailbox, .. } if mailbox == whose))
+    }
+
+    #[test]
+    fn the_own_telephone_opens_its_mailbox_with_the_pin_when_there_is_one() {
+        let mut listen = Listen::new();
+        assert!(opens(&hear(&mut listen, Heard::Answered, "", true), "1001"));
+        let mut listen = Listen::new();
+        assert!(!opens(&hear(&mut listen, Heard::Answered, "4711", true), "1001"));
+        assert!(!opens(&dial(&mut listen, "4712#", "4711", true), "1001"));
+        assert!(opens(&dial(&mut listen, "4711#", "4711", true), "1001"));
+    }
+
+    #[test]
+    fn from_elsewhere_it_takes_a_pin_and_one_without_stays_shut() {
+        let mut listen = Listen::new();
+        hear(&mut listen, Heard::Answered, "4711", false);
+        assert!(!opens(&dial(&mut listen, "1002#", "4711", false), "1002"));
+        assert!(opens(&dial(&mut listen, "4711#", "4711", false), "1002"));
+        let mut listen = Listen::new();
+        hear(&mut listen, Heard::Answered, "", false);
+        dial(&mut listen, "1002#", "", false);
+        for _ in 0..2 {
+            assert!(!opens(&dial(&mut listen, "#", "", false), "1002"));
+        }
+        let acts = dial(&mut listen, "#", "", false);
+        assert!(matches!(acts[..], [Act::Play(_)]), "three times and no more");
+        assert_eq!(hear(&mut listen, Heard::Played, "", false), [Act::HangUp]);
+    }
+}

@@ -1,18 +1,24 @@
 //! What the exchange itself answers: a number dialled that reaches no telephone.
 
+pub mod callback;
 pub mod clock;
 pub mod codes;
 pub mod conference;
+pub mod dial;
 pub mod digits;
 pub mod mailbox;
 pub mod menu;
 pub mod music;
+pub mod page;
 pub mod park;
+pub mod pin;
+pub mod probe;
 pub mod prompts;
 pub mod script;
 pub mod simple;
 #[cfg(test)]
 mod testing;
+pub mod wake;
 
 use std::fmt;
 
@@ -39,11 +45,17 @@ pub enum Service {
     Parking,
     /// Takes a call that rings elsewhere; followed by a number: at that extension.
     PickUp,
+    /// Takes an order for a wake-up call.
+    WakeUp,
+    /// Calls back when whom one found busy is free.
+    CallBack,
+    /// A dial tone; digits one by one.
+    DialTone,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Milliwatt,
         Self::Clock,
         Self::Greeting,
@@ -54,6 +66,9 @@ impl Service {
         Self::Voicemail,
         Self::Parking,
         Self::PickUp,
+        Self::WakeUp,
+        Self::CallBack,
+        Self::DialTone,
     ];
 
     /// Its name in the configuration file.
@@ -69,6 +84,9 @@ impl Service {
             Self::Voicemail => "voicemail",
             Self::Parking => "parking",
             Self::PickUp => "pick_up",
+            Self::WakeUp => "wake_up",
+            Self::CallBack => "call_back",
+            Self::DialTone => "dial_tone",
         }
     }
 
@@ -85,6 +103,9 @@ impl Service {
             Self::Voicemail => "*97",
             Self::Parking => "*68",
             Self::PickUp => "*8",
+            Self::WakeUp => "*55",
+            Self::CallBack => "*66",
+            Self::DialTone => "*0",
         }
     }
 
@@ -101,6 +122,9 @@ impl Service {
             Self::Voicemail => "your messages",
             Self::Parking => "a call transferred here waits at *6801 to *6899, whichever is said",
             Self::PickUp => "takes a call that rings elsewhere; followed by a number: there",
+            Self::WakeUp => "has you woken; *550730 at once, *56 takes it back",
+            Self::CallBack => "calls you back when whom you found busy is free; once more takes it back",
+            Self::DialTone => "a dial tone, for telephones that dial digit by digit",
         }
     }
 }
@@ -128,8 +152,25 @@ pub enum Serving {
     Park,
     /// Take the call that waits in a slot.
     Unpark(String),
-    /// Take a call that rings elsewhere: at this extension, or anywhere.
+    /// Take a call that rings elsewhere: at this extension, or in a group of one's own.
     PickUp(Option<String>),
+    /// Ask for the PIN of a number that goes out by a trunk.
+    Pin {
+        /// The trunk.
+        trunk: String,
+        /// The number as the trunk is asked for it.
+        number: String,
+    },
+    /// Let the telephones of this group answer by themselves, and speak to them.
+    Page(String),
+    /// Hear whoever pages in this room.
+    Paged(String),
+    /// Be woken.
+    WakeUp,
+    /// Be connected with this number, which was busy before.
+    CallBack(String),
+    /// Echo the test of a way.
+    Probe,
 }
 
 impl fmt::Display for Serving {
@@ -144,6 +185,12 @@ impl fmt::Display for Serving {
             Self::Unpark(slot) => write!(formatter, "parking slot {slot}"),
             Self::PickUp(Some(number)) => write!(formatter, "pick-up of {number}"),
             Self::PickUp(None) => formatter.write_str("pick-up"),
+            Self::Pin { trunk, number } => write!(formatter, "PIN for {number} by the trunk {trunk}"),
+            Self::Page(group) => write!(formatter, "paging {group}"),
+            Self::Paged(_) => formatter.write_str("paging"),
+            Self::WakeUp => formatter.write_str("wake-up call"),
+            Self::CallBack(number) => write!(formatter, "call back to {number}"),
+            Self::Probe => formatter.write_str("test of the way"),
         }
     }
 }

@@ -78,8 +78,8 @@ pub fn on_hold() -> Program {
 }
 
 /// The other telephone rings.
-pub fn ring_back() -> Source {
-    Source::Program(Program::tone(Plan::japan().ring_back))
+pub fn ring_back(tones: &Plan) -> Source {
+    Source::Program(Program::tone(tones.ring_back.clone()))
 }
 
 /// Somebody came into a conference, or left it.
@@ -90,6 +90,12 @@ pub fn door(opens: bool) -> Program {
         lasts: Some(Duration::from_millis(120)),
     };
     Program::new(steps.map(pip))
+}
+
+/// This call is recorded.
+pub fn recorded() -> Program {
+    let tone = Tone::steady(&[Sine::new(1_400.0, -22.0)]);
+    Program::new([Piece::Tone { tone, lasts: Some(Duration::from_millis(140)) }])
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use denwa::bridge::{Program, Sound, Source};
+use denwa::echo_test::EchoReport;
+use denwa_codecs::tone::plan::Plan;
 
 use super::prompts::{Language, Prompts};
 use crate::config::Clock;
+use crate::route::Completion;
 
 /// What a script is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Heard {
     Loaded(Option<Sound>),
     /// The number that was called by [`Act::Call`] was not reached, for this reason.
     NotReached(crate::why::End),
+    /// Whether [`Act::CallBack`] could be done.
+    Done(bool),
 }
 
 /// What a script wants.
@@ -39,6 +44,12 @@ pub enum Act {
     Hear(Source),
     /// Let the caller talk in a conference of this number with at most so many members.
     Confer(String, usize),
+    /// Let these extensions' telephones answer by themselves and hear the caller.
+    Page(Vec<String>),
+    /// Let the caller hear whoever pages him in this room.
+    Listen(String),
+    /// Call the caller back when whom he found busy last is free; a second time: do not. [`Heard::Done`] says whether.
+    CallBack,
     /// Let what the caller says be heard by nobody, or again.
     Mute(bool),
     /// Record the caller until so much silence, for so long at most.
@@ -48,12 +59,28 @@ pub enum Act {
         /// So long at most.
         limit: Duration,
     },
+    /// Record what the caller says and what he hears, in two channels, for so long.
+    RecordBoth {
+        /// So long.
+        limit: Duration,
+    },
+    /// This came of the test.
+    Judged(EchoReport),
     /// End the recording.
     StopRecording,
     /// Tell [`Heard::Time`] after so long.
     Wake(Duration),
     /// Call this number and join the caller with whoever answers there; until then he hears what he hears.
     Call(String),
+    /// The same with a number of a neighbour, by a caller who has shown the PIN that it needs.
+    CallOut {
+        /// The trunk.
+        trunk: String,
+        /// The number as the trunk is asked for it.
+        number: String,
+    },
+    /// The caller dialled a wrong PIN.
+    Guessed,
     /// Keep a message in a mailbox.
     Keep {
         /// Whose mailbox.
@@ -122,8 +149,16 @@ pub struct Scene<'a> {
     pub now: SystemTime,
     /// How times of day are told.
     pub clock: Clock,
+    /// The tones of the country.
+    pub tones: &'a Plan,
+    /// Where the caller stands in the queue he waits in, 1 being next.
+    pub position: usize,
     /// The messages in a mailbox, the oldest first.
     pub messages: &'a dyn Fn(&str) -> Vec<Message>,
+    /// Whether more digits may follow these.
+    pub completion: &'a dyn Fn(&str) -> Completion,
+    /// How long the next digit may take.
+    pub digit_pause: Duration,
     /// What is set for an extension.
     pub setting: &'a dyn Fn(&str, &str) -> Option<String>,
     /// The most messages of a mailbox.

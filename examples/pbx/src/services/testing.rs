@@ -2,19 +2,28 @@
 
 use std::time::{Duration, SystemTime};
 
+use denwa_codecs::tone::plan::Plan;
+
 use super::prompts::{Language, Prompts};
 use super::script::Scene;
 use crate::config::Clock;
+use crate::route::Completion;
 
 pub(super) struct Stage {
     pub(super) milliseconds: u64,
     pub(super) language: Language,
     pub(super) prompts: Prompts,
+    pub(super) tones: Plan,
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { milliseconds: 0, language: Language::English, prompts: Prompts::default() }
+        Self {
+            milliseconds: 0,
+            language: Language::English,
+            prompts: Prompts::default(),
+            tones: Plan::japan(),
+        }
     }
 }
 
@@ -27,7 +36,16 @@ impl Stage {
             is_extension: true,
             now: SystemTime::UNIX_EPOCH + Duration::from_millis(self.milliseconds),
             clock: Clock::default(),
+            tones: &self.tones,
+            position: 1,
             messages: &|_| Vec::new(),
+            completion: &|digits| match digits {
+                "1" | "2" => Completion::Incomplete,
+                "11" => Completion::Complete,
+                "22" => Completion::MayGrow,
+                _ => Completion::Nothing,
+            },
+            digit_pause: Duration::from_secs(5),
             setting: &|_, _| None,
             mailbox_limit: 100,
             message_limit: Duration::from_secs(180),

@@ -234,8 +234,9 @@ impl End {
                 (full_stop(limit), "The limits stand in the file; emergency numbers pass them all.")
             }
             Self::TrunkHasNoAddress { trunk } => (
-                format!("The host name of the trunk {trunk} has no address at present."),
-                "Look whether the name is spelt right, and whether this machine can look up names.",
+                format!("It is not known at present where the trunk {trunk} is."),
+                "Look whether its host name is spelt right and can be looked up here or, when it registers with this \
+                 exchange, whether it does (`pbx trunks`).",
             ),
             Self::MediaRefused { sentence, .. } => (
                 full_stop(sentence),

@@ -10,6 +10,8 @@ pub(crate) struct Exchange {
     pub(crate) scratch: Scratch,
     pub(crate) ports: Ports,
     pub(crate) sip_port: u16,
+    /// For browsers.
+    pub(crate) web_port: u16,
     pub(crate) media_ports: (u16, u16),
     pub(crate) peer: Peer,
     starts: u32,
@@ -30,9 +32,10 @@ impl Exchange {
         let mut ports = Ports::block();
         let sip_port = ports.take(2);
         let first = ports.take(300);
+        let web_port = ports.take(1);
         let codecs: Vec<_> = codecs.iter().map(|codec| format!("{codec:?}")).collect();
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\"]\nrealm = \"pbx.example\"\n\n\
+            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\", \"ws:127.0.0.1:{web_port}\"]\nrealm = \"pbx.example\"\n\n\
              [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n\n\
              [media]\nports = [\"{first}-{last}\"]\n\n\
              [store]\nurl = \"sqlite:{store}\"\n\n",
@@ -49,7 +52,8 @@ impl Exchange {
         text += &more.replace("{uas}", &(sip_port + 20_000).to_string());
         fs::write(scratch.path().join("pbx.toml"), text).unwrap();
         let peer = Self::launch(&scratch, 0);
-        let exchange = Self { scratch, ports, sip_port, media_ports: (first, first + 299), peer, starts: 0 };
+        let exchange =
+            Self { scratch, ports, sip_port, web_port, media_ports: (first, first + 299), peer, starts: 0 };
         exchange.wait_answers();
         exchange
     }

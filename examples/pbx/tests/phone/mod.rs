@@ -39,6 +39,12 @@ impl Message {
         Self { first_line, headers, body: body.to_owned() }
     }
 
+    /// Everything, for looking into it.
+    pub fn text(&self) -> String {
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        format!("{}\n{headers}\n{}", self.first_line, self.body)
+    }
+
     /// The first value of a header; empty when there is none.
     pub fn header(&self, name: &str) -> &str {
         let name = name.to_ascii_lowercase();
@@ -126,8 +132,13 @@ impl Wire {
         match self {
             Self::Udp { socket, .. } => {
                 let mut buffer = vec![0; 65_535];
-                let (length, _) = socket.recv_from(&mut buffer).ok()?;
-                Some(Message::parse(std::str::from_utf8(&buffer[..length]).unwrap()))
+                loop {
+                    let (length, _) = socket.recv_from(&mut buffer).ok()?;
+                    // Voice for whoever had this port before is no message.
+                    if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
+                        return Some(Message::parse(text));
+                    }
+                }
             }
             Self::Tcp { stream, held } => loop {
                 if let Some(end) = held.find("\r\n\r\n") {
@@ -158,6 +169,8 @@ pub struct Phone {
     password: String,
     pub rtp: UdpSocket,
     count: u32,
+    /// Further header lines of every INVITE and of every response, each with its line end.
+    pub more: String,
 }
 
 /// One side of a dialog.
@@ -194,7 +207,15 @@ impl Phone {
     fn over(wire: Wire, server: SocketAddr, user: &str, password: &str) -> Self {
         let rtp = UdpSocket::bind(SocketAddr::new(wire.local().ip(), 0)).unwrap();
         rtp.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { wire, server, user: user.to_owned(), password: password.to_owned(), rtp, count: 0 }
+        Self {
+            wire,
+            server,
+            user: user.to_owned(),
+            password: password.to_owned(),
+            rtp,
+            count: 0,
+            more: String::new(),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -401,9 +422,20 @@ impl Phone {
         let call_id = self.fresh("call");
         let tag = self.fresh("t");
         let local = format!("<sip:{}@{}>;tag={tag}", self.user, self.server.ip_text());
+        self.call_as(number, sdp, call_id, local, 1)
+    }
+
+    /// The same call again with more digits, as a telephone that sends them as they are dialled does (RFC 3578).
+    pub fn call_again(&mut self, number: &str, before: &Dialog) -> Dialog {
+        let sdp = self.offer("0 8 101");
+        self.call_as(number, &sdp, before.call_id.clone(), before.local.clone(), before.cseq + 1)
+    }
+
+    fn call_as(&mut self, number: &str, sdp: &str, call_id: String, local: String, first: u32) -> Dialog {
         let uri = format!("sip:{number}@{}", self.server);
-        let mut cseq = 1;
+        let mut cseq = first;
         let mut authorization = String::new();
+        let more = self.more.clone();
         loop {
             let branch = self.fresh("z9hG4bK");
             let via = self.via(&branch);
@@ -411,7 +443,7 @@ impl Phone {
                 if sdp.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
             let text = format!(
                 "INVITE {uri} SIP/2.0\r\nVia: {via}\r\nFrom: {local}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\n\
-                 CSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\nContact: {}\r\n{authorization}{body}Content-Length: {}\r\n\r\n{sdp}",
+                 CSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\nContact: {}\r\n{more}{authorization}{body}Content-Length: {}\r\n\r\n{sdp}",
                 self.contact(),
                 sdp.len()
             );
@@ -426,7 +458,7 @@ impl Phone {
                 invite,
                 via,
             };
-            if self.password.is_empty() || cseq > 1 {
+            if self.password.is_empty() || cseq > first {
                 return dialog;
             }
             // A late answer to an earlier call is not the answer to this one.
@@ -528,15 +560,25 @@ impl Phone {
         let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
         let body = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
-            "SIP/2.0 {status} Test\r\n{vias}From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: {}\r\n{body}\
+            "SIP/2.0 {status} Test\r\n{vias}From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: {}\r\n{}{body}\
              Content-Length: {}\r\n\r\n{sdp}",
             request.header("From"),
             request.header("Call-ID"),
             request.header("CSeq"),
             self.contact(),
+            self.more,
             sdp.len()
         );
         self.wire.send(&text);
+    }
+
+    /// The same through a proxy that stays on the route.
+    pub fn answer_through(&mut self, dialog: &Dialog, sdp: &str) -> Message {
+        self.more =
+            dialog.invite.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
+        let ack = self.answer(dialog, sdp);
+        self.more.clear();
+        ack
     }
 
     /// 180, then 200 with an answer, then the ACK.
@@ -609,6 +651,10 @@ impl Phone {
 
     fn in_dialog(&mut self, dialog: &Dialog, method: &str, cseq: u32, headers: &str, body: &str) -> String {
         let Dialog { call_id, local, remote, target, .. } = dialog;
+        // Proxies that stay on the route are known by the INVITE of whoever called; ours add none.
+        let routes: String =
+            dialog.invite.all("Record-Route").map(|route| format!("Route: {route}\r\n")).collect();
+        let headers = &format!("{routes}{headers}");
         let branch = self.fresh("z9hG4bK");
         let kind = if body.is_empty() || headers.contains("Content-Type") {
             ""
@@ -713,6 +759,23 @@ impl Phone {
     fn fresh(&mut self, prefix: &str) -> String {
         self.count += 1;
         format!("{prefix}{}-{}-{}", self.wire.local().port(), std::process::id(), self.count)
+    }
+
+    /// Whether credentials without `qop` were made with this telephone's own password.
+    pub fn proves(&self, credentials: &str, method: &str) -> bool {
+        let fields: HashMap<&str, &str> = credentials
+            .trim_start_matches("Digest ")
+            .split(',')
+            .filter_map(|field| field.trim().split_once('='))
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect();
+        let join = |parts: &[&str]| {
+            let bytes: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+            Hash::Md5.colon_joined(&bytes).as_str().to_owned()
+        };
+        let ha1 = join(&[&self.user, fields["realm"], &self.password]);
+        let ha2 = join(&[method, fields["uri"]]);
+        fields["response"] == join(&[&ha1, fields["nonce"], &ha2])
     }
 
     fn digest(&self, challenge: &str, method: &str, uri: &str) -> String {

@@ -52,6 +52,7 @@ fn config(more: &str, registrations: Vec<StoredBinding>) -> ExchangeConfig {
             Listen { protocol: SipProtocol::Udp, address: "0.0.0.0:5060".parse().unwrap() },
             Listen { protocol: SipProtocol::Tcp, address: "0.0.0.0:5060".parse().unwrap() },
         ],
+        identity: None,
         first_call: 1,
         time: SystemTime::UNIX_EPOCH + seconds(1_800_000_000),
     }

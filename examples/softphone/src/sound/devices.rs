@@ -4,7 +4,7 @@
 //! Between the devices' clocks and the telephone's stand two short queues. What is too much for them is dropped from the
 //! front, so that nothing is ever late for long; what is missing is silence.
 
-use super::{SAMPLE_RATE_HZ, Signal, Sound};
+use super::{Part, SAMPLE_RATE_HZ, Signal, Sound, Trouble};
 use crate::config::SoundConfig;
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
@@ -72,7 +72,7 @@ pub struct Devices {
     heard: Arc<Queue>,
     said: Arc<Queue>,
     signal: Arc<AtomicU8>,
-    troubles: Receiver<String>,
+    troubles: Receiver<Trouble>,
     /// The thread ends when this is gone.
     _alive: Arc<()>,
 }
@@ -113,7 +113,7 @@ impl Sound for Devices {
         self.signal.store(number, Ordering::Relaxed);
     }
 
-    fn trouble(&mut self) -> Option<String> {
+    fn trouble(&mut self) -> Option<Trouble> {
         self.troubles.try_recv().ok()
     }
 }
@@ -153,37 +153,38 @@ struct Open {
     output: Option<Running>,
     ring: Option<Running>,
     /// What was told last of each, so that it is told once.
-    said: [Option<String>; 3],
+    said: [Option<Trouble>; 3],
 }
 
 /// Opens what is not open, again and again, until nobody wants sound any more.
-fn serve(wanted: &SoundConfig, shared: &Shared, wanted_by: &Weak<()>, tell: &Sender<String>) {
+fn serve(wanted: &SoundConfig, shared: &Shared, wanted_by: &Weak<()>, tell: &Sender<Trouble>) {
     let host = cpal::default_host();
-    let (breaks, broken) = mpsc::channel::<(usize, String)>();
+    let (breaks, broken) = mpsc::channel::<(Part, String)>();
     let mut open = Open::default();
     while wanted_by.strong_count() > 0 {
         if open.input.is_none() {
             let found = find(host.input_devices().ok(), host.default_input_device(), wanted.input.as_deref());
             let stream = found.and_then(|device| input(&device, shared.said.clone(), breaks.clone()));
-            open.input = note(stream, 0, "microphone", &mut open.said, tell);
+            open.input = note(stream, Part::Microphone, &mut open.said, tell);
         }
         if open.output.is_none() {
             let found =
                 find(host.output_devices().ok(), host.default_output_device(), wanted.output.as_deref());
             let voice = Voice::new(shared, wanted.ring.is_none());
-            let stream = found.and_then(|device| output(&device, voice, 1, breaks.clone()));
-            open.output = note(stream, 1, "loudspeaker", &mut open.said, tell);
+            let stream = found.and_then(|device| output(&device, voice, Part::Loudspeaker, breaks.clone()));
+            open.output = note(stream, Part::Loudspeaker, &mut open.said, tell);
         }
         if let (None, Some(name)) = (&open.ring, wanted.ring.as_deref()) {
             let found = find(host.output_devices().ok(), None, Some(name));
-            let stream = found.and_then(|device| output(&device, Voice::bell(shared), 2, breaks.clone()));
-            open.ring = note(stream, 2, "bell", &mut open.said, tell);
+            let stream =
+                found.and_then(|device| output(&device, Voice::bell(shared), Part::Bell, breaks.clone()));
+            open.ring = note(stream, Part::Bell, &mut open.said, tell);
         }
         match broken.recv_timeout(RETRY) {
             Ok((which, why)) => open.lose(which, &why, tell),
             Err(RecvTimeoutError::Timeout) => {
-                for which in 0..3 {
-                    if open.place(which).0.as_mut().is_some_and(Running::has_stopped) {
+                for which in [Part::Microphone, Part::Loudspeaker, Part::Bell] {
+                    if open.place(which).as_mut().is_some_and(Running::has_stopped) {
                         open.lose(which, "it stands still", tell);
                     }
                 }
@@ -194,23 +195,20 @@ fn serve(wanted: &SoundConfig, shared: &Shared, wanted_by: &Weak<()>, tell: &Sen
 }
 
 impl Open {
-    fn place(&mut self, which: usize) -> (&mut Option<Running>, &'static str) {
+    fn place(&mut self, which: Part) -> &mut Option<Running> {
         match which {
-            0 => (&mut self.input, "microphone"),
-            1 => (&mut self.output, "loudspeaker"),
-            _ => (&mut self.ring, "bell"),
+            Part::Microphone => &mut self.input,
+            Part::Loudspeaker => &mut self.output,
+            Part::Bell => &mut self.ring,
         }
     }
 
     /// A stream is gone: it is closed and told of.
-    fn lose(&mut self, which: usize, why: &str, tell: &Sender<String>) {
-        let (place, name) = self.place(which);
-        let Some(stream) = place.take() else { return };
-        let sentence = format!("The {name} has gone away: {why}. It is looked for again.");
-        if let Some(said) = self.said.get_mut(which) {
-            *said = Some(sentence.clone());
-        }
-        let _ = tell.send(sentence);
+    fn lose(&mut self, which: Part, why: &str, tell: &Sender<Trouble>) {
+        let Some(stream) = self.place(which).take() else { return };
+        let trouble = Trouble::Gone(which, why.to_owned());
+        self.said[which as usize] = Some(trouble.clone());
+        let _ = tell.send(trouble);
         // Closing a dead device can take for ever.
         let _ = std::thread::Builder::new().name("softphone-burial".to_owned()).spawn(move || drop(stream));
     }
@@ -219,27 +217,27 @@ impl Open {
 /// Tells what became of a stream, when that is news.
 fn note(
     stream: Result<Running, String>,
-    which: usize,
-    name: &str,
-    said: &mut [Option<String>; 3],
-    tell: &Sender<String>,
+    which: Part,
+    said: &mut [Option<Trouble>; 3],
+    tell: &Sender<Trouble>,
 ) -> Option<Running> {
-    let (stream, sentence) = match stream {
-        Ok(stream) => (Some(stream), None),
-        Err(why) => (None, Some(format!("There is no {name}: {why}."))),
-    };
-    let before = said.get_mut(which)?;
-    let back = before.is_some() && sentence.is_none();
-    if sentence.is_some() && before.is_none() {
-        let _ = tell.send(sentence.clone().unwrap_or_default());
+    let before = &mut said[which as usize];
+    match stream {
+        Ok(stream) => {
+            if before.take().is_some() {
+                let _ = tell.send(Trouble::Back(which));
+            }
+            Some(stream)
+        }
+        Err(why) => {
+            if before.is_none() {
+                let trouble = Trouble::Missing(which, why);
+                *before = Some(trouble.clone());
+                let _ = tell.send(trouble);
+            }
+            None
+        }
     }
-    if back {
-        let _ = tell.send(format!("The {name} is there again."));
-    }
-    if before.is_none() || back {
-        *before = sentence;
-    }
-    stream
 }
 
 /// The device whose name has this in it, or the one the system prefers.
@@ -259,7 +257,7 @@ fn find(
 }
 
 /// What a stream says when it breaks; that it follows another device, or was late, is no break.
-fn breaks_with(which: usize, breaks: Sender<(usize, String)>) -> impl FnMut(cpal::Error) + Send + 'static {
+fn breaks_with(which: Part, breaks: Sender<(Part, String)>) -> impl FnMut(cpal::Error) + Send + 'static {
     move |error| {
         use cpal::ErrorKind::{DeviceNotAvailable, HostUnavailable, PermissionDenied, StreamInvalidated};
         let kind = error.kind();
@@ -286,7 +284,7 @@ fn heart() -> (Arc<AtomicU32>, Arc<AtomicU32>) {
     (beats.clone(), beats)
 }
 
-fn input(device: &Device, said: Arc<Queue>, breaks: Sender<(usize, String)>) -> Result<Running, String> {
+fn input(device: &Device, said: Arc<Queue>, breaks: Sender<(Part, String)>) -> Result<Running, String> {
     let supported = device.default_input_config().map_err(|error| error.to_string())?;
     let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
     match format {
@@ -303,7 +301,7 @@ fn input_of<T: SizedSample + Send + 'static>(
     device: &Device,
     config: StreamConfig,
     said: Arc<Queue>,
-    breaks: Sender<(usize, String)>,
+    breaks: Sender<(Part, String)>,
 ) -> Result<Running, String>
 where
     i16: FromSample<T>,
@@ -324,7 +322,7 @@ where
         said.push(converted.get(..length).unwrap_or(&[]));
     };
     let stream = device
-        .build_input_stream(config, take, breaks_with(0, breaks), None)
+        .build_input_stream(config, take, breaks_with(Part::Microphone, breaks), None)
         .map_err(|error| error.to_string())?;
     stream.play().map_err(|error| error.to_string())?;
     Ok(Running { _stream: stream, beats, counted: 0, missed: 0 })
@@ -333,8 +331,8 @@ where
 fn output(
     device: &Device,
     voice: Voice,
-    which: usize,
-    breaks: Sender<(usize, String)>,
+    which: Part,
+    breaks: Sender<(Part, String)>,
 ) -> Result<Running, String> {
     let supported = device.default_output_config().map_err(|error| error.to_string())?;
     let (format, config) = (supported.sample_format(), in_short_pieces(&supported));
@@ -352,8 +350,8 @@ fn output_of<T: SizedSample + FromSample<i16> + Send + 'static>(
     device: &Device,
     config: StreamConfig,
     mut voice: Voice,
-    which: usize,
-    breaks: Sender<(usize, String)>,
+    which: Part,
+    breaks: Sender<(Part, String)>,
 ) -> Result<Running, String> {
     let channels = usize::from(config.channels).max(1);
     let mut resampler =

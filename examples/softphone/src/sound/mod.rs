@@ -32,10 +32,32 @@ pub trait Sound: Send {
     /// Plays this signal from now on, or none.
     fn signal(&mut self, signal: Option<Signal>);
 
-    /// What has gone wrong or right since the last time it was asked for, in one sentence.
-    fn trouble(&mut self) -> Option<String> {
+    /// What has gone wrong or right since the last time it was asked for.
+    fn trouble(&mut self) -> Option<Trouble> {
         None
     }
+}
+
+/// A device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Takes what is said.
+    Microphone,
+    /// Plays what is heard.
+    Loudspeaker,
+    /// Rings.
+    Bell,
+}
+
+/// What becomes of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is none, and why.
+    Missing(Part, String),
+    /// It was there and is not any more, and why.
+    Gone(Part, String),
+    /// It is there again.
+    Back(Part),
 }
 
 /// No device: nothing is said, and what is heard is lost.

@@ -15,6 +15,14 @@ impl Language {
     pub fn of_locale(locale: &str) -> Self {
         if locale.starts_with("ja") { Self::Japanese } else { Self::English }
     }
+
+    /// The one of two that is in this language.
+    pub fn pick<T>(self, english: T, japanese: T) -> T {
+        match self {
+            Self::English => english,
+            Self::Japanese => japanese,
+        }
+    }
 }
 
 macro_rules! words {

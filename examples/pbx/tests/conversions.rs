@@ -1,0 +1,189 @@
+//! What of one side becomes something else at the other: keys of the telephone; and what the file says of single telephones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+mod phone;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use denwa_codecs::g711::Law;
+use house::House;
+use phone::Phone;
+
+#[test]
+fn keys_become_what_the_other_side_takes() {
+    let house = House::new("keys", &["", "", "dtmf = \"info\"\n"], "");
+    let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
+    let digit = "Signal=5\r\nDuration=160\r\n";
+    let relay = "Content-Type: application/dtmf-relay\r\n";
+
+    // By INFO to somebody who agreed on events: an event.
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    bob.says_to(0x54, called.invite.rtp(), 8, &alice);
+    alice.request(&mut calling, "INFO", relay, digit);
+    assert_eq!(alice.final_response("INFO").status(), 200);
+    let event = std::iter::repeat_with(|| bob.hear()).find(|(kind, ..)| *kind == 101).unwrap();
+    assert_eq!(event.1[0], 5);
+    // What is no key passes as it is.
+    let other = "Content-Type: application/media_control+xml\r\n";
+    alice.request(&mut calling, "INFO", other, "<x/>");
+    let info = bob.expect("INFO", 0);
+    assert_eq!((info.header("Content-Type"), info.body.as_str()), ("application/media_control+xml", "<x/>"));
+    bob.reply_to(&info, info.header("To"), 200, "");
+    assert_eq!(alice.final_response("INFO").status(), 200);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+
+    // By INFO and by event to somebody who wants INFO: INFO.
+    let mut calling = alice.call("1003");
+    let called = carol.invited();
+    carol.answer(&called, &carol.offer("8 101"));
+    let answer_of_carol = alice.answered(&mut calling).rtp();
+    assert_ne!(answer_of_carol, answer.rtp());
+    alice.request(&mut calling, "INFO", relay, digit);
+    let info = carol.expect("INFO", 0);
+    assert_eq!(info.body, digit);
+    carol.reply_to(&info, info.header("To"), 200, "");
+    assert_eq!(alice.final_response("INFO").status(), 200);
+    for (index, end) in [0_u8, 0, 0x80, 0x80, 0x80].into_iter().enumerate() {
+        let sequence = 10 + u16::try_from(index).unwrap();
+        let duration = 160 * (u16::try_from(index).unwrap() + 1);
+        let mut packet = vec![0x80, 101];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend(1_600_u32.to_be_bytes());
+        packet.extend(0x1234_5678_u32.to_be_bytes());
+        packet.extend([9, end | 10]);
+        packet.extend(duration.to_be_bytes());
+        alice.rtp.send_to(&packet, answer_of_carol).unwrap();
+    }
+    let info = carol.expect("INFO", 0);
+    assert!(info.body.starts_with("Signal=9\r\nDuration="), "{info:?}");
+    carol.reply_to(&info, info.header("To"), 200, "");
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
+}
+
+#[test]
+fn a_telephone_in_band_says_and_hears_keys_as_tones() {
+    let house = House::new("in-band", &["", "dtmf = \"in-band\"\n"], "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    alice.answered(&mut calling);
+    bob.says_to(0x54, called.invite.rtp(), 8, &alice);
+    let relay = "Content-Type: application/dtmf-relay\r\n";
+    alice.request(&mut calling, "INFO", relay, "Signal=5\r\nDuration=160\r\n");
+    assert_eq!(alice.final_response("INFO").status(), 200);
+    // 5 is 770 and 1336 Hz: a loud sound of PCMA, not an event.
+    let (kind, sound, _) = bob.hear();
+    assert_eq!((kind, sound.len()), (8, 160));
+    assert!(sound.iter().filter(|byte| **byte & 0x7f != 0x55).count() > 100, "{sound:?}");
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+}
+
+#[test]
+fn the_file_says_how_packets_are_and_whom_to_believe() {
+    let more = ["", "nat = \"off\"\npacket_ms = 40\n", "nat = \"behind\"\n"];
+    let house = House::new("single", &more, "");
+    let mut alice = house.phone("1001");
+    // 1002 tells the truth: its Contact is another socket than the one it registered from.
+    let mut desk = Phone::udp(house.server, "1002", "secret-1002");
+    let mut elsewhere = Phone::udp(house.server, "1002", "secret-1002");
+    let contact = format!("Contact: <sip:1002@{}>\r\nExpires: 300\r\n", elsewhere.address());
+    assert_eq!(desk.register_with(&contact).status(), 200);
+    let calling = alice.call("1002");
+    let called = elsewhere.invited();
+    assert!(called.invite.has_line("a=ptime:40"), "{:?}", called.invite);
+    alice.cancel(&calling);
+
+    // 1003 does not know its own address: voice goes where its signalling is, before it has said a word.
+    let mut carol = house.phone("1003");
+    let real = carol.rtp.local_addr().unwrap();
+    let nobody = UdpSocket::bind("127.0.0.9:0").unwrap();
+    let mut calling = alice.call("1003");
+    let called = carol.invited();
+    let lie = carol.offer("8 101").replace("c=IN IP4 127.0.0.1", "c=IN IP4 127.0.0.9");
+    drop(nobody);
+    carol.answer(&called, &lie);
+    let answer = alice.answered(&mut calling);
+    assert_eq!(alice.says_to(0x61, answer.rtp(), 8, &carol).0, 8, "{real}");
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
+}
+
+#[test]
+fn a_telephone_is_known_by_its_address() {
+    // An adapter that neither registers nor knows a password, and names nobody in From.
+    let adapter = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let house = House::new("known", &["", &format!("address = \"udp:{adapter}\"\n")], "");
+    let mut alice = house.phone("1001");
+    let mut adapter = Phone::udp_at(house.server, "anonymous", "", adapter);
+    let mut calling = adapter.call("1001");
+    let called = alice.invited();
+    assert!(called.invite.header("From").contains("sip:1002@"), "{:?}", called.invite);
+    alice.answer(&called, &alice.offer("8 101"));
+    let answer = adapter.answered(&mut calling);
+    adapter.says_to(0x21, answer.rtp(), 8, &alice);
+    adapter.hang_up(&mut calling);
+    alice.hung_up(&called);
+    // And it is called there.
+    let mut calling = alice.call("1002");
+    let called = adapter.invited();
+    assert!(called.invite.first_line.contains("sip:1002@"), "{:?}", called.invite);
+    adapter.answer(&called, &adapter.offer("8 101"));
+    alice.answered(&mut calling);
+    alice.hang_up(&mut calling);
+    adapter.hung_up(&called);
+    // A stranger from elsewhere is asked for a password as ever.
+    let mut stranger = Phone::udp(house.server, "anonymous", "");
+    let calling = stranger.call("1001");
+    assert_eq!(stranger.final_of(&calling).status(), 407);
+}
+
+#[test]
+fn machines_get_one_law_of_g711_on_both_sides() {
+    let more = ["codecs = [\"G729\", \"PCMA\"]\n", "codecs = [\"PCMU\", \"PCMA\"]\n"];
+    let mut house = House::new("fax", &more, "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    let mut calling = alice.call_with("1002", &alice.offer("18 8 101"));
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("0 101"));
+    let answer = alice.answered(&mut calling);
+    // A machine of Bob's answers: 2100 Hz for a second, in mu-law.
+    let tone = |sequence: u16| -> Vec<u8> {
+        let sample = |n: u32| (f64::from(n) * std::f64::consts::TAU * 2_100.0 / 8_000.0).sin() * 8_000.0;
+        (0..160).map(|n| Law::Mu.encode(sample(u32::from(sequence) * 160 + n) as i16)).collect()
+    };
+    for sequence in 1..50 {
+        bob.say(called.invite.rtp(), 0, sequence, &tone(sequence));
+    }
+    // Whoever has another codec than the other side is asked for the law that both may use.
+    for phone in [&mut alice, &mut bob] {
+        let asked = phone.expect("INVITE", 0);
+        assert!(asked.line("m=audio ").ends_with("RTP/AVP 8 101"), "{asked:?}");
+        phone.reply_to(&asked, asked.header("To"), 200, &phone.describe("8 101", "sendrecv", 2));
+        phone.expect("ACK", 0);
+    }
+    // Now packets pass byte by byte, whatever is in them.
+    let word: Vec<u8> = (0..160).map(|n: u8| n.wrapping_mul(37)).collect();
+    alice.rtp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut buffer = [0; 2048];
+    let heard = (100..500).find(|sequence| {
+        bob.say(called.invite.rtp(), 8, *sequence, &word);
+        alice.rtp.recv(&mut buffer).is_ok_and(|length| buffer[1] & 0x7f == 8 && buffer[12..length] == word)
+    });
+    assert!(heard.is_some(), "a clear channel");
+    assert_ne!(answer.rtp(), called.invite.rtp());
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+    house.program.wait_for("call 1: 1001 → 1002 ended");
+    let why = house.command(&["why", "1"]);
+    let why = String::from_utf8(why.stdout).unwrap();
+    assert!(why.contains("a fax machine or modem has answered: it has a clear channel"), "{why}");
+}

@@ -1,0 +1,129 @@
+//! How sound finds its way and is protected, between two softphones: ICE and DTLS-SRTP off, offered and required, through STUN
+//! and TURN.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod running;
+
+use denwa_interop::{Peer, Ports, Scratch, require, wait_until};
+use running::Running;
+use softphone::phone::Outcome;
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// A call from `ann` to `bob` with these settings, and what both said of it.
+fn call(ann: &str, bob: &str) -> (Outcome, Vec<String>, Vec<String>) {
+    let answer =
+        format!("softphone answer --user bob --listen udp:127.0.0.1:0 --calls 1 --expect-audio {bob}");
+    let mut bob = Running::start(answer.trim_end());
+    let port = bob.expect("listening on udp:");
+    let line = format!(
+        "softphone call sip:bob@{port} --user ann --listen udp:127.0.0.1:0 --hangup-after 4s --expect-audio {ann}"
+    );
+    let (outcome, called) = Running::start(line.trim_end()).end();
+    // Whoever was refused waits for a call that comes about.
+    let answered = match outcome {
+        Outcome::Failed => Vec::new(),
+        _ => {
+            let (heard, lines) = bob.end();
+            assert_eq!(heard, Outcome::Good, "{lines:#?}");
+            lines
+        }
+    };
+    (outcome, called, answered)
+}
+
+fn says(lines: &[String], words: &str) -> bool {
+    lines.iter().any(|line| line.contains(words))
+}
+
+#[test]
+fn keys_come_by_dtls_where_both_have_it_and_one_may_insist() {
+    thread::scope(|scope| {
+        for (ann, bob) in [
+            ("--dtls require", "--dtls require"),
+            ("--dtls offer", "--dtls require"),
+            ("--dtls require --ice offer", "--dtls offer --ice offer"),
+            ("--dtls offer --srtp offer", "--dtls offer"),
+        ] {
+            scope.spawn(move || {
+                let (outcome, called, answered) = call(ann, bob);
+                assert_eq!(outcome, Outcome::Good, "{ann}, {bob}: {called:#?}");
+                for lines in [&called, &answered] {
+                    assert!(says(lines, "keys by DTLS: "), "{ann}, {bob}: {lines:#?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_is_offered_is_left_out_for_whoever_has_it_not() {
+    thread::scope(|scope| {
+        for (ann, bob) in [("--dtls offer --ice offer", ""), ("", "--dtls offer --ice offer")] {
+            scope.spawn(move || {
+                let (outcome, called, answered) = call(ann, bob);
+                assert_eq!(outcome, Outcome::Good, "{ann}, {bob}: {called:#?}");
+                for lines in [&called, &answered] {
+                    assert!(!says(lines, "keys by DTLS") && !says(lines, "sound goes from"), "{lines:#?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_is_required_is_no_call_without_it() {
+    thread::scope(|scope| {
+        for (ann, bob) in
+            [("--dtls require", ""), ("", "--dtls require"), ("--ice require", ""), ("", "--ice require")]
+        {
+            scope.spawn(move || {
+                let (outcome, called, _) = call(ann, bob);
+                assert_eq!(outcome, Outcome::Failed, "{ann}, {bob}: {called:#?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn ice_finds_the_way_directly_or_through_a_relay() {
+    let (outcome, called, answered) = call("--ice require", "--ice require");
+    assert_eq!(outcome, Outcome::Good, "{called:#?}");
+    for lines in [&called, &answered] {
+        assert!(says(lines, "sound goes from host ") && !says(lines, "relayed"), "{lines:#?}");
+    }
+    if !require("turnserver") {
+        return;
+    }
+    let scratch = Scratch::new("softphone-turn");
+    let mut ports = Ports::block();
+    let (port, first) = (ports.take(2), ports.take(100));
+    let mut program = Command::new("turnserver");
+    program
+        .args(["-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()])
+        .args(["--min-port", &first.to_string(), "--max-port", &(first + 99).to_string()])
+        .args(["--allow-loopback-peers", "--no-cli", "--no-tls", "--no-dtls", "--no-multicast-peers"])
+        .args(["-a", "-u", "ann:secret", "-r", "turn.example", "-f", "-m", "1"])
+        .args(["--simple-log", "--log-file", "stdout"])
+        .arg("--userdb")
+        .arg(scratch.path().join("turndb"))
+        .arg("--pidfile")
+        .arg(scratch.path().join("pid"));
+    let server = Peer::start("turnserver", scratch.path(), &mut program);
+    let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    assert!(wait_until(Duration::from_secs(20), listens), "{}", server.log());
+    // Both by the relay alone; the one that only asks for its own address may be told by the same server.
+    let relay = format!(
+        "--ice require --turn turn:127.0.0.1:{port} --turn-user ann --turn-password secret --relay-only --dtls require"
+    );
+    let asks = format!("--ice require --stun 127.0.0.1:{port} --dtls require");
+    for other in [&relay, &asks] {
+        let (outcome, called, answered) = call(&relay, other);
+        assert_eq!(outcome, Outcome::Good, "{called:#?}");
+        for lines in [&called, &answered] {
+            assert!(says(lines, ", relayed") && says(lines, "keys by DTLS: "), "{lines:#?}");
+        }
+    }
+}
