@@ -113,7 +113,7 @@ impl Endpoint {
         if transfer.without_reports {
             builder = builder.header("Refer-Sub", "false");
         }
-        let builder = cx.capabilities(request_headers(builder, &request.headers), true);
+        let builder = cx.capabilities(request_headers(builder, &request.headers));
         let message = request_headers(builder, &transfer.headers).finish()?;
         let tag = message.from()?.tag().unwrap_or_default().to_owned();
         let options = face.send_options(true);
