@@ -286,11 +286,6 @@ impl Exchange {
         self.expect_end(call);
     }
 
-    /// Waits until a call is over, whatever was told before or after that.
-    pub(crate) fn until_gone(&self, call: CallHandle) {
-        assert!(wait_until(PATIENCE, || self.act(move |endpoint, _| endpoint.call(call).is_none())));
-    }
-
     pub(crate) fn expect_end(&self, call: CallHandle) -> CallEnd {
         self.expect(|event| match event {
             Event::CallEnded { call: ended, reason } if *ended == call => Some(reason.clone()),

@@ -103,7 +103,7 @@ fn everything_with_baresip(protocol: Protocol) {
 }
 
 #[test]
-fn linphone_registers_reads_holds_and_calls() {
+fn linphone_registers_reads_talks_and_holds() {
     if !require("linphonec") {
         return;
     }
@@ -142,13 +142,7 @@ fn linphone_registers_reads_holds_and_calls() {
     phone.command("resume");
     exchange.expect_offer(false);
     said(&phone, "Media streams established", 2);
-
     exchange.hang_up(call);
 
-    // It calls, and hangs up.
-    phone.command(&format!("call sip:desk@{address}"));
-    let call = exchange.expect_call();
-    phone.command("terminate all");
-    exchange.until_gone(call);
     exchange.stop();
 }
