@@ -192,6 +192,6 @@ fn appendix_iv_stream_is_concealed_much_as_the_reference_does() {
         likeness_db(&zeros, &reference, all),
         likeness_db(&zeros, &reference, in_loss),
     );
-    assert!(likeness_db(&ours, &reference, in_loss) > likeness_db(&zeros, &reference, in_loss) + 1.0);
-    assert!(likeness_db(&ours, &reference, all) > likeness_db(&zeros, &reference, all) + 1.5);
+    assert!(likeness_db(&ours, &reference, in_loss) > likeness_db(&zeros, &reference, in_loss) + 4.5);
+    assert!(likeness_db(&ours, &reference, all) > likeness_db(&zeros, &reference, all) + 4.0);
 }

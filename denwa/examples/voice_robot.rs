@@ -2,13 +2,10 @@
 //!
 //! `cargo run -p denwa --example voice_robot -- udp:127.0.0.1:5060 ws://127.0.0.1:9000/`
 //!
-//! The server is told of the call by a text message
-//! `{"event":"start","call":"…","from":"…","format":{"encoding":"pcm_s16le","sample_rate":16000,"channels":1}}`, gets the
-//! caller's voice as binary messages of 20 ms, 16-bit linear, little-endian, and is told `{"event":"digit","digit":"5"}` and
-//! `{"event":"stop"}`. What it sends back as binary messages, of any length, is said to the caller; `{"event":"clear"}` drops
-//! what was not said yet, and `{"event":"hangup"}` ends the call.
+//! What they say to one another is in [`denwa::robot`]; the caller's voice comes in messages of 20 ms.
 
 use denwa::media;
+use denwa::robot::{self, Said, SoundReader, Start};
 use denwa::tokio::Telephone;
 use denwa::ua::{CallId, Event};
 use std::collections::{HashMap, VecDeque};
@@ -24,6 +21,7 @@ struct Robot {
     socket: WebSocket<MaybeTlsStream<TcpStream>>,
     /// What it said and the caller has not heard yet.
     said: VecDeque<i16>,
+    reader: SoundReader,
     hangs_up: bool,
 }
 
@@ -61,13 +59,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             Event::Media { call, event: media::Event::Digit { digit, .. } } => {
                 if let Some(robot) = robots.get_mut(&call) {
-                    robot.tell(&format!(r#"{{"event":"digit","digit":"{digit}"}}"#));
+                    robot.tell(&robot::digit(digit));
                 }
             }
             Event::Ended { call, reason, .. } => {
                 println!("{call}: {reason}");
                 if let Some(mut robot) = robots.remove(&call) {
-                    robot.tell(r#"{"event":"stop"}"#);
+                    robot.tell(&robot::stop());
                     let _ = robot.socket.close(None);
                     let _ = robot.socket.flush();
                 }
@@ -81,16 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 impl Robot {
     fn connect(server: &str, call: CallId, from: &str) -> Result<Self, Box<dyn Error>> {
         let (mut socket, _) = tungstenite::connect(server)?;
-        let from: String = from.chars().filter(|character| !matches!(character, '"' | '\\')).collect();
-        socket.send(Message::text(format!(
-            r#"{{"event":"start","call":"{call}","from":"{from}","format":{{"encoding":"pcm_s16le","sample_rate":{RATE},"channels":1}}}}"#
-        )))?;
+        let start = Start { call: &call.to_string(), from, to: "", sample_rate_hz: RATE };
+        socket.send(Message::text(start.to_text()))?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             // From now on the caller's voice is the clock: the robot is asked at each beat whether it has said something.
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
         }
-        Ok(Self { socket, said: VecDeque::new(), hangs_up: false })
+        Ok(Self { socket, said: VecDeque::new(), reader: SoundReader::default(), hangs_up: false })
     }
 
     fn tell(&mut self, text: &str) {
@@ -100,16 +96,16 @@ impl Robot {
 
     /// 20 ms of the caller's voice for as much of the robot's.
     fn exchange(&mut self, heard: &[i16]) -> Vec<i16> {
-        let bytes: Vec<u8> = heard.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let bytes = robot::to_bytes(heard);
         self.hangs_up |= self.socket.send(Message::binary(bytes)).is_err_and(|error| !is_patience(&error));
         loop {
             match self.socket.read() {
-                Ok(Message::Binary(bytes)) => {
-                    let samples = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-                    self.said.extend(samples);
-                }
-                Ok(Message::Text(text)) if text.contains(r#""clear""#) => self.said.clear(),
-                Ok(Message::Text(text)) => self.hangs_up |= text.contains(r#""hangup""#),
+                Ok(Message::Binary(bytes)) => self.said.extend(self.reader.read(&bytes)),
+                Ok(Message::Text(text)) => match Said::read(&text) {
+                    Said::Clear => self.said.clear(),
+                    Said::HangUp => self.hangs_up = true,
+                    Said::Digits(_) | Said::Other => {}
+                },
                 Ok(Message::Close(_)) => self.hangs_up = true,
                 Ok(_) => {}
                 Err(error) => {

@@ -115,7 +115,41 @@
 //! config.media_ports = "20000-20999".parse().ok().or(Some(PortSet::default()));
 //! ```
 //!
-//! **Ask why.** Evidence collects by itself in a user agent; exchanges add facts to [`evidence::Evidence`] of their own.
+//! **Answer at once.** Who sits at the user agent on its driver's thread says the next words before the packet leaves: an echo.
+//!
+//! ```
+//! use denwa::driver::Machine;
+//! use denwa::ua::{Attendant, Command, Event, Told, UserAgent};
+//! use std::time::Instant;
+//!
+//! /// Run it with `denwa::tokio::SignallingDriver` as `Attended::new(agent, Echo)`.
+//! struct Echo;
+//!
+//! impl Attendant for Echo {
+//!     type Command = Command;
+//!     type Event = Event;
+//!
+//!     fn handle_event(&mut self, agent: &mut UserAgent, event: Event, now: Instant) {
+//!         match event {
+//!             Event::Incoming { call, .. } => drop(agent.answer(call, now)),
+//!             Event::Sound { call, samples } => drop(agent.say(call, &samples)),
+//!             _ => {}
+//!         }
+//!     }
+//!
+//!     fn handle_command(&mut self, agent: &mut UserAgent, command: Command, now: Instant) {
+//!         agent.handle_command(command, now);
+//!     }
+//!
+//!     fn poll_event(&mut self) -> Option<Told<Event>> {
+//!         None
+//!     }
+//! }
+//! ```
+//!
+//! **Ask why.** Evidence collects by itself in a user agent: every message, description, route and stream of a call
+//! ([`ua::Event::Ended`]), of a registration ([`ua::UserAgent::registration_evidence`]), of a stranger who was turned away
+//! ([`ua::UserAgent::refused_sources`]). Exchanges add facts to [`evidence::Evidence`] of their own.
 //!
 //! ```
 //! use denwa::evidence::{Evidence, Fact};
@@ -132,7 +166,11 @@
 //!
 //! # Features
 //!
-//! `tokio` (default): the drivers. Without it the crate needs neither a runtime nor a system.
+//! Features add and never change:
+//!
+//! - `tokio` (default): the drivers, with TLS, WebSocket and DNS. Without it the crate needs neither a runtime nor a socket; the
+//!   example `blocking_udp` telephones so.
+//! - `opus`: that codec, by a pure-Rust crate. Every other codec is always there.
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -143,6 +181,7 @@ pub mod evidence;
 pub mod guard;
 pub mod media;
 pub mod port_set;
+pub mod robot;
 pub mod rules;
 mod seed;
 #[cfg(feature = "tokio")]

@@ -11,18 +11,11 @@ use denwa_rtp::latch::Policy;
 use denwa_sdp::{Capability, Codec, Encryption, EncryptionCapability};
 use denwa_sim::firewall::{Action, Firewall, Rule};
 use denwa_sim::host::Prefix;
-use denwa_sim::middlebox::{Middlebox, Passage, Verdict};
 use denwa_sim::nat::NatConfig;
-use denwa_sim::packet::{Body, Packet};
 use denwa_sim::sip_alg::{SipAlg, Skill};
 use denwa_sim::vpn::{self, Member, View};
 use denwa_sim::{HostId, Link, SegmentId};
-use std::net::IpAddr;
-use telephones::{Manner, Telephone, World, loudness};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
+use telephones::{Manner, Tamper, Telephone, World, assert_cause, assert_healthy, call, ip, loudness};
 
 fn subnet(text: &str, length: u8) -> Prefix {
     Prefix::new(ip(text), length)
@@ -35,34 +28,6 @@ fn plain(config: &mut UserAgentConfig) {
     config.asks_how_seen = false;
     config.redirects_media = false;
     config.latch.policy = Policy::Signalled;
-}
-
-/// What the telephone's last call came to: this cause, and no other of equal confidence.
-fn assert_cause(phone: &Telephone, cause: Cause, confidence: Confidence) {
-    let room = phone.room.lock().unwrap();
-    let evidence = room.evidence.as_ref().expect("the call has ended");
-    let found = evidence.findings();
-    let first = found.first().unwrap_or_else(|| {
-        let facts: Vec<String> = evidence.facts().map(|dated| dated.fact.to_string()).collect();
-        panic!("no finding of {cause:?}: {facts:#?}")
-    });
-    assert_eq!((first.cause, first.confidence), (cause, confidence), "{found:#?}");
-    assert!(found.get(1).is_none_or(|second| second.confidence < first.confidence), "{found:#?}");
-    assert!(!first.shown_by.is_empty());
-}
-
-fn assert_healthy(phone: &Telephone) {
-    let room = phone.room.lock().unwrap();
-    assert_eq!(room.evidence.as_ref().expect("the call has ended").findings(), []);
-}
-
-/// Calls, talks for so long, hangs up; gives what the two heard of one another.
-fn call(world: &mut World, from: &Telephone, to: &str, seconds: u64) {
-    let call = world.call(from, to);
-    world.pass(seconds);
-    // It may be over already.
-    let _ = world.act(from, |agent, now| agent.hang_up(call, now));
-    world.pass(40);
 }
 
 fn assert_hears(phone: &Telephone, pitch: f64, wanted: bool) {
@@ -283,23 +248,6 @@ fn protection_on_one_side_only() {
     call(&mut world, &alice, "sip:bob@192.0.2.2", 3);
     assert_cause(&alice, Cause::EncryptionOneSided, Confidence::Certain);
     assert_cause(&bob, Cause::EncryptionOneSided, Confidence::Certain);
-}
-
-/// Changes what matches in messages that leave.
-struct Tamper(fn(&str) -> Option<String>);
-
-impl Middlebox for Tamper {
-    fn after_routing(&mut self, packet: &mut Packet, _: Passage) -> Verdict {
-        if let Body::Datagram(payload) = &mut packet.body
-            && let Some(text) = std::str::from_utf8(payload).ok().filter(|text| text.contains("SIP/2.0"))
-        {
-            match (self.0)(text) {
-                Some(changed) => *payload = changed.into(),
-                None => return Verdict::Drop("tampered with"),
-            }
-        }
-        Verdict::Pass
-    }
 }
 
 #[test]

@@ -265,27 +265,32 @@ fn coturns_clients_relay_through_our_server_over_udp_and_tcp() {
     assert!(count(|it| matches!(it, ServerEvent::AuthenticationFailed { .. })) > 0);
 }
 
+/// It tells its description in lines, hears ours, and sends back what comes with another first octet; so does `nice.c`.
 const AIOICE: &str = r#"
-import asyncio, json, sys
+import asyncio, sys
 import aioice
+def tell(line): print(line, flush=True)
+async def hear(): return (await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)).strip()
 async def main():
-    controlling = sys.argv[1] == "controlling"
-    connection = aioice.Connection(ice_controlling=controlling, use_ipv6=False)
+    connection = aioice.Connection(ice_controlling=sys.argv[1] == "controlling", use_ipv6=False)
     await connection.gather_candidates()
-    print(json.dumps({"ufrag": connection.local_username, "pwd": connection.local_password,
-                      "candidates": [c.to_sdp() for c in connection.local_candidates]}), flush=True)
-    remote = json.loads(await asyncio.get_event_loop().run_in_executor(None, sys.stdin.readline))
-    connection.remote_username, connection.remote_password = remote["ufrag"], remote["pwd"]
-    for text in remote["candidates"]:
-        await connection.add_remote_candidate(aioice.Candidate.from_sdp(text))
+    tell("a=ice-ufrag:" + connection.local_username)
+    tell("a=ice-pwd:" + connection.local_password)
+    for candidate in connection.local_candidates: tell("a=candidate:" + candidate.to_sdp())
+    tell("end")
+    while (line := await hear()) != "end":
+        name, value = line.split(":", 1)
+        if name == "a=ice-ufrag": connection.remote_username = value
+        elif name == "a=ice-pwd": connection.remote_password = value
+        else: await connection.add_remote_candidate(aioice.Candidate.from_sdp(value))
     await connection.add_remote_candidate(None)
     await connection.connect()
-    print("connected", flush=True)
+    tell("connected")
     for _ in range(50):
         data = await connection.recv()
         await connection.send(b"\x81" + data[1:])
-    print("done", flush=True)
-    await asyncio.get_event_loop().run_in_executor(None, sys.stdin.readline)
+    tell("done")
+    await hear()
     await connection.close()
 asyncio.run(main())
 "#;
@@ -320,6 +325,62 @@ fn own_address() -> Option<std::net::IpAddr> {
     Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
 }
 
+/// An agent of ours and this one connect, and fifty packets go there and back.
+fn meet(peer: &mut Command, role: Role, address: std::net::IpAddr) {
+    let mut child = Program(peer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    let (mut stdin, stdout) = (child.0.stdin.take().unwrap(), child.0.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut driver = AgentDriver::new(AgentConfig { role, ..AgentConfig::default() }, &[address]);
+    let limit = Duration::from_secs(30);
+    assert!(driver.run(limit, |it| matches!(it.events.last(), Some(AgentEvent::GatheringFinished { .. }))));
+    let Credentials { fragment, password } = driver.agent.credentials();
+    writeln!(stdin, "a=ice-ufrag:{fragment}\na=ice-pwd:{password}").unwrap();
+    for event in &driver.events {
+        if let AgentEvent::CandidateGathered { candidate, .. } = event {
+            writeln!(stdin, "a={candidate}").unwrap();
+        }
+    }
+    writeln!(stdin, "end").unwrap();
+    let told: Vec<String> =
+        std::iter::from_fn(|| lines.recv_timeout(limit).ok()).take_while(|line| line != "end").collect();
+    let value = |name: &str| told.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+    let theirs = Credentials::new(value("a=ice-ufrag:"), value("a=ice-pwd:"));
+    let now = std::time::Instant::now();
+    driver.agent.set_remote_credentials(driver.stream, &theirs, false, now).unwrap();
+    for candidate in told.iter().filter_map(|line| line.strip_prefix("a=candidate:")) {
+        driver.agent.add_remote_candidate(driver.stream, candidate.parse().unwrap(), now).unwrap();
+    }
+    driver.agent.end_of_remote_candidates(driver.stream, now).unwrap();
+    let mut connected = false;
+    let both = driver.run(limit, |it| {
+        connected |= lines.try_recv().is_ok_and(|line| line == "connected");
+        connected && it.is_completed()
+    });
+    assert!(both, "{role:?}: {:?}", driver.agent.report(driver.stream));
+    for number in 0..50_u8 {
+        driver.send(&[0x80, number]);
+        let back = driver.run(limit, |it| it.media.last() == Some(&vec![0x81, number]));
+        assert!(back, "{role:?} packet {number}");
+    }
+    assert!(std::iter::from_fn(|| lines.recv_timeout(limit).ok()).any(|line| line == "done"));
+    assert_eq!(driver.agent.role(), role);
+}
+
+/// The role that is left for the peer.
+const fn other(role: Role) -> &'static str {
+    match role {
+        Role::Controlling => "controlled",
+        Role::Controlled => "controlling",
+    }
+}
+
 #[test]
 fn aioice_and_our_agent_connect_in_either_role_and_exchange_packets() {
     let Some(python) = python() else { return };
@@ -327,64 +388,28 @@ fn aioice_and_our_agent_connect_in_either_role_and_exchange_packets() {
         return println!("this host has no address beyond loopback: not tested");
     };
     for role in [Role::Controlling, Role::Controlled] {
-        let theirs = if role == Role::Controlling { "controlled" } else { "controlling" };
-        let child = Command::new(&python)
-            .args(["-c", AIOICE, theirs])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut child = Program(child);
-        let (mut stdin, stdout) = (child.0.stdin.take().unwrap(), child.0.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let config = AgentConfig { role, ..AgentConfig::default() };
-        let mut driver = AgentDriver::new(config, &[address]);
-        let limit = Duration::from_secs(30);
-        assert!(
-            driver.run(limit, |it| matches!(it.events.last(), Some(AgentEvent::GatheringFinished { .. })))
-        );
-        let ours: Vec<String> = (driver.events.iter())
-            .filter_map(|event| match event {
-                AgentEvent::CandidateGathered { candidate, .. } => {
-                    Some(candidate.to_string().trim_start_matches("candidate:").to_owned())
-                }
-                _ => None,
-            })
-            .collect();
-        let Credentials { fragment, password } = driver.agent.credentials();
-        let offer = serde_json::json!({ "ufrag": fragment, "pwd": password, "candidates": ours });
-        let answer: serde_json::Value = serde_json::from_str(&lines.recv_timeout(limit).unwrap()).unwrap();
-        writeln!(stdin, "{offer}").unwrap();
-        let now = std::time::Instant::now();
-        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-        let peer = Credentials::new(&text(&answer["ufrag"]), &text(&answer["pwd"]));
-        driver.agent.set_remote_credentials(driver.stream, &peer, false, now).unwrap();
-        for candidate in answer["candidates"].as_array().unwrap() {
-            driver.agent.add_remote_candidate(driver.stream, text(candidate).parse().unwrap(), now).unwrap();
-        }
-        driver.agent.end_of_remote_candidates(driver.stream, now).unwrap();
-        let mut connected = false;
-        let both = driver.run(limit, |it| {
-            connected |= lines.try_recv().is_ok_and(|line| line == "connected");
-            connected && it.is_completed()
-        });
-        assert!(both, "{role:?}: {:?}", driver.agent.report(driver.stream));
-        for number in 0..50_u8 {
-            driver.send(&[0x80, number]);
-            assert!(
-                driver.run(limit, |it| it.media.last() == Some(&vec![0x81, number])),
-                "{role:?} packet {number}"
-            );
-        }
-        assert_eq!(lines.recv_timeout(limit).unwrap(), "done");
-        assert_eq!(driver.agent.role(), role);
-        writeln!(stdin, "close").unwrap();
+        meet(Command::new(&python).args(["-c", AIOICE, other(role)]), role, address);
+    }
+}
+
+/// It nominates aggressively.
+#[test]
+fn libnice_and_our_agent_connect_in_either_role_and_exchange_packets() {
+    let folder = Scratch::new("libnice");
+    let program = folder.path().join("nice");
+    let build = format!(
+        "cc -o '{}' '{}/tests/nice.c' $(pkg-config --cflags --libs nice)",
+        program.display(),
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let has_headers = Command::new("pkg-config").args(["--exists", "nice"]).status();
+    if !have("cc", &["--version"]) || !has_headers.is_ok_and(|status| status.success()) {
+        let required = std::env::var_os("DENWA_REQUIRE_PEERS").is_some_and(|value| value == "1");
+        assert!(!required, "libnice's headers are required and not installed");
+        return println!("libnice's headers are not installed: not tested");
+    }
+    assert!(Command::new("sh").args(["-c", &build]).status().unwrap().success(), "{build}");
+    for role in [Role::Controlling, Role::Controlled] {
+        meet(Command::new(&program).args([other(role), "127.0.0.1"]), role, ip("127.0.0.1"));
     }
 }

@@ -193,6 +193,41 @@ pub fn compare(sent: &[i16], received: &[i16]) -> Option<Verdict> {
     })
 }
 
+/// How alike `received` is to `sent` in its loudness, 10 ms by 10 ms, at the delay where they fit best: 1 when it is the same, about 0
+/// for another signal. For codecs that keep no waveform, and players that stretch what they play a little.
+#[must_use]
+pub fn likeness(sent: &[i16], received: &[i16]) -> f64 {
+    let loudness = |signal: &[i16]| -> Vec<f64> {
+        let energy =
+            |frame: &[i16]| frame.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>() / FRAME as f64;
+        signal.chunks_exact(FRAME / 2).map(|frame| (energy(frame) + 100.0).ln()).collect()
+    };
+    // Longer than a syllable and shorter than what a player slips by: each stretch is looked for by itself.
+    const STRETCH: usize = 100;
+    let (sent, received) = (loudness(sent), loudness(received));
+    let stretches: Vec<f64> = sent
+        .chunks_exact(STRETCH)
+        .map(|stretch| {
+            received.windows(STRETCH).map(|window| loudness_correlation(stretch, window)).fold(0.0, f64::max)
+        })
+        .collect();
+    let mut sorted = stretches;
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn loudness_correlation(one: &[f64], other: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (left, right) = (mean(one), mean(other));
+    let (mut both, mut first, mut second) = (0.0, 0.0, 0.0);
+    for (a, b) in one.iter().zip(other) {
+        both += (a - left) * (b - right);
+        first += (a - left).powi(2);
+        second += (b - right).powi(2);
+    }
+    if first < 1e-9 || second < 1e-9 { 0.0 } else { both / (first * second).sqrt() }
+}
+
 /// Asserts that `received` holds `sent` with at most one frame in a hundred missing, and not `other`; prints the delay.
 ///
 /// # Panics
@@ -287,6 +322,15 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn likeness_tells_one_signal_from_another() {
+        let (one, other) = (signal(5, 6), signal(6, 6));
+        let quieter: Vec<i16> = vec![0; 3000].into_iter().chain(one.iter().map(|it| it / 3)).collect();
+        assert!(likeness(&one, &quieter) > 0.95);
+        assert!(likeness(&one, &other) < 0.8, "{}", likeness(&one, &other));
+        assert!(likeness(&one, &[]) < 0.01);
+    }
 
     #[test]
     fn a_delayed_copy_is_found() {

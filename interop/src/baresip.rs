@@ -185,6 +185,19 @@ impl Phone {
         self.recording("dec")
     }
 
+    /// Name and sound of the recording that was begun last, while the phone runs; empty when there is none.
+    #[must_use]
+    pub fn newest_recording(&self) -> (PathBuf, Vec<i16>) {
+        let files = fs::read_dir(self.folder.join("snd")).expect("the folder was made at the start");
+        let newest = files
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
+        // Its head may not be written yet.
+        let readable = newest.filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 64));
+        readable.map(|path| (path.clone(), audio::read_wav(&path))).unwrap_or_default()
+    }
+
     fn recording(&self, direction: &str) -> Vec<i16> {
         let files = fs::read_dir(self.folder.join("snd")).expect("the folder was made at the start");
         files

@@ -5,8 +5,8 @@
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much.
-//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`coturn`] is its server and [`turnutils`] its clients; [`audio`] makes
-//!   test signals and says whether a recording holds what was sent.
+//! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@
 
 pub mod audio;
 pub mod baresip;
+pub mod chromium;
 pub mod coturn;
 pub mod hikari;
 pub mod kamailio;

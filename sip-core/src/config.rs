@@ -140,6 +140,8 @@ pub struct TransactionConfig {
     /// Whether requests offer overload control (RFC 7339) and what peers then ask for is obeyed. Off by default: it is for
     /// servers among themselves.
     pub overload_control: bool,
+    /// Whether every message that comes is told as it came, for evidence and traces. Off by default: each is copied.
+    pub tell_received: bool,
     /// What is put into `Server` of responses that this layer makes itself; none by default.
     pub server_name: Option<Arc<str>>,
 }
@@ -157,6 +159,7 @@ impl TransactionConfig {
             refuse_merged: true,
             follow_maddr: true,
             overload_control: false,
+            tell_received: false,
             server_name: None,
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     subscription::{SubscriptionEnd, SubscriptionState},
     transaction::{EndReason, StreamEnd},
 };
+use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// A fact.
@@ -354,6 +355,15 @@ pub enum Event {
     },
 
     // -- evidence
+    /// What came, whole, before anything was done with it: told only when
+    /// [asked for](crate::config::TransactionConfig::tell_received). What leaves is in
+    /// [`Output::Transmit`](crate::io::Output::Transmit).
+    Received {
+        /// Where it came from.
+        flow: Flow,
+        /// One message, or what claims to be one.
+        bytes: Bytes,
+    },
     /// The endpoint refused or dropped something by itself.
     Refused {
         /// Where it came from.

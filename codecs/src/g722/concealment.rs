@@ -3,14 +3,19 @@
 //! The lower band is continued by linear prediction: its residual's last pitch period, repeated in a way that depends on
 //! what kind of signal was lost, through the predictor; the higher band by its own last period. Both fade out within 60 ms, and
 //! fade over into what comes after. Meanwhile the ADPCM states are led along by encoding what is made up, so that they
-//! are near the sender's when it returns. The method is the Appendix's; its fixed-point arithmetic is not, so the result
-//! is alike and not the same (`tests/g722.rs` says how alike). Numbers are floats without roots: this builds without `std`.
+//! are near the sender's when it returns.
+//!
+//! The method is the Appendix's as its summary describes it; its program, which its owner licenses on application only, was
+//! not read. So windows, thresholds and fading are ours, and the result is alike and not the same: over the Appendix's own
+//! stream, 11 % of which is lost, 12 dB above the difference in all and 5.5 dB where frames are lost (silence in place of lost
+//! frames: 7 and 0; `tests/g722.rs`). Until the first loss all samples are the Appendix's; 200 ms after one, 40 dB alike again.
+//! Numbers are floats without roots: this builds without `std`.
 
 /// Samples of the lower band that are kept: two of the longest periods and a predictor's reach.
 const PAST: usize = 304;
 const ORDER: usize = 8;
 /// Samples at 8 kHz.
-const SHORTEST_PERIOD: usize = 32;
+const SHORTEST_PERIOD: usize = 28;
 const LONGEST_PERIOD: usize = 144;
 const TEN_MS: usize = 80;
 
@@ -204,11 +209,12 @@ fn predictor_of(low: &[f32; PAST]) -> [f32; ORDER] {
     })
 }
 
-/// The lag at which the last 15 ms are most like what was before, and the square of how much, with the sign.
+/// The lag at which the last 6 ms are most like what was before, and the square of how much, with the sign. Held against the
+/// louder of the two, a piece from before an onset counts for little.
 fn period_of(low: &[f32; PAST]) -> (usize, f32) {
-    const LENGTH: usize = 120;
+    const LENGTH: usize = 48;
     let recent = &low[PAST - LENGTH..];
-    let own: f32 = recent.iter().map(|s| s * s).sum();
+    let own: f32 = recent.iter().map(|s| s * s).sum::<f32>() + 1.0;
     let mut best = (TEN_MS, 0.0f32);
     for lag in SHORTEST_PERIOD..=LONGEST_PERIOD {
         let past = &low[PAST - LENGTH - lag..PAST - lag];
@@ -217,9 +223,8 @@ fn period_of(low: &[f32; PAST]) -> (usize, f32) {
             product += a * b;
             energy += b * b;
         }
-        let likeness = product * product.abs() / (energy * (own + 1.0));
-        // A shorter period that is nearly as good is the true one.
-        if likeness > best.1 * 1.05 {
+        let likeness = product * product.abs() / (energy.max(own) * energy.max(own));
+        if likeness > best.1 {
             best = (lag, likeness);
         }
     }
@@ -230,9 +235,9 @@ fn class_of(low: &[f32; PAST], likeness: f32) -> Class {
     let energy = |from: usize, to: usize| -> f32 { low[PAST - from..PAST - to].iter().map(|s| s * s).sum() };
     let (last, before) = (energy(40, 0), energy(160, 40) / 3.0);
     let crossings = low[PAST - TEN_MS..].windows(2).filter(|pair| (pair[0] < 0.0) != (pair[1] < 0.0)).count();
-    if last > 8.0 * before + 40.0 * 900.0 && likeness < 0.36 {
+    if last > 30.0 * before + 40.0 * 900.0 && likeness < 0.36 {
         Class::Transient
-    } else if likeness > 0.49 {
+    } else if likeness > 0.64 {
         Class::Voiced
     } else if crossings > 30 || likeness < 0.09 {
         Class::Unvoiced

@@ -115,6 +115,19 @@ pub enum Command {
         /// `0`–`9`, `*`, `#`, `A`–`D`, at most 64 that wait.
         digits: String,
     },
+    /// Says this to the leg's peer after what waits already, while the leg is joined to [`Source::Live`]. At most two minutes
+    /// wait; what comes beyond is dropped.
+    Say {
+        /// Which leg.
+        leg: LegId,
+        /// What, at any rate.
+        sound: Sound,
+    },
+    /// Drops what was to be said and was not heard yet.
+    Hush {
+        /// Which leg.
+        leg: LegId,
+    },
     /// Says good-bye (RTCP BYE) and closes the sockets. Answered by [`Event::Closed`].
     Close {
         /// Which leg.
@@ -139,6 +152,8 @@ impl Command {
             | Self::Record { leg, .. }
             | Self::StopRecording { leg, .. }
             | Self::SendDigits { leg, .. }
+            | Self::Say { leg, .. }
+            | Self::Hush { leg }
             | Self::Close { leg } => *leg,
         }
     }
@@ -199,6 +214,8 @@ pub enum Source {
     },
     /// Silence, sent as packets, to keep the way open.
     Silence,
+    /// What is said with [`Command::Say`] as it comes, and silence in between.
+    Live,
     /// A programme of sounds and tones. At its end [`Event::Played`] is told, and the leg is joined to nothing.
     Program(Program),
 }
@@ -499,6 +516,8 @@ pub enum Misuse {
     ToItself,
     /// The leg has no ICE.
     NoIce,
+    /// The leg is not joined to [`Source::Live`].
+    NotLive,
     /// There is nothing to send digits with: nothing was agreed on yet, or no codec that is known here.
     NoEvents,
     /// A character that is no key.
@@ -524,6 +543,7 @@ impl fmt::Display for Misuse {
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
             Self::NoIce => f.write_str("the leg has no ICE"),
+            Self::NotLive => f.write_str("the leg hears something else than a live source"),
             Self::NoEvents => f.write_str("nothing was agreed on that could send keys"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),
             Self::TooManyDigits => f.write_str("too many digits wait to be sent"),

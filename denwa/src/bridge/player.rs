@@ -1,5 +1,6 @@
 //! A source of sound that is made here: samples of a program, encoded for the leg that hears them, a packet at a time.
 
+use super::live::Live;
 use super::program::{Program, Renderer};
 use crate::media::{Encoded, Encoding, StreamParameters};
 use denwa_codecs::registry;
@@ -8,11 +9,26 @@ use std::time::{Duration, Instant};
 
 /// A program playing to one leg.
 pub(super) struct Player {
-    renderer: Renderer,
+    origin: Origin,
     /// How it is encoded; while nothing was agreed, or we may not send, the program waits.
     voice: Option<Voice>,
     feed: u32,
     due: Instant,
+}
+
+/// Where its samples come from.
+enum Origin {
+    Program(Box<Renderer>),
+    Live(Box<Live>),
+}
+
+impl Origin {
+    fn render(&mut self, out: &mut [i16], sample_rate_hz: u32) {
+        match self {
+            Self::Program(renderer) => renderer.render(out),
+            Self::Live(live) => live.render(out, sample_rate_hz),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +53,22 @@ impl Player {
     ) -> Self {
         let voice = parameters.and_then(Voice::new);
         let rate = voice.as_ref().map_or(8000, |voice| voice.sample_rate_hz);
-        Self { renderer: Renderer::new(program, rate, epoch, now), voice, feed, due: now }
+        let origin = Origin::Program(Box::new(Renderer::new(program, rate, epoch, now)));
+        Self { origin, voice, feed, due: now }
+    }
+
+    /// Plays what is said to it as it comes.
+    pub(super) fn live(parameters: Option<&StreamParameters>, feed: u32, now: Instant) -> Self {
+        let voice = parameters.and_then(Voice::new);
+        Self { origin: Origin::Live(Box::default()), voice, feed, due: now }
+    }
+
+    /// What is said live, if this is a player for that.
+    pub(super) fn as_live(&mut self) -> Option<&mut Live> {
+        match &mut self.origin {
+            Origin::Live(live) => Some(live),
+            Origin::Program(_) => None,
+        }
     }
 
     /// Goes by what was agreed now; the program goes on where it was.
@@ -50,7 +81,9 @@ impl Player {
                 // Another clock, another time line.
                 self.feed ^= OTHER_CLOCK;
             }
-            self.renderer.set_sample_rate(voice.sample_rate_hz);
+            if let Origin::Program(renderer) = &mut self.origin {
+                renderer.set_sample_rate(voice.sample_rate_hz);
+            }
         }
         if was_silent {
             self.due = now;
@@ -64,7 +97,10 @@ impl Player {
 
     /// Whether everything was played.
     pub(super) fn is_finished(&self) -> bool {
-        self.renderer.is_finished()
+        match &self.origin {
+            Origin::Program(renderer) => renderer.is_finished(),
+            Origin::Live(_) => false,
+        }
     }
 
     /// What was played last, and its rate.
@@ -80,7 +116,7 @@ impl Player {
         now: Instant,
     ) -> Option<Result<Outgoing, NotSent>> {
         let voice = self.voice.as_mut()?;
-        self.renderer.render(&mut voice.samples);
+        self.origin.render(&mut voice.samples, voice.sample_rate_hz);
         voice.encoding.take(&voice.samples);
         let sent = voice.encoding.next().map(|Encoded { payload_type, timestamp, marker, payload }| {
             session.send(Frame { feed: self.feed, timestamp, payload_type, marker, payload }, buffer, now)
@@ -92,7 +128,7 @@ impl Player {
     /// Lets a packet's time pass unheard.
     pub(super) fn skip(&mut self, now: Instant) {
         if let Some(voice) = &mut self.voice {
-            self.renderer.render(&mut voice.samples);
+            self.origin.render(&mut voice.samples, voice.sample_rate_hz);
         }
         self.step(now, 0);
     }

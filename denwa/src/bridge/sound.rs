@@ -2,8 +2,9 @@
 
 use super::conference::{Conference, ConferenceId};
 use super::leg::Leg;
+use super::live::Live;
 use super::player::Player;
-use super::program::Program;
+use super::program::{Program, Sound};
 use super::recording::{Recorder, RecordingEnd, RecordingId, RecordingSpec};
 use super::tap::{BEAT, Tap};
 use super::{Connection, Event, LegId, MediaBridge, Misuse, Output, Source};
@@ -46,13 +47,28 @@ impl MediaBridge {
     /// What a source plays; `None` when it makes no sound of its own.
     pub(super) fn program_of(source: &Source) -> Option<Program> {
         match source {
-            Source::Echo => None,
+            Source::Echo | Source::Live => None,
             Source::Tone { frequency_hz, level_dbm0 } => {
                 Some(Program::tone(Tone::steady(&[Sine::new(*frequency_hz, *level_dbm0)])))
             }
             Source::Silence => Some(Program::tone(Tone::steady(&[]))),
             Source::Program(program) => Some(program.clone()),
         }
+    }
+
+    pub(super) fn say(&mut self, leg: LegId, sound: &Sound) -> Result<(), Misuse> {
+        self.live(leg)?.say(sound);
+        Ok(())
+    }
+
+    pub(super) fn hush(&mut self, leg: LegId) -> Result<(), Misuse> {
+        self.live(leg)?.hush();
+        Ok(())
+    }
+
+    fn live(&mut self, leg: LegId) -> Result<&mut Live, Misuse> {
+        let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        entry.player.as_mut().and_then(Player::as_live).ok_or(Misuse::NotLive)
     }
 
     /// What ended when a packet was made.

@@ -166,7 +166,7 @@ pub enum Fact {
     },
     /// ICE found no way.
     NoPath {
-        /// What was tried.
+        /// Each pair of addresses that was tried, and what came of it.
         tried: String,
     },
     /// The way that ICE had found carries nothing any more.

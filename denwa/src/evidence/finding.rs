@@ -95,6 +95,8 @@ pub enum Cause {
     AckLost,
     /// The session timer ran out: the peer did not refresh.
     SessionExpired,
+    /// In the midst of the call the peer did not answer a request, or knew nothing of the call any more.
+    CallLost,
     /// No port was left for media.
     PortsExhausted,
     /// A limit of ours was reached.

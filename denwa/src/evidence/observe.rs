@@ -183,7 +183,9 @@ impl Fact {
     /// DTLS gave no keys.
     pub fn not_encrypted(reason: &media::dtls::Failure) -> Self {
         Self::SecurityFailed(match reason {
-            media::dtls::Failure::WrongCertificate => SecurityFailure::WrongFingerprint,
+            media::dtls::Failure::WrongCertificate | media::dtls::Failure::UnknownHash(_) => {
+                SecurityFailure::WrongFingerprint
+            }
             _ => SecurityFailure::HandshakeFailed,
         })
     }

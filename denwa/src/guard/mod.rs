@@ -179,6 +179,7 @@ pub enum Refusal {
 
 /// What was admitted and refused since the start, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Admitted from exempt networks.
     pub exempt: u64,
@@ -200,6 +201,7 @@ pub struct Counts {
 
 /// One line of the report of who was refused and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceReport {
     /// Who.
     pub subject: Subject,

@@ -95,7 +95,7 @@ pub enum Event {
         /// The suite, as SDES would call it.
         suite: &'static str,
     },
-    /// DTLS gave no keys: media do not flow.
+    /// DTLS gave no keys, and media do not flow; or the peer has ended what gave them, as some do at the end of a call.
     NotEncrypted {
         /// Why.
         reason: dtls::Failure,

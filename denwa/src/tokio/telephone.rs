@@ -2,11 +2,10 @@
 
 use super::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, StartError, Stopped, entropy};
 use crate::Seed;
-use crate::bridge;
-use crate::driver::{Answer, Machine, Output, PortId, PortNews, PortPacket};
-use crate::ua::{Command, Event, UserAgent, UserAgentConfig};
-use denwa_sip_core::Input;
+use crate::driver::Machine;
+use crate::ua::{Attendant, Attended, Command, Event, Told, UserAgent, UserAgentConfig};
 use denwa_sip_core::config::Listener;
+use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -67,7 +66,7 @@ impl Telephone {
             let mut config = UserAgentConfig::new(listeners);
             config.since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             adjust(&mut config);
-            Line { agent: UserAgent::new(config, seed, now), ended: Ended::No }
+            Attended::new(UserAgent::new(config, seed, now), Line::default())
         };
         let (tell, events) = mpsc::channel();
         // A program that no longer listens is told nothing.
@@ -109,64 +108,27 @@ impl Telephone {
     }
 }
 
-/// A user agent that ends its driver when it has shut down.
-struct Line {
-    agent: UserAgent,
-    ended: Ended,
-}
+/// Passes everything on, and ends the driver when the user agent has shut down.
+#[derive(Default)]
+struct Line(VecDeque<Told<Event>>);
 
-enum Ended {
-    No,
-    /// The program was told; the driver is next.
-    Told,
-    Stopped,
-}
-
-impl Machine for Line {
+impl Attendant for Line {
     type Command = Command;
     type Event = Event;
 
-    fn handle_input(&mut self, input: Input<'_>, now: Instant) {
-        self.agent.handle_input(input, now);
-    }
-
-    fn handle_media(&mut self, event: bridge::Event, now: Instant) {
-        self.agent.handle_media(event, now);
-    }
-
-    fn handle_answer(&mut self, question: u64, answer: Answer, now: Instant) {
-        self.agent.handle_answer(question, answer, now);
-    }
-
-    fn handle_command(&mut self, command: Command, now: Instant) {
-        self.agent.handle_command(command, now);
-    }
-
-    fn handle_port(&mut self, port: PortId, news: PortNews<'_>, now: Instant) {
-        self.agent.handle_port(port, news, now);
-    }
-
-    fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
-        self.agent.next_packet(buffer, now)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.agent.handle_timeout(now);
-    }
-
-    fn poll_output(&mut self) -> Option<Output<Event>> {
-        if matches!(self.ended, Ended::Told) {
-            self.ended = Ended::Stopped;
-            return Some(Output::Stop);
+    fn handle_event(&mut self, _: &mut UserAgent, event: Event, _: Instant) {
+        let is_last = matches!(event, Event::ShutDown);
+        self.0.push_back(Told::Event(event));
+        if is_last {
+            self.0.push_back(Told::Stop);
         }
-        let output = self.agent.poll_output()?;
-        if matches!(output, Output::Event(Event::ShutDown)) {
-            self.ended = Ended::Told;
-        }
-        Some(output)
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.agent.poll_timeout()
+    fn handle_command(&mut self, agent: &mut UserAgent, command: Command, now: Instant) {
+        agent.handle_command(command, now);
+    }
+
+    fn poll_event(&mut self) -> Option<Told<Event>> {
+        self.0.pop_front()
     }
 }

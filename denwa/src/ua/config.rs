@@ -48,8 +48,13 @@ pub struct UserAgentConfig {
     pub latch: denwa_rtp::latch::Config,
     /// Calls at a time; more are answered with 486. Default 8.
     pub calls_limit: usize,
+    /// Sources that were turned away are remembered, with what they did; more than so many, and the first is forgotten. Default 64.
+    pub refused_sources_limit: usize,
     /// The peer's media are missed after this long, while they should come. Default 30 s.
     pub silence_after: Duration,
+    /// How often calls are to be refreshed (RFC 4028), so that one whose peer vanished ends; at least 90 s. Default: as the peer
+    /// wishes.
+    pub session_interval: Option<Duration>,
     /// How long a call rings before it is given up. Default 3 minutes.
     pub ring_timeout: Duration,
     /// `User-Agent`; `None` keeps it to ourselves.
@@ -78,7 +83,9 @@ impl UserAgentConfig {
             redirects_media: true,
             latch: denwa_rtp::latch::Config::default(),
             calls_limit: 8,
+            refused_sources_limit: 64,
             silence_after: Duration::from_secs(30),
+            session_interval: None,
             ring_timeout: Duration::from_secs(180),
             software: Some(concat!("Denwa/", env!("CARGO_PKG_VERSION")).to_owned()),
             since_1970: Duration::ZERO,

@@ -2,7 +2,7 @@
 
 use super::call::{Call, words};
 use super::{CallId, Ending, Event, UserAgent};
-use crate::evidence::{EndCause, Fact, MessageHead, Party as Who};
+use crate::evidence::{EndCause, Fact, Party as Who};
 use crate::media::MediaSession;
 use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::endpoint::{By, CallEnd};
@@ -36,8 +36,7 @@ impl UserAgent {
                 }
                 Ending::Unreachable(words(reason))
             }
-            CallEnd::NotAuthenticated { response, reason } => {
-                call.note(Fact::Received(MessageHead::of_response(&response, None)), now);
+            CallEnd::NotAuthenticated { reason, .. } => {
                 if reason == ChallengeRefusal::AlreadyRefused {
                     let account = account.unwrap_or_default();
                     call.note(Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }, now);
@@ -66,6 +65,7 @@ impl UserAgent {
         self.drain_media(id, now);
         self.close_ports(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
+        self.by_call_id.retain(|_, call| *call != id);
         if call.confers {
             self.seat();
         }
@@ -85,7 +85,6 @@ impl UserAgent {
 }
 
 fn refused(call: &mut Call, response: &Response, now: Instant) -> Ending {
-    call.note(Fact::Received(MessageHead::of_response(response, None)), now);
     let warning = response.get(HeaderName::Warning);
     if response.status() == StatusCode::NOT_ACCEPTABLE_HERE
         && let Some(media) = &mut call.media

@@ -3,7 +3,7 @@
 use super::call::Stage;
 use super::placing::refusal_of;
 use super::{AccountId, CallId, Event, UserAgent};
-use crate::evidence::{Fact, Header, MessageHead, Party as Who};
+use crate::evidence::{Fact, Header, Party as Who};
 use crate::media::Refusal;
 use bytes::Bytes;
 use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
@@ -36,8 +36,8 @@ impl UserAgent {
             call.remote_party =
                 message.from().ok().and_then(|from| UriBuf::parse(&from.uri.to_string()).ok());
             call.route = Some(flow.local.ip()).filter(|local| !local.is_unspecified());
-            call.note(Fact::Received(MessageHead::of_request(message, Some(&flow))), now);
         }
+        self.witness_invite(id, message, &flow, now);
         // A peer that calls us by an address sees us there.
         let called: Option<IpAddr> = message.uri().ok().and_then(|uri| uri.host_str().parse().ok());
         if let Some(called) = called.filter(|called| *called != flow.local.ip()) {
@@ -55,6 +55,7 @@ impl UserAgent {
             }
             Err(_) => {
                 self.calls.remove(&id);
+                self.by_call_id.retain(|_, call| *call != id);
                 return;
             }
         }
@@ -144,7 +145,6 @@ impl UserAgent {
         let id = self.by_handle.get(&handle).copied()?;
         let flow = self.endpoint.call(handle).and_then(|call| call.flow);
         let call = self.calls.get_mut(&id)?;
-        call.note(Fact::Received(MessageHead::of_response(response, flow.as_ref())), now);
         // Whoever answers hands our Via back as he got it (RFC 3261 §8.2.6.2).
         let returned = response.get(HeaderName::Via).and_then(|via| host_of_via(via));
         if let (Some(sent), Some(returned)) = (&call.sent_by, returned)

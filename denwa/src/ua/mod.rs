@@ -8,6 +8,7 @@
 //! Calls can be held, transferred ([`UserAgent::transfer`], [`UserAgent::transfer_to`]), put together in a conference
 //! ([`UserAgent::confer`]); others can be watched ([`UserAgent::watch`]) and written to ([`UserAgent::send_message`]).
 
+mod attended;
 mod call;
 mod calling;
 mod conference;
@@ -20,11 +21,14 @@ mod placing;
 mod registering;
 mod transferring;
 mod watching;
+mod witness;
 
+pub use attended::{Attendant, Attended, Told};
 pub use call::digit_of_info;
 pub use config::{Account, Callers, Server, Transfers, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 pub use keys::Keys;
+pub use registering::why_not_registered;
 pub use transferring::TransferId;
 pub use watching::{MessageId, WatchId, Watched};
 
@@ -34,6 +38,7 @@ use crate::evidence::Fact;
 use crate::port_set::PortPool;
 use crate::seed::Generator;
 use crate::{Seed, media};
+use bytes::Bytes;
 use call::{Call, Component};
 use denwa_rtp::wallclock::WallClock;
 use denwa_sip_core::endpoint::{
@@ -59,6 +64,10 @@ pub struct UserAgent {
     by_handle: BTreeMap<CallHandle, CallId>,
     by_port: BTreeMap<PortId, (CallId, Component)>,
     questions: BTreeMap<u64, (CallId, placing::Question)>,
+    by_call_id: BTreeMap<String, CallId>,
+    /// Messages that left lately, and how often they were repeated.
+    sent_lately: VecDeque<(Bytes, u32)>,
+    strangers: witness::Strangers,
     /// How peers say that they see us.
     sightings: BTreeMap<IpAddr, Sighting>,
     /// Peers that need not be asked any more how they see us.
@@ -88,6 +97,7 @@ impl UserAgent {
         let mut random = Generator::new(seed);
         let mut endpoint_config = EndpointConfig::new(config.listeners.clone());
         endpoint_config.software.clone_from(&config.software);
+        endpoint_config.transactions.tell_received = true;
         endpoint_config.allow.retain(|method| !matches!(method, Method::Register | Method::Subscribe));
         let endpoint = Endpoint::new(endpoint_config, denwa_sip_core::Seed(random.bytes()), now);
         let pool = config.media_ports.clone().map(|set| PortPool::new(set, &Seed(random.bytes())));
@@ -102,6 +112,9 @@ impl UserAgent {
             calls: BTreeMap::new(),
             by_handle: BTreeMap::new(),
             by_port: BTreeMap::new(),
+            by_call_id: BTreeMap::new(),
+            sent_lately: VecDeque::new(),
+            strangers: witness::Strangers::default(),
             questions: BTreeMap::new(),
             sightings: BTreeMap::new(),
             met: BTreeSet::new(),
@@ -120,6 +133,11 @@ impl UserAgent {
             next_question: 0,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &UserAgentConfig {
+        &self.config
     }
 
     /// The calls there are, oldest first.
@@ -153,7 +171,12 @@ impl UserAgent {
                 FromEndpoint::Lookup { id, .. } => {
                     self.endpoint.handle_input(Input::Provided { id, provided: Provided::Nothing }, now);
                 }
-                FromEndpoint::Driver(output) => self.outputs.push_back(output.widen()),
+                FromEndpoint::Driver(output) => {
+                    if let Output::Transmit(transmit) = &output {
+                        self.witness_sent(transmit, now);
+                    }
+                    self.outputs.push_back(output.widen());
+                }
             }
         }
     }
@@ -162,6 +185,10 @@ impl UserAgent {
         match event {
             SipEvent::Incoming { request, message, flow, .. } => {
                 self.on_incoming(request, &message, flow, now)
+            }
+            SipEvent::Received { flow, bytes } => self.witness_received(&flow, bytes, now),
+            SipEvent::Refused { flow, rule, first_line, .. } => {
+                self.witness_refused(&flow, &rule, &first_line, now);
             }
             SipEvent::Registered { registration, expires_in, service_route, .. } => {
                 self.on_registered(registration, expires_in, service_route, now);
@@ -193,7 +220,11 @@ impl UserAgent {
 
     fn on_incoming(&mut self, request: RequestHandle, message: &Request, flow: Flow, now: Instant) {
         let status = match message.method() {
-            _ if !self.is_welcome(&flow) => StatusCode::FORBIDDEN,
+            _ if !self.is_welcome(&flow) => {
+                let why = format!("{}: only the servers of accounts may call", message.method());
+                self.turned_away(flow.remote, |source| Fact::TurnedAway { source, why }, now);
+                StatusCode::FORBIDDEN
+            }
             Method::Invite if self.calls.len() >= self.config.calls_limit => StatusCode::BUSY_HERE,
             Method::Invite => return self.on_invite(request, message, flow, now),
             Method::Options => StatusCode::OK,

@@ -4,14 +4,14 @@ use super::call::{Call, Component, Ports, Stage};
 use super::{AccountId, CallId, Ending, UserAgent};
 use crate::Seed;
 use crate::driver::{Answer, Ask, Output, PortId};
-use crate::evidence::{self, AddressTold, Agreement, Description, Fact, MessageHead, Party as Who};
+use crate::evidence::{self, AddressTold, Agreement, Fact, Party as Who};
 use crate::media::{KeyPath, MediaConfig, MediaSession};
 use denwa_sdp::Kind;
+use denwa_sip_core::call::session_timer::SessionTimerPolicy;
 use denwa_sip_core::config::SentBy;
 use denwa_sip_core::endpoint::{Body, CallOptions, LocalIdentity, Party, PlaceCall, Reply};
 use denwa_sip_core::io::RouteInfo;
 use denwa_sip_core::message::{Host, UriBuf};
-use denwa_sip_core::transport::Target;
 use denwa_sip_core::{Protocol, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -324,7 +324,13 @@ impl UserAgent {
     }
 
     pub(super) fn options(&self) -> CallOptions {
-        CallOptions { ring_timeout: Some(self.config.ring_timeout), ..CallOptions::default() }
+        let timer =
+            SessionTimerPolicy { interval: self.config.session_interval, ..SessionTimerPolicy::default() };
+        CallOptions {
+            ring_timeout: Some(self.config.ring_timeout),
+            session_timer: Some(timer),
+            ..CallOptions::default()
+        }
     }
 
     fn place(&mut self, id: CallId, now: Instant) {
@@ -349,16 +355,10 @@ impl UserAgent {
         place.credentials = state.credentials();
         let route = call.route.map(|route| route.to_string());
         call.sent_by = place.local.advertised.as_ref().map(|own| own.host.to_string()).or(route);
-        let sent = MessageHead {
-            method: "INVITE".to_owned(),
-            remote: call.peer,
-            protocol: match place.target {
-                Target::Address { protocol, .. } => protocol.to_string(),
-                _ => String::new(),
-            },
-            ..MessageHead::default()
-        };
-        call.note(Fact::Sent(sent), now);
+        // Chosen here, so that each message of the call is known as its own.
+        let call_id: String = self.random.bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.by_call_id.insert(call_id.clone(), id);
+        place.call_id = Some(call_id);
         match self.endpoint.place_call(place, now) {
             Ok(handle) => {
                 call.handle = Some(handle);
@@ -386,14 +386,6 @@ impl UserAgent {
                 if self.endpoint.answer(handle, &reply, now).is_ok()
                     && let Some(call) = self.calls.get_mut(&id)
                 {
-                    let sent = MessageHead {
-                        method: "INVITE".to_owned(),
-                        status: Some(StatusCode::OK.code()),
-                        reason: "OK".to_owned(),
-                        remote: call.peer,
-                        ..MessageHead::default()
-                    };
-                    call.note(Fact::Sent(sent), now);
                     call.stage = Stage::Answering;
                     call.start_sound(now);
                 }
@@ -413,11 +405,7 @@ impl UserAgent {
     pub(super) fn note_agreement(&mut self, id: CallId, now: Instant) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(media) = &call.media else { return };
-        let theirs = media.remote().map(Description::of_remote);
         let agreed = media.agreed().and_then(|agreed| agreed.audio().cloned());
-        if let Some(description) = theirs {
-            call.note(Fact::Described { by: Who::Peer, description }, now);
-        }
         if let Some(medium) = agreed.filter(|medium| medium.kind == Kind::Audio) {
             call.note(Fact::Agreed(Agreement::of_medium(&medium)), now);
             if let Some(fact) = Fact::of_hold(medium.hold, std::mem::replace(&mut call.hold, medium.hold)) {

@@ -1,7 +1,7 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
 use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
-use crate::evidence::{EndCause, Evidence, Fact, MessageHead, Party as Who, Side};
+use crate::evidence::{EndCause, Evidence, Fact, Party as Who, Side};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
 use denwa_sip_core::auth::secret::Secret;
@@ -23,9 +23,70 @@ pub(super) struct AccountState {
     /// By which servers its requests go (RFC 3608).
     pub(super) service_route: Vec<String>,
     pub(super) mailbox: Option<WatchId>,
+    /// What is known of its registration, since that was last begun or renewed.
+    pub(super) evidence: Option<Evidence>,
+    /// The attempt that the evidence is about has failed.
+    has_failed: bool,
 }
 
 impl AccountState {
+    pub(super) fn evidence(&mut self, now: Instant) -> &mut Evidence {
+        let subject = || format!("sip:{}@{}", self.account.user, self.account.domain);
+        self.evidence.get_or_insert_with(|| Evidence::new(subject(), Evidence::DEFAULT_LIMIT, now))
+    }
+
+    /// Why it failed, as facts.
+    fn note(&mut self, reason: &RegistrationFailure, now: Instant) {
+        let account = self.account.login.clone().unwrap_or_else(|| self.account.user.clone());
+        let began = self.evidence(now).began();
+        let fact = match reason {
+            RegistrationFailure::Refused(response) => {
+                Fact::Ended { by: Who::Peer, cause: EndCause::Refused(response.status().code()) }
+            }
+            RegistrationFailure::Unreachable(EndReason::Unresolved(_)) => {
+                Fact::Unresolved { name: self.account.domain.clone() }
+            }
+            RegistrationFailure::Unreachable(reason) => {
+                let Some((protocol, to)) = self.destination() else { return };
+                Fact::of_end(*reason, "REGISTER", to, protocol, now.saturating_duration_since(began))
+            }
+            RegistrationFailure::NotAuthenticated(_) => {
+                Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }
+            }
+            _ => return,
+        };
+        self.evidence(now).add(Some(Side::FIRST), fact, now);
+        self.has_failed = true;
+    }
+
+    /// Another attempt begins: what hindered the last one is over.
+    pub(super) fn try_again(&mut self) {
+        if std::mem::take(&mut self.has_failed) {
+            self.evidence = None;
+        }
+    }
+
+    /// Where its registration went, or would have gone as far as is known beforehand.
+    fn destination(&self) -> Option<(Protocol, SocketAddr)> {
+        let sent = self.evidence.iter().flat_map(Evidence::facts).rev().find_map(|dated| match &dated.fact {
+            Fact::Sent(head) => {
+                let protocol = Protocol::ALL.into_iter().find(|one| one.via_token() == head.protocol)?;
+                Some((protocol, head.remote?))
+            }
+            _ => None,
+        });
+        if sent.is_some() {
+            return sent;
+        }
+        match self.account.server {
+            Some(server) => Some((server.protocol, server.address)),
+            None => match direct(&self.account.uri())? {
+                Target::Address { protocol, remote, .. } => Some((protocol, remote)),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether its server is at this address.
     pub(super) fn is_served_by(&self, address: IpAddr) -> bool {
         match self.account.server {
@@ -98,6 +159,8 @@ impl UserAgent {
             is_registered: false,
             service_route: Vec::new(),
             mailbox: None,
+            evidence: None,
+            has_failed: false,
         };
         self.accounts.insert(id, state);
         id
@@ -113,6 +176,7 @@ impl UserAgent {
         if state.registration.is_some() {
             return Err(Misuse::NotNow);
         }
+        (state.evidence, state.has_failed) = (None, false);
         let registrar = UriBuf::parse(&format!("sip:{}", state.account.domain))
             .map_err(|error| Misuse::BadAddress(error.to_string()))?;
         let register = Register {
@@ -184,6 +248,7 @@ impl UserAgent {
         let Some(account) = self.account_of(registration) else { return };
         if let Some(state) = self.accounts.get_mut(&account) {
             state.is_registered = false;
+            state.note(reason, now);
         }
         self.tell_registration_failed(account, reason, retry_in, now);
     }
@@ -195,9 +260,9 @@ impl UserAgent {
         retry_in: Option<Duration>,
         now: Instant,
     ) {
-        let Some(state) = self.accounts.get(&account) else { return };
-        let evidence = Box::new(evidence(&state.account, reason, now));
-        self.tell(Event::RegistrationFailed { account, why: sentence(reason), retry_in, evidence });
+        let Some(state) = self.accounts.get_mut(&account) else { return };
+        let evidence = Box::new(state.evidence(now).clone());
+        self.tell(Event::RegistrationFailed { account, why: why_not_registered(reason), retry_in, evidence });
     }
 
     pub(super) fn on_registration_ended(
@@ -210,6 +275,9 @@ impl UserAgent {
         if let Some(state) = self.accounts.get_mut(&account) {
             state.registration = None;
             state.is_registered = false;
+            if let Some(reason) = reason {
+                state.note(reason, now);
+            }
         }
         match reason {
             Some(reason) => self.tell_registration_failed(account, reason, None, now),
@@ -225,42 +293,8 @@ impl UserAgent {
 /// How often a flow is kept alive whose registrar does not say (RFC 5626 §4.4.1 has 24 to 29 s for UDP).
 const KEEP_ALIVE: Duration = Duration::from_secs(29);
 
-/// How long a request without a reply is repeated (RFC 3261 timer F).
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(32);
-
-/// What a failed registration was seen by.
-fn evidence(account: &Account, reason: &RegistrationFailure, now: Instant) -> Evidence {
-    let mut evidence = Evidence::new(account.uri().to_string(), Evidence::DEFAULT_LIMIT, now);
-    let mut add = |fact| evidence.add(Some(Side::FIRST), fact, now);
-    let refused = || Fact::CredentialsRefused {
-        by: Who::Peer,
-        account: account.login.clone().unwrap_or_else(|| account.user.clone()),
-        account_known: None,
-    };
-    match reason {
-        RegistrationFailure::Refused(response) => {
-            add(Fact::Received(MessageHead::of_response(response, None)));
-            add(Fact::Ended { by: Who::Peer, cause: EndCause::Refused(response.status().code()) });
-        }
-        RegistrationFailure::Unreachable(EndReason::Unresolved(_)) => {
-            add(Fact::Unresolved { name: account.domain.clone() });
-        }
-        RegistrationFailure::Unreachable(reason) => {
-            if let Some(server) = account.server {
-                let to = server.address;
-                add(Fact::of_end(*reason, "REGISTER", to, server.protocol, GIVEN_UP_AFTER));
-            }
-        }
-        RegistrationFailure::NotAuthenticated(
-            ChallengeRefusal::AlreadyRefused | ChallengeRefusal::NoCredentials,
-        ) => add(refused()),
-        _ => {}
-    }
-    evidence
-}
-
 /// Why a registration failed, for people.
-fn sentence(reason: &RegistrationFailure) -> String {
+pub fn why_not_registered(reason: &RegistrationFailure) -> String {
     match reason {
         RegistrationFailure::Refused(response) => {
             format!("the server refused with {} {}", response.status().code(), response.reason())

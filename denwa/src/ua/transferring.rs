@@ -159,7 +159,7 @@ impl UserAgent {
     /// to the peer, who hangs up the old one.
     ///
     /// # Errors
-    /// When there is no such transfer any more, or there are too many calls; the peer is told then.
+    /// When there is no such transfer any more, there are too many calls, or no account to call from; the peer is told then.
     pub fn follow_transfer(&mut self, transfer: TransferId, now: Instant) -> Result<CallId, Misuse> {
         let now = self.advance(now);
         let asked = self.asked_transfers.remove(&transfer).ok_or(Misuse::UnknownTransfer)?;
@@ -168,13 +168,15 @@ impl UserAgent {
             self.drain(now);
             return Err(Misuse::TooManyCalls);
         }
-        let local = self.local_identity(asked.call);
-        let reports_to = self.endpoint.accept_transfer(asked.request, &local, now)?;
         let account = self.calls.get(&asked.call).and_then(|call| call.account);
         let Some(account) = account.or_else(|| self.accounts.keys().next().copied()) else {
-            self.report_unplaced(reports_to, now);
+            // Whoever has no name calls nobody.
+            let _ = self.endpoint.respond(asked.request, &Reply::new(StatusCode::DECLINE), now);
+            self.drain(now);
             return Err(Misuse::UnknownAccount);
         };
+        let local = self.local_identity(asked.call);
+        let reports_to = self.endpoint.accept_transfer(asked.request, &local, now)?;
         let to = asked.to.to_string();
         let new = self.new_call(Some(account), true, now);
         if let Some(call) = self.calls.get_mut(&new) {

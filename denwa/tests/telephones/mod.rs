@@ -4,9 +4,11 @@
 use crate::virtual_host::Host;
 use denwa::Seed;
 use denwa::driver::Machine;
-use denwa::evidence::Evidence;
+use denwa::evidence::{Cause, Confidence, Evidence};
 use denwa::ua::{Account, CallId, Event, UserAgent, UserAgentConfig};
 use denwa_codecs::tone::{Generator, Sine, Tone};
+use denwa_sim::middlebox::{Middlebox, Passage, Verdict};
+use denwa_sim::packet::{Body, Packet};
 use denwa_sim::{HostId, Network, Node, SegmentId};
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::{Protocol, StatusCode};
@@ -206,3 +208,52 @@ pub(crate) fn loudness(samples: &[i16], pitch: f64) -> f64 {
 
 /// The amplitude of the digital milliwatt: 3.14 dB below full scale.
 pub(crate) const MILLIWATT: f64 = 22_800.0;
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// What the telephone's last call came to: this cause, and no other of equal confidence.
+pub(crate) fn assert_cause(phone: &Telephone, cause: Cause, confidence: Confidence) {
+    let room = phone.room.lock().unwrap();
+    let evidence = room.evidence.as_ref().expect("the call has ended");
+    let found = evidence.findings();
+    let first = found.first().unwrap_or_else(|| {
+        let facts: Vec<String> = evidence.facts().map(|dated| dated.fact.to_string()).collect();
+        panic!("no finding of {cause:?}: {facts:#?}")
+    });
+    assert_eq!((first.cause, first.confidence), (cause, confidence), "{found:#?}");
+    assert!(found.get(1).is_none_or(|second| second.confidence < first.confidence), "{found:#?}");
+    assert!(!first.shown_by.is_empty());
+}
+
+pub(crate) fn assert_healthy(phone: &Telephone) {
+    let room = phone.room.lock().unwrap();
+    assert_eq!(room.evidence.as_ref().expect("the call has ended").findings(), []);
+}
+
+/// Calls, talks for so long, hangs up; gives what the two heard of one another.
+pub(crate) fn call(world: &mut World, from: &Telephone, to: &str, seconds: u64) {
+    let call = world.call(from, to);
+    world.pass(seconds);
+    // It may be over already.
+    let _ = world.act(from, |agent, now| agent.hang_up(call, now));
+    world.pass(40);
+}
+
+/// Changes what matches in messages that leave.
+pub(crate) struct Tamper(pub(crate) fn(&str) -> Option<String>);
+
+impl Middlebox for Tamper {
+    fn after_routing(&mut self, packet: &mut Packet, _: Passage) -> Verdict {
+        if let Body::Datagram(payload) = &mut packet.body
+            && let Some(text) = std::str::from_utf8(payload).ok().filter(|text| text.contains("SIP/2.0"))
+        {
+            match (self.0)(text) {
+                Some(changed) => *payload = changed.into(),
+                None => return Verdict::Drop("tampered with"),
+            }
+        }
+        Verdict::Pass
+    }
+}

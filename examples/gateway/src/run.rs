@@ -1,12 +1,18 @@
 //! The program: reads its file, runs the machine, ends it properly on an interrupt.
 
-use crate::config::Config;
+use crate::config::{Config, KeyExchange, TlsFiles};
 use crate::gateway::{Command, Event, Gateway};
 use crate::turn;
+use crate::web::{self, Relay};
 use clap::{Parser, Subcommand};
 use denwa::Seed;
-use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy};
+use denwa::media::Identity;
+use denwa::tokio::{
+    Certificate, DriverConfig, DriverHandle, Listening, SignallingDriver, Tls, TlsConfig, Trust, TurnServer,
+    entropy,
+};
 use denwa_sip_core::config::Listener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -39,16 +45,20 @@ pub enum Action {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
         Action::Check { config } => read(config).map(drop),
-        Action::Run { config } => read(config).and_then(|mut config| {
-            // It serves as long as this lives.
-            let _turn = config.turn.take().map(turn::start).transpose()?;
+        Action::Run { config } => read(config).and_then(|config| {
             let running = start(config, |event| {
                 if let Event::Line(line) = event {
                     println!("{line}");
                 }
             })?;
+            for own in running.listening() {
+                println!("listening on {own}");
+            }
+            if let Some(page) = running.page() {
+                println!("page on {page}");
+            }
             end_on_interrupt(running.handle());
-            running.join().map_err(|stopped| stopped.to_string())
+            running.join()
         }),
     };
     match result {
@@ -66,22 +76,93 @@ fn read(path: &Path) -> Result<Config, String> {
     Config::parse(&text).map_err(|error| format!("{place}: {error}"))
 }
 
+/// A running gateway.
+pub struct Running {
+    driver: SignallingDriver<Command>,
+    page: Option<SocketAddr>,
+    /// Serves for as long as it lives.
+    _turn: Option<TurnServer>,
+}
+
+impl Running {
+    /// Where it listens for SIP.
+    pub fn listening(&self) -> &[Listening] {
+        self.driver.listening()
+    }
+
+    /// Where its page is.
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.page
+    }
+
+    /// A way to the machine for other threads.
+    pub fn handle(&self) -> DriverHandle<Command> {
+        self.driver.handle()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When its thread panicked.
+    pub fn join(self) -> Result<(), String> {
+        self.driver.join().map_err(|stopped| stopped.to_string())
+    }
+}
+
 /// Starts a gateway.
 ///
 /// # Errors
 /// One sentence that says what the system refused.
 pub fn start(
-    config: Config,
-    on_event: impl FnMut(Event) + Send + 'static,
-) -> Result<SignallingDriver<Command>, String> {
+    mut config: Config,
+    mut on_event: impl FnMut(Event) + Send + 'static,
+) -> Result<Running, String> {
+    let identity = config.sides.iter().any(|side| side.keys.contains(&KeyExchange::Dtls));
+    let identity = identity.then(Identity::generate).transpose().map_err(|error| error.to_string())?;
     let seed = Seed(entropy().map_err(|error| format!("the system gives no entropy: {error}"))?);
-    let driver_config = DriverConfig::new(config.listen.clone());
+    let relay = config.turn.take();
+    let credentials = relay.as_ref().map(|turn| turn.credentials.clone());
+    let turn = relay.map(turn::start).transpose()?;
+    let relay =
+        turn.as_ref().zip(credentials).map(|(turn, credentials)| Relay::new(turn.listening(), credentials));
+    let mut driver_config = DriverConfig::new(config.listen.clone());
+    if let Some(media) = &mut driver_config.media {
+        // Robots hear as much as they ask for.
+        let rates = config.sides.iter().filter_map(|side| side.robot()).map(|robot| robot.sample_rate_hz);
+        media.sound_rate_hz = rates.max().map_or(8000, |rate| rate.min(16_000));
+    }
+    let tls = config.tls.as_ref().map(certificates).transpose()?;
+    driver_config.tls = tls.clone();
+    let listener = web::bind(&config)?;
+    let page = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let web_config = config.clone();
     let make = move |listening: &[Listening], now: Instant| {
         let listeners = listening.iter().map(|own| Listener::new(own.protocol, own.address)).collect();
-        Gateway::new(config, listeners, seed, now)
+        Gateway::new(config, listeners, identity, seed, now)
+    };
+    let (to_guests, told) = tokio::sync::mpsc::unbounded_channel();
+    let on_event = move |event| match event {
+        // Without a web server there is nobody to be told.
+        Event::Guest { guest, told } => drop(to_guests.send((guest, told))),
+        event => on_event(event),
     };
     let driver = SignallingDriver::start(driver_config, make, on_event).map_err(|error| error.to_string())?;
-    Ok(driver)
+    web::start(&web_config, listener, tls, relay, driver.handle(), told)
+        .map_err(|error| format!("no thread for web pages: {error}"))?;
+    Ok(Running { driver, page, _turn: turn })
+}
+
+fn certificates(files: &TlsFiles) -> Result<Tls, String> {
+    let mut config = TlsConfig::default();
+    if let Some((chain, key)) = &files.own {
+        config.certificate = Some(Certificate::from_files(chain, key).map_err(|error| error.to_string())?);
+    }
+    if let Some(path) = &files.authorities {
+        let pem =
+            std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        config.trust = Trust::Authorities(pem);
+    }
+    Tls::new(&config).map_err(|error| error.to_string())
 }
 
 fn end_on_interrupt(handle: DriverHandle<Command>) {

@@ -4,7 +4,6 @@
 #[path = "../../softphone/tests/running/mod.rs"]
 mod running;
 
-use denwa::tokio::SignallingDriver;
 use denwa_codecs::g711::Law;
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
@@ -17,7 +16,7 @@ use std::sync::mpsc;
 
 /// The gateway from 127.0.0.2 (inside) to whoever answers at `port` (line), and its log.
 struct Between {
-    driver: SignallingDriver<Command>,
+    driver: gateway::run::Running,
     told: mpsc::Receiver<Event>,
     address: String,
 }
@@ -61,6 +60,7 @@ impl Between {
         for event in self.told {
             match event {
                 Event::Line(line) => lines.push(line),
+                Event::Guest { .. } => {}
                 Event::Ended(evidence) => {
                     causes.extend(evidence.findings().iter().map(|finding| format!("{:?}", finding.cause)));
                 }

@@ -82,7 +82,9 @@ fn power_cuts(times: u64) {
         let until = Instant::now() + Duration::from_millis(80 + cut * 37 % 400);
         while Instant::now() < until {
             let mut dialog = caller.call("186");
-            caller.answered(&mut dialog);
+            let answer = caller.final_response("INVITE");
+            assert_eq!(answer.status(), 200, "{}", program.printed());
+            caller.acknowledge(&mut dialog, &answer, "");
             caller.hang_up(&mut dialog);
         }
         let folder = program.kill();

@@ -5,6 +5,7 @@
 mod house;
 mod phone;
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use house::House;
@@ -15,6 +16,20 @@ fn dial(phone: &mut Phone, code: &str) {
     let mut dialog = phone.call(code);
     phone.answered(&mut dialog);
     phone.hang_up(&mut dialog);
+}
+
+/// Presses a key: an RFC 4733 event of 100 ms with its end three times.
+fn press(phone: &Phone, to: SocketAddr, key: u8) {
+    for (index, (end, duration)) in
+        [(0_u8, 160_u16), (0, 480), (0x80, 800), (0x80, 800), (0x80, 800)].into_iter().enumerate()
+    {
+        let mut packet = vec![0x80, if index == 0 { 101 | 0x80 } else { 101 }];
+        packet.extend((100 + u16::try_from(index).unwrap()).to_be_bytes());
+        packet.extend(16_000_u32.to_be_bytes());
+        packet.extend([9, 9, 9, 9, key, end | 10]);
+        packet.extend(duration.to_be_bytes());
+        phone.rtp.send_to(&packet, to).unwrap();
+    }
 }
 
 /// A call that a telephone takes away from another: CANCEL, 200, 487, ACK.
@@ -175,4 +190,25 @@ fn a_queue_is_first_come_first_served() {
     carol.reply(&called, 180, "");
     bob.hang_up(&mut second);
     cancelled(&mut carol, &called);
+}
+
+#[test]
+fn a_voice_says_that_somebody_is_busy_and_a_key_orders_the_call_back() {
+    let tables = "[calls]\nannounce_busy = true\ntones = \"europe\"\n";
+    let house = House::new("busy", &["", "call_waiting = false", ""], tables);
+    let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
+    let mut talking = bob.call("1003");
+    let called = carol.invited();
+    carol.answer(&called, &carol.offer("8 101"));
+    bob.answered(&mut talking);
+    let busy = alice.call("1002");
+    let progress = alice.expect("INVITE", 183);
+    press(&alice, progress.rtp(), 1);
+    assert_eq!(alice.refused(&busy).status(), 486);
+    bob.hang_up(&mut talking);
+    carol.hung_up(&called);
+    let back = alice.invited();
+    assert!(back.invite.header("From").contains("sip:1002@"), "{:?}", back.invite);
+    alice.reply(&back, 486, "");
+    alice.expect("ACK", 0);
 }

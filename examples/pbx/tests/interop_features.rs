@@ -1,5 +1,5 @@
 //! What two and three real telephones can show of the exchange's features, by what each of them heard: transfers, pick-up, parking,
-//! conference, forwarding, encryption; Linphone beside baresip; and Kamailio as the exchange of a neighbour that wants a password.
+//! forwarding, encryption; Linphone beside baresip; and Kamailio as the exchange of a neighbour that wants a password.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod interop_support;
@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use denwa_interop::baresip::{Account, Phone};
-use denwa_interop::{Peer, audio, linphone, require, wait_until};
+use denwa_interop::{Peer, Scratch, audio, linphone, require, wait_until};
 use interop_support::{Exchange, PASSWORD};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -146,8 +147,8 @@ fn encrypted(name: &str, parameters: &str, settings: &str) {
 }
 
 #[test]
-#[ignore = "nightly: a parked call fetched, three in a conference, calls that go on, by real telephones"]
-fn parking_conference_and_forwarding_by_three_telephones() {
+#[ignore = "nightly: a parked call fetched, calls that go on, by real telephones"]
+fn parking_and_forwarding_by_three_telephones() {
     if !require("baresip") {
         return;
     }
@@ -177,6 +178,53 @@ fn parking_conference_and_forwarding_by_three_telephones() {
     carol.peer.wait_for("terminated", SOON);
     assert_part("alice to carol", &voices[0], &carol.heard());
     assert_part("carol to alice", &voices[2], &alice.heard());
+}
+
+#[test]
+fn a_telephone_is_known_by_its_certificate() {
+    if !require("baresip") {
+        return;
+    }
+    let folder = Scratch::new("certificates");
+    let (authority, own) = (folder.path().join("ca.pem"), folder.path().join("own.pem"));
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    fs::write(&authority, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(parameters, key);
+    let own_key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["kitchen.example".to_owned()])
+        .unwrap()
+        .signed_by(&own_key, &issuer)
+        .unwrap();
+    fs::write(&own, certificate.pem() + &own_key.serialize_pem()).unwrap();
+    let more = format!(
+        "[tls]\nclients = \"{}\"\n[[extensions]]\nnumber = \"1009\"\npassword = \"nobody knows it\"\ncertificate = \"kitchen.example\"\n",
+        authority.display()
+    );
+    let mut exchange = Exchange::start("certificate", &more);
+    let registrar = format!("127.0.0.1:{}", exchange.sip_port + 1);
+    let account = Account {
+        name: "kitchen",
+        user: "1009",
+        password: "not that one",
+        registrar: &registrar,
+        transport: "tls",
+        codecs: "PCMA",
+        answers: true,
+        register_every: 60,
+        parameters: "",
+    };
+    let line = format!("sip_certificate {}\n", own.display());
+    let folder = exchange.scratch.path().to_owned();
+    let kitchen = Phone::start_with(&account, &folder, &mut exchange.ports, &[0; 8_000], &line);
+    kitchen.wait_registered();
+    exchange.peer.wait_for("1009 registered from tls", SOON);
+    // One without the certificate is asked for the password, and has none.
+    let stranger = Account { name: "stranger", answers: false, ..account };
+    let stranger = Phone::start(&stranger, &folder, &mut exchange.ports, &[0; 8_000]);
+    stranger.peer.wait_for("SIP/2.0 401", SOON);
+    assert!(!stranger.peer.log().contains("[1 binding]"));
 }
 
 #[test]

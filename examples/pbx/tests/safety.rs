@@ -244,6 +244,35 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 }
 
 #[test]
+fn exchanges_meet_over_tls_by_an_authority_of_their_own() {
+    let (p, q, p_tls, q_tls) = (free_port(), free_port(), free_port(), free_port());
+    let file = |own: u16, own_tls: u16, other_tls: u16, tls: &str| {
+        let text =
+            exchange(own, 9, "", tls).replace("udp:127.0.0.1:9", &format!("tls:127.0.0.1:{other_tls}"));
+        let both = format!("listen = [\"udp:127.0.0.1:{own}\", \"tls:127.0.0.1:{own_tls}\"]");
+        text.replace(&format!("listen = [\"udp:127.0.0.1:{own}\"]"), &both)
+    };
+    // Q makes an authority at its first start; P is told of it.
+    let q_folder = folder("tls-q");
+    let _q = Program::start(q_folder.clone(), &file(q, q_tls, p_tls, ""));
+    let stranger = Program::start(folder("tls-p"), &file(p, p_tls, q_tls, ""));
+    let (mut alice, mut bob) = (phone(p), phone(q));
+    let calling = alice.call("0510200");
+    assert!(alice.refused(&calling).status() >= 400, "an authority that nobody trusts");
+    drop(stranger);
+    let trust = format!("[tls]\ntrust = \"{}\"\n", q_folder.join("tls/ca.pem").display());
+    let _p = Program::start(folder("tls-p-2"), &file(p, p_tls, q_tls, &trust));
+    let mut alice = phone(p);
+    let mut calling = alice.call("0510200");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    alice.says_to(0x76, answer.rtp(), 8, &bob);
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
+}
+
+#[test]
 fn documents_of_neighbours_are_fetched_over_https() {
     if !require("openssl") {
         return;

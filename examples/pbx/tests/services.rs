@@ -272,3 +272,27 @@ fn a_menu_connects_and_a_call_is_recorded() {
     carol.hung_up(&called);
     house.program.wait_for("call 1: 1001 → 500 ended");
 }
+
+#[test]
+fn who_is_recorded_hears_a_tone_again_and_again() {
+    let more = "[recording]\nannounced = false\nbeep_seconds = 1\n";
+    let house = House::new("beep", more);
+    let (mut alice, mut carol) = (house.phone("1001"), house.phone("1003"));
+    let mut calling = alice.call("1003");
+    let called = carol.invited();
+    carol.answer(&called, &carol.offer("8 101"));
+    let to = alice.answered(&mut calling).rtp();
+    alice.says_to(0xd5, to, 8, &carol);
+    press(&alice, to, 10, 400);
+    press(&alice, to, 1, 410);
+    // Carol says nothing: whatever is heard is the exchange's, and between two tones nothing is sent.
+    let mut loud = Vec::new();
+    while loud.len() < 12 {
+        let is_loud = hears(&alice, 1)[0] > 300.0;
+        loud.extend(is_loud.then(Instant::now));
+    }
+    let pauses = loud.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_millis(500)).count();
+    assert!(pauses >= 1, "12 packets of 20 ms are more than one tone of 140 ms");
+    alice.hang_up(&mut calling);
+    carol.hung_up(&called);
+}

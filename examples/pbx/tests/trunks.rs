@@ -108,7 +108,15 @@ fn a_neighbour_without_an_address_registers_and_is_called_there() {
     let calling = hill.call("1001");
     let called = alice.invited();
     assert!(called.invite.header("From").contains("sip:9hill@"), "{:?}", called.invite);
-    hill.cancel(&calling);
+    alice.reply(&called, 486, "");
+    assert_eq!(hill.final_of(&calling).status(), 486);
+    // Where it registered is on disk: it is called at once after a restart.
+    let _program = Program::start_again(house.program.stop());
+    let calling = alice.call("9201");
+    let called = hill.invited();
+    assert!(called.invite.first_line.contains("sip:201@"), "{:?}", called.invite);
+    hill.reply(&called, 486, "");
+    assert_eq!(alice.refused(&calling).status(), 486);
 }
 
 #[test]
@@ -162,7 +170,7 @@ fn supervision_finds_the_dead_before_a_caller_does() {
     let mut far = house.far();
     let options = far.expect("OPTIONS", 0);
     far.reply_to(&options, options.header("To"), 200, "");
-    house.program.wait_for("the trunk lab does not answer");
+    house.program.wait_for(&format!("the trunk lab at {} does not answer", house.near));
     let mut alice = house.phone("1001");
     let calling = alice.call("9200");
     let called = far.invited();

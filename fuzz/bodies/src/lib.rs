@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod codecs;
+pub mod denwa;
 pub mod ice;
 pub mod rtp;
 pub mod sdp;
@@ -28,6 +29,7 @@ pub fn all() -> impl Iterator<Item = Target> {
         rtp::TARGETS,
         codecs::TARGETS,
         ice::TARGETS,
+        denwa::TARGETS,
     ]
     .into_iter()
     .flatten()

@@ -83,6 +83,7 @@ impl Endpoint {
                 let first_line = first_line(&request);
                 self.cx.event(Event::Refused { flow: origin.flow, status: answered, rule, first_line });
             }
+            TransactionEvent::Received { flow, bytes } => self.cx.event(Event::Received { flow, bytes }),
             TransactionEvent::LimitReached { limit, from: _ } => self.cx.limit(limit),
             TransactionEvent::StreamOpened { .. } => {}
             TransactionEvent::StreamClosed { flow, reason } => {

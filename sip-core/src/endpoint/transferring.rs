@@ -17,6 +17,7 @@ use crate::{
     transaction::ServerId,
 };
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -242,8 +243,9 @@ impl Endpoint {
         flow: Flow,
         call: Option<CallHandle>,
     ) {
-        let target = request
-            .get(HeaderName::ReferTo)
+        let value = request.get(HeaderName::ReferTo).map(in_brackets);
+        let target = value
+            .as_deref()
             .and_then(|value| NameAddr::parse(value, Attitude::Lenient).ok())
             .filter(|_| request.get_all(HeaderName::ReferTo).count() == 1);
         let Some(target) = target else {
@@ -363,6 +365,12 @@ impl Endpoint {
             Usage::Subscription(_) | Usage::Farewell => None,
         })
     }
+}
+
+/// An address without brackets ends at its first semicolon (RFC 3261 §20.10), but Refer-To has no parameters of its own: who
+/// leaves the brackets out, as baresip does, means those of the address.
+fn in_brackets(value: &str) -> Cow<'_, str> {
+    if value.contains('<') { Cow::Borrowed(value) } else { Cow::Owned(format!("<{}>", value.trim())) }
 }
 
 /// RFC 3891 §6.1: `0` stands for no tag.

@@ -35,7 +35,6 @@ pub(crate) const OTHER: u8 = u8::MAX;
 pub(crate) type Index = SmallVec<[Entry; 32]>;
 
 /// Header fields and body. [`Request`](crate::message::Request) and [`Response`](crate::message::Response) deref to it.
-#[derive(Clone)]
 pub struct Fields {
     pub(crate) bytes: Bytes,
     pub(crate) index: Index,
@@ -46,6 +45,18 @@ pub struct Fields {
     pub(crate) attitude: Attitude,
     pub(crate) limits: ValueLimits,
     pub(crate) forgiven: Vec<Forgiven>,
+}
+
+/// The index is copied at one go: the derived way would go entry by entry.
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            index: Index::from_slice(&self.index),
+            forgiven: self.forgiven.clone(),
+            ..*self
+        }
+    }
 }
 
 /// One header as it came.

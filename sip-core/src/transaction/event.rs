@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     config::SentBy,
     error::ParseError,
@@ -178,6 +180,14 @@ pub enum TransactionEvent {
         answered: Option<StatusCode>,
         /// By which rule.
         rule: RejectRule,
+    },
+    /// What came, whole, before anything was done with it: told only when
+    /// [asked for](crate::config::TransactionConfig::tell_received).
+    Received {
+        /// Where it came from.
+        flow: Flow,
+        /// One message, or what claims to be one.
+        bytes: Bytes,
     },
     /// A response that belongs to nothing here.
     ResponseDropped {

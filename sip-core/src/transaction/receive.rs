@@ -102,6 +102,10 @@ impl Transactions {
     }
 
     fn on_bytes(&mut self, payload: &[u8], flow: Flow) {
+        if self.config.tell_received {
+            let bytes = Bytes::copy_from_slice(payload);
+            self.outbox.event(TransactionEvent::Received { flow, bytes });
+        }
         let scanned = match Scanned::new(payload, &self.config.parse) {
             Ok(scanned) => scanned,
             Err(ParseError { problem: Problem::NotUtf8, .. }) => {

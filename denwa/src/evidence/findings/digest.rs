@@ -63,13 +63,21 @@ impl<'a> Digest<'a> {
 
     fn take(&mut self, dated: &'a Dated) {
         match &dated.fact {
-            Fact::Sent(head) => self.message(head),
+            // Later requests may go to where the peer's Contact says, which is not where his messages come from.
+            Fact::Sent(head) => {
+                self.signalling = self.signalling.or(head.remote);
+                self.note_answer(head);
+            }
             Fact::Received(head) => {
-                self.message(head);
+                self.signalling = head.remote.or(self.signalling);
+                self.note_answer(head);
                 match head.status {
                     Some(200..=299) if head.method == "INVITE" => self.answered = true,
                     Some(180..=183) => self.rang = true,
-                    Some(300..) => self.last_refusal = Some(head),
+                    // Other requests of the call may be refused without harm to it.
+                    Some(300..) if matches!(head.method.as_str(), "INVITE" | "REGISTER") => {
+                        self.last_refusal = Some(head);
+                    }
                     _ => {}
                 }
             }
@@ -97,10 +105,7 @@ impl<'a> Digest<'a> {
         }
     }
 
-    fn message(&mut self, head: &MessageHead) {
-        if head.remote.is_some() {
-            self.signalling = head.remote;
-        }
+    fn note_answer(&mut self, head: &MessageHead) {
         // Our own 200 to the peer's INVITE answers the call too.
         if head.method == "INVITE" && matches!(head.status, Some(200..=299)) {
             self.answered = true;

@@ -12,7 +12,10 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
         found.push(no_path(digest, tried));
         return;
     }
-    if let Some(failure) = digest.security {
+    // Once protected media have come, the end of the handshake's association is only the end of the call.
+    let over =
+        |failure: &SecurityFailure| *failure == SecurityFailure::HandshakeFailed && digest.heard_anything();
+    if let Some(failure) = digest.security.filter(|failure| !over(failure)) {
         found.push(security(digest, failure));
         return;
     }

@@ -25,9 +25,28 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
     if found.iter().any(|finding| !is_our_refusal(finding)) {
         found.retain(|finding| !is_our_refusal(finding));
     }
+    merge(&mut found);
     // Stable: causes of one confidence stay in the order in which they were judged.
     found.sort_by_key(|finding| std::cmp::Reverse(finding.confidence));
     found
+}
+
+/// The same cause found twice about one side is one finding with more to show: a request that several servers left unanswered.
+fn merge(found: &mut Vec<Finding>) {
+    let mut merged: Vec<Finding> = Vec::with_capacity(found.len());
+    for finding in found.drain(..) {
+        let same = |other: &&mut Finding| (other.cause, other.side) == (finding.cause, finding.side);
+        match merged.iter_mut().find(same) {
+            Some(first) => {
+                first.confidence = first.confidence.max(finding.confidence);
+                let more = finding.shown_by.into_iter().filter(|dated| !first.shown_by.contains(dated));
+                let more: Vec<Dated> = more.collect();
+                first.shown_by.extend(more);
+            }
+            None => merged.push(finding),
+        }
+    }
+    *found = merged;
 }
 
 fn is_our_refusal(finding: &Finding) -> bool {

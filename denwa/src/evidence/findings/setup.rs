@@ -77,6 +77,14 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
             "Our Contact must be an address that the peer reaches: compare what it was told with how it sees us.",
             digest.show(|fact| matches!(fact, Fact::Told(_) | Fact::SeenAs { .. } | Fact::Ended { .. })),
         )),
+        Some((_, EndCause::TransportFailed)) if digest.answered => found.push(finding(
+            Cause::CallLost,
+            Confidence::Likely,
+            digest.side,
+            format!("{} was no longer to be had for the call: it did not answer, or knew nothing of it any more.", digest.peer()),
+            "It may have been restarted, or its network has changed or gone away.",
+            digest.show(|fact| matches!(fact, Fact::Ended { .. } | Fact::Repeated { .. } | Fact::Unanswered { .. })),
+        )),
         Some((by, EndCause::SessionExpired)) => found.push(finding(
             Cause::SessionExpired,
             Confidence::Certain,

@@ -191,7 +191,9 @@ impl DtlsSide {
         let entry = self.associations.swap_remove(place);
         let is_server = self.parameters.as_ref().is_some_and(|it| it.role == DtlsRole::Server);
         let stranger = is_server && entry.whence.remote.is_some() && !entry.verified;
-        if entry.whence.component == 1 && (!stranger || self.associations.is_empty()) {
+        // Those of RTCP have no say: the media's keys are those of the first component.
+        let others = self.associations.iter().any(|other| other.whence.component == 1);
+        if entry.whence.component == 1 && (!stranger || !others) {
             self.fail(failure);
         }
     }

@@ -34,12 +34,14 @@ pub struct MediaDriverConfig {
     pub workers: usize,
     /// Legs that may be open on each worker. Default 20 000.
     pub legs_per_worker: usize,
+    /// Samples a second of conferences, recordings and everything else that is handled as sound. Default 8000.
+    pub sound_rate_hz: u32,
 }
 
 impl Default for MediaDriverConfig {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        Self { workers, legs_per_worker: 20_000 }
+        Self { workers, legs_per_worker: 20_000, sound_rate_hz: 8000 }
     }
 }
 
@@ -93,6 +95,7 @@ impl MediaDriver {
         for index in 0..config.workers.max(1) {
             let mut bridge_config = BridgeConfig::new(since_1970, now);
             bridge_config.legs_limit = config.legs_per_worker;
+            bridge_config.sound_rate_hz = config.sound_rate_hz;
             let bridge = MediaBridge::new(bridge_config, Seed(super::entropy()?), now);
             let (post, worker) = worker::Worker::<SystemPoller>::new(bridge, Arc::clone(&tell))?;
             let thread = std::thread::Builder::new()

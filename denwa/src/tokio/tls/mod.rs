@@ -161,6 +161,32 @@ impl Tls {
         })
     }
 
+    /// Greets a peer that connected: what comes back carries what is read and written in clear. For servers of a program's own,
+    /// such as one for web pages.
+    ///
+    /// # Errors
+    /// When there is no certificate to show, or the peer's handshake failed.
+    pub async fn accept(
+        &self,
+        stream: ::tokio::net::TcpStream,
+    ) -> std::io::Result<impl ::tokio::io::AsyncRead + ::tokio::io::AsyncWrite + Unpin + Send + 'static> {
+        let server = self.server.clone().ok_or_else(|| std::io::Error::other("there is no certificate"))?;
+        tokio_rustls::TlsAcceptor::from(server).accept(stream).await
+    }
+
+    /// Greets a server of the web that was connected to, which must prove `name`.
+    ///
+    /// # Errors
+    /// When it does not, or its handshake failed.
+    pub async fn connect(
+        &self,
+        name: &str,
+        stream: ::tokio::net::TcpStream,
+    ) -> std::io::Result<impl ::tokio::io::AsyncRead + ::tokio::io::AsyncWrite + Unpin + Send + 'static> {
+        let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
+        tokio_rustls::TlsConnector::from(Arc::clone(&self.web_client)).connect(name, stream).await
+    }
+
     /// Whether peers can connect: it has a certificate to show.
     pub fn can_listen(&self) -> bool {
         self.server.is_some()

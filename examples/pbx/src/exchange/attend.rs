@@ -1,14 +1,11 @@
 //! Calls that the exchange answers itself: its scripts are told what the caller does, and what they want is carried out.
 //!
-//! A script may have the caller connected with a number; then he leaves it for whoever answers there. A caller who cannot be
-//! connected may hear why before he is refused, as early media (RFC 3960).
+//! A script may have the caller connected with a number; then he leaves it for whoever answers there.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use denwa::bridge::{
-    Command, ConferenceId, Connection, LegId, Piece, Program, RecordingId, RecordingSpec, Sides, Source,
-};
+use denwa::bridge::{Command, ConferenceId, Connection, LegId, RecordingId, RecordingSpec, Sides, Source};
 use denwa::echo_test::EchoReport;
 
 use super::call::{Call, Stage, Which};
@@ -26,7 +23,7 @@ use crate::services::dial::DialTone;
 use crate::services::digits::ReadBack;
 use crate::services::mailbox::{LeaveMessage, Listen, PIN};
 use crate::services::menu::{Menu, Queue};
-use crate::services::music::{door, on_hold, recorded};
+use crate::services::music::{door, on_hold};
 use crate::services::page::{Paged, Pager};
 use crate::services::park::Parked;
 use crate::services::pin::AskPin;
@@ -40,31 +37,28 @@ use crate::why::End;
 /// The most that hear one page, the pager among them.
 const MOST_PAGED: usize = 100;
 
-/// How long a busy tone lasts behind the words.
-const BUSY_TONE: Duration = Duration::from_secs(4);
-
 /// A script at work in a call, and what it has under way.
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
-    script: Option<Box<dyn Script>>,
+    pub(super) script: Option<Box<dyn Script>>,
     /// When the script wants to be told the time.
     pub(super) wake_at: Option<Instant>,
     /// A recording for the script.
-    message: Option<(RecordingId, Vec<i16>)>,
+    pub(super) message: Option<(RecordingId, Vec<i16>)>,
     /// A recording of the call, and when it began.
-    recording: Option<(RecordingId, Instant)>,
-    room: Option<Entered>,
+    pub(super) recording: Option<(RecordingId, Instant)>,
+    pub(super) room: Option<Entered>,
     /// What came of the test of a way.
-    echo: Option<EchoReport>,
+    pub(super) echo: Option<EchoReport>,
     /// When both sides hear again that they are recorded.
-    beep_at: Option<Instant>,
+    pub(super) beep_at: Option<Instant>,
     /// The last key that was pressed while two sides talk.
-    key: Option<char>,
+    pub(super) key: Option<char>,
 }
 
 /// The room a caller is in.
 #[derive(Debug)]
-struct Entered {
+pub(super) struct Entered {
     name: String,
     /// Whether the others hear who comes and goes.
     rings: bool,
@@ -103,18 +97,6 @@ impl Conferences {
         }
         stay
     }
-}
-
-/// The prompts that tell why somebody cannot be connected; `None` for what his telephone tells him itself.
-pub(super) fn spoken(end: &End, desk: &Desk) -> Option<&'static [&'static str]> {
-    Some(match end {
-        End::Busy { .. } if desk.setup.announce_busy => &["callback"],
-        End::UnknownNumber => &["unknown-number"],
-        End::NotRegistered => &["absent"],
-        End::TransitNotAllowed { .. } | End::NotAllowed { .. } => &["not-allowed"],
-        End::TrunkHasNoAddress { .. } | End::NoRoute { .. } => &["circuits-busy"],
-        _ => return None,
-    })
 }
 
 impl Call {
@@ -190,7 +172,7 @@ impl Call {
         }
     }
 
-    fn act(&mut self, desk: &mut Desk, act: Act) {
+    pub(super) fn act(&mut self, desk: &mut Desk, act: Act) {
         let leg = self.caller.id();
         let connect = |to| Command::Connect { leg, to };
         match act {
@@ -367,175 +349,6 @@ impl Call {
         self.diverting = false;
         self.deadline = None;
         self.hear(desk, Heard::NotReached(end));
-    }
-
-    // -- refusals that are spoken
-
-    /// Tells the caller why he cannot be connected, and refuses him then.
-    pub(super) fn announce_refusal(&mut self, desk: &mut Desk, end: End) {
-        // Our offer may not travel in a response that is not reliable; without it nothing can be heard.
-        if self.offer_is_ours || self.stage != Stage::Calling {
-            return self.end(desk, end);
-        }
-        self.planned.clear();
-        self.deadline = None;
-        desk.note_busy(&self.origin.caller, &end);
-        self.refusing = Some(end);
-        self.speak_refusal(desk);
-    }
-
-    /// The same, once the caller's ports are open.
-    pub(super) fn speak_refusal(&mut self, desk: &mut Desk) {
-        let Some(end) = self.refusing.clone() else { return };
-        if !self.caller.is_open() {
-            return;
-        }
-        let answer = self.caller_answer();
-        let (Ok(answer), Some(handle)) = (answer, self.caller.handle) else {
-            self.refusing = None;
-            return self.end(desk, end);
-        };
-        if self.caller.configure(desk).is_err() {
-            self.refusing = None;
-            return self.end(desk, end);
-        }
-        let reply = self.progress(answer);
-        let _ = desk.endpoint.ring(handle, &reply, desk.now);
-        let mut pieces = desk.prompts.say(desk.setup.language, spoken(&end, desk).unwrap_or_default());
-        if let End::Busy { .. } = end {
-            desk.media(Command::Detect { leg: self.caller.id(), in_band_digits: true });
-            let busy = desk.setup.tones.busy.clone();
-            pieces.push(Piece::Tone { tone: busy, lasts: Some(BUSY_TONE) });
-        }
-        let to = Connection::Source(Source::Program(Program::new(pieces)));
-        desk.media(Command::Connect { leg: self.caller.id(), to });
-    }
-
-    // -- recordings
-
-    /// More of a recording came.
-    pub(super) fn recorded(
-        &mut self,
-        desk: &mut Desk,
-        recording: RecordingId,
-        samples: denwa::bridge::Sound,
-    ) {
-        match &mut self.attendance {
-            Attendance { message: Some((own, said)), .. } if *own == recording => {
-                said.extend_from_slice(samples.samples());
-            }
-            Attendance { recording: Some((own, began)), .. } if *own == recording => {
-                let began = desk.time_of_day(*began);
-                desk.put(Output::Cabinet(Request::Record { call: self.number, began, samples }));
-            }
-            _ => {}
-        }
-    }
-
-    /// A recording has ended.
-    pub(super) fn recording_ended(&mut self, desk: &mut Desk, recording: RecordingId) {
-        if let Some((_, said)) = self.attendance.message.take_if(|(own, _)| *own == recording) {
-            if self.stage == Stage::Ending {
-                return self.keep_last_words(desk, said);
-            }
-            return self.hear(desk, Heard::Recorded(said));
-        }
-        desk.put(Output::Cabinet(Request::EndRecording { call: self.number }));
-    }
-
-    /// Whoever hangs up after his message has left it all the same.
-    fn keep_last_words(&mut self, desk: &mut Desk, said: Vec<i16>) {
-        let Some(mut script) = self.attendance.script.take() else { return };
-        let scene = Scene {
-            prompts: &desk.prompts,
-            language: desk.setup.language,
-            caller: &self.caller().number,
-            is_extension: false,
-            now: desk.time_of_day(desk.now),
-            clock: desk.setup.time_of_day,
-            tones: &desk.setup.tones,
-            position: 1,
-            messages: &|_| Vec::new(),
-            completion: &|digits| desk.completion(digits),
-            digit_pause: desk.setup.digits,
-            setting: &|_, _| None,
-            mailbox_limit: desk.setup.mailbox_limit,
-            message_limit: desk.setup.message_limit,
-        };
-        for act in script.hear(Heard::Recorded(said), &scene) {
-            if let Act::Keep { .. } = act {
-                self.act(desk, act);
-            }
-        }
-    }
-
-    /// Records the call when one of its sides is an extension whose calls are recorded.
-    pub(super) fn record_if_wanted(&mut self, desk: &mut Desk) {
-        let wants = |number: &str| desk.directory.get(number).is_some_and(|account| account.record);
-        let caller_wants =
-            self.origin.caller.kind == CallerKind::Extension && wants(&self.origin.caller.number);
-        let callee = self.winner.and_then(|index| self.forks.get(index)).map(|fork| &fork.plan);
-        let callee_wants = callee.is_some_and(|plan| !plan.is_trunk && wants(&plan.who));
-        if caller_wants || callee_wants {
-            self.begin_recording(desk);
-        }
-    }
-
-    /// Only an extension may have its call recorded; a call that hops through never is.
-    fn may_record(&self, desk: &Desk, which: Which) -> bool {
-        match which {
-            Which::Caller => self.caller().kind == CallerKind::Extension,
-            Which::Fork(index) => self
-                .forks
-                .get(index)
-                .is_some_and(|fork| !fork.plan.is_trunk && desk.directory.get(&fork.plan.who).is_some()),
-            Which::Leaving(_) => false,
-        }
-    }
-
-    fn begin_recording(&mut self, desk: &mut Desk) {
-        if self.attendance.recording.is_some() {
-            return;
-        }
-        let recording = desk.new_recording();
-        let leg = self.caller.id();
-        self.attendance.recording = Some((recording, desk.now));
-        self.attendance.beep_at = self.next_beep(desk);
-        desk.media(Command::Record { leg, recording, spec: RecordingSpec::new(Sides::Stereo) });
-        if desk.setup.recording_announced {
-            let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
-            for leg in std::iter::once(leg).chain(fork) {
-                let pieces = desk.prompts.say(desk.setup.language, &["recorded"]);
-                desk.media(Command::Announce { leg, program: Program::new(pieces) });
-            }
-        }
-    }
-
-    /// When both sides are to hear a tone, or the script is to be told the time.
-    pub(super) fn attended_at(&self) -> Option<Instant> {
-        self.attendance.wake_at.into_iter().chain(self.attendance.beep_at).min()
-    }
-
-    /// Lets both sides hear that they are recorded, when it is time for it.
-    pub(super) fn beep(&mut self, desk: &mut Desk) {
-        if self.attendance.beep_at.is_none_or(|at| at > desk.now) {
-            return;
-        }
-        self.attendance.beep_at =
-            self.next_beep(desk).filter(|_| self.stage == Stage::Talking && !self.carries_data);
-        if self.carries_data {
-            // What is played over a modem's sound ends its call.
-            return;
-        }
-        let fork = self.winner.and_then(|index| self.forks.get(index)).map(|fork| fork.leg.id());
-        for leg in std::iter::once(self.caller.id()).chain(fork) {
-            desk.media(Command::Announce { leg, program: recorded() });
-        }
-    }
-
-    fn next_beep(&self, desk: &Desk) -> Option<Instant> {
-        let every = desk.setup.recording_beep;
-        desk.now.checked_add(every).filter(|_| !every.is_zero() && self.attendance.recording.is_some())
     }
 
     // -- hold and the end

@@ -15,7 +15,7 @@ use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{CallEnd, CallHandle, Event as Sip, Headers, Reply};
 
 use super::Event;
-use super::attend::{Attendance, spoken};
+use super::attend::Attendance;
 use super::callee::Fork;
 use super::desk::Desk;
 use super::facts;
@@ -24,6 +24,7 @@ use super::leg::{Leg, Role};
 use super::modify::Change;
 use super::planned::{Journey, Planned, described};
 use super::reach::{Attempt, Reach};
+use super::refusing::spoken;
 use super::transfer::Transfer;
 use super::whereabouts::NoWay;
 use crate::route::Destination;

@@ -9,7 +9,6 @@ use denwa_sip_core::message::Response;
 use denwa_sip_core::{HeaderName, StatusCode};
 
 use super::Event;
-use super::attend::spoken;
 use super::call::{Call, Stage, Which, fork_side, media_refused, no_session, vanished};
 use super::desk::Desk;
 use super::facts;
@@ -17,6 +16,7 @@ use super::invitation::whence;
 use super::leg::{Leg, Role};
 use super::planned::{Planned, invite};
 use super::reach::Attempt;
+use super::refusing::spoken;
 use super::whereabouts::NoWay;
 use crate::config::EarlyMedia;
 use crate::why::{End, Side};

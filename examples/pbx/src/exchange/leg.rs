@@ -20,7 +20,7 @@ use crate::config::{Codec, Encryption, Keying, Nat, Voice};
 use crate::why::End;
 
 /// How many pairs of ports are tried when other programs hold them.
-const MOST_PORT_TRIES: u32 = 16;
+const MOST_PORT_TRIES: u32 = 128;
 
 /// One side of a call.
 #[derive(Debug)]

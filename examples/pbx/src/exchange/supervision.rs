@@ -154,6 +154,9 @@ impl Supervision {
     ) {
         desk.links.answers(&trunk, peer, dead.is_none());
         let before = self.alive.insert((trunk.clone(), peer), dead.is_none());
+        // Of several places it is said which.
+        let is_one_of_many = desk.links.get(&trunk).is_some_and(|link| link.hops().len() > 1);
+        let trunk = if is_one_of_many { format!("{trunk} at {peer}") } else { trunk };
         match dead {
             Some(cause) if before != Some(false) => desk.tell(Event::TrunkSilent { trunk, cause }),
             None if before != Some(true) => {

@@ -1,6 +1,7 @@
 //! Whole calls on the virtual network: a caller, the exchange and a callee in one thread, on virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod busy_hour;
 mod lawful;
 mod node;
 mod plane;
@@ -44,6 +45,10 @@ fn config(more: &str, registrations: Vec<StoredBinding>) -> ExchangeConfig {
     let more =
         if more.contains("[calls]\n") { more.replace("[calls]\n", quiet) } else { format!("{more}{quiet}") };
     let file = Config::parse(&format!("{}{}{more}", extension("1001"), extension("1002"))).unwrap();
+    config_of(file, registrations)
+}
+
+fn config_of(file: Config, registrations: Vec<StoredBinding>) -> ExchangeConfig {
     ExchangeConfig {
         directory: Directory::new(&file, &[], None),
         file,

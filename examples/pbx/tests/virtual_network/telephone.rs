@@ -30,6 +30,8 @@ pub(crate) struct Habits {
     pub(crate) answers_after: Option<Duration>,
     /// Hangs up so long after the call is up.
     pub(crate) talks_for: Option<Duration>,
+    /// Sounds its tone for so long in each call; without end when `None`.
+    pub(crate) speaks_for: Option<Duration>,
 }
 
 pub(crate) struct Telephone {
@@ -50,6 +52,11 @@ pub(crate) struct Telephone {
     pub(crate) told: Vec<String>,
     /// Voice packets heard by all calls that are over.
     pub(crate) heard: u64,
+    /// The same for each call that came up.
+    pub(crate) heard_in_calls: Vec<u64>,
+    /// Calls it made.
+    pub(crate) dialled: usize,
+    silent_at: Option<Instant>,
     next_leg: u64,
     leg: Option<LegId>,
 }
@@ -81,6 +88,9 @@ impl Telephone {
             offered: false,
             told: Vec::new(),
             heard: 0,
+            heard_in_calls: Vec::new(),
+            dialled: 0,
+            silent_at: None,
             next_leg: 0,
             leg: None,
         };
@@ -137,7 +147,16 @@ impl Telephone {
         self.tell(format!("is told {address}"));
     }
 
+    /// Calls somebody and talks for so long, unless it is in use.
+    pub(crate) fn talk_to(&mut self, number: &str, talks_for: Duration, now: Instant) {
+        if self.is_idle() {
+            self.habits.talks_for = Some(talks_for);
+            self.dial(number, now);
+        }
+    }
+
     pub(crate) fn dial(&mut self, number: &str, now: Instant) {
+        self.dialled += 1;
         self.begin_media(now);
         let offer = self.negotiator.offer().expect("a first offer");
         let mut place = PlaceCall::new(
@@ -175,6 +194,7 @@ impl Telephone {
         self.plane.command(Command::Configure { leg, stream }, now);
         let tone = Source::Tone { frequency_hz: 440.0, level_dbm0: -10.0 };
         self.plane.command(Command::Connect { leg, to: Connection::Source(tone) }, now);
+        self.silent_at = self.habits.speaks_for.map(|after| now + after);
     }
 
     fn event(&mut self, event: Event, now: Instant) {
@@ -225,7 +245,7 @@ impl Telephone {
                 self.tell(format!("call over: {how}"));
                 self.call = None;
                 self.offered = false;
-                (self.answer_at, self.hang_up_at) = (None, None);
+                (self.answer_at, self.hang_up_at, self.silent_at) = (None, None, None);
                 if let Some(leg) = self.leg.take() {
                     self.plane.command(Command::Close { leg }, now);
                 }
@@ -252,6 +272,9 @@ impl Telephone {
         for event in self.plane.drain(now, &mut self.outputs) {
             if let MediaEvent::Closed { report, .. } = event {
                 self.heard += report.counters.received;
+                if report.counters.sent > 0 {
+                    self.heard_in_calls.push(report.counters.received);
+                }
             }
         }
     }
@@ -283,6 +306,12 @@ impl Machine for Telephone {
             self.dial_at = None;
             let number = self.habits.dials.take().expect("a number to dial");
             self.dial(&number, now);
+        }
+        if let Some(leg) = self.leg
+            && self.silent_at.is_some_and(|at| at <= now)
+        {
+            self.silent_at = None;
+            self.plane.command(Command::Connect { leg, to: Connection::Nothing }, now);
         }
         if let Some(call) = self.call {
             if self.answer_at.is_some_and(|at| at <= now) {
@@ -316,6 +345,7 @@ impl Machine for Telephone {
             self.answer_at,
             self.hang_up_at,
             self.dial_at,
+            self.silent_at,
         ];
         own.into_iter().flatten().min()
     }

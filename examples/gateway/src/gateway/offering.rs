@@ -1,0 +1,168 @@
+//! Offers and answers: the first ones, and those in a call: hold, another codec, another address, ICE begun anew.
+
+use super::Gateway;
+use super::admission::Refused;
+use super::passage::{End, PassageId};
+use crate::config;
+use denwa::bridge::Command as MediaCommand;
+use denwa::evidence::Party as Who;
+use denwa_sdp::{Direction, HoldStyle, NegotiationError, Negotiator, State};
+use denwa_sip_core::StatusCode;
+use denwa_sip_core::endpoint::{Body, CallHandle, Headers, Reply};
+use std::time::Instant;
+
+impl Gateway {
+    pub(super) fn on_offer(&mut self, call: CallHandle, offer: &[u8], now: Instant) {
+        let Some((id, end)) = self.by_call.get(&call).copied() else { return };
+        let Some(passage) = self.passages.get_mut(&id) else { return };
+        if end == End::Caller && passage.caller.negotiator.is_none() {
+            passage.caller.offer = Some(offer.to_vec().into());
+            self.prepare(id, now);
+        } else {
+            self.receive_offer(id, end, offer, now);
+        }
+    }
+
+    /// An INVITE without an offer: the first, or in the call.
+    pub(super) fn on_offer_wanted(&mut self, call: CallHandle, now: Instant) {
+        let Some((id, end)) = self.by_call.get(&call).copied() else { return };
+        let Some(passage) = self.passages.get_mut(&id) else { return };
+        match &mut passage.leg_mut(end).negotiator {
+            None => self.prepare(id, now),
+            Some(negotiator) => {
+                if let Ok(offer) = negotiator.offer() {
+                    let body = Some(Body::sdp(offer));
+                    let _ = self.endpoint.answer_offer(call, body, &Headers::new(), now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, id: PassageId, end: End, answer: &[u8], preview: bool, now: Instant) {
+        let Some(passage) = self.passages.get_mut(&id) else { return };
+        let Some(negotiator) = &mut passage.leg_mut(end).negotiator else { return };
+        if preview {
+            // The answer proper follows: what this one says is gone by until then.
+            let mut fork = negotiator.fork();
+            if fork.accept_answer(answer).is_ok() {
+                let medium = fork.agreed().and_then(|agreed| agreed.audio().cloned());
+                self.configure_with(id, end, medium, now);
+            }
+            return;
+        }
+        match negotiator.accept_answer(answer) {
+            Ok(_) => self.configure(id, end, now),
+            Err(error) => {
+                if let NegotiationError::Mismatch(mismatch) = &error {
+                    self.note_mismatch(id, end, mismatch, Who::Here, now);
+                }
+                let refused = Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string());
+                self.refuse(id, &refused, now);
+            }
+        }
+    }
+
+    /// Ours was refused, or came to nothing: what was agreed before stands.
+    pub(super) fn on_offer_aborted(&mut self, call: CallHandle) {
+        let Some((id, end)) = self.by_call.get(&call).copied() else { return };
+        if let Some(negotiator) =
+            self.passages.get_mut(&id).and_then(|passage| passage.leg_mut(end).negotiator.as_mut())
+        {
+            negotiator.rollback();
+        }
+    }
+
+    /// An offer of the callee that was asked for one, or one during the call.
+    fn receive_offer(&mut self, id: PassageId, end: End, offer: &[u8], now: Instant) {
+        let Some(passage) = self.passages.get_mut(&id) else { return };
+        let leg = passage.leg_mut(end);
+        let (Some(call), Some(negotiator)) = (leg.call(), &mut leg.negotiator) else { return };
+        let fragment = |negotiator: &Negotiator| {
+            let agreed = negotiator.agreed().and_then(|agreed| agreed.audio());
+            agreed.and_then(|audio| audio.ice.as_ref().map(|ice| ice.ufrag.clone()))
+        };
+        let before = fragment(negotiator);
+        if let Err(error) = negotiator.receive_offer(offer) {
+            negotiator.rollback();
+            let _ = self.endpoint.refuse_offer(call, &refusal(&error), now);
+            return;
+        }
+        let offered = negotiator.remote().and_then(|remote| {
+            remote.media.iter().find_map(|medium| medium.ice.as_ref().map(|ice| ice.ufrag.clone()))
+        });
+        match (&leg.media, before.is_some() && offered.is_some() && before != offered) {
+            // Its credentials are new, so ours must be (RFC 8839 §4.4.1.1): the answer waits for them.
+            (Some(media), true) => {
+                let media = media.id;
+                leg.restarting = true;
+                self.tell_media(MediaCommand::RestartIce { leg: media });
+            }
+            _ => self.answer_waiting_offer(id, end, now),
+        }
+    }
+
+    /// Answers the offer that was received, and tells the other end whether it is on hold now.
+    pub(super) fn answer_waiting_offer(&mut self, id: PassageId, end: End, now: Instant) {
+        let held = |negotiator: &Negotiator| {
+            let agreed = negotiator.agreed().and_then(|agreed| agreed.audio());
+            agreed.is_some_and(|audio| audio.hold.is_remote())
+        };
+        let Some(passage) = self.passages.get_mut(&id) else { return };
+        let answered = passage.answered;
+        let leg = passage.leg_mut(end);
+        let (Some(call), Some(negotiator)) = (leg.call(), &mut leg.negotiator) else { return };
+        let before = held(negotiator);
+        match negotiator.make_answer() {
+            Ok(answer) => {
+                let after = held(negotiator);
+                self.configure(id, end, now);
+                let _ = self.endpoint.answer_offer(call, Some(Body::sdp(answer)), &Headers::new(), now);
+                if before != after && answered {
+                    self.pass_hold_on(id, end.other(), after, now);
+                }
+            }
+            Err(error) => {
+                negotiator.rollback();
+                if answered {
+                    let _ = self.endpoint.refuse_offer(call, &refusal(&error), now);
+                } else {
+                    let refused = Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string());
+                    self.refuse(id, &refused, now);
+                }
+            }
+        }
+    }
+
+    /// The one holds: the other is told so, in its own way.
+    fn pass_hold_on(&mut self, id: PassageId, end: End, held: bool, now: Instant) {
+        self.line(format!("{id}: the {end} is {}", if held { "on hold" } else { "off hold" }));
+        let style = match self.side_of(id, end).map(|side| side.hold) {
+            Some(config::HoldStyle::Zero) => HoldStyle::ZeroAddress,
+            _ => HoldStyle::Direction,
+        };
+        let Some(leg) = self.passages.get_mut(&id).map(|passage| passage.leg_mut(end)) else { return };
+        let (Some(call), Some(negotiator)) = (leg.call(), &mut leg.negotiator) else { return };
+        if negotiator.state() != State::Stable {
+            return;
+        }
+        if held {
+            negotiator.hold(style, Direction::SendOnly);
+        } else {
+            negotiator.resume();
+        }
+        let Ok(offer) = negotiator.offer() else { return };
+        if self.endpoint.reinvite(call, Some(Body::sdp(offer)), Headers::new(), now).is_err()
+            && let Some(negotiator) =
+                self.passages.get_mut(&id).and_then(|passage| passage.leg_mut(end).negotiator.as_mut())
+        {
+            negotiator.rollback();
+        }
+    }
+}
+
+/// The reply that refuses an offer, with the sentence in a Warning.
+pub(super) fn refusal(error: &NegotiationError) -> Reply {
+    let status = StatusCode::new(error.status()).unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE);
+    let headers = error.warning("gateway").and_then(|warning| Headers::new().with("Warning", warning).ok());
+    Reply::new(status).with_headers(headers.unwrap_or_default())
+}

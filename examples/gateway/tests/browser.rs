@@ -1,0 +1,197 @@
+//! Chromium, the gateway, the exchange, a telephone: by the gateway's own page, and by JsSIP over a WebSocket. What each says is
+//! compared with what the other hears.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod town;
+
+use denwa_interop::chromium::Browser;
+use denwa_interop::{Ports, Scratch, audio, linphone, require, wait_until};
+use std::time::Duration;
+use town::{Gate, PASSWORD, exchange, phone};
+
+/// The gateway between a page and the exchange.
+fn between(ports: &mut Ports, exchange: u16, to_exchange: &str) -> Gate {
+    let first = ports.take(40);
+    Gate::start(&format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"ws:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n\
+         [web]\nlisten = \"127.0.0.1:0\"\n\
+         [[sides]]\nname = \"web\"\nkind = \"webrtc\"\nusers = {{ 1003 = \"{PASSWORD}\" }}\n\
+         [[sides]]\nname = \"exchange\"\nto = \"udp:127.0.0.1:{exchange}\"\n{to_exchange}\n\
+         [[routes]]\nfrom = \"web\"\nto = \"exchange\"\n\
+         [[routes]]\nfrom = \"exchange\"\nto = \"web\"\n",
+        first + 39
+    ))
+}
+
+/// What one said is what the other heard, and not what he said himself: codecs and browsers keep the sound, and not the waveform.
+fn assert_heard(whose: &str, said: &[i16], heard: &[i16], not: &[i16]) {
+    let (likeness, other) = (audio::likeness(said, heard), audio::likeness(not, heard));
+    println!("{whose}: {likeness:.3}, and {other:.3} of the other");
+    assert!(likeness > 0.85 && likeness > other + 0.1, "{whose}: {likeness:.3}, and {other:.3} of the other");
+}
+
+/// The gateway's page, where somebody has clicked and was answered; what he hears is recorded.
+fn click(gate: &Gate, scratch: &Scratch, query: &str, says: &[i16]) -> Browser {
+    let page = gate.running().page().unwrap();
+    let mut browser = Browser::open(&format!("http://{page}/web?{query}"), scratch.path(), says);
+    browser.wait_for("document.getElementById('number')?.value === '1002'", "document.body.innerText");
+    // Whoever listens for what is heard wants it as it was said.
+    browser.evaluate(
+        "window.denwaPlain = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); \
+         navigator.mediaDevices.getUserMedia = () => denwaPlain({audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}}); 0",
+    );
+    browser.evaluate("document.getElementById('call').click()");
+    browser
+        .wait_for("document.getElementById('state').dataset.state === 'answered'", "document.body.innerText");
+    browser.record("document.getElementById('sound').srcObject");
+    browser
+}
+
+#[test]
+fn the_page_calls_with_one_click() {
+    if !require("baresip") || !Browser::is_here() {
+        return;
+    }
+    let scratch = Scratch::new("gateway-page");
+    let mut ports = Ports::block();
+    let exchange = exchange(&scratch, &mut ports, "codecs = [\"PCMA\"]");
+    let (one, two) = (audio::signal(21, 6), audio::signal(22, 20));
+    let mut bob = phone((&scratch, &mut ports, exchange), "1002", "PCMA", "", &two);
+    let gate = between(
+        &mut ports,
+        exchange,
+        &format!("user = \"1001\"\npassword = \"{PASSWORD}\"\ncodecs = [\"PCMA\"]"),
+    );
+    let mut browser = click(&gate, &scratch, "to=1002&lang=en", &one);
+    browser.evaluate("document.querySelector('#keys button').click()");
+    bob.peer.wait_for("Call established", Duration::from_secs(20));
+    std::thread::sleep(Duration::from_secs(9));
+    let heard = browser.heard();
+    browser.evaluate("document.getElementById('end').click()");
+    bob.peer.wait_for("terminated", Duration::from_secs(20));
+    println!("{}", gate.log());
+    assert_heard("the page heard the telephone", &two[..8000 * 5], &heard, &one);
+    assert_heard("the telephone heard the page", &one, &bob.heard(), &two[..8000 * 5]);
+    gate.wait_for("over after");
+    assert!(gate.log().contains("encrypted with the caller: "), "{}", gate.log());
+    // Whoever closes his tab hangs up.
+    let mut carol = phone((&scratch, &mut ports, exchange), "1004", "PCMA", "", &two);
+    browser.evaluate(
+        "document.getElementById('number').value = '1004'; document.getElementById('call').click(); 0",
+    );
+    browser
+        .wait_for("document.getElementById('state').dataset.state === 'answered'", "document.body.innerText");
+    browser.close();
+    let over = wait_until(Duration::from_secs(60), || gate.log().matches("over after").count() == 2);
+    assert!(over, "{}", gate.log());
+    carol.peer.wait_for("terminated", Duration::from_secs(20));
+    assert!(carol.peer.alive());
+    assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// A user of the gateway is a telephone of the exchange: whoever calls 1003 there is answered here, and the other way round.
+#[test]
+fn jssip_calls_and_is_called() {
+    let Some(modules) = town::jssip::modules() else { return };
+    if !require("baresip") || !Browser::is_here() {
+        return;
+    }
+    let scratch = Scratch::new("gateway-jssip");
+    let mut ports = Ports::block();
+    let exchange = exchange(&scratch, &mut ports, "codecs = [\"G722\"]\nencryption = \"required\"");
+    let (one, two) = (audio::signal(23, 6), audio::signal(24, 20));
+    let mut bob = phone((&scratch, &mut ports, exchange), "1002", "G722", ";mediaenc=srtp-mand", &two);
+    let line = "register_users_of = \"web\"\ncodecs = [\"G722\"]\nencryption = \"required\"\nptime = 20";
+    let gate = between(&mut ports, exchange, line);
+    let socket = format!("ws://{}", gate.running().listening()[1].address);
+    let site = town::jssip::serve(&modules, &socket, "1003", PASSWORD);
+    let mut browser = Browser::open(&format!("http://{site}/"), scratch.path(), &one);
+    browser.wait_for("window.phone || typeof phone !== 'undefined'", "document.body.innerText");
+    browser.wait_for("phone.state === 'registered'", "phone.state");
+    gate.wait_for("side exchange: 1003 registered");
+
+    browser.evaluate("phone.call('1002'); 0");
+    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
+    browser.record("phone.stream");
+    std::thread::sleep(Duration::from_secs(8));
+    let heard = browser.heard();
+    browser.evaluate("phone.end(); 0");
+    bob.peer.wait_for("terminated", Duration::from_secs(20));
+    assert_heard("the page heard the telephone", &two[..8000 * 5], &heard, &one);
+
+    // And the other way round.
+    bob.dial(&format!("sip:1003@127.0.0.1:{exchange}"));
+    browser.wait_for("phone.state === 'rings'", "phone.state + ' ' + phone.why");
+    browser.evaluate("phone.answer(); 0");
+    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
+    browser.record("phone.stream");
+    std::thread::sleep(Duration::from_secs(8));
+    let heard = browser.heard();
+    bob.hang_up();
+    browser.wait_for("phone.state === 'over'", "phone.state + ' ' + phone.why");
+    assert_heard("the page that was called heard the telephone", &two[..8000 * 5], &heard, &one);
+    assert_heard("the telephone heard the page", &one, &bob.heard(), &two[..8000 * 5]);
+    println!("{}", gate.log());
+
+    // Whoever closes his tab is registered nowhere any more.
+    browser.close();
+    gate.wait_for("1003 is gone");
+    gate.wait_for("1003 no longer registered");
+    assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// The page may not be reached but by the TURN server beside the gateway, and the telephone is a Linphone with G.729.
+#[test]
+fn the_page_is_relayed_to_a_telephone_with_g729() {
+    if !require("linphonec") || !Browser::is_here() {
+        return;
+    }
+    let scratch = Scratch::new("gateway-relay");
+    let mut ports = Ports::block();
+    let exchange = exchange(&scratch, &mut ports, "codecs = [\"G729\"]");
+    let (one, two) = (audio::signal(25, 6), audio::signal(26, 20));
+    let account = format!(
+        "\n[proxy_0]\nreg_proxy=<sip:127.0.0.1:{exchange};transport=udp>\nreg_identity=sip:1002@127.0.0.1:{exchange}\n\
+         reg_expires=300\nreg_sendregister=1\npublish=0\n\
+         [auth_info_0]\nusername=1002\nuserid=1002\npasswd={PASSWORD}\nrealm=pbx.example\n"
+    );
+    let settings = linphone::Settings {
+        name: "linphone",
+        codec: ("G729", 8000),
+        encryption: "none",
+        answers: true,
+        more: &account,
+    };
+    let mut bob = linphone::Phone::start(&settings, scratch.path(), &mut ports, &two);
+    // It says nothing of it, but the exchange keeps registrations on disk before it answers them.
+    let kept = ["pbx.db", "pbx.db-wal"].map(|name| scratch.path().join(name));
+    let registered = wait_until(Duration::from_secs(30), || {
+        let has = |path| std::fs::read(path).is_ok_and(|it| it.windows(10).any(|text| text == b"Linphonec/"));
+        kept.iter().any(has)
+    });
+    assert!(registered, "{}", bob.peer.log());
+    let (turn, relayed) = (ports.take(1), ports.take(40));
+    let line = format!(
+        "user = \"1001\"\npassword = \"{PASSWORD}\"\ncodecs = [\"G729\"]\n\
+         [turn]\nlisten = [\"udp:127.0.0.1:{turn}\"]\nsecret = \"of the page\"\nports = [\"{relayed}-{}\"]\n\
+         external = \"127.0.0.1\"\npeers = [\"127.0.0.0/8\"]\n",
+        relayed + 39
+    );
+    let gate = between(&mut ports, exchange, &line);
+    let mut browser = click(&gate, &scratch, "to=1002&lang=ja&relay", &one);
+    std::thread::sleep(Duration::from_secs(9));
+    let heard = browser.heard();
+    let words = browser.evaluate("document.getElementById('state').textContent");
+    assert_eq!(words, "通話中");
+    let local = browser.evaluate("document.documentElement.lang");
+    assert_eq!(local, "ja");
+    browser.evaluate("document.getElementById('end').click()");
+    gate.wait_for("over after");
+    let log = gate.log();
+    let path = log.lines().find(|line| line.contains("the path to the caller")).unwrap();
+    let port: u16 = path.rsplit(':').next().unwrap().parse().unwrap();
+    assert!((relayed..relayed + 40).contains(&port), "{path}");
+    assert_heard("the page heard the telephone", &two[..8000 * 5], &heard, &one);
+    assert_heard("the telephone heard the page", &one, &bob.heard(), &two[..8000 * 5]);
+    assert_eq!(gate.end(), Vec::<String>::new());
+}

@@ -1,0 +1,276 @@
+//! Targets of the front door: a bridge that does whatever it is told, and a user agent that anything may be sent to.
+
+use crate::Target;
+use denwa::Seed;
+use denwa::bridge::{
+    BridgeConfig, Command, ConferenceId, Connection, Event, Input, LegId, LegSpec, MediaBridge, Output, Path,
+    Piece, Program, RecordingId, RecordingSpec, Sides, Sound, Source,
+};
+use denwa::driver::{self, Answer, Machine, PortId, PortNews};
+use denwa::media::{PayloadFormat, StreamParameters};
+use denwa::ua::{self, UserAgent, UserAgentConfig};
+use denwa_codecs::tone::{dtmf, plan::Plan};
+use denwa_sip_core::Protocol;
+use denwa_sip_core::config::Listener;
+use denwa_sip_core::io::{RouteInfo, StreamFailure};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Name and body of each.
+pub const TARGETS: &[Target] = &[("denwa_bridge", bridge), ("denwa_user_agent", user_agent)];
+
+/// Commands and packets, four bytes each: what, to which of four legs, a value, and the time that passes. Nothing panics, time
+/// moves on, recordings end once, and when all legs are closed nothing is left to do.
+fn bridge(data: &[u8]) {
+    let mut now = Instant::now();
+    let mut bridge = MediaBridge::new(BridgeConfig::new(Duration::ZERO, now), Seed([3; 32]), now);
+    let mut recordings: BTreeMap<(LegId, RecordingId), bool> = BTreeMap::new();
+    let mut sequence = 0u16;
+    let mut next_recording = 0;
+    for step in data.chunks_exact(4).take(400) {
+        let &[what, which, value, time] = step else { continue };
+        let leg = LegId(u64::from(which % 4));
+        let other = LegId(u64::from(which / 4 % 4));
+        match what % 12 {
+            0 => bridge.handle_command(Command::Open { leg, spec: spec(leg) }, now),
+            1 => bridge
+                .handle_command(Command::Configure { leg, stream: Box::new(parameters(leg, value)) }, now),
+            2 => bridge.handle_command(Command::Connect { leg, to: connection(other, value) }, now),
+            3 => {
+                let digits: String = "0159*#AD".chars().skip(usize::from(value % 8)).collect();
+                bridge.handle_command(Command::SendDigits { leg, digits }, now);
+            }
+            4 => bridge.handle_command(Command::Close { leg }, now),
+            5 => bridge.handle_command(Command::Announce { leg, program: program(value) }, now),
+            6 => bridge.handle_command(Command::Mute { leg, muted: value % 2 == 0 }, now),
+            7 => bridge.handle_command(Command::Detect { leg, in_band_digits: value % 2 == 0 }, now),
+            8 => {
+                let recording = RecordingId(next_recording);
+                next_recording += 1;
+                let sides = [Sides::Peer, Sides::Hears, Sides::Mixed, Sides::Stereo][usize::from(value % 4)];
+                let mut spec = RecordingSpec::new(sides);
+                spec.limit = (value > 128).then(|| Duration::from_millis(u64::from(value) * 5));
+                if bridge.command(Command::Record { leg, recording, spec }, now).is_ok() {
+                    recordings.insert((leg, recording), true);
+                }
+            }
+            9 => {
+                let recording = RecordingId(u64::from(value) % next_recording.max(1));
+                bridge.handle_command(Command::StopRecording { leg, recording }, now);
+            }
+            _ => {
+                sequence = sequence.wrapping_add(u16::from(value % 3));
+                let mut buffer = [0x55; 512];
+                let header = [
+                    0x80,
+                    value & 0x7f,
+                    (sequence >> 8) as u8,
+                    sequence as u8,
+                    0,
+                    0,
+                    (sequence / 2) as u8,
+                    sequence as u8,
+                    0,
+                    0,
+                    0,
+                    which,
+                ];
+                buffer[..12].copy_from_slice(&header);
+                let from = SocketAddr::from(([192, 0, 2, which % 4], 4000));
+                bridge.receive(leg, Path::from(from), &mut buffer, 172, now);
+            }
+        }
+        drain_bridge(&mut bridge, &mut recordings, now);
+        now += Duration::from_millis(u64::from(time) * 2);
+        beat(&mut bridge, &mut recordings, now);
+    }
+    for leg in 0..4 {
+        bridge.handle_command(Command::Close { leg: LegId(leg) }, now);
+        drain_bridge(&mut bridge, &mut recordings, now);
+    }
+    assert_eq!((bridge.legs(), bridge.poll_timeout()), (0, None));
+    assert!(recordings.values().all(|running| !running), "{recordings:?}");
+}
+
+fn beat(bridge: &mut MediaBridge, recordings: &mut BTreeMap<(LegId, RecordingId), bool>, now: Instant) {
+    let mut buffer = [0; 2048];
+    let mut rounds = 0;
+    while bridge.poll_timeout().is_some_and(|deadline| deadline <= now) {
+        bridge.handle_timeout(now);
+        while bridge.next_frame(&mut buffer, now).is_some() {}
+        drain_bridge(bridge, recordings, now);
+        rounds += 1;
+        assert!(rounds < 3, "a deadline that was handled is still due");
+    }
+}
+
+fn drain_bridge(
+    bridge: &mut MediaBridge,
+    recordings: &mut BTreeMap<(LegId, RecordingId), bool>,
+    now: Instant,
+) {
+    while let Some(output) = bridge.poll_output() {
+        match output {
+            Output::Bind { leg, rtp, rtcp } => bridge.handle_input(Input::Bound { leg, rtp, rtcp }, now),
+            Output::Event(Event::RecordingEnded { leg, recording, .. }) => {
+                let was = recordings.insert((leg, recording), false);
+                assert_eq!(was, Some(true), "a recording ends once");
+            }
+            Output::Event(Event::Recorded { leg, recording, .. }) => {
+                assert_eq!(recordings.get(&(leg, recording)), Some(&true), "nothing comes after the end");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn spec(leg: LegId) -> LegSpec {
+    let port = 20_000 + 2 * leg.0 as u16;
+    LegSpec {
+        group: 1,
+        rtp: SocketAddr::from(([192, 0, 2, 100], port)),
+        rtcp: SocketAddr::from(([192, 0, 2, 100], port + 1)),
+        silence_after: Duration::from_secs(1),
+        cname: "leg".into(),
+    }
+}
+
+fn parameters(leg: LegId, value: u8) -> StreamParameters {
+    let formats = [PayloadFormat::pcma(), PayloadFormat::pcmu(), PayloadFormat::new(9, "G722", 8000)];
+    let remote = SocketAddr::from(([192, 0, 2, leg.0 as u8], 4000));
+    let mut parameters = StreamParameters::plain(remote, &formats[usize::from(value % 3)..]);
+    (parameters.sends, parameters.receives) = (value & 4 == 0, value & 8 == 0);
+    if value & 16 != 0 {
+        (parameters.send_events, parameters.receive_events) = (Vec::new(), Vec::new());
+    }
+    parameters.packet_time = Duration::from_millis(10 * u64::from(value >> 5).max(1));
+    parameters
+}
+
+fn connection(other: LegId, value: u8) -> Connection {
+    match value % 7 {
+        0 => Connection::Nothing,
+        1 | 2 => Connection::Leg(other),
+        3 => Connection::Source(Source::Echo),
+        4 => Connection::Source(Source::MILLIWATT),
+        5 => Connection::Source(Source::Program(program(value))),
+        _ => Connection::Conference(ConferenceId(u64::from(value / 7 % 2))),
+    }
+}
+
+fn program(value: u8) -> Program {
+    let sound =
+        Sound::new(vec![i16::from(value) * 100; usize::from(value) * 10], 8000 + u32::from(value % 3) * 8000);
+    let pieces = [
+        Piece::Sound(sound),
+        Piece::Pause(Duration::from_millis(u64::from(value))),
+        Piece::Tone { tone: dtmf::dial("12", dtmf::Sending::default()), lasts: None },
+        Piece::Tone { tone: Plan::japan().busy, lasts: Some(Duration::from_millis(u64::from(value) * 4)) },
+    ];
+    let program = Program::new(pieces[..usize::from(value % 5).min(4)].to_vec());
+    match value % 3 {
+        0 => program,
+        1 => program.repeated(),
+        _ => program.running(),
+    }
+}
+
+/// A user agent whose program says yes to everything; datagrams between `0xff` bytes, the byte before each the time that
+/// passes and where it arrives. Nothing panics, and after it was shut down nothing is left.
+fn user_agent(data: &[u8]) {
+    let local = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let mut now = Instant::now();
+    let config = UserAgentConfig::new(vec![Listener::new(Protocol::Udp, local)]);
+    let mut agent =
+        Telephone { agent: UserAgent::new(config, Seed([4; 32]), now), ports: Vec::new(), ended: false };
+    agent.agent.add_account(ua::Account::new("200", "192.0.2.1"));
+    let remote = SocketAddr::from(([192, 0, 2, 2], 5060));
+    for piece in data.split(|byte| *byte == 0xff).take(32) {
+        let Some((time, datagram)) = piece.split_first() else { continue };
+        match (time % 4, agent.ports.first().copied()) {
+            (0, Some(port)) => {
+                let mut payload = datagram.to_vec();
+                let remote = SocketAddr::from(([192, 0, 2, 2], 4000));
+                agent.agent.handle_port(port, PortNews::Datagram { remote, payload: &mut payload }, now);
+            }
+            _ => agent
+                .agent
+                .handle_input(denwa_sip_core::Input::Datagram { local, remote, payload: datagram }, now),
+        }
+        agent.drain(now);
+        now += Duration::from_millis(u64::from(*time) * 4);
+        agent.pass(now);
+    }
+    agent.agent.shut_down(now);
+    agent.drain(now);
+    for _ in 0..80 {
+        now += Duration::from_secs(5);
+        agent.pass(now);
+    }
+    assert!(agent.ended, "it never said that it was shut down");
+    assert_eq!((agent.agent.calls().count(), agent.ports.len()), (0, 0));
+}
+
+struct Telephone {
+    agent: UserAgent,
+    ports: Vec<PortId>,
+    ended: bool,
+}
+
+impl Telephone {
+    fn pass(&mut self, now: Instant) {
+        if Machine::poll_timeout(&self.agent).is_some_and(|deadline| deadline <= now) {
+            Machine::handle_timeout(&mut self.agent, now);
+        }
+        self.drain(now);
+    }
+
+    fn drain(&mut self, now: Instant) {
+        let mut buffer = [0; 2048];
+        loop {
+            while self.agent.next_packet(&mut buffer, now).is_some() {}
+            let Some(output) = Machine::poll_output(&mut self.agent) else { return };
+            match output {
+                driver::Output::Event(event) => self.react(event, now),
+                driver::Output::OpenPort { port, address } => {
+                    let address = SocketAddr::new(address.ip(), 30_000 + (port.0 % 20_000) as u16);
+                    self.ports.push(port);
+                    self.agent.handle_port(port, PortNews::Opened { address }, now);
+                }
+                driver::Output::ClosePort { port } => self.ports.retain(|own| *own != port),
+                driver::Output::Ask { question, what: driver::Ask::Route(_) } => {
+                    let route = RouteInfo { local: [192, 0, 2, 1].into(), interface: "eth0".into() };
+                    self.agent.handle_answer(question, Answer::Route(Some(route)), now);
+                }
+                driver::Output::Ask { question, .. } => {
+                    self.agent.handle_answer(question, Answer::Addresses(Vec::new()), now);
+                }
+                driver::Output::Route { id, .. } => {
+                    let route = RouteInfo { local: [192, 0, 2, 1].into(), interface: "eth0".into() };
+                    self.agent.handle_input(denwa_sip_core::Input::Routed { id, route: Some(route) }, now);
+                }
+                driver::Output::Resolve { id, .. } => {
+                    let answer = denwa_sip_core::io::Answer::NotFound;
+                    self.agent.handle_input(denwa_sip_core::Input::Resolved { id, answer }, now);
+                }
+                driver::Output::OpenStream { stream, .. } => {
+                    let reason = StreamFailure::Refused;
+                    self.agent.handle_input(denwa_sip_core::Input::StreamFailed { stream, reason }, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn react(&mut self, event: ua::Event, now: Instant) {
+        match event {
+            ua::Event::Incoming { call, .. } => drop(self.agent.answer(call, now)),
+            ua::Event::Answered { call } => drop(self.agent.confer(call, now)),
+            ua::Event::Sound { call, samples } => drop(self.agent.say(call, &samples)),
+            ua::Event::ConferenceSound { samples } => self.agent.say_to_conference(&samples),
+            ua::Event::ShutDown => self.ended = true,
+            _ => {}
+        }
+    }
+}
