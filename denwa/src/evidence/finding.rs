@@ -108,3 +108,42 @@ pub enum Cause {
     /// The path loses many packets.
     PacketLoss,
 }
+
+impl Cause {
+    /// Every cause there is, for whoever has words of his own for each.
+    pub const ALL: &'static [Cause] = &[
+        Cause::RenamingVpn,
+        Cause::PeerBehindNat,
+        Cause::ExternalAddressWrong,
+        Cause::LocalNetworkForgotten,
+        Cause::MediaBlocked,
+        Cause::MediaBlockedOneWay,
+        Cause::NoCommonCodec,
+        Cause::TranscoderMissing,
+        Cause::EncryptionOneSided,
+        Cause::WrongKeys,
+        Cause::PeerFellSilent,
+        Cause::PortsOutsideSet,
+        Cause::NoReply,
+        Cause::NobodyListens,
+        Cause::NameUnknown,
+        Cause::HeldForever,
+        Cause::Alg,
+        Cause::WrongPassword,
+        Cause::UnknownAccount,
+        Cause::Busy,
+        Cause::Declined,
+        Cause::NotAnswered,
+        Cause::UnknownNumber,
+        Cause::NotRegistered,
+        Cause::RefusedByPeer,
+        Cause::AckLost,
+        Cause::SessionExpired,
+        Cause::CallLost,
+        Cause::PortsExhausted,
+        Cause::LimitReached,
+        Cause::TurnedAway,
+        Cause::Unreadable,
+        Cause::PacketLoss,
+    ];
+}
