@@ -226,7 +226,7 @@ impl Proxy {
             servers: IdMap::default(),
             clients: IdMap::default(),
             located: IdMap::default(),
-            agenda: Agenda::new(),
+            agenda: Agenda::new(now),
             outbox: VecDeque::new(),
             random,
             loop_key,
