@@ -306,6 +306,58 @@ impl Subject for Kamailio {
     }
 }
 
+/// The telephone that is called; it says who stands on the way, which SIPp's own does not.
+const TELEPHONE: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="telephone">
+<recv request="INVITE"></recv>
+<send><![CDATA[
+SIP/2.0 180 Ringing
+[last_Via:]
+[last_From:]
+[last_To:];tag=[pid]-[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+[last_Record-Route:]
+Contact: <sip:[local_ip]:[local_port]>
+Content-Length: 0
+
+]]></send>
+<send retrans="500"><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:];tag=[pid]-[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+[last_Record-Route:]
+Contact: <sip:[local_ip]:[local_port]>
+Content-Type: application/sdp
+Content-Length: [len]
+
+v=0
+o=- 1 1 IN IP[local_ip_type] [local_ip]
+s=-
+c=IN IP[media_ip_type] [media_ip]
+t=0 0
+m=audio [media_port] RTP/AVP 0
+a=rtpmap:0 PCMU/8000
+]]></send>
+<recv request="ACK"></recv>
+<recv request="BYE"></recv>
+<send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+<timewait milliseconds="4000"/>
+</scenario>
+"#;
+
 const CALL: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="call">
 <send retrans="500"><![CDATA[
@@ -365,11 +417,11 @@ const REGISTER: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
 REGISTER sip:bench SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
 Max-Forwards: 70
-From: <sip:u[call_number]@bench>;tag=[call_number]
-To: <sip:u[call_number]@bench>
+From: <sip:[field0]@bench>;tag=[call_number]
+To: <sip:[field0]@bench>
 Call-ID: [call_id]
 CSeq: 1 REGISTER
-Contact: <sip:u[call_number]@[local_ip]:[local_port]>;expires=3600
+Contact: <sip:[field0]@[local_ip]:[local_port]>;expires=3600
 User-Agent: bench
 Content-Length: 0
 
@@ -379,13 +431,13 @@ Content-Length: 0
 REGISTER sip:bench SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
 Max-Forwards: 70
-From: <sip:u[call_number]@bench>;tag=[call_number]
-To: <sip:u[call_number]@bench>
+From: <sip:[field0]@bench>;tag=[call_number]
+To: <sip:[field0]@bench>
 Call-ID: [call_id]
 CSeq: 2 REGISTER
-Contact: <sip:u[call_number]@[local_ip]:[local_port]>;expires=3600
+Contact: <sip:[field0]@[local_ip]:[local_port]>;expires=3600
 User-Agent: bench
-[authentication username=u[call_number] password=secret]
+[field1]
 Content-Length: 0
 
 ]]></send>
@@ -403,7 +455,13 @@ fn measure(
     (count, rate): (u32, u32),
 ) -> Duration {
     let (count_text, rate_text) = (count.to_string(), rate.to_string());
-    let arguments = ["-m", &*count_text, "-r", &*rate_text, "-l", "5000", "-d", "0", "-s", "bench"];
+    let users = scratch.path().join("users.csv");
+    // SIPp puts a user's name into credentials only if they stand in a file as a whole.
+    let line = |number| format!("u{number};[authentication username=u{number} password=secret]\n");
+    fs::write(&users, format!("SEQUENTIAL\n{}", (0..count).map(line).collect::<String>())).unwrap();
+    let users = users.display().to_string();
+    let arguments =
+        ["-inf", &*users, "-m", &*count_text, "-r", &*rate_text, "-l", "5000", "-d", "0", "-s", "bench"];
     let target = format!("127.0.0.1:{}", subject.port());
     let options = sipp::Options {
         name,
@@ -437,13 +495,13 @@ fn main() {
     let media_port = ports.take(4);
     let listening = sipp::Options {
         name: "telephone",
-        scenario: "uas",
+        scenario: TELEPHONE,
         target: None,
         port: telephone_port,
         media_port,
         arguments: &[],
     };
-    let telephone = sipp::Sipp::start_built_in(&listening, scratch.path());
+    let telephone = sipp::Sipp::start(&listening, scratch.path());
     telephone.wait_until_it_listens("udp");
     let telephone_address = SocketAddr::from(([127, 0, 0, 1], telephone_port));
     let registrar = kamailio(

@@ -126,7 +126,8 @@ impl Endpoint {
                 self.registrar.tidy(record);
                 return;
             };
-            let (name, bindings) = (held.address_of_record.clone(), held.bindings.clone());
+            let name: Arc<str> = (*held.address_of_record).into();
+            let bindings = held.bindings.clone();
             let Some(pending) = self.requests.get_mut(request) else { continue };
             let policy = self.cx.config.registrar.expiry;
             let wish = outbound::judge(&pending.message, self.cx.config.registrar.outbound);

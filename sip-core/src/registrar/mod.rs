@@ -20,7 +20,6 @@ use hashbrown::{HashMap, HashTable};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, Hasher as _},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -61,7 +60,7 @@ pub(crate) struct Registrar {
 /// One address of record. There are many, most of them with one binding and nothing going on.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(crate) address_of_record: Arc<str>,
+    pub(crate) address_of_record: Box<str>,
     pub(crate) bindings: Box<[Binding]>,
     /// The REGISTERs under way.
     turns: Option<Box<Turns>>,
