@@ -268,6 +268,11 @@ fn weights(_: &mut Criterion) {
         }
         pair.pass(Duration::from_secs(40));
     });
+    let once = allocation_counter::measure(|| {
+        let call = pair.call();
+        pair.hang_up(call);
+    });
+    println!("a call, both ends, allocates {} times, {} bytes", once.count_total, once.bytes_total);
     println!("an idle call, both ends: {} bytes", info.bytes_current / i64::try_from(CALLS).unwrap());
     let now = Instant::now();
     let mut registrar = endpoint(2, now);
