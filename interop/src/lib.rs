@@ -6,7 +6,8 @@
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
-//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent, and
+//!   [`hearing`] waits until one does.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod audio;
 pub mod baresip;
 pub mod chromium;
 pub mod coturn;
+pub mod hearing;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
@@ -24,5 +26,5 @@ mod ports;
 pub mod sipp;
 pub mod turnutils;
 
-pub use peer::{Peer, Scratch, require, wait_until};
-pub use ports::Ports;
+pub use peer::{PATIENCE, Peer, Scratch, require, wait_until};
+pub use ports::{Ports, is_bound, nobody};
