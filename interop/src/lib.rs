@@ -4,7 +4,7 @@
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
-//! - [`hikari`] stands in for a telephone company that refuses much.
+//! - [`hikari`] stands in for a telephone company that refuses much, [`dns`] for the name servers of the world.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
 //!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
 //!
@@ -16,6 +16,7 @@ pub mod audio;
 pub mod baresip;
 pub mod chromium;
 pub mod coturn;
+pub mod dns;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
