@@ -122,10 +122,10 @@ impl Links {
         self.links.iter().find(|link| link.trunk.inbound.as_ref().is_some_and(|inbound| inbound.user == user))
     }
 
-    /// What the DNS has to be asked, each once.
+    /// What the DNS has to be asked, each once: servers behind a proxy are the proxy's business.
     pub fn names(&self) -> Vec<PeerAddress> {
         let mut names: Vec<PeerAddress> = Vec::new();
-        for (address, _) in self.links.iter().flat_map(Link::places) {
+        for (address, _) in self.links.iter().flat_map(Link::nearest) {
             if matches!(address.host, Host::Name(_)) && !names.contains(address) {
                 names.push(address.clone());
             }
@@ -170,6 +170,11 @@ fn placed(address: &PeerAddress) -> (PeerAddress, Vec<Place>) {
 }
 
 impl Link {
+    /// What packets to it go to: its proxy, or its servers.
+    fn nearest(&self) -> &[(PeerAddress, Vec<Place>)] {
+        self.proxy.as_ref().map_or(self.servers.as_slice(), std::slice::from_ref)
+    }
+
     fn places(&self) -> impl Iterator<Item = &(PeerAddress, Vec<Place>)> {
         self.servers.iter().chain(&self.proxy)
     }
