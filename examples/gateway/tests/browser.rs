@@ -84,7 +84,8 @@ fn the_page_calls_with_one_click() {
     browser.close();
     let over = wait_until(Duration::from_secs(60), || gate.log().matches("over after").count() == 2);
     assert!(over, "{}", gate.log());
-    carol.peer.wait_for("terminated", Duration::from_secs(20));
+    // A call that was so short is not always worth a word to baresip, but the end came to it.
+    carol.peer.wait_for("BYE sip:1004", Duration::from_secs(20));
     assert!(carol.peer.alive());
     assert_eq!(gate.end(), Vec::<String>::new());
 }
