@@ -52,7 +52,7 @@ fn main() {
 /// Name, whether it is measured with one number of calls only, and how.
 type Measured = (&'static str, bool, fn(&Phones) -> Option<Cost>);
 
-const KINDS: [Measured; 8] = [
+const KINDS: [Measured; 9] = [
     ("bare loop, a socket per leg", false, |phones| Some(bare::per_leg(phones))),
     ("bare loop, one socket for all", false, |phones| Some(bare::shared(phones))),
     ("bare loop, one socket, batched both ways", false, |phones| Some(bare::batched(phones))),
@@ -60,6 +60,7 @@ const KINDS: [Measured; 8] = [
     ("denwa, PCMU to PCMA", true, |phones| Some(ours::relay(phones, Kind::Converting))),
     ("denwa, SRTP (CM) to plain", true, |phones| Some(ours::relay(phones, Kind::Protected))),
     ("denwa, PCMU to G.729", true, |phones| Some(ours::relay(&slower(phones), Kind::ToG729))),
+    ("denwa, PCMU to Opus", true, |phones| Some(ours::relay(&slower(phones), Kind::ToOpus))),
     ("rtpengine in user space", false, rtpengine::relay),
 ];
 

@@ -17,7 +17,7 @@ use crate::{
         SubscriptionHandle,
     },
     header::{CSeq, HeaderName},
-    io::{Lookup, Output, QueryId},
+    io::{Flow, Lookup, Output, QueryId},
     limits::Limit,
     message::{Request, RequestBuilder, Response, ResponseBuilder, StatusCode},
     random::{Random, hex},
@@ -286,6 +286,7 @@ impl Context {
         &mut self,
         mut client: Client,
         response: &Response,
+        flow: Flow,
     ) -> Result<(ClientId, u32), (Client, crate::auth::client::ChallengeRefusal)> {
         use crate::auth::client::ChallengeRefusal;
         let proxy = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
@@ -327,6 +328,7 @@ impl Context {
             return Err((Client { owner, auth, sent: None }, ChallengeRefusal::NotWritten));
         };
         // The owner cannot be lent out and got back on failure, so failure is asked for first.
+        let target = at_the_same_server(target, flow);
         match self.resend(again, target, options, auth, dialog, attempts.saturating_add(1)) {
             Ok((id, sent)) => {
                 self.clients.insert(id, Client { owner, auth, sent: Some(sent) });
@@ -478,4 +480,19 @@ pub(crate) fn description(fields: &crate::header::Fields) -> Option<Body> {
         disposition: disposition.map(str::to_owned),
         bytes,
     })
+}
+
+/// Who challenged is asked again, and not first a server that was passed by because it is dead.
+fn at_the_same_server(target: Target, flow: Flow) -> Target {
+    match target {
+        Target::Hops(mut hops) => {
+            let answered =
+                hops.iter().position(|hop| (hop.protocol, hop.remote) == (flow.protocol, flow.remote));
+            hops.rotate_left(answered.unwrap_or(0));
+            Target::Hops(hops)
+        }
+        // Over UDP the URI is asked for again: with credentials the request may have become too large for it.
+        Target::Uri(_) if flow.stream.is_some() => Target::Flow(flow),
+        other => other,
+    }
 }

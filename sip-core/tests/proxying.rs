@@ -146,6 +146,45 @@ fn section_16_10_the_clients_cancel_goes_to_all_branches() {
 }
 
 #[test]
+fn section_16_10_a_cancel_before_anything_was_sent_is_answered_487_at_once() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    let (handle, _) = stage.asked();
+    let nowhere = Branch::to(UriBuf::parse("sip:bob@nowhere.example").unwrap());
+    stage.proxy.forward(handle, TargetSet::one(nowhere), &ForwardOptions::default(), stage.now).unwrap();
+    stage.drain();
+    let cancel =
+        invite("Max-Forwards: 70").replace("INVITE sip", "CANCEL sip").replace("1 INVITE", "1 CANCEL");
+    stage.receive(CLIENT, &cancel);
+    stage.response(487);
+    assert_eq!(stage.done().map(StatusCode::code), Some(487));
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_group_that_rings_too_long_is_given_up_for_the_next() {
+    let mut stage = Stage::new();
+    stage.receive(CLIENT, &invite("Max-Forwards: 70"));
+    let options =
+        ForwardOptions { ring_for: Some(std::time::Duration::from_secs(20)), ..ForwardOptions::default() };
+    stage.forward(&[3, 4], Order::Sequential, &options);
+    let third = stage.request_to(3, &Method::Invite);
+    for _ in 0..3 {
+        stage.answer(3, &third, "180 Ringing", "");
+        stage.pass(6);
+    }
+    assert!(!stage.summary().iter().any(|it| it.starts_with("CANCEL")));
+    stage.pass(3);
+    let cancel = stage.request_to(3, &Method::Cancel);
+    stage.answer(3, &cancel, "200 OK", "");
+    stage.answer(3, &third, "487 Request Terminated", "");
+    let fourth = stage.request_to(4, &Method::Invite);
+    stage.answer(4, &fourth, "200 OK", "Contact: <sip:bob@192.0.2.4>");
+    stage.response(200);
+    stage.assert_nothing_left();
+}
+
+#[test]
 fn section_16_8_timer_c_cancels_what_rings_too_long() {
     let mut stage = Stage::new();
     stage.receive(CLIENT, &invite("Max-Forwards: 70"));

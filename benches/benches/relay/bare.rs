@@ -34,8 +34,14 @@ fn measure(phones: &Phones, legs: Vec<SocketAddr>, run: impl FnOnce(Stop) + Send
     let told = Arc::clone(&stop);
     let thread = thread::Builder::new().name(NAME.into()).spawn(move || run(told)).unwrap();
     let used = || thread_time(NAME);
-    let cost =
-        phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0], payloads: [G711; 2] });
+    let cost = phones.talk(&Relay {
+        legs,
+        used: &used,
+        keying: None,
+        payload_types: [0, 0],
+        ticks: [160; 2],
+        payloads: [G711; 2],
+    });
     stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
     cost

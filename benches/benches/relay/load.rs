@@ -50,6 +50,8 @@ pub(crate) struct Relay<'a> {
     /// What callers' packets are protected with.
     pub(crate) keying: Option<&'a Keying>,
     pub(crate) payload_types: [u8; 2],
+    /// Ticks of each end's RTP clock in 20 ms.
+    pub(crate) ticks: [u32; 2],
     /// What callers and what callees say in each packet; PCMU carries the time it was sent.
     pub(crate) payloads: [&'a [u8]; 2],
 }
@@ -181,7 +183,7 @@ impl<'a> Generator<'a> {
         // A stride that has no factor in common with the number of legs: neighbours in time are no neighbours in memory.
         let order = if calls.is_multiple_of(7) { 11 } else { 7 };
         let streams = (0..calls * 2).map(stream).collect();
-        Self { relay, streams, next: 0, order, buffer: vec![0; 256] }
+        Self { relay, streams, next: 0, order, buffer: vec![0; 512] }
     }
 
     fn send(&mut self, socket: &UdpSocket, epoch: Instant) {
@@ -189,7 +191,7 @@ impl<'a> Generator<'a> {
         self.next = (self.next + self.order) % self.streams.len();
         let stream = &mut self.streams[leg];
         stream.sequence = stream.sequence.wrapping_add(1);
-        stream.timestamp = stream.timestamp.wrapping_add(160);
+        stream.timestamp = stream.timestamp.wrapping_add(self.relay.ticks[leg % 2]);
         let header = Header { ssrc: 0x1000_0000 + leg as u32, ..Header::default() };
         let mut length = header.write(self.relay.payloads[leg % 2], &mut self.buffer).unwrap();
         let mut header = HeaderMut::of(&mut self.buffer).unwrap();

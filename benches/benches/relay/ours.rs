@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Protected,
     /// PCMU at one end, G.729 at the other.
     ToG729,
+    /// PCMU at one end, Opus at the other.
+    ToOpus,
 }
 
 pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
@@ -57,6 +59,7 @@ pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
         Kind::Plain | Kind::Protected => PayloadFormat::pcmu(),
         Kind::Converting => PayloadFormat::pcma(),
         Kind::ToG729 => PayloadFormat::new(18, "G729", 8000),
+        Kind::ToOpus => PayloadFormat::new(111, "opus", 48000),
     };
     let formats = [PayloadFormat::pcmu(), theirs];
     let speech = voice(&formats[1]);
@@ -74,8 +77,9 @@ pub(crate) fn relay(phones: &Phones, kind: Kind) -> Cost {
     let used = || thread_time("denwa-media-0");
     let keying = (kind == Kind::Protected).then_some(&keying);
     let payload_types = [0, formats[1].payload_type];
+    let ticks = [160, formats[1].clock_rate_hz / 50];
     let payloads = [G711, &speech];
-    let mut cost = phones.talk(&Relay { legs, used: &used, keying, payload_types, payloads });
+    let mut cost = phones.talk(&Relay { legs, used: &used, keying, payload_types, ticks, payloads });
     cost.kilobytes_per_call = Some((resident("self") - before) / phones.calls as f64);
     driver.stop();
     cost

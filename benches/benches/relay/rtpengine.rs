@@ -119,8 +119,14 @@ pub(crate) fn relay(phones: &Phones) -> Option<Cost> {
         legs.extend([caller, callee]);
     }
     let used = || process_time(process);
-    let mut cost =
-        phones.talk(&Relay { legs, used: &used, keying: None, payload_types: [0, 0], payloads: [G711; 2] });
+    let mut cost = phones.talk(&Relay {
+        legs,
+        used: &used,
+        keying: None,
+        payload_types: [0, 0],
+        ticks: [160; 2],
+        payloads: [G711; 2],
+    });
     cost.kilobytes_per_call = Some((resident(&process.to_string()) - before) / phones.calls as f64);
     Some(cost)
 }

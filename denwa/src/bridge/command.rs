@@ -18,6 +18,7 @@ pub struct LegId(pub u64);
 
 /// What a bridge can be told.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Command {
     /// Opens a leg's sockets. Answered by [`Event::Opened`] or [`Event::OpenFailed`].
     Open {
@@ -188,6 +189,7 @@ pub struct CarriedBy {
 
 /// What a leg is joined to.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Connection {
     /// Nothing: what comes is counted and dropped.
     Nothing,

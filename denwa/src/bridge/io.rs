@@ -34,7 +34,7 @@ impl BridgeConfig {
     }
 }
 
-/// What the driver tells a bridge. Datagrams go to [`MediaBridge::receive`].
+/// What the driver tells a bridge. Datagrams go to [`super::MediaBridge::receive`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Both sockets of the leg are open.

@@ -108,3 +108,42 @@ pub enum Cause {
     /// The path loses many packets.
     PacketLoss,
 }
+
+impl Cause {
+    /// Every cause there is, for whoever has words of his own for each.
+    pub const ALL: &'static [Self] = &[
+        Self::RenamingVpn,
+        Self::PeerBehindNat,
+        Self::ExternalAddressWrong,
+        Self::LocalNetworkForgotten,
+        Self::MediaBlocked,
+        Self::MediaBlockedOneWay,
+        Self::NoCommonCodec,
+        Self::TranscoderMissing,
+        Self::EncryptionOneSided,
+        Self::WrongKeys,
+        Self::PeerFellSilent,
+        Self::PortsOutsideSet,
+        Self::NoReply,
+        Self::NobodyListens,
+        Self::NameUnknown,
+        Self::HeldForever,
+        Self::Alg,
+        Self::WrongPassword,
+        Self::UnknownAccount,
+        Self::Busy,
+        Self::Declined,
+        Self::NotAnswered,
+        Self::UnknownNumber,
+        Self::NotRegistered,
+        Self::RefusedByPeer,
+        Self::AckLost,
+        Self::SessionExpired,
+        Self::CallLost,
+        Self::PortsExhausted,
+        Self::LimitReached,
+        Self::TurnedAway,
+        Self::Unreadable,
+        Self::PacketLoss,
+    ];
+}

@@ -422,3 +422,10 @@ fn of_a_streams_counters_only_the_last_are_kept() {
     let story = Story::new().counters(1, 1).counters(2, 2).counters(3, 3);
     assert_eq!(story.evidence.facts().count(), 1);
 }
+
+#[test]
+fn all_causes_are_listed_once_and_in_order() {
+    let places: Vec<usize> = Cause::ALL.iter().map(|cause| *cause as usize).collect();
+    assert_eq!(places, (0..Cause::ALL.len()).collect::<Vec<_>>());
+    assert_eq!(Cause::ALL.last(), Some(&Cause::PacketLoss), "a new cause belongs into the list too");
+}

@@ -90,17 +90,24 @@ pub(super) struct ToneDialler {
 const WAITING_LIMIT: usize = 64;
 
 impl ToneDialler {
+    /// All of the keys, or none: one that could never be played would wait for ever.
     fn press(&mut self, digits: &str, parameters: &StreamParameters, now: Instant) -> Result<(), DigitFault> {
-        for digit in digits.chars() {
-            dtmf::frequencies_hz(digit).ok_or(DigitFault::NotADigit(digit))?;
-            if self.waiting.len() >= WAITING_LIMIT {
-                return Err(DigitFault::TooMany);
-            }
-            self.waiting.push_back(digit);
+        if let Some(wrong) = digits.chars().find(|digit| dtmf::frequencies_hz(*digit).is_none()) {
+            return Err(DigitFault::NotADigit(wrong));
         }
-        if self.player.is_none() {
+        if self.waiting.len().saturating_add(digits.len()) > WAITING_LIMIT {
+            return Err(DigitFault::TooMany);
+        }
+        if digits.is_empty() {
+            return Ok(());
+        }
+        let begins = self.player.is_none();
+        if begins {
             let player = TonePlayer::new(None, parameters, self.feed, now).ok_or(DigitFault::NoEvents)?;
             self.player = Some(Box::new(player));
+        }
+        self.waiting.extend(digits.chars());
+        if begins {
             self.next();
         }
         Ok(())

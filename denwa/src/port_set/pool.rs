@@ -18,14 +18,16 @@ pub struct PortPool {
 }
 
 impl PortPool {
-    /// A pool of all ports in `set`; dealing begins at a place drawn from `seed`.
+    /// A pool of all ports in `set`; dealing begins at a port of the set drawn from `seed`, so that two programs which share a
+    /// range seldom meet at its beginning.
     pub fn new(set: PortSet, seed: &Seed) -> Self {
         let mut member = Box::new(Bits([0; WORDS]));
         for port in set.iter() {
             member.insert(port);
         }
         let [first, second, ..] = seed.0;
-        let next = u16::from_be_bytes([first, second]);
+        let drawn = usize::from(u16::from_be_bytes([first, second]));
+        let next = drawn.checked_rem(set.len()).and_then(|place| set.iter().nth(place)).unwrap_or_default();
         Self { set, member, taken: Box::new(Bits([0; WORDS])), in_use: 0, next }
     }
 
@@ -170,15 +172,16 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn pool(ports: &str, start: u16) -> PortPool {
+    /// A pool that begins at the port of the set whose place is `place`, counted from 0 and round.
+    fn pool(ports: &str, place: u16) -> PortPool {
         let mut seed = Seed([0; 32]);
-        seed.0[..2].copy_from_slice(&start.to_be_bytes());
+        seed.0[..2].copy_from_slice(&place.to_be_bytes());
         PortPool::new(ports.parse().unwrap(), &seed)
     }
 
     #[test]
     fn pairs_go_round_and_an_odd_first_port_starts_none() {
-        let mut pool = pool("20001-20006", 20004);
+        let mut pool = pool("20001-20006", 3);
         assert_eq!(pool.take_pair(), Ok(PortPair { rtp: 20004, rtcp: 20005 }));
         assert_eq!(pool.take_pair(), Ok(PortPair { rtp: 20002, rtcp: 20003 }));
         assert_eq!(pool.take_pair(), Err(Exhausted { in_use: 4, ports: 6 }));
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_released_pair_rests_until_the_others_were_used() {
-        let mut pool = pool("20000-20005", 20000);
+        let mut pool = pool("20000-20005", 0);
         let first = pool.take_pair().unwrap();
         assert!(pool.release_pair(first));
         assert!(!pool.release_pair(first), "released once only");
@@ -201,9 +204,11 @@ mod tests {
 
     #[test]
     fn where_dealing_begins_hangs_on_the_seed() {
-        let starts: BTreeSet<u16> =
-            (0u16..50).map(|start| pool("1-65535", start * 1300).take_pair().unwrap().rtp).collect();
-        assert_eq!(starts.len(), 50);
+        for ports in ["1-65535", "20000-20199"] {
+            let starts: BTreeSet<u16> =
+                (0u16..50).map(|nth| pool(ports, nth * 1302).take_pair().unwrap().rtp).collect();
+            assert_eq!(starts.len(), 50, "{ports}");
+        }
     }
 
     proptest! {

@@ -150,8 +150,11 @@ impl UserAgent {
         }
         let to = fields.to().ok()?;
         let state = self.accounts.values_mut().find(|state| {
-            to.uri.user() == Some(state.account.user.as_str())
-                && to.uri.host_str().eq_ignore_ascii_case(&state.account.domain)
+            // The domain may carry a port.
+            let uri = state.account.uri();
+            let own = uri.as_uri();
+            (to.uri.user(), to.uri.port()) == (own.user(), own.port())
+                && to.uri.host_str().eq_ignore_ascii_case(own.host_str())
         })?;
         if matches!(message, Message::Request(_)) {
             state.try_again();

@@ -3,21 +3,22 @@
 use crate::authority::Authority;
 use crate::bundle;
 use crate::ours::{Means, Ours, PATIENCE, Security};
+use crate::page::Request;
 use denwa::media;
 use denwa::ua::{CallId, Event, Keys};
 use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_interop::{Peer, Scratch, audio, require, wait_until};
 use denwa_sdp::Codec;
 use denwa_sip_core::Protocol;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
 /// What is done in the call.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
+    // The rows of browsers that hold are those with Opus.
+    #[cfg_attr(not(feature = "opus"), expect(dead_code))]
     PageHolds,
     WeHold,
     PagePresses(&'static str),
@@ -259,8 +260,9 @@ struct Clerk {
 
 impl Clerk {
     fn serve(&self, stream: TcpStream) {
-        let Some((path, body)) = request(&stream) else { return };
-        let (kind, answer) = match path.split('?').next().unwrap_or_default() {
+        let Some(request) = Request::read(stream) else { return };
+        let (path, query) = request.parts();
+        let (kind, answer) = match path {
             "/" => ("text/html", include_str!("page.html").to_owned()),
             "/bundle.js" => ("text/javascript", self.bundle.clone()),
             "/next" => {
@@ -268,48 +270,15 @@ impl Clerk {
                 ("application/json", order)
             }
             "/told" => {
-                let _ = self.tell.send(String::from_utf8_lossy(&body).into_owned());
+                let _ = self.tell.send(String::from_utf8_lossy(&request.body).into_owned());
                 ("text/plain", String::new())
             }
             "/heard" => {
-                let rate = path.split('?').nth(1).and_then(|rate| rate.parse().ok()).unwrap_or(0);
-                let samples =
-                    body.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-                let _ = self.hear.send((rate, samples));
+                let _ = self.hear.send((query.parse().unwrap_or(0), request.samples()));
                 ("text/plain", String::new())
             }
             _ => ("text/plain", String::new()),
         };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            answer.len()
-        );
-        // The browser may be gone.
-        let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(answer.as_bytes()));
+        request.respond(kind, answer.as_bytes());
     }
-}
-
-/// Path and body of a request.
-fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut length = 0;
-    loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((path, body))
 }

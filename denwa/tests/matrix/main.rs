@@ -12,3 +12,5 @@ mod baresip;
 mod browser;
 mod bundle;
 mod ours;
+#[path = "../page/mod.rs"]
+mod page;

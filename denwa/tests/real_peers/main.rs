@@ -1,4 +1,4 @@
-//! Programs that none of us wrote, over real sockets: SIPp, baresip, Kamailio, sipsak, JsSIP, dnsmasq.
+//! Programs that none of us wrote, over real sockets: SIPp, baresip, Linphone, Kamailio, sipsak, JsSIP, dnsmasq.
 //!
 //! Where one is not installed its test says so and passes; with `DENWA_REQUIRE_PEERS=1` it fails.
 #![cfg(feature = "tokio")]
@@ -9,7 +9,10 @@ mod authority;
 mod baresip;
 mod desk;
 mod dnsmasq;
+mod exchange;
 mod jssip;
 mod kamailio;
+mod kamailio_registrar;
 mod sipp;
 mod sipsak;
+mod telephones;

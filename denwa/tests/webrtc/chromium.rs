@@ -1,11 +1,11 @@
 //! Chromium on a page that asks us what to do, and the web server that answers it.
 
 use crate::end::{End, assert_tone};
+use crate::page::Request;
 use denwa::media::{Event, IceConfig};
 use denwa_sdp::Codec;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -94,47 +94,6 @@ fn start(url: &str, namespace: Option<&str>) -> Option<Chromium> {
     Some(Chromium { child, folder })
 }
 
-struct Request {
-    path: String,
-    body: Vec<u8>,
-    stream: TcpStream,
-}
-
-impl Request {
-    fn read(stream: TcpStream) -> Option<Self> {
-        stream.set_nonblocking(false).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let mut reader = BufReader::new(stream.try_clone().ok()?);
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-        let path = line.split(' ').nth(1)?.to_owned();
-        let mut length = 0;
-        loop {
-            line.clear();
-            reader.read_line(&mut line).ok()?;
-            if line.trim().is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().ok()?;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        Some(Self { path, body, stream })
-    }
-
-    fn respond(mut self, kind: &str, body: &[u8]) {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let _ = self.stream.write_all(&[head.as_bytes(), body].concat());
-    }
-}
-
 /// A call; what the page tells of it, and what our session did.
 pub(crate) fn call(scenario: &Scenario, ice: IceConfig) -> Option<(Value, Vec<Event>)> {
     // Several browsers at once have no time left for sound on a small machine.
@@ -159,7 +118,8 @@ pub(crate) fn call(scenario: &Scenario, ice: IceConfig) -> Option<(Value, Vec<Ev
             continue;
         };
         let text = String::from_utf8_lossy(&request.body).into_owned();
-        match request.path.split('?').next().unwrap() {
+        let (path, query) = request.parts();
+        match path {
             "/" => request.respond("text/html", PAGE.as_bytes()),
             "/plan" => {
                 let plan = json!({ "offers": scenario.page_offers, "configuration": scenario.configuration });
@@ -182,9 +142,8 @@ pub(crate) fn call(scenario: &Scenario, ice: IceConfig) -> Option<(Value, Vec<Ev
                 request.respond("text/plain", b"");
             }
             "/heard" => {
-                let rate: f64 = request.path.split('?').nth(1).unwrap().parse().unwrap();
-                let samples: Vec<i16> =
-                    request.body.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                let rate: f64 = query.parse().unwrap();
+                let samples = request.samples();
                 request.respond("text/plain", b"");
                 println!("{facts} {:?}", end.session.report());
                 assert_eq!(facts["state"], "connected", "{:?}", end.events);

@@ -11,6 +11,8 @@ mod aiortc;
 mod behind_nat;
 mod chromium;
 mod end;
+#[path = "../page/mod.rs"]
+mod page;
 mod relayed;
 
 use chromium::{Scenario, call};

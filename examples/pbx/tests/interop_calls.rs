@@ -256,9 +256,13 @@ fn a_call_without_a_common_codec_is_refused_with_both_lists() {
     alice.dial(&exchange.uri("1002"));
     alice.peer.wait_for("SIP/2.0 488", SOON);
     alice.peer.wait_for("session closed: 488", SOON);
-    let log = exchange.peer.log();
-    let sentence = log.lines().find(|line| line.contains("PCMA") && line.contains("PCMU"));
-    assert!(sentence.is_some(), "no sentence names both lists:\n{log}");
+    // It is told once the record is on disk, which may be after the telephone heard of it.
+    let is_told = || exchange.peer.log().lines().any(|line| line.contains("PCMA") && line.contains("PCMU"));
+    assert!(
+        denwa_interop::wait_until(SOON, is_told),
+        "no sentence names both lists:\n{}",
+        exchange.peer.log()
+    );
     assert!(alice.peer.log().contains("Warning:"), "the 488 carries no Warning");
 }
 

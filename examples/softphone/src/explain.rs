@@ -195,6 +195,10 @@ fn japanese_of_limits(cause: Cause, facts: &Facts<'_>) -> Option<Explained> {
             "通話の更新 (セッションタイマー) が間に合いませんでした。".to_owned(),
             "途中の機器 (ルーターの変換表など) が、どちらかへの道を忘れた可能性があります。",
         ),
+        Cause::CallLost => (
+            "通話の途中で、相手が応答しなくなったか、通話を知らなくなりました。".to_owned(),
+            "相手が再起動したか、相手の回線が変わったか切れた可能性があります。",
+        ),
         Cause::PortsExhausted => (
             "音声用のポートが開けません。".to_owned(),
             "音声に使うポートを増やすか、ほかの利用を止めてください。",
@@ -446,41 +450,7 @@ mod tests {
 
     #[test]
     fn every_cause_there_is_can_be_said_in_japanese() {
-        use Cause::*;
-        for cause in [
-            RenamingVpn,
-            PeerBehindNat,
-            ExternalAddressWrong,
-            LocalNetworkForgotten,
-            MediaBlocked,
-            MediaBlockedOneWay,
-            NoCommonCodec,
-            TranscoderMissing,
-            EncryptionOneSided,
-            WrongKeys,
-            PeerFellSilent,
-            PortsOutsideSet,
-            NoReply,
-            NobodyListens,
-            NameUnknown,
-            HeldForever,
-            Alg,
-            WrongPassword,
-            UnknownAccount,
-            Busy,
-            Declined,
-            NotAnswered,
-            UnknownNumber,
-            NotRegistered,
-            RefusedByPeer,
-            AckLost,
-            SessionExpired,
-            PortsExhausted,
-            LimitReached,
-            TurnedAway,
-            Unreadable,
-            PacketLoss,
-        ] {
+        for cause in Cause::ALL.iter().copied() {
             let bare = Finding {
                 cause,
                 confidence: denwa::evidence::Confidence::Likely,

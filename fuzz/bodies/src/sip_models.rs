@@ -328,7 +328,12 @@ impl Passage {
                         branch
                     };
                     let order = if hops % 2 == 0 { Order::Parallel } else { Order::Sequential };
-                    let options = ForwardOptions { record_route: true, path: true, headers: Headers::new() };
+                    let options = ForwardOptions {
+                        record_route: true,
+                        path: true,
+                        ring_for: None,
+                        headers: Headers::new(),
+                    };
                     let targets = TargetSet::of(vec![target(3), target(4), target(5)], order);
                     let _ = self.proxy.forward(request, targets, &options, self.now);
                 }

@@ -271,7 +271,7 @@ impl Endpoint {
         let is_challenge =
             matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
         if is_challenge {
-            match self.cx.answer_challenge(record, response) {
+            match self.cx.answer_challenge(record, response, flow) {
                 Ok((again, _)) => return self.on_resent(client, again),
                 Err((kept, why)) => {
                     record = kept;

@@ -177,7 +177,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn check_room(&mut self) -> Result<(), Misuse> {
+    pub(super) fn check_room(&mut self) -> Result<(), Misuse> {
         if self.subscriptions.len() >= self.cx.config.limits.subscriptions {
             self.cx.limit(Limit::Subscriptions);
             return Err(Misuse::Limit(Limit::Subscriptions));

@@ -1,9 +1,9 @@
 //! Transfers: REFER (RFC 3515, RFC 4488, RFC 3892), Replaces (RFC 3891), and finding calls by their ids (RFC 4538).
 
-use super::{Endpoint, requests::Stage};
+use super::{Endpoint, requests::Stage, sending::Head};
 use crate::{
     call::State,
-    command::{Headers, LocalIdentity, Reply, Tagged, Transfer},
+    command::{Headers, LocalIdentity, Reply, SendRequest, Tagged, Transfer},
     context::{Owner, request_headers},
     dialog::{DialogHandle, Usage},
     error::{Attitude, Misuse},
@@ -61,7 +61,7 @@ impl Endpoint {
         let (face, auth) = (held.common.face.clone(), held.common.auth);
         let options = face.send_options(true);
         let handle = self.subscriptions.insert_with(|handle| {
-            Subscription::Subscriber(Box::new(Subscriber::of_refer(handle, face, auth, call_id, tag)))
+            Subscription::Subscriber(Box::new(Subscriber::of_refer(handle, face, auth, false, call_id, tag)))
         });
         let handle = handle.ok_or(Misuse::Limit(Limit::Subscriptions))?;
         let owner = Owner::Subscription(handle);
@@ -78,6 +78,64 @@ impl Endpoint {
                 Err(misuse)
             }
         }
+    }
+
+    /// Asks somebody outside any dialog to call a third party: a server of music, a park (RFC 5359 §2.3, §2.15), or whoever
+    /// takes part in a call that `Target-Dialog` names (RFC 5589 §7). `request` says whom and by which way; how it goes is
+    /// told as after [`transfer`](Self::transfer).
+    ///
+    /// # Errors
+    /// [`Misuse::Limit`] when there are too many; what cannot be written or sent.
+    pub fn refer(
+        &mut self,
+        request: SendRequest,
+        transfer: &Transfer,
+        now: Instant,
+    ) -> Result<SubscriptionHandle, Misuse> {
+        self.enter(now);
+        self.check_room()?;
+        let refer_to = self.refer_to(transfer)?;
+        let face = Arc::new(self.face(&request.local));
+        let cx = &mut self.cx;
+        let head = Head {
+            method: Method::Refer,
+            request_uri: &request.request_uri,
+            from: &request.from,
+            to: &request.to,
+            routes: &request.routes,
+            max_forwards: request.max_forwards,
+            call_id: None,
+        };
+        let (builder, call_id) = head.write(cx);
+        let mut builder = builder.header(HeaderName::ReferTo, refer_to);
+        if let Some(party) = &transfer.referred_by {
+            builder = builder.header(HeaderName::ReferredBy, Tagged(party, None));
+        }
+        if transfer.without_reports {
+            builder = builder.header("Refer-Sub", "false");
+        }
+        let builder = cx.capabilities(request_headers(builder, &request.headers));
+        let message = request_headers(builder, &transfer.headers).finish()?;
+        let tag = message.from()?.tag().unwrap_or_default().to_owned();
+        let options = face.send_options(true);
+        let auth = cx.keep_credentials(request.credentials);
+        let handle = self.subscriptions.insert_with(|handle| {
+            let it = Subscriber::of_refer(handle, face, auth, true, call_id, tag);
+            Subscription::Subscriber(Box::new(it))
+        });
+        let handle = handle.ok_or(Misuse::Limit(Limit::Subscriptions))?;
+        let sent = cx.send(Owner::Subscription(handle), message.clone(), request.target, options, auth, None);
+        match (sent, self.subscriptions.get_mut(handle)) {
+            (Ok(client), Some(Subscription::Subscriber(it))) => it.sent(&mut self.cx, client, message),
+            (Err(misuse), _) => {
+                self.subscriptions.remove(handle);
+                self.cx.forget_credentials(auth);
+                return Err(misuse);
+            }
+            (Ok(_), _) => {}
+        }
+        self.settle();
+        Ok(handle)
     }
 
     /// `Refer-To`, with the call to be replaced in the URI's headers (RFC 3891 §6).

@@ -69,6 +69,8 @@ pub(super) enum LegState {
         heard: bool,
         cancelled: bool,
         give_up_at: Option<Instant>,
+        /// Provisional responses do not put this off.
+        ring_until: Option<Instant>,
     },
     Ended,
 }
@@ -122,7 +124,9 @@ impl Context {
 
     fn due(&self) -> Option<Instant> {
         let due = |leg: &Leg| match leg.state {
-            LegState::Sent { give_up_at, .. } => give_up_at,
+            LegState::Sent { give_up_at, ring_until, .. } => {
+                give_up_at.into_iter().chain(ring_until.filter(|_| give_up_at.is_some())).min()
+            }
             LegState::Locating | LegState::Ended => None,
         };
         self.legs.iter().filter_map(due).min()
@@ -361,10 +365,16 @@ impl Proxy {
 
     /// The client sent CANCEL (answered 200 below): it goes to all branches.
     pub(super) fn on_cancel(&mut self, handle: ForwardHandle, cancel: &Request) {
+        let mut unsent = Vec::new();
         if let Some(context) = self.contexts.get_mut(handle) {
             context.reason = cancel.get(HeaderName::Reason).map(str::to_owned);
             context.decided = true;
             context.waiting.clear();
+            let legs = context.legs.iter().enumerate();
+            unsent.extend(legs.filter(|(_, leg)| leg.state == LegState::Locating).map(|(at, _)| at));
+        }
+        for at in unsent {
+            self.end_branch(handle, at, BranchEnd::NotTried);
         }
         self.cancel_others(handle, None);
         let idle = self.contexts.get(handle).is_some_and(|context| !context.is_forwarding());
@@ -391,8 +401,11 @@ impl Proxy {
         let mut rung = Vec::new();
         let mut silent = Vec::new();
         for (at, leg) in context.legs.iter_mut().enumerate() {
-            let LegState::Sent { client, heard, cancelled, give_up_at } = &mut leg.state else { continue };
-            if give_up_at.is_none_or(|at| at > now) {
+            let LegState::Sent { client, heard, cancelled, give_up_at, ring_until } = &mut leg.state else {
+                continue;
+            };
+            let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
+            if give_up_at.is_none() || !is_due(give_up_at) && !is_due(ring_until) {
                 continue;
             }
             *give_up_at = None;

@@ -60,6 +60,12 @@ impl Proxy {
         breadth: u16,
         outcome: Result<Located, EndReason>,
     ) {
+        let context = self.contexts.get(handle);
+        let waits = context.and_then(|it| it.legs.get(at)).is_some_and(|leg| leg.state == LegState::Locating);
+        if !waits {
+            // It was cancelled meanwhile.
+            return;
+        }
         let located = match outcome {
             Ok(located) => located,
             Err(reason) => {
@@ -99,6 +105,7 @@ impl Proxy {
         let mark = loop_mark(&context.request, self.loop_key);
         let options = SendOptions { branch_suffix: Some(mark), ..SendOptions::default() };
         let is_invite = *context.request.method() == Method::Invite;
+        let ring_for = context.options.ring_for;
         let sent = planned.ok().and_then(|(message, next)| {
             let target = target.unwrap_or(Target::Uri(next));
             self.transactions.send_request(message, target, options, self.now).ok()
@@ -108,8 +115,9 @@ impl Proxy {
         };
         self.clients.insert(client, handle);
         let give_up_at = is_invite.then(|| self.now.checked_add(self.config.ringing)).flatten();
+        let ring_until = ring_for.filter(|_| is_invite).and_then(|ring_for| self.now.checked_add(ring_for));
         if let Some(leg) = self.contexts.get_mut(handle).and_then(|context| context.legs.get_mut(at)) {
-            leg.state = LegState::Sent { client, heard: false, cancelled: false, give_up_at };
+            leg.state = LegState::Sent { client, heard: false, cancelled: false, give_up_at, ring_until };
         }
         self.arm(handle);
     }

@@ -174,6 +174,9 @@ pub struct ForwardOptions {
     pub record_route: bool,
     /// Whether a REGISTER gets a `Path` (RFC 3327).
     pub path: bool,
+    /// How long telephones may ring before they are cancelled and the next group is tried, or the best answer given;
+    /// `None`: until timer C.
+    pub ring_for: Option<Duration>,
     /// Header fields to be added.
     pub headers: crate::command::Headers,
 }

@@ -96,6 +96,8 @@ impl TerminationReason {
     ];
 
     fn parse(text: &str) -> Self {
+        // Linphone 5.1 writes `reason=reason=noresource`.
+        let text = text.strip_prefix("reason=").unwrap_or(text);
         let known = Self::KNOWN.into_iter().find(|(_, word)| word.eq_ignore_ascii_case(text));
         known.map_or_else(|| Self::Other(text.to_owned()), |(reason, _)| reason)
     }

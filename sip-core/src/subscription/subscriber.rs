@@ -55,8 +55,8 @@ pub(crate) struct Subscriber {
 enum Origin {
     /// By SUBSCRIBE.
     Subscribe(Box<Subscribe>),
-    /// By REFER (RFC 3515).
-    Refer,
+    /// By REFER (RFC 3515). One outside dialogs has credentials of its own, one of a call uses the call's.
+    Refer { owns_credentials: bool },
 }
 
 /// The request that made it.
@@ -88,10 +88,12 @@ impl Subscriber {
         handle: SubscriptionHandle,
         face: Arc<Face>,
         auth: Option<AuthHandle>,
+        owns_credentials: bool,
         call_id: String,
         tag: String,
     ) -> Self {
-        Self::with_origin(handle, Origin::Refer, face, auth, call_id, tag, "refer".to_owned())
+        let origin = Origin::Refer { owns_credentials };
+        Self::with_origin(handle, origin, face, auth, call_id, tag, "refer".to_owned())
     }
 
     fn with_origin(
@@ -136,7 +138,7 @@ impl Subscriber {
     pub(crate) fn takes(&self, request: &Request) -> bool {
         let theirs = request.get(HeaderName::Event).unwrap_or_default();
         super::same_event(&self.event, theirs)
-            || matches!(self.origin, Origin::Refer)
+            || matches!(self.origin, Origin::Refer { .. })
                 && (self.was_resent && theirs.starts_with("refer") || super::same_event("refer", theirs))
     }
 
@@ -156,7 +158,7 @@ impl Subscriber {
 
     /// The request that begins it was sent.
     pub(crate) fn sent(&mut self, cx: &mut Context, client: ClientId, request: Request) {
-        if let (Origin::Refer, Ok(cseq)) = (&self.origin, request.cseq()) {
+        if let (Origin::Refer { .. }, Ok(cseq)) = (&self.origin, request.cseq()) {
             self.event = format!("refer;id={}", cseq.sequence);
         }
         self.request = Some(request);
@@ -205,7 +207,7 @@ impl Subscriber {
             return if again { self.restart(cx) } else { self.failed(cx, end, retry_after(response)) };
         }
         let expires = response.expires().ok().flatten();
-        if let Origin::Refer = self.origin {
+        if let Origin::Refer { .. } = self.origin {
             let refused = response.get("Refer-Sub").is_some_and(|it| it.trim().eq_ignore_ascii_case("false"));
             cx.event(Event::TransferAccepted { transfer: self.handle, response: response.clone() });
             if refused {
@@ -324,7 +326,9 @@ impl Subscriber {
         if let Initial::Sent { client: Some(client), .. } = self.initial {
             cx.clients.remove(&client);
         }
-        cx.forget_credentials(self.auth.filter(|_| matches!(self.origin, Origin::Subscribe(_))));
+        cx.forget_credentials(
+            self.auth.filter(|_| !matches!(self.origin, Origin::Refer { owns_credentials: false })),
+        );
         cx.deadlines.set(Timer::Subscription(self.handle), None);
         let reason = self.end.unwrap_or(SubscriptionEnd::ShutDown);
         cx.event(Event::SubscriptionEnded { subscription: self.handle, reason });

@@ -1,14 +1,15 @@
-//! Endpoints and hand-written peers on a small network with virtual time; what travels is noted arrow by arrow.
+//! Endpoints, proxies and hand-written peers on a small network with virtual time; what travels is noted arrow by arrow.
 //!
 //! `run` delivers what is under way and lets no timer run; `pass` lets time pass, timers included.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
 use denwa_sip_core::{
-    config::Listener,
+    config::{Listener, TransactionConfig},
     endpoint::*,
-    io::{Protocol, Transmit},
+    io::{Protocol, RouteInfo, Transmit},
     message::{Message, Method, Request, Response, StatusCode, UriBuf},
+    proxy::{Branch, BranchEnd, ForwardOptions, Proxy, ProxyConfig, ProxyCounts, ProxyEvent, TargetSet},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -46,7 +47,28 @@ struct Node {
 
 enum Kind {
     Endpoint(Box<User>),
+    Proxy(Box<Server>),
     Raw(VecDeque<Message>),
+}
+
+/// A proxy, and what it does with requests that come to itself. Those that are routed go where they say.
+struct Server {
+    proxy: Proxy,
+    record_route: bool,
+    /// Says 181 when it goes on to the next target.
+    tells: bool,
+    ring_for: Option<Duration>,
+    decide: Box<Decide>,
+}
+
+pub(crate) type Decide = dyn FnMut(&Request) -> Decision;
+
+/// What a proxy does with a request.
+pub(crate) enum Decision {
+    Forward(TargetSet),
+    Reply(Reply),
+    /// 181 before it goes on.
+    ForwardedCall(TargetSet),
 }
 
 /// An endpoint and what its application has seen and keeps.
@@ -111,6 +133,45 @@ impl Ladder {
         self.nodes.push(Node { name, address, kind: Kind::Endpoint(Box::new(user)) });
     }
 
+    /// A proxy that decides by `decide` on what is sent to itself.
+    pub(crate) fn proxy(
+        &mut self,
+        name: &'static str,
+        address: &str,
+        record_route: bool,
+        decide: impl FnMut(&Request) -> Decision + 'static,
+    ) {
+        let address: SocketAddr = address.parse().unwrap();
+        let config = ProxyConfig::new(TransactionConfig::new(vec![Listener::new(Protocol::Udp, address)]));
+        let seed = Seed([u8::try_from(self.nodes.len()).unwrap() + 1; 32]);
+        let proxy = Proxy::new(config, seed, self.now);
+        let server = Server { proxy, record_route, tells: false, ring_for: None, decide: Box::new(decide) };
+        self.nodes.push(Node { name, address, kind: Kind::Proxy(Box::new(server)) });
+    }
+
+    /// It says 181 to the caller when it goes on from one telephone to the next.
+    pub(crate) fn tells_of_forwarding(&mut self, name: &str) {
+        let at = self.at(name);
+        if let Kind::Proxy(server) = &mut self.nodes[at].kind {
+            server.tells = true;
+        }
+    }
+
+    /// It lets telephones ring so long, and goes on to the next.
+    pub(crate) fn rings_for(&mut self, name: &str, time: Duration) {
+        let at = self.at(name);
+        if let Kind::Proxy(server) = &mut self.nodes[at].kind {
+            server.ring_for = Some(time);
+        }
+    }
+
+    /// A branch to somebody, by his address.
+    pub(crate) fn branch(&self, name: &str) -> Branch {
+        let mut branch = Branch::to(self.uri(name));
+        branch.target = Some(self.target(name));
+        branch
+    }
+
     /// A peer whose messages the test writes.
     pub(crate) fn raw(&mut self, name: &'static str, address: &str) {
         let address = address.parse().unwrap();
@@ -129,7 +190,7 @@ impl Ladder {
         let at = self.at(name);
         match &mut self.nodes[at].kind {
             Kind::Endpoint(user) => user,
-            Kind::Raw(_) => panic!("{name} is no endpoint"),
+            Kind::Proxy(_) | Kind::Raw(_) => panic!("{name} is no endpoint"),
         }
     }
 
@@ -174,7 +235,7 @@ impl Ladder {
         let at = self.at(name);
         match &mut self.nodes[at].kind {
             Kind::Raw(inbox) => inbox.pop_front(),
-            Kind::Endpoint(_) => panic!("{name} is an endpoint"),
+            Kind::Endpoint(_) | Kind::Proxy(_) => panic!("{name} is no raw peer"),
         }
     }
 
@@ -218,7 +279,7 @@ impl Ladder {
             steps += 1;
             assert!(steps < 1_000_000, "time stands still");
             let packet = self.under_way.first_key_value().map(|((at, _), _)| *at);
-            let timer = self.endpoints().filter_map(|user| user.endpoint.poll_timeout()).min();
+            let timer = self.nodes.iter().filter_map(Node::poll_timeout).min();
             let Some(next) = [packet, timer].into_iter().flatten().min().filter(|next| *next <= until) else {
                 break;
             };
@@ -228,9 +289,9 @@ impl Ladder {
                 self.deliver(packet);
             } else {
                 let now = self.now;
-                for user in self.endpoints_mut() {
-                    if user.endpoint.poll_timeout().is_some_and(|at| at <= now) {
-                        user.endpoint.handle_timeout(now);
+                for node in &mut self.nodes {
+                    if node.poll_timeout().is_some_and(|at| at <= now) {
+                        node.handle_timeout(now);
                     }
                 }
             }
@@ -244,20 +305,6 @@ impl Ladder {
         self.pass(Duration::from_secs(seconds))
     }
 
-    fn endpoints(&self) -> impl Iterator<Item = &User> {
-        self.nodes.iter().filter_map(|node| match &node.kind {
-            Kind::Endpoint(user) => Some(&**user),
-            Kind::Raw(_) => None,
-        })
-    }
-
-    fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut User> {
-        self.nodes.iter_mut().filter_map(|node| match &mut node.kind {
-            Kind::Endpoint(user) => Some(&mut **user),
-            Kind::Raw(_) => None,
-        })
-    }
-
     fn deliver(&mut self, packet: Packet) {
         let (from, to) = (self.nodes[packet.from].address, self.nodes[packet.to].address);
         let now = self.now;
@@ -265,6 +312,10 @@ impl Ladder {
             Kind::Endpoint(user) => {
                 user.endpoint
                     .handle_input(Input::Datagram { local: to, remote: from, payload: &packet.bytes }, now);
+            }
+            Kind::Proxy(server) => {
+                let input = Input::Datagram { local: to, remote: from, payload: &packet.bytes };
+                server.proxy.handle_input(input, now);
             }
             Kind::Raw(inbox) => inbox.push_back(Message::parse_lenient(packet.bytes).unwrap()),
         }
@@ -299,6 +350,7 @@ impl Ladder {
         let mut again = true;
         while std::mem::take(&mut again) {
             for at in 0..self.nodes.len() {
+                again |= self.drain_proxy(at);
                 while let Kind::Endpoint(user) = &mut self.nodes[at].kind
                     && let Some(output) = user.endpoint.poll_output()
                 {
@@ -316,8 +368,7 @@ impl Ladder {
                         }
                         Output::Route { id, .. } => {
                             let local = self.nodes[at].address.ip();
-                            let route =
-                                Some(denwa_sip_core::io::RouteInfo { local, interface: "eth0".into() });
+                            let route = Some(RouteInfo { local, interface: "eth0".into() });
                             let now = self.now;
                             let Kind::Endpoint(user) = &mut self.nodes[at].kind else { unreachable!() };
                             user.endpoint.handle_input(Input::Routed { id, route }, now);
@@ -327,6 +378,55 @@ impl Ladder {
                 }
             }
         }
+    }
+
+    fn drain_proxy(&mut self, at: usize) -> bool {
+        let now = self.now;
+        let mut any = false;
+        while let Kind::Proxy(server) = &mut self.nodes[at].kind
+            && let Some(output) = server.proxy.poll_output()
+        {
+            any = true;
+            match output {
+                Output::Event(ProxyEvent::Request { request, message, is_routed, .. }) => {
+                    let options = ForwardOptions {
+                        ring_for: server.ring_for,
+                        record_route: server.record_route,
+                        ..ForwardOptions::default()
+                    };
+                    let onwards = || TargetSet::one(Branch::to(message.uri().unwrap().to_owned()));
+                    let decision =
+                        if is_routed { Decision::Forward(onwards()) } else { (server.decide)(&message) };
+                    if let Decision::ForwardedCall(_) = &decision {
+                        let told = Reply::new(StatusCode::CALL_IS_BEING_FORWARDED);
+                        server.proxy.respond(request, &told, now).unwrap();
+                    }
+                    match decision {
+                        Decision::Reply(reply) => server.proxy.respond(request, &reply, now).unwrap(),
+                        Decision::Forward(targets) | Decision::ForwardedCall(targets) => {
+                            server.proxy.forward(request, targets, &options, now).unwrap();
+                        }
+                    }
+                }
+                Output::Event(ProxyEvent::BranchEnded {
+                    request, end: BranchEnd::Answered(status), ..
+                }) if server.tells && !status.is_success() => {
+                    let told = Reply::new(StatusCode::CALL_IS_BEING_FORWARDED);
+                    // After the last one it is done already.
+                    let _ = server.proxy.respond(request, &told, now);
+                }
+                Output::Event(_) => {}
+                Output::Transmit(transmit) => self.transmit(at, transmit),
+                Output::Route { id, .. } => {
+                    let local = self.nodes[at].address.ip();
+                    let Kind::Proxy(server) = &mut self.nodes[at].kind else { unreachable!() };
+                    let route = Some(RouteInfo { local, interface: "eth0".into() });
+                    server.proxy.handle_input(Input::Routed { id, route }, now);
+                }
+                other => panic!("not on this network: {other:?}"),
+            }
+        }
+        any
     }
 
     fn transmit(&mut self, from: usize, transmit: Transmit) {
@@ -443,6 +543,9 @@ impl Ladder {
     pub(crate) fn assert_nothing_left(&mut self) {
         self.pass_seconds(200);
         for node in &self.nodes {
+            if let Kind::Proxy(server) = &node.kind {
+                assert_eq!(server.proxy.counts(), ProxyCounts::default(), "{}", node.name);
+            }
             if let Kind::Endpoint(user) = &node.kind {
                 let mut counts = user.endpoint.counts();
                 (counts.bindings, counts.addresses_of_record) = (0, 0);
@@ -450,6 +553,24 @@ impl Ladder {
                 assert_eq!(counts, Counts::default(), "{}", node.name);
                 assert_eq!(user.endpoint.poll_timeout(), None, "{} still waits for something", node.name);
             }
+        }
+    }
+}
+
+impl Node {
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::Endpoint(user) => user.endpoint.poll_timeout(),
+            Kind::Proxy(server) => server.proxy.poll_timeout(),
+            Kind::Raw(_) => None,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.kind {
+            Kind::Endpoint(user) => user.endpoint.handle_timeout(now),
+            Kind::Proxy(server) => server.proxy.handle_timeout(now),
+            Kind::Raw(_) => {}
         }
     }
 }

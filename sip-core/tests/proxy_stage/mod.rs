@@ -76,6 +76,8 @@ impl Stage {
                     let input = Input::StreamOpened { stream, protocol, local, remote, peer_identity: None };
                     self.proxy.handle_input(input, self.now);
                 }
+                // Names are never found out here.
+                Output::Resolve { .. } => {}
                 Output::CloseStream { stream } => self.streams.retain(|(_, it)| *it != stream),
                 other => panic!("{other:?}"),
             }

@@ -94,7 +94,7 @@ pub enum PlayOut {
     Fixed(Duration),
 }
 
-/// What the network did. Datagrams go to [`MediaSession::receive`].
+/// What the network did. Datagrams go to [`super::MediaSession::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The system says that a datagram was not delivered.

@@ -6,7 +6,7 @@
 //! jitter buffer has to play.
 //!
 //! With [`MediaConfig::ice`] paths are found by ICE, with [`MediaConfig::identity`] keys can come by DTLS; both are used when
-//! the [`Capability`] says so and the peer can. Candidates go with descriptions: make the first one after
+//! the [`Capability`](denwa_sdp::Capability) says so and the peer can. Candidates go with descriptions: make the first one after
 //! [`Event::Gathered`], or at once, with what is known by then.
 
 mod describing;

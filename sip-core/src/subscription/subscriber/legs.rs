@@ -126,7 +126,7 @@ impl Subscriber {
         if let Some(dialog) = cx.dialogs.get_mut(dialog) {
             let _ = dialog.heard(request, flow);
         }
-        if matches!(self.origin, Origin::Refer)
+        if matches!(self.origin, Origin::Refer { .. })
             && let Some((status, reason)) =
                 core::str::from_utf8(request.body()).ok().and_then(crate::subscription::refer::parse)
         {
@@ -254,7 +254,7 @@ impl Subscriber {
     }
 
     pub(super) fn leave_legs(&mut self, cx: &mut Context) {
-        if matches!(self.origin, Origin::Refer) {
+        if matches!(self.origin, Origin::Refer { .. }) {
             // Nobody listens any more; the notifier is told by 481.
             while !self.legs.is_empty() {
                 self.drop_leg(cx, 0);
@@ -291,7 +291,7 @@ fn way_for(origin: &Origin, response: &Response) -> Way {
         Origin::Subscribe(subscribe) => {
             !matches!(subscribe.target, Target::Uri(_)) && subscribe.routes.is_empty()
         }
-        Origin::Refer => false,
+        Origin::Refer { .. } => false,
     };
     if direct && !response.has(HeaderName::RecordRoute) { Way::Flow } else { Way::Target }
 }
