@@ -133,7 +133,8 @@ impl Phone {
             every = account.register_every,
             more = account.parameters,
         );
-        for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", "")] {
+        let contact = format!("\"desk\" <sip:desk@{};transport={}>\n", account.registrar, account.transport);
+        for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", &contact)] {
             fs::write(home.join(file), text).expect("the scratch folder is writable");
         }
         let mut command = Command::new("baresip");
@@ -155,6 +156,12 @@ impl Phone {
     /// Calls a URI.
     pub fn dial(&self, uri: &str) {
         self.command("dial", uri);
+    }
+
+    /// Sends a text (MESSAGE) to the user `desk` of its registrar, the only one in its book.
+    pub fn send_text(&self, text: &str) {
+        self.command("contact_next", "");
+        self.command("message", text);
     }
 
     /// Ends the current call.

@@ -1,6 +1,6 @@
 //! A harness for tests with programs that none of us wrote: baresip, Linphone, SIPp and their like, on loopback.
 //!
-//! - [`require`] finds a peer; when it is not installed a developer's test says so and goes on, and CI fails.
+//! - [`require`] finds a peer, [`python_with`] one that is a Python module; when it is not installed a developer's test says so and goes on, and CI fails.
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
@@ -23,8 +23,10 @@ pub mod linphone;
 pub mod network;
 mod peer;
 mod ports;
+mod python;
 pub mod sipp;
 pub mod turnutils;
 
 pub use peer::{Peer, Scratch, require, wait_until};
 pub use ports::Ports;
+pub use python::python_with;

@@ -80,9 +80,10 @@ fn call(page: &Page, authority: &Authority, codec: Codec, deed: Deed) {
         Deed::PageHolds => {
             page.order(&serde_json::json!({"deed": "hold"}));
             until_direction(&mut us, &label, false);
-            page.until("hold by local");
+            page.until("held");
             page.order(&serde_json::json!({"deed": "unhold"}));
             until_direction(&mut us, &label, true);
+            page.until("unheld");
         }
         Deed::WeHold => {
             us.act(move |agent, now| agent.hold(call, now)).unwrap();

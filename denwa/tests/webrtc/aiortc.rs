@@ -12,22 +12,6 @@ use std::time::{Duration, Instant};
 
 const SCRIPT: &str = include_str!("aiortc_peer.py");
 
-/// A Python that has aiortc.
-fn python() -> Option<String> {
-    let candidates = [std::env::var("DENWA_PYTHON").ok(), Some("python3".to_owned())];
-    let works = |python: &String| {
-        let status = Command::new(python).args(["-c", "import aiortc"]).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    let found = candidates.into_iter().flatten().find(works);
-    if found.is_none() {
-        let required = std::env::var_os("DENWA_REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(!required, "no Python with aiortc: set DENWA_PYTHON");
-        println!("no Python with aiortc: not tested");
-    }
-    found
-}
-
 /// An address of this host that is not loopback, which aiortc wants.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
@@ -84,7 +68,7 @@ impl Peer {
 
 #[test]
 fn aiortc_calls_us_and_we_call_it() {
-    let (Some(python), Some(here)) = (python(), own_address()) else { return };
+    let (Some(python), Some(here)) = (denwa_interop::python_with("aiortc"), own_address()) else { return };
     for role in ["offers", "answers"] {
         let mut end = End::new(here, Codec::pcmu(), IceConfig::default());
         let mut peer = Peer::start(&python, role);
