@@ -5,9 +5,10 @@
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`network`] makes hosts with routers between them, out of the kernel.
-//! - [`hikari`] stands in for a telephone company that refuses much.
+//! - [`hikari`] stands in for a telephone company that refuses much, [`dns`] for the name servers of the world.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
-//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent, and
+//!   [`hearing`] waits until one does.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -17,6 +18,8 @@ pub mod audio;
 pub mod baresip;
 pub mod chromium;
 pub mod coturn;
+pub mod dns;
+pub mod hearing;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
@@ -27,6 +30,6 @@ mod python;
 pub mod sipp;
 pub mod turnutils;
 
-pub use peer::{Peer, Scratch, require, wait_until};
-pub use ports::Ports;
+pub use peer::{PATIENCE, Peer, Scratch, require, wait_until};
+pub use ports::{Ports, is_bound, nobody};
 pub use python::python_with;

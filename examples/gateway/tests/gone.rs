@@ -10,7 +10,7 @@ mod virtual_host;
 
 use denwa::Seed;
 use denwa_interop::baresip::{Account, Phone};
-use denwa_interop::{Peer, Ports, Scratch, audio, require, wait_until};
+use denwa_interop::{PATIENCE, Peer, Ports, Scratch, audio, require, wait_until};
 use denwa_sim::{HostId, Node};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::config::Listener;
@@ -18,7 +18,7 @@ use gateway::config::Config;
 use gateway::gateway::{Event, Gateway};
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use telephones::{Manner, Telephone, World, loudness};
 use virtual_host::Host;
 
@@ -161,7 +161,7 @@ impl Ends {
                 let (recording, sound) = phone.newest_recording();
                 recording != before && sound.len() > 16_000 && sound.iter().any(|sample| sample.abs() > 1000)
             };
-            assert!(wait_until(Duration::from_secs(30), is_heard), "{}", phone.peer.log());
+            assert!(wait_until(PATIENCE, is_heard), "{}", phone.peer.log());
         }
     }
 }
@@ -180,10 +180,10 @@ fn sigterm_hangs_up_at_both_ends() {
     let mut gateway = ends.gateway("gateway");
     ends.talk();
     assert!(ends.phones.iter().all(|phone| !is_idle(phone)));
-    // Which it does at once, rather than be killed after five seconds.
+    // It ends by itself, and does not have to be killed.
     assert!(gateway.stop().is_some_and(|status| status.success()), "{}", gateway.log());
     for phone in &ends.phones {
-        assert!(wait_until(Duration::from_secs(30), || is_idle(phone)), "{}", phone.peer.log());
+        assert!(wait_until(PATIENCE, || is_idle(phone)), "{}", phone.peer.log());
         assert!(phone.peer.log().contains("\nBYE sip:"), "{}", phone.peer.log());
     }
 }
@@ -205,7 +205,7 @@ fn killed_and_restarted_it_answers_481() {
     bob.hang_up();
     for phone in [ann, bob] {
         let told = || phone.peer.log().contains("SIP/2.0 481 ") && is_idle(phone);
-        assert!(wait_until(Duration::from_secs(30), told), "{}", phone.peer.log());
+        assert!(wait_until(PATIENCE, told), "{}", phone.peer.log());
     }
     // And the next call is as good as the first.
     ends.talk();

@@ -11,14 +11,13 @@ mod town;
 
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::network::Network;
-use denwa_interop::{Ports, Scratch, audio, require, wait_until};
+use denwa_interop::{PATIENCE, Ports, Scratch, audio, require, wait_until};
 use running::Running;
 use softphone::phone::Outcome;
 use softphone::wav;
 use sound::{noise, share_heard};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use town::Gate;
 
 /// Calls that go on at the same time, and how many each after the other.
@@ -183,7 +182,7 @@ fn plain_phone(network: &Network, scratch: &Scratch, ports: &mut Ports, user: &s
 /// The new recording of a telephone, when it has all of a call in which `said` was said.
 fn wait_until_heard(phone: &Phone, before: &Path, said: &[i16]) -> (PathBuf, Vec<i16>) {
     let mut heard = (PathBuf::new(), Vec::new());
-    let long_enough = wait_until(Duration::from_secs(40), || {
+    let long_enough = wait_until(PATIENCE, || {
         heard = phone.newest_recording();
         heard.0 != before && heard.1.len() > said.len() + 8000
     });
@@ -241,7 +240,7 @@ fn ipv6_alone_and_ipv4_alone() {
         }
         network.on(said[caller].0, || phones[caller].hang_up());
         let over = || gate.log().matches("over after").count() > caller;
-        assert!(wait_until(Duration::from_secs(30), over), "{}", gate.log());
+        assert!(wait_until(PATIENCE, over), "{}", gate.log());
     }
     assert_eq!(["six", "four"].map(|host| network.counted(host, "unmarked")), [0, 0]);
     assert_eq!(gate.end(), Vec::<String>::new());
