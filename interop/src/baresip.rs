@@ -4,13 +4,13 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use crate::{Peer, Ports, audio, wait_until};
+use crate::hearing::Sentence;
+use crate::{PATIENCE, Peer, Ports, audio, wait_until};
 
 /// How a phone is set up.
 #[derive(Debug, Clone)]
@@ -68,6 +68,22 @@ impl Phone {
         says: &[i16],
         more_config: &str,
     ) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), account, folder, ports, says, more_config)
+    }
+
+    /// As [`Phone::start_with`], at an address of the host that this thread is on; only there it takes commands.
+    ///
+    /// # Panics
+    /// When its profile cannot be written or it does not start.
+    #[must_use]
+    pub fn start_at(
+        address: IpAddr,
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+    ) -> Self {
         let home = folder.join(account.name);
         let recordings = home.join("snd");
         fs::create_dir_all(&recordings).expect("the scratch folder is writable");
@@ -91,7 +107,7 @@ impl Phone {
             text
         });
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
+            "poll_method epoll\nsip_listen {listen}\nnet_interface {address}\ncall_local_timeout 60\n\
              call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\
              audio_player aubridge,null{name}\naudio_alert aubridge,alert{name}\nausrc_srate 8000\nauplay_srate 8000\n\
              ausrc_channels 1\nauplay_channels 1\naudio_txmode thread\nrtp_ports {rtp}-{rtp_end}\nrtcp_mux {rtcp_mux}\n\
@@ -100,6 +116,7 @@ impl Phone {
              module_app debug_cmd.so\nmodule_app contact.so\nsnd_path {recordings}\n\
              ctrl_tcp_listen 127.0.0.1:{control}\nringback_disabled yes\nstatmode_default off\nmenu_bell no\n\
              {more_config}",
+            listen = SocketAddr::new(address, sip_port),
             voice = voice.display(),
             recordings = recordings.display(),
             rtp_end = rtp + 18,
@@ -121,7 +138,8 @@ impl Phone {
             fs::write(home.join(file), text).expect("the scratch folder is writable");
         }
         let mut command = Command::new("baresip");
-        command.args(["-4", "-v", "-s", "-f"]).arg(&home);
+        let family = if address.is_ipv4() { "-4" } else { "-6" };
+        command.args([family, "-v", "-s", "-f"]).arg(&home);
         // Sound libraries otherwise leave folders in the user's home.
         for variable in ["XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
             command.env(variable, &home);
@@ -132,7 +150,7 @@ impl Phone {
 
     /// Waits until the registrar holds one binding.
     pub fn wait_registered(&self) {
-        self.peer.wait_for("[1 binding]", Duration::from_secs(15));
+        self.peer.wait_for("[1 binding]", PATIENCE);
     }
 
     /// Calls a URI.
@@ -157,12 +175,12 @@ impl Phone {
     /// When its control port does not answer.
     pub fn command(&self, command: &str, parameters: &str) -> String {
         let mut stream = None;
-        wait_until(Duration::from_secs(5), || {
+        wait_until(PATIENCE, || {
             stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).ok();
             stream.is_some()
         });
         let mut stream = stream.unwrap_or_else(|| panic!("baresip's control port {} is shut", self.control));
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         let request =
             serde_json::json!({ "command": command, "params": parameters, "token": "t" }).to_string();
         stream
@@ -200,9 +218,30 @@ impl Phone {
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
             .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
-        // Its head may not be written yet.
-        let readable = newest.filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 64));
-        readable.map(|path| (path.clone(), audio::read_wav(&path))).unwrap_or_default()
+        newest.map(|path| (path.clone(), audio::read_growing_wav(&path, audio::RATE))).unwrap_or_default()
+    }
+
+    /// How many packets of voice have come to it in its call, by its own count: after a hold, which ends its recording.
+    #[must_use]
+    pub fn packets_received(&self) -> u32 {
+        let told = self.command("audio_debug", "");
+        let counts = told.split("rcvd=").skip(1);
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+        counts.filter_map(|text| digits(text).parse::<u32>().ok()).sum()
+    }
+
+    /// Waits until it has heard the whole of a sentence, which the other end repeats, from now on.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_hears(&self, label: &str, sentence: Sentence<'_>) -> audio::Verdict {
+        let (recording, before) = self.newest_recording();
+        sentence.wait_in(label, || {
+            let (newest, samples) = self.newest_recording();
+            // A re-INVITE begins another one.
+            let from = if newest == recording { before.len().min(samples.len()) } else { 0 };
+            samples[from..].to_vec()
+        })
     }
 
     fn recording(&self, direction: &str) -> Vec<i16> {

@@ -4,9 +4,11 @@
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
-//! - [`hikari`] stands in for a telephone company that refuses much.
+//! - [`network`] makes hosts with routers between them, out of the kernel.
+//! - [`hikari`] stands in for a telephone company that refuses much, [`dns`] for the name servers of the world.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
-//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent, and
+//!   [`hearing`] waits until one does.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -16,15 +18,18 @@ pub mod audio;
 pub mod baresip;
 pub mod chromium;
 pub mod coturn;
+pub mod dns;
+pub mod hearing;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
+pub mod network;
 mod peer;
 mod ports;
 mod python;
 pub mod sipp;
 pub mod turnutils;
 
-pub use peer::{Peer, Scratch, require, wait_until};
-pub use ports::Ports;
+pub use peer::{PATIENCE, Peer, Scratch, require, wait_until};
+pub use ports::{Ports, is_bound, nobody};
 pub use python::python_with;
