@@ -1,5 +1,5 @@
 //! The registration client: makes a registration with a registrar elsewhere, keeps it, withdraws it
-//! (RFC 3261 §10.2, RFC 5626 for several flows). When it refreshes and how long it waits: [`crate::upkeep`].
+//! (RFC 3261 §10.2, RFC 5626 for several flows). When it refreshes and how long it waits: `upkeep`.
 
 use crate::{
     auth::client::ChallengeRefusal,

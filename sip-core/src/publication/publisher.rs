@@ -2,7 +2,7 @@
 //!
 //! Every 2xx brings a new entity tag; a 412 says that the compositor knows ours no more, and the whole state is sent
 //! again as if for the first time. One request is under way at a time; a change meanwhile waits for its end. When it
-//! refreshes and how long it waits: [`crate::upkeep`].
+//! refreshes and how long it waits: `upkeep`.
 
 use super::PublicationFailure;
 use crate::{
