@@ -5,10 +5,10 @@
 mod running;
 
 use denwa_codecs::g711::Law;
-use denwa_interop::Ports;
+use denwa_interop::{Ports, at_last};
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
-use running::{Running, at_last};
+use running::Running;
 use softphone::phone::Outcome;
 use softphone::wav;
 use std::path::Path;

@@ -217,7 +217,7 @@ fn neighbours_are_found_by_their_names() {
     dns.put("one.lab.example", here());
     dns.put("two.lab.example", here());
     let tables = format!(
-        "[network]\ndns = [\"{}\"]\n[[trunks]]\nname = \"lab\"\naddress = \"udp:lab.example\"\npatience_seconds = 1\n\
+        "[network]\ndns = [\"{}\"]\n[[trunks]]\nname = \"lab\"\naddress = \"udp:lab.example\"\npatience_seconds = 3\n\
          supervise = false\n[[trunks]]\nname = \"hill\"\naddress = \"hill.example\"\nsupervise = false\n\
          [[routes]]\nprefix = \"9\"\ntrunk = \"lab\"\n[[routes]]\nprefix = \"8\"\ntrunk = \"hill\"\n",
         dns.address()
