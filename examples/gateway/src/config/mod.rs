@@ -10,8 +10,8 @@ mod tests;
 
 pub use error::ConfigError;
 pub use side::{
-    Dtmf, Encryption, HoldStyle, IceMode, KeyExchange, Kind, Numbers, Place, Reliable, Robot, SessionTimer,
-    Side, Target, User,
+    Dtmf, Encryption, HoldStyle, IceMode, IdentityHeader, KeyExchange, Kind, Numbers, Place, Reliable, Robot,
+    SessionTimer, Side, Target, User,
 };
 
 use denwa::address::{AddressPolicy, Network};

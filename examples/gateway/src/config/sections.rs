@@ -149,6 +149,7 @@ pub(super) struct SideSection {
     pub(super) hold: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) trusted: bool,
+    pub(super) identity: Option<Spanned<String>>,
     pub(super) numbers: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) pass: Vec<String>,

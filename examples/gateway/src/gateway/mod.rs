@@ -10,6 +10,8 @@
 //! guests       visitors of a page and robots, who speak no SIP
 //! media        what the bridge tells
 //! ending       the end of a call
+//! hiding       what one side is not told of the other
+//! identities   who calls, by the headers that say so
 //! rewriting    messages of stubborn peers, by rules
 //! ```
 //!
@@ -20,6 +22,8 @@
 mod admission;
 mod ending;
 mod guests;
+mod hiding;
+mod identities;
 mod legs;
 mod limits;
 mod media;
@@ -209,6 +213,9 @@ impl Gateway {
     fn note_response(&mut self, id: PassageId, response: &Response, now: Instant) {
         let call = self.passages.get(&id).and_then(|passage| passage.callee.call());
         let flow = call.and_then(|call| self.endpoint.call(call)?.flow);
+        if let Some(passage) = self.passages.get_mut(&id) {
+            passage.callee.secrets.learn(response);
+        }
         let head = MessageHead::of_response(response, flow.as_ref());
         self.note(id, End::Callee, Fact::Received(head), now);
     }
@@ -280,12 +287,13 @@ impl Gateway {
                     self.on_answer(id, end, &body.bytes, preview, now);
                 }
             }
-            SipEvent::OfferAborted { call, .. } => self.on_offer_aborted(call),
+            SipEvent::OfferAborted { call, .. } => self.on_offer_aborted(call, now),
             SipEvent::CallProgress { call, response, .. } => self.on_progress(call, &response, now),
             SipEvent::CallAnswered { call, response, .. } => self.on_answered(call, &response, now),
             SipEvent::CallConfirmed { call } => {
                 if let Some((id, End::Caller)) = self.by_call.get(&call).copied() {
                     self.line(format!("{id}: up"));
+                    End::BOTH.into_iter().for_each(|end| self.tell_hold(id, end, now));
                 }
             }
             SipEvent::DialogRequest { call, request, message } => {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod jssip;
+pub(crate) mod ladder;
 
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::{Ports, Scratch, wait_until};
