@@ -2,10 +2,18 @@
 //! where the other side is. SIPp at both ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../softphone/tests/running/mod.rs"]
+mod running;
 mod town;
 
 use denwa_interop::sipp::Message;
+use denwa_interop::{Ports, wait_until};
 use denwa_interop::{require, sipp};
+use running::Running;
+use softphone::phone::Outcome;
+use std::net::UdpSocket;
+use std::time::Duration;
+use town::Gate;
 use town::ladder::*;
 
 /// An INVITE with these lines that ends with 486, and what the callee received.
@@ -226,4 +234,75 @@ fn neither_side_is_told_where_the_other_is() {
     assert_eq!(invite.header("Diversion").split('@').next(), Some("<sip:3"), "{invite}");
     assert_eq!(invite.header("P-Asserted-Identity").split('@').next(), Some("<sip:4"), "{invite}");
     assert!(invite.all("Alert-Info").is_empty() && invite.all("X-Trace").is_empty(), "{invite}");
+}
+
+// ---- how much is let in
+
+/// A gateway between telephones at 127.0.0.2 and 127.0.0.4 and the one that listens there.
+fn gate_to(callee: &str, inside: &str, outside: &str) -> Gate {
+    let mut ports = Ports::block();
+    let first = ports.take(20);
+    Gate::start(&format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n\
+         [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.2\", \"127.0.0.4\"]\n{inside}\n\
+         [[sides]]\nname = \"line\"\nto = \"udp:{callee}\"\n{outside}\n\
+         [[routes]]\nfrom = \"inside\"\nto = \"line\"\n",
+        first + 19
+    ))
+}
+
+#[test]
+fn a_call_too_many_is_refused_with_a_sentence() {
+    let mut answers = Running::start("softphone answer --user 200 --listen udp:127.0.0.1:0 --calls 1");
+    let place = answers.expect("listening on udp:");
+    let gate = gate_to(&place, "", "calls = 1");
+    let address = gate.running().listening()[0].address;
+    let first = Running::start(&format!("softphone call sip:200@{address} --listen udp:127.0.0.2:0"));
+    gate.wait_for(": up");
+    let second = Running::start(&format!("softphone call sip:200@{address} --listen udp:127.0.0.4:0"));
+    let (outcome, lines) = second.end();
+    assert_eq!(outcome, Outcome::Failed, "{lines:#?}");
+    let refused = lines.iter().find(|line| line.starts_with("call ended")).unwrap();
+    assert!(
+        refused.contains("503") && refused.contains("the side line has 1 calls, as many as it may"),
+        "{refused}"
+    );
+    assert!(gate.log().contains("refused: the side line has 1 calls, as many as it may"), "{}", gate.log());
+    // The one that is up goes on until the gateway is stopped, which hangs up on both ends.
+    assert_eq!(gate.end(), Vec::<String>::new());
+    for telephone in [first, answers] {
+        assert_eq!(telephone.end().0, Outcome::Good);
+    }
+}
+
+#[test]
+fn calls_too_fast_are_refused_with_a_sentence() {
+    // Nobody answers there: what is let in waits.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let gate = gate_to(&silent.local_addr().unwrap().to_string(), "calls_per_second = 1", "");
+    let address = gate.running().listening()[0].address;
+    let caller = UdpSocket::bind("127.0.0.2:0").unwrap();
+    caller.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let own = caller.local_addr().unwrap();
+    for number in 0..20 {
+        let text = format!(
+            "INVITE sip:200@{address} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKfast{number}\r\nFrom: <sip:ann@x>;tag={number}\r\n\
+             To: <sip:200@{address}>\r\nCall-ID: fast{number}\r\nCSeq: 1 INVITE\r\nContact: <sip:ann@{own}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        caller.send_to(text.as_bytes(), address).unwrap();
+    }
+    let mut buffer = [0; 4096];
+    let refused = wait_until(Duration::from_secs(30), || {
+        let text =
+            caller.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned());
+        text.is_ok_and(|text| {
+            text.starts_with("SIP/2.0 503 ")
+                && text.contains("Retry-After: 5")
+                && text
+                    .contains("Warning: 399 gateway \"the side inside makes more calls a second than may\"")
+        })
+    });
+    assert!(refused, "{}", gate.log());
+    // It would wait half a minute for the silent one.
+    std::mem::forget(gate);
 }

@@ -37,6 +37,16 @@ impl Place<'_> {
 
     /// Lets the scenarios run to their ends.
     pub(crate) fn run(self, caller: &[String], callee: &[String]) -> Ladder {
+        self.run_with(caller, callee, |_, _, _| ())
+    }
+
+    /// The same, with something done meanwhile by the test: it is given the gateway, the caller and the callee.
+    pub(crate) fn run_with(
+        self,
+        caller: &[String],
+        callee: &[String],
+        meanwhile: impl FnOnce(&Gate, &Sipp, Option<&Sipp>),
+    ) -> Ladder {
         let Self { name, callee: address, inside, outside } = self;
         let (scratch, mut ports) = (Scratch::new(name), Ports::block());
         let (near, far, first) = (ports.take(2), ports.take(2), ports.take(20));
@@ -51,29 +61,15 @@ impl Place<'_> {
             first + 19
         ));
         let target = gate.running().listening()[0].address.to_string();
-        let start = |name, elements, target, ip, port, media_port| {
-            let arguments = [
-                "-i",
-                ip,
-                "-m",
-                "1",
-                "-trace_msg",
-                "-timeout",
-                "80s",
-                "-timeout_error",
-                "-recv_timeout",
-                "60000",
-            ];
-            let scenario = &scenario(elements);
-            let options = sipp::Options { name, scenario, target, port, media_port, arguments: &arguments };
-            Sipp::start(&options, scratch.path())
-        };
-        let mut called =
-            (!callee.is_empty()).then(|| start("callee", callee, None, address, far, ports.take(2)));
-        if let Some(called) = &called {
+        let called = (!callee.is_empty()).then(|| {
+            let called = start("callee", callee, None, (address, far, ports.take(2)), &scratch);
             called.wait_until_it_listens("u1");
-        }
-        let mut calling = start("caller", caller, Some(target.as_str()), "127.0.0.2", near, ports.take(2));
+            called
+        });
+        let mut called = called;
+        let mut calling =
+            start("caller", caller, Some(target.as_str()), ("127.0.0.2", near, ports.take(2)), &scratch);
+        meanwhile(&gate, &calling, called.as_ref());
         let good = [calling.finish(PATIENCE), called.as_mut().is_none_or(|called| called.finish(PATIENCE))];
         let caller = calling.messages();
         let callee = called.map(|called| called.messages()).unwrap_or_default();
@@ -84,6 +80,31 @@ impl Place<'_> {
         assert_eq!(good, [true; 2], "{name}: not as it was to be:\n{ladder}{}", errors(&scratch));
         ladder
     }
+}
+
+/// Starts one of them: at an address, on a port for SIP and one for media. INFOs that come when no others are waited for are
+/// answered all the same.
+pub(crate) fn start(
+    name: &str,
+    elements: &[String],
+    target: Option<&str>,
+    (address, port, media_port): (&str, u16, u16),
+    scratch: &Scratch,
+) -> Sipp {
+    let limits = ["-timeout", "80s", "-timeout_error", "-recv_timeout", "60000"];
+    let mut arguments = vec!["-i", address, "-m", "1", "-trace_msg", "-aa"];
+    arguments.extend(limits);
+    let scenario = &scenario(elements);
+    let options = sipp::Options { name, scenario, target, port, media_port, arguments: &arguments };
+    Sipp::start(&options, scratch.path())
+}
+
+/// A request without a body that presses a key then.
+pub(crate) fn key(step: &str, key: &str) -> String {
+    let head = step.split("Content-Length").next().unwrap();
+    format!(
+        "{head}Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal={key}\nDuration=160\n\n]]></send>\n"
+    )
 }
 
 fn errors(scratch: &Scratch) -> String {
