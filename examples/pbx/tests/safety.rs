@@ -232,14 +232,14 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert!(wait_until(std::time::Duration::from_secs(20), || shown_by().contains("CN = old")
+    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = old")
         || shown_by().contains("CN=old")));
     let [_, new_cert, new_key] = certificate(&folder, "new");
     fs::copy(new_cert, &cert).unwrap();
     fs::copy(new_key, &key).unwrap();
     program.signal("HUP");
     program.wait_for("the configuration was read anew");
-    assert!(wait_until(std::time::Duration::from_secs(20), || shown_by().contains("CN = new")
+    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = new")
         || shown_by().contains("CN=new")));
 }
 
@@ -298,11 +298,7 @@ fn documents_of_neighbours_are_fetched_over_https() {
     server.current_dir(scratch.path()).args(["s_server", "-WWW", "-accept", &port.to_string(), "-cert"]);
     server.arg(&cert).arg("-key").arg(&key);
     let server = Peer::start("openssl", scratch.path(), &mut server);
-    assert!(
-        wait_until(std::time::Duration::from_secs(20), || TcpStream::connect(at(port)).is_ok()),
-        "{}",
-        server.log()
-    );
+    assert!(wait_until(denwa_interop::PATIENCE, || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
     let file = format!(
         "[[trunks]]\nname = \"valley\"\naddress = \"udp:192.0.2.1\"\nmantela = \"https://127.0.0.1:{port}/mantela.json\"\n\
          [[routes]]\nprefix = \"0510\"\ntrunk = \"valley\"\n[store]\nurl = \"sqlite::memory:\"\n"

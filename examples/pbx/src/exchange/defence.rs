@@ -49,6 +49,11 @@ impl Defence {
         }
     }
 
+    /// Neighbours are elsewhere now: packets from there are never refused. Bans and proofs stay.
+    pub(super) fn neighbours_moved(&mut self, file: &Config, desk: &Desk) {
+        self.guard.set_exempt(exempt(file, desk));
+    }
+
     /// How many bans are in force.
     pub(super) fn bans(&self, now: Instant) -> usize {
         let report = self.guard.report(usize::MAX);
@@ -189,10 +194,13 @@ impl Defence {
 
 fn guard_config(file: &Config, desk: &Desk) -> GuardConfig {
     let mut config = GuardConfig::default();
-    config.exempt.clone_from(&file.guard.exempt);
+    config.exempt = exempt(file, desk);
     config.offences_before_ban = file.guard.offences;
     config.first_ban = file.guard.ban;
-    let neighbours = desk.links.iter().flat_map(|link| link.addresses());
-    config.exempt.extend(neighbours.map(Network::host));
     config
+}
+
+fn exempt(file: &Config, desk: &Desk) -> Vec<Network> {
+    let neighbours = desk.links.iter().flat_map(|link| link.addresses());
+    file.guard.exempt.iter().copied().chain(neighbours.map(Network::host)).collect()
 }

@@ -205,6 +205,20 @@ pub enum Event {
         /// How that was found out.
         cause: String,
     },
+    /// The DNS says where a neighbour is: for the first time, or elsewhere than before.
+    TrunkFound {
+        /// Its name, as the file writes it.
+        name: String,
+        /// Its places, the best first, as `udp 192.0.2.1:5060`.
+        places: Vec<String>,
+    },
+    /// The DNS does not say where a neighbour is. Told once, until it does.
+    TrunkNotFound {
+        /// Its name, as the file writes it.
+        name: String,
+        /// Why, one sentence without a full stop.
+        cause: String,
+    },
     /// A neighbour has taken our registration.
     TrunkRegistered {
         /// Its name.
@@ -263,6 +277,7 @@ impl Event {
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
+            | Self::TrunkNotFound { .. }
             | Self::TrunkNotRegistered { .. }
             | Self::NotWoken { .. }
             | Self::Banned { .. }
@@ -337,6 +352,13 @@ impl fmt::Display for Event {
                 f,
                 "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
                  are right, and whether a firewall on the way lets SIP pass."
+            ),
+            Self::TrunkFound { name, places } => write!(f, "the trunk at {name} is at {}", places.join(", ")),
+            Self::TrunkNotFound { name, cause } => write!(
+                f,
+                "it is not known where the trunk at {name} is: {cause}. Look whether the name is spelt right, and ask the DNS \
+                 from this machine for it (`host -t SRV _sip._udp.NAME`, `host NAME`); a port behind the name asks for its \
+                 addresses only."
             ),
             Self::TrunkRegistered { trunk, expires_in } => {
                 write!(f, "registered with the trunk {trunk} for {} s", expires_in.as_secs())

@@ -195,6 +195,11 @@ impl Exchange {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
                 }
             }
+            Sip::Located { id, outcome } => {
+                if self.names.located(desk, id, &outcome) {
+                    self.defence.neighbours_moved(&self.file, desk);
+                }
+            }
             Sip::SubscriptionEnded { subscription, .. } => self.unwatched(subscription),
             Sip::TransferRequested { call, request, refer_to, replaces, .. } => {
                 self.transfer(call, request, &refer_to, replaces.as_deref());
