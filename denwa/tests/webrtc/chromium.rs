@@ -1,7 +1,7 @@
 //! Chromium on a page that asks us what to do, and the web server that answers it.
 
 use crate::end::{End, holds_tone};
-use crate::page::Request;
+use denwa_interop::web::Request;
 use denwa::media::{Event, IceConfig};
 use denwa_sdp::Codec;
 use serde_json::{Value, json};

@@ -79,6 +79,7 @@ pub(super) struct NetworkSection {
     pub(super) external: Option<Spanned<String>>,
     pub(super) external_v6: Option<Spanned<String>>,
     pub(super) local: Option<Vec<Spanned<String>>>,
+    pub(super) dns: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

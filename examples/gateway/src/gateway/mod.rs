@@ -37,7 +37,7 @@ mod words;
 
 pub use words::{Command, Event, GuestId, Said, Told, Visit};
 
-use crate::config::{Config, Side};
+use crate::config::{Config, Place, Side, Target};
 use denwa::Seed;
 use denwa::bridge::{self, Command as MediaCommand, LegId};
 use denwa::driver::{Answer, Ask, FromEndpoint, Machine, Output};
@@ -57,8 +57,13 @@ use limits::Pace;
 use passage::{End, Passage, PassageId};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use users::Line;
+
+/// A peer's name may lead elsewhere after this long, and is asked for anew.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// The same while it leads nowhere.
+const LOOK_SOON: Duration = Duration::from_secs(15);
 
 /// The machine; see the module's words.
 pub struct Gateway {
@@ -81,6 +86,8 @@ pub struct Gateway {
     questions: BTreeMap<u64, Question>,
     /// The addresses that peers with names were found at, by side.
     found: BTreeMap<usize, Vec<IpAddr>>,
+    /// When they were asked for.
+    peers_looked_for: Instant,
     streams: BTreeMap<StreamId, SocketAddr>,
     /// Connections whose messages are rewritten, and what is no whole message yet.
     cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
@@ -153,6 +160,7 @@ impl Gateway {
             lines: BTreeMap::new(),
             questions: BTreeMap::new(),
             found: BTreeMap::new(),
+            peers_looked_for: now,
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
             pace,
@@ -160,7 +168,7 @@ impl Gateway {
             stopping: false,
             outputs: VecDeque::new(),
         };
-        gateway.find_peers();
+        gateway.find_peers(now);
         gateway.register_lines(now);
         gateway.drain(now);
         gateway
@@ -305,6 +313,15 @@ impl Gateway {
         }
     }
 
+    /// When the names of peers are asked for anew: now and then, and soon while one is not known.
+    fn look_for_peers_at(&self) -> Option<Instant> {
+        let is_named = |side: &Side| matches!(side.place, Place::Peer(Target::Name { .. })) && !self.stopping;
+        let named = self.config.sides.iter().enumerate().filter(|(_, side)| is_named(side));
+        let unknown = |index: usize| self.found.get(&index).is_none_or(Vec::is_empty);
+        let waits = named.map(|(index, _)| if unknown(index) { LOOK_SOON } else { LOOK_AGAIN });
+        self.peers_looked_for.checked_add(waits.min()?)
+    }
+
     // ---- who is heard at all
 
     fn offend(&mut self, source: SocketAddr, offence: Offence, account: Option<&str>, now: Instant) {
@@ -355,7 +372,7 @@ impl Machine for Gateway {
             }
             (Some(Question::Host(id)), Answer::Addresses(addresses)) => self.on_host(id, &addresses),
             (Some(Question::Side(side)), Answer::Addresses(addresses)) => {
-                self.found.insert(side, addresses);
+                self.on_peer_found(side, addresses);
             }
             _ => {}
         }
@@ -375,6 +392,9 @@ impl Machine for Gateway {
         if self.endpoint.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.endpoint.handle_timeout(now);
         }
+        if self.look_for_peers_at().is_some_and(|deadline| deadline <= now) {
+            self.find_peers(now);
+        }
         if self.guard.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.guard.handle_timeout(now);
         }
@@ -386,7 +406,8 @@ impl Machine for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout().into_iter().chain(self.guard.poll_timeout()).min()
+        let own = [self.endpoint.poll_timeout(), self.guard.poll_timeout(), self.look_for_peers_at()];
+        own.into_iter().flatten().min()
     }
 }
 

@@ -91,8 +91,20 @@ pub(crate) fn start(
     (address, port, media_port): (&str, u16, u16),
     scratch: &Scratch,
 ) -> Sipp {
+    start_over("u1", name, elements, target, (address, port, media_port), scratch)
+}
+
+/// The same over another transport: `t1` is TCP.
+pub(crate) fn start_over(
+    transport: &str,
+    name: &str,
+    elements: &[String],
+    target: Option<&str>,
+    (address, port, media_port): (&str, u16, u16),
+    scratch: &Scratch,
+) -> Sipp {
     let limits = ["-timeout", "80s", "-timeout_error", "-recv_timeout", "60000"];
-    let mut arguments = vec!["-i", address, "-m", "1", "-trace_msg", "-aa"];
+    let mut arguments = vec!["-i", address, "-m", "1", "-trace_msg", "-aa", "-t", transport];
     arguments.extend(limits);
     let scenario = &scenario(elements);
     let options = sipp::Options { name, scenario, target, port, media_port, arguments: &arguments };

@@ -1,7 +1,6 @@
 //! A gateway on loopback with an exchange behind it, for tests with real peers.
 #![allow(dead_code)]
 
-pub(crate) mod jssip;
 pub(crate) mod ladder;
 
 use denwa::evidence::Cause;
