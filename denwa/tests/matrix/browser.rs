@@ -6,7 +6,7 @@ use denwa::media;
 use denwa::ua::{CallId, Event, Keys};
 use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
 use denwa_interop::web::{self, Request};
-use denwa_interop::{jssip, Peer, Scratch, audio, require, wait_until};
+use denwa_interop::{Peer, Scratch, audio, jssip, require, wait_until};
 use denwa_sdp::{Codec, Ice, RtcpMux};
 use denwa_sip_core::Protocol;
 use std::net::{TcpListener, TcpStream};

@@ -453,7 +453,7 @@ fn lists_say_who_may_come_and_how() {
     let mut house = House::new("acl", "1001: allow = [\"tcp\"]\n[guard]\ndeny = [\"127.0.0.9\"]\n");
     let mut alice = Phone::udp(house.server, "1001", "secret-1001");
     assert_eq!(alice.register(300).status(), 403);
-    house.program.wait_for("its `allow` in the file names other addresses or transports");
+    house.program.wait_for("the `allow` of 1001 in the file names other addresses or transports");
     let mut alice = Phone::tcp(house.server, "1001", "secret-1001");
     assert_eq!(alice.register(300).status(), 200);
     let mut bob = Phone::udp_at(house.server, "1002", "secret-1002", "127.0.0.9:0".parse().unwrap());

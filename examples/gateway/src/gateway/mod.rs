@@ -12,6 +12,7 @@
 //! ending       the end of a call
 //! hiding       what one side is not told of the other
 //! identities   who calls, by the headers that say so
+//! retrying     the second attempt that some sides want
 //! rewriting    messages of stubborn peers, by rules
 //! ```
 //!
@@ -31,6 +32,7 @@ mod offering;
 mod passage;
 mod passing;
 mod placing;
+mod retrying;
 mod rewriting;
 mod users;
 mod words;
@@ -91,10 +93,14 @@ pub struct Gateway {
     streams: BTreeMap<StreamId, SocketAddr>,
     /// Connections whose messages are rewritten, and what is no whole message yet.
     cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
+    /// Calls that are to be made again, and when.
+    attempts: BTreeMap<PassageId, Instant>,
     pace: Pace,
     paces: Vec<Option<Pace>>,
     next: u64,
     stopping: bool,
+    /// Whoever has not answered its farewell until then is not waited for.
+    gone_at: Option<Instant>,
     outputs: VecDeque<Output<Event>>,
 }
 
@@ -163,9 +169,11 @@ impl Gateway {
             peers_looked_for: now,
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             pace,
             next: 0,
             stopping: false,
+            gone_at: None,
             outputs: VecDeque::new(),
         };
         gateway.find_peers(now);
@@ -398,6 +406,12 @@ impl Machine for Gateway {
         if self.guard.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.guard.handle_timeout(now);
         }
+        if self.next_attempt().is_some_and(|at| at <= now) {
+            self.try_again(now);
+        }
+        if self.gone_at.is_some_and(|deadline| deadline <= now) {
+            self.leave_at_last(now);
+        }
         self.drain(now);
     }
 
@@ -406,8 +420,9 @@ impl Machine for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = [self.endpoint.poll_timeout(), self.guard.poll_timeout(), self.look_for_peers_at()];
-        own.into_iter().flatten().min()
+        let own = [self.gone_at, self.next_attempt(), self.look_for_peers_at()];
+        let deadlines = [self.endpoint.poll_timeout(), self.guard.poll_timeout()].into_iter().chain(own);
+        deadlines.flatten().min()
     }
 }
 

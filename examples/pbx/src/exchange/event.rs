@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use denwa::evidence::Rule;
+
 use super::Counts;
 use crate::store::CallRecord;
 
@@ -52,8 +54,10 @@ pub enum Event {
         number: String,
         /// Where from.
         from: String,
-        /// Why, one sentence.
+        /// Why, one sentence without a full stop.
         cause: String,
+        /// What helps, one sentence; empty when that is not known.
+        remedy: String,
     },
     /// A call came from somebody who is allowed to call.
     CallBegan {
@@ -135,8 +139,19 @@ pub enum Event {
         from: String,
         /// What was asked.
         what: String,
-        /// Why, one sentence.
+        /// Why, one sentence without a full stop.
         cause: String,
+        /// What helps, one sentence; empty when that is not known.
+        remedy: String,
+    },
+    /// Packets were turned away unread, by the lists of those who may come and may not.
+    TurnedAway {
+        /// How many since this was told last.
+        count: u64,
+        /// Where one of them came from, as `udp 192.0.2.1:5060`.
+        example: String,
+        /// Which list it was.
+        list: &'static str,
     },
     /// A message came that belongs to nothing, as when two sides hang up at once.
     Stray {
@@ -274,6 +289,7 @@ impl Event {
             Self::CallEnded { record, .. } if !record.remedy.is_empty() => Weight::Warning,
             Self::RegistrationRefused { .. }
             | Self::HostileInput { .. }
+            | Self::TurnedAway { .. }
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
@@ -299,8 +315,8 @@ impl fmt::Display for Event {
                 write!(f, "{number} is registered as {contact} no more: its time ran out")
             }
             Self::Unregistered { number, contact, .. } => write!(f, "{number} unregistered {contact}"),
-            Self::RegistrationRefused { number, from, cause } => {
-                write!(f, "the registration of {number} from {from} was refused: {cause}")
+            Self::RegistrationRefused { number, from, cause, remedy } => {
+                write!(f, "the registration of {number} from {from} was refused: {}", Why(cause, remedy))
             }
             Self::CallBegan { call, caller, dialled, reaches } => {
                 write!(f, "call {call}: {caller} dialled {dialled} ({reaches})")
@@ -321,7 +337,14 @@ impl fmt::Display for Event {
                 write!(f, "call {call}: {by} could not transfer the other side to {to}: {cause}")
             }
             Self::CallEnded { call, record } => ended(*call, record, f),
-            Self::Refused { from, what, cause } => write!(f, "{what} from {from} was refused: {cause}"),
+            Self::Refused { from, what, cause, remedy } => {
+                write!(f, "{what} from {from} was refused: {}", Why(cause, remedy))
+            }
+            Self::TurnedAway { count, example, list } => write!(
+                f,
+                "{count} packets were turned away unread, among them one from {example}: it is not to come, by `[guard] {list}`. {}",
+                Rule::Listed.remedy()
+            ),
             Self::Stray { from, what, cause } => write!(f, "{from} sent \"{what}\": {cause}"),
             Self::HostileInput { count: 1, example } => {
                 write!(f, "a message that cannot be used was dropped: {example}")
@@ -330,7 +353,12 @@ impl fmt::Display for Event {
                 write!(f, "{count} messages that cannot be used were dropped, among them: {example}")
             }
             Self::Banned { who, cause, times, lasts } => {
-                write!(f, "{who} is banned for {} s ({cause}; ban {times} in a row)", lasts.as_secs())
+                let seconds = lasts.as_secs();
+                write!(
+                    f,
+                    "{who} is banned for {seconds} s ({cause}; ban {times} in a row). {}",
+                    Rule::Banned.remedy()
+                )
             }
             Self::BanLifted { who, refused } => {
                 write!(f, "the ban of {who} is over; {refused} packets were refused meanwhile")
@@ -384,6 +412,16 @@ impl fmt::Display for Event {
             Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }
+    }
+}
+
+/// A cause and, where there is one, what helps.
+struct Why<'a>(&'a str, &'a str);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        if self.1.is_empty() { Ok(()) } else { write!(f, ". {}", self.1) }
     }
 }
 

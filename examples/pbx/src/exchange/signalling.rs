@@ -18,7 +18,7 @@ use crate::links::Link;
 use crate::policy::directory::Account;
 
 /// Telling of hostile input is thinned to one line in this time.
-const HOSTILE_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const HOSTILE_PAUSE: Duration = Duration::from_secs(10);
 
 /// Input that could not be used, counted between two lines of the log.
 #[derive(Debug, Default)]
