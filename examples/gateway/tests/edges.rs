@@ -303,6 +303,6 @@ fn calls_too_fast_are_refused_with_a_sentence() {
         })
     });
     assert!(refused, "{}", gate.log());
-    // It would wait half a minute for the silent one.
+    // It would wait for the silent one.
     std::mem::forget(gate);
 }
