@@ -81,11 +81,16 @@ impl Browser {
                 let head =
                     format!("GET /json/list HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
                 if stream.write_all(head.as_bytes()).is_ok() {
-                    let _ = stream.read_to_string(&mut text);
+                    // It keeps the connection open behind its answer, whatever it was asked.
+                    let mut buffer = [0; 4096];
+                    while tabs_in(&text).is_none()
+                        && let Ok(length @ 1..) = stream.read(&mut buffer)
+                    {
+                        text += &String::from_utf8_lossy(&buffer[..length]);
+                    }
                 }
             }
-            let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-            let tabs: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
+            let tabs = tabs_in(&text).unwrap_or_default();
             let page = tabs.iter().find(|tab| tab["type"] == "page");
             if let Some(address) = page.and_then(|page| page["webSocketDebuggerUrl"].as_str()) {
                 return address.to_owned();
@@ -174,9 +179,20 @@ impl Browser {
     pub fn close(mut self) {
         let _ = self.socket.send(Message::text(json!({"id": 0, "method": "Page.close"}).to_string()));
         let _ = self.socket.flush();
-        // Its tab is closed when nobody speaks for it any more.
-        while self.socket.read().is_ok() {}
+        // It says that the tab is being closed, or nobody speaks for it any more.
+        let is_answer = |text: &str| serde_json::from_str(text).is_ok_and(|it: Value| it["id"] == 0);
+        while let Ok(message) = self.socket.read() {
+            if message.to_text().is_ok_and(is_answer) {
+                break;
+            }
+        }
     }
+}
+
+/// What an answer lists, once it is whole.
+fn tabs_in(answer: &str) -> Option<Vec<Value>> {
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    serde_json::from_str(body).ok()
 }
 
 fn base64(text: &str) -> Vec<u8> {

@@ -150,7 +150,7 @@ fn messages_are_rewritten_at_the_edge() {
     let body = invite.text.split_once("\n\n").unwrap().1.trim_end().replace('\n', "\r\n");
     assert_eq!(invite.header("Content-Length"), (body.len() + 2).to_string(), "{invite}");
     // The ACK of the refusal goes by what was received, and is rewritten as well.
-    assert!(!received(&ladder.callee, "ACK").header("User-Agent").is_empty(), "{ladder}");
+    assert_eq!(received(&ladder.callee, "ACK").header("User-Agent"), "telephone", "{ladder}");
 }
 
 // ---- where the other side is

@@ -6,7 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::{
-    io::Flow,
+    io::{Flow, Protocol},
     message::{Uri, UriBuf},
 };
 use std::time::{Duration, Instant};
@@ -52,9 +52,11 @@ impl Binding {
         self.expires_at.saturating_duration_since(now)
     }
 
-    /// Whether it is gone when its flow is: the device asked for outbound (RFC 5626 §6).
+    /// Whether it is gone when its flow is: the device asked for outbound (RFC 5626 §6), or it is a browser, which nobody can
+    /// connect to (RFC 7118 §5).
     pub(crate) fn is_bound_to_flow(&self) -> bool {
-        self.instance.as_ref().is_some_and(|instance| instance.registration.is_some())
+        matches!(self.flow.protocol, Protocol::Ws | Protocol::Wss)
+            || self.instance.as_ref().is_some_and(|instance| instance.registration.is_some())
     }
 
     fn is_replaced_by(&self, contact: &ContactUpdate<'_>) -> bool {
