@@ -30,6 +30,6 @@ mod python;
 pub mod sipp;
 pub mod turnutils;
 
-pub use peer::{PATIENCE, Peer, Scratch, require, wait_until};
+pub use peer::{PATIENCE, Peer, Scratch, at_last, require, wait_until};
 pub use ports::{Ports, is_bound, nobody};
 pub use python::python_with;

@@ -49,7 +49,7 @@ impl Station {
 
     /// Serves until the peer has ended; whether every call was good for it.
     fn serve(&mut self, peer: &mut sipp::Sipp) -> bool {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(90);
         let mut buffer = [0; 65_536];
         while peer.peer.alive() && Instant::now() < end {
             self.drain();
@@ -64,7 +64,7 @@ impl Station {
             self.endpoint.handle_timeout(Instant::now());
         }
         self.drain();
-        peer.finish(Duration::from_secs(5))
+        peer.finish(denwa_interop::PATIENCE)
     }
 
     fn drain(&mut self) {
@@ -207,7 +207,7 @@ fn called(name: &str, plan: Plan, elements: &[String], more: &[&str]) -> Station
     let mut ports = Ports::block();
     let target = station.local.to_string();
     let text = scenario(elements);
-    let mut arguments = vec!["-m", "1", "-timeout", "20s", "-timeout_error"];
+    let mut arguments = vec!["-m", "1", "-timeout", "60s", "-timeout_error"];
     arguments.extend_from_slice(more);
     let options = sipp::Options {
         name,
@@ -378,7 +378,7 @@ fn glare_is_settled_by_trying_again() {
         target: None,
         port,
         media_port: ports.take(2),
-        arguments: &["-m", "1", "-timeout", "20s", "-timeout_error"],
+        arguments: &["-m", "1", "-timeout", "60s", "-timeout_error"],
     };
     let mut peer = sipp::Sipp::start(&options, scratch.path());
     let to = UriBuf::parse(&format!("sip:sipp@127.0.0.1:{port}")).unwrap();

@@ -8,7 +8,8 @@ mod sound;
 
 use certificates::Certificates;
 use clap::Parser;
-use running::{Running, at_last};
+use denwa_interop::at_last;
+use running::Running;
 use softphone::arguments::Arguments;
 use softphone::phone::Outcome;
 use softphone::{run, wav};
