@@ -433,9 +433,34 @@ fn some_numbers_need_a_pin() {
 
 #[test]
 fn a_telephone_that_challenges_gets_its_answer() {
-    let house = House::new("challenges", "1001: challenges = true");
-    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
-    let calling = bob.call("1001");
+    // One of the file, and one of the store: its password is kept sealed.
+    let mut house = House::new("challenges", "1001: challenges = true");
+    let pbx = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pbx"))
+            .args(["--config", "pbx.toml", "extensions"])
+            .args(arguments)
+            .current_dir(&house.program.folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    pbx(&["add", "1003", "--password", "secret-before", "--challenges"]);
+    // The password is another one; that it is kept stays.
+    pbx(&["password", "1003", "--password", "secret-1003"]);
+    assert!(pbx(&["list", "--json"]).contains("\"challenges\": true"));
+    let store = std::fs::read(house.program.folder.join("pbx.db")).unwrap();
+    assert!(!store.windows(11).any(|bytes| bytes == b"secret-1003"), "it stands in the store as it is");
+    house.program.wait_for("the extensions were changed, there are 3 now");
+    let mut bob = house.phone("1002");
+    for number in ["1001", "1003"] {
+        challenged(&house, &mut bob, number);
+    }
+}
+
+fn challenged(house: &House, bob: &mut Phone, number: &str) {
+    let mut alice = house.phone(number);
+    let calling = bob.call(number);
     let first = alice.invited();
     alice.more = "WWW-Authenticate: Digest realm=\"HT701\", nonce=\"abc\", algorithm=MD5\r\n".to_owned();
     alice.reply(&first, 401, "");
@@ -443,9 +468,14 @@ fn a_telephone_that_challenges_gets_its_answer() {
     alice.expect("ACK", 0);
     let second = alice.invited();
     let answer = second.invite.header("Authorization");
-    assert!(answer.contains("username=\"1001\"") && answer.contains("realm=\"HT701\""), "{answer}");
+    assert!(
+        answer.contains(&format!("username=\"{number}\"")) && answer.contains("realm=\"HT701\""),
+        "{answer}"
+    );
     assert!(alice.proves(answer, "INVITE"), "{answer}");
-    bob.cancel(&calling);
+    alice.reply(&second, 486, "");
+    alice.expect("ACK", 0);
+    assert_eq!(bob.final_of(&calling).status(), 486);
 }
 
 #[test]
