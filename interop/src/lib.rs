@@ -6,7 +6,8 @@
 //! - [`kamailio`] is started with the routes of a test.
 //! - [`hikari`] stands in for a telephone company that refuses much, [`dns`] for the name servers of the world.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
-//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent.
+//!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent, and
+//!   [`hearing`] waits until one does.
 //!
 //! A harness may panic: a test that cannot go on has failed.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod baresip;
 pub mod chromium;
 pub mod coturn;
 pub mod dns;
+pub mod hearing;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
@@ -26,6 +28,6 @@ mod python;
 pub mod sipp;
 pub mod turnutils;
 
-pub use peer::{Peer, Scratch, require, wait_until};
-pub use ports::Ports;
+pub use peer::{PATIENCE, Peer, Scratch, require, wait_until};
+pub use ports::{Ports, is_bound, nobody};
 pub use python::python_with;

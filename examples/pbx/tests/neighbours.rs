@@ -268,7 +268,7 @@ fn neighbours_are_found_by_their_names() {
 #[test]
 fn a_carrier_that_refuses_much_is_satisfied() {
     let mut ports = Ports::block();
-    let (server, limit) = (ports.take(2), Duration::from_secs(20));
+    let (server, limit) = (ports.take(2), Duration::from_secs(60));
     let carrier = Carrier::start(Line {
         number: "0312345678".to_owned(),
         domain: "ntt-east.ne.jp".to_owned(),
@@ -322,7 +322,7 @@ fn a_carrier_that_refuses_much_is_satisfied() {
 #[test]
 fn the_carrier_refuses_who_does_not_know_it() {
     let mut ports = Ports::block();
-    let (server, limit) = (ports.take(2), Duration::from_secs(20));
+    let (server, limit) = (ports.take(2), Duration::from_secs(60));
     let carrier = Carrier::start(Line {
         number: "0312345678".to_owned(),
         domain: "ntt-east.ne.jp".to_owned(),

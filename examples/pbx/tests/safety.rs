@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use denwa_interop::{Peer, Ports, Scratch, require, wait_until};
+use denwa_interop::{PATIENCE, Peer, Ports, Scratch, require, wait_until};
 use phone::{Phone, Program, folder, free_port};
 
 /// Runs `pbx` in a folder with something on its input; what it printed, both ways.
@@ -129,7 +129,7 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
 fn why(program: &mut Program, call: u64) -> String {
     program.wait_for(&format!("call {call}: "));
     let mut said = String::new();
-    let known = wait_until(Duration::from_secs(30), || {
+    let known = wait_until(PATIENCE, || {
         let (good, printed) = pbx(&program.folder, &["--config", "pbx.toml", "why", &call.to_string()], "");
         said = printed;
         good && !said.contains("ago; it is")
@@ -336,15 +336,13 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert!(wait_until(Duration::from_secs(20), || shown_by().contains("CN = old")
-        || shown_by().contains("CN=old")));
+    assert!(wait_until(PATIENCE, || shown_by().contains("CN = old") || shown_by().contains("CN=old")));
     let [_, new_cert, new_key] = certificate(&folder, "new");
     fs::copy(new_cert, &cert).unwrap();
     fs::copy(new_key, &key).unwrap();
     program.signal("HUP");
     program.wait_for("the configuration was read anew");
-    assert!(wait_until(Duration::from_secs(20), || shown_by().contains("CN = new")
-        || shown_by().contains("CN=new")));
+    assert!(wait_until(PATIENCE, || shown_by().contains("CN = new") || shown_by().contains("CN=new")));
 }
 
 #[test]
@@ -402,7 +400,7 @@ fn documents_of_neighbours_are_fetched_over_https() {
     server.current_dir(scratch.path()).args(["s_server", "-WWW", "-accept", &port.to_string(), "-cert"]);
     server.arg(&cert).arg("-key").arg(&key);
     let server = Peer::start("openssl", scratch.path(), &mut server);
-    assert!(wait_until(Duration::from_secs(20), || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
+    assert!(wait_until(PATIENCE, || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
     let file = format!(
         "[[trunks]]\nname = \"valley\"\naddress = \"udp:192.0.2.1\"\nmantela = \"https://127.0.0.1:{port}/mantela.json\"\n\
          [[routes]]\nprefix = \"0510\"\ntrunk = \"valley\"\n[store]\nurl = \"sqlite::memory:\"\n"

@@ -124,7 +124,7 @@ fn what_is_silent_or_out_of_service_is_passed_over() {
     // Three servers: the first never says a word, the second says 503, the third answers.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let keys =
-        format!("servers = [\"udp:127.0.0.1:NEAR\", \"udp:127.0.0.1:FAR\"]\npatience_seconds = 1\n{ROUTE}");
+        format!("servers = [\"udp:127.0.0.1:NEAR\", \"udp:127.0.0.1:FAR\"]\npatience_seconds = 3\n{ROUTE}");
     let house = House::new(
         "fail-over",
         &format!("[[trunks]]\nname = \"lab\"\naddress = \"udp:{}\"\n{keys}", silent.local_addr().unwrap()),
