@@ -330,6 +330,22 @@ fn a_withheld_number_stays_withheld_over_a_hop() {
 }
 
 #[test]
+fn networks_that_stumble_over_rport_see_none() {
+    for (keys, shows) in [("", true), ("plain_via = true", false)] {
+        let house = House::new("plain-via", &trunk(keys));
+        let (mut alice, mut near) = (house.phone("1001"), house.near());
+        let sent = invite(&mut alice, &mut near, "9200");
+        assert_eq!(sent.header("Via").contains("rport"), shows, "{sent:?}");
+        // What it is answered has its own Via as it sent it.
+        let calling = near.call("1001");
+        let called = alice.invited();
+        alice.reply(&called, 486, "");
+        let answer = near.final_of(&calling);
+        assert_eq!((answer.status(), answer.header("Via").contains("rport")), (486, shows), "{answer:?}");
+    }
+}
+
+#[test]
 fn stubborn_neighbours_are_put_right_by_rules() {
     let rules = "[[rewrites]]\npeer = \"lab\"\non = \"received\"\nat = \"header From\"\nfind = \"anonymous@localhost\"\n\
                  put = \"555@localhost\"\nexamples = [\"<sip:anonymous@localhost>;tag=1\", \"<sip:555@localhost>;tag=1\"]\n\
