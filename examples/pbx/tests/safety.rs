@@ -87,6 +87,7 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
         let cancel = bob.expect("CANCEL", 0);
         bob.reply_to(&cancel, cancel.header("To"), 200, "");
         bob.reply(&called, 487, "");
+        bob.expect("ACK", 0);
         assert_eq!(alice.final_of(&calling).status(), 487);
     }
 
