@@ -4,6 +4,7 @@ use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
+use crate::tokio::marking::{Dscp, mark};
 use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
@@ -80,6 +81,8 @@ pub(super) struct Moved {
 
 pub(super) struct Worker<P: Poller> {
     bridge: MediaBridge,
+    /// What its packets are marked with.
+    dscp: Option<Dscp>,
     poller: P,
     work: mpsc::Receiver<Work>,
     tell: Arc<dyn Fn(Event) + Send + Sync>,
@@ -97,6 +100,7 @@ const BUFFER: usize = 4096;
 impl<P: Poller> Worker<P> {
     pub(super) fn new(
         bridge: MediaBridge,
+        dscp: Option<Dscp>,
         tell: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> io::Result<(Post, Self)> {
         let (channel, work) = mpsc::channel();
@@ -104,6 +108,7 @@ impl<P: Poller> Worker<P> {
         let post = Post { channel, waker: poller.waker() };
         let worker = Self {
             bridge,
+            dscp,
             poller,
             work,
             tell,
@@ -274,6 +279,8 @@ impl<P: Poller> Worker<P> {
         let failed = |address| move |error| failure(address, &error);
         let media = bind(rtp).map_err(failed(rtp))?;
         let control = bind(rtcp).map_err(failed(rtcp))?;
+        mark(&media, self.dscp);
+        mark(&control, self.dscp);
         let bound = (media.local_addr().map_err(failed(rtp))?, control.local_addr().map_err(failed(rtcp))?);
         self.put(leg, media, control).map_err(failed(rtp))?;
         Ok(bound)
