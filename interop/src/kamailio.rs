@@ -69,9 +69,9 @@ impl Kamailio {
 debug=1
 log_stderror=yes
 children=1
-{listens_tcp}
 auto_aliases=no
 listen=udp:127.0.0.1:{port}
+{listens_tcp}
 {head}
 loadmodule "tm.so"
 loadmodule "sl.so"

@@ -6,6 +6,7 @@ use denwa::ua::Event;
 use denwa_interop::kamailio::{Kamailio, Setup};
 use denwa_interop::{Ports, Scratch, require, wait_until};
 use denwa_sip_core::Protocol;
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
 
 /// One that speaks all transports and forwards every request of a new dialog as `route` says; and its port for TLS.

@@ -2,7 +2,7 @@
 //! call each other, and our own proxy is the edge of a Kamailio that registers.
 
 use crate::authority::Authority;
-use crate::exchange::{Exchange, PASSWORD, PATIENCE, sdp};
+use crate::exchange::{Exchange, PASSWORD, sdp};
 use denwa_interop::kamailio::{Kamailio, REGISTRAR, Setup};
 use denwa_interop::{Ports, Scratch, require};
 use denwa_sip_core::Protocol;
@@ -31,8 +31,7 @@ modparam("registrar", "min_expires", 1)"#
         save("location", "0x04");
         exit;
     }}
-    if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
-    t_relay();"#
+    if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}"#
     );
     kamailio(scratch, "registrar", port, &modules, &route)
 }
@@ -109,8 +108,7 @@ fn edge(protocol: Protocol) {
         r#"    if (is_method("REGISTER")) {{ add_path_received(); $du = "sip:127.0.0.1:{registrar_port}"; t_relay(); exit; }}
     # What the registrar sends comes down the Path; loose_route() says no to it for want of a further Route, and is right.
     if ($sp == {registrar_port}) {{ loose_route(); t_relay(); exit; }}
-    $du = "sip:127.0.0.1:{registrar_port}";
-    t_relay();"#
+    $du = "sip:127.0.0.1:{registrar_port}";"#
     );
     let modules = "loadmodule \"path.so\"\nmodparam(\"path\", \"use_received\", 1)";
     let edge_peer = kamailio(&scratch, "edge", edge_port, modules, &route);
