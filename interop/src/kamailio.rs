@@ -28,6 +28,8 @@ pub struct Setup<'a> {
     pub port: u16,
     /// Whether it speaks TCP too.
     pub tcp: bool,
+    /// Whether it says nothing of what passes.
+    pub silent: bool,
     /// Further lines of its head, for instance where it listens for TLS.
     pub head: &'a str,
     /// Further modules and parameters.
@@ -50,7 +52,22 @@ impl Kamailio {
     /// When it never listens.
     #[must_use]
     pub fn start(folder: &Path, port: u16, more: &str, routes: &str) -> Self {
-        Self::set_up(folder, &Setup { name: "kamailio", port, tcp: false, head: "", more, routes })
+        Self::set_up(
+            folder,
+            &Setup { name: "kamailio", port, tcp: false, silent: false, head: "", more, routes },
+        )
+    }
+
+    /// The same without a word about what passes, as for measurements: [`Kamailio::passed`] counts nothing.
+    ///
+    /// # Panics
+    /// When it never listens.
+    #[must_use]
+    pub fn start_silent(folder: &Path, port: u16, more: &str, routes: &str) -> Self {
+        Self::set_up(
+            folder,
+            &Setup { name: "kamailio", port, tcp: false, silent: true, head: "", more, routes },
+        )
     }
 
     /// Starts one of several, or one that speaks TCP.
@@ -59,7 +76,8 @@ impl Kamailio {
     /// When it never listens.
     #[must_use]
     pub fn set_up(folder: &Path, setup: &Setup<'_>) -> Self {
-        let Setup { name, port, tcp, head, more, routes } = *setup;
+        let Setup { name, port, tcp, silent, head, more, routes } = *setup;
+        let watch = if silent { "" } else { r#"xlog("L_ERR", "passed: $rm over $proto from $si:$sp\n");"# };
         let listens_tcp = match tcp {
             true => format!("tcp_children=2\nlisten=tcp:127.0.0.1:{port}"),
             false => "disable_tcp=yes".to_owned(),
@@ -80,11 +98,10 @@ loadmodule "pv.so"
 loadmodule "maxfwd.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
-loadmodule "xlog.so"
 {more}
 request_route {{
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
-    xlog("L_ERR", "passed: $rm over $proto from $si:$sp\n");
+    {watch}
     if (is_method("CANCEL")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
     if (has_totag()) {{
         if (loose_route()) {{ t_relay(); exit; }}
@@ -106,7 +123,7 @@ request_route {{
         let path = own.join("kamailio.cfg");
         fs::write(&path, text).expect("the scratch folder is writable");
         let mut command = Command::new("kamailio");
-        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(&path);
+        command.args(["-DD", "-E", "-m", "256", "-M", "8", "-f"]).arg(&path);
         command.arg("-Y").arg(&own).arg("-P").arg(own.join("kamailio.pid"));
         let peer = Peer::start(name, folder, &mut command);
         let address = SocketAddr::from(([127, 0, 0, 1], port));

@@ -32,7 +32,8 @@ modparam("rr", "enable_double_rr", 1)
 {more}"#
     );
     let routes = format!("route[BEGIN] {{ {route} }}");
-    let setup = Setup { name: "proxy", port, tcp: true, head: &head, more: &more, routes: &routes };
+    let setup =
+        Setup { name: "proxy", port, tcp: true, silent: false, head: &head, more: &more, routes: &routes };
     let proxy = Kamailio::set_up(scratch.path(), &setup);
     let address = SocketAddr::from(([127, 0, 0, 1], tls));
     assert!(wait_until(PATIENCE, || TcpStream::connect(address).is_ok()), "{}", proxy.peer.log());

@@ -15,7 +15,10 @@ use std::time::Duration;
 fn kamailio(scratch: &Scratch, name: &str, port: u16, modules: &str, route: &str) -> Kamailio {
     let more = format!("modparam(\"rr\", \"enable_double_rr\", 1)\n{modules}");
     let routes = format!("route[BEGIN] {{\n{route}\n}}");
-    Kamailio::set_up(scratch.path(), &Setup { name, port, tcp: true, head: "", more: &more, routes: &routes })
+    Kamailio::set_up(
+        scratch.path(),
+        &Setup { name, port, tcp: true, silent: false, head: "", more: &more, routes: &routes },
+    )
 }
 
 fn registrar(scratch: &Scratch, port: u16) -> Kamailio {
