@@ -2,7 +2,8 @@
 //! authentication and dialog-info. SIPp fails a call in which anything else comes than its scenario expects.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use denwa_interop::{Ports, Scratch, require, sipp};
+use denwa_interop::sipp::{self, receive, scenario, send};
+use denwa_interop::{Ports, Scratch, require};
 use denwa_sip_core::{
     config::Listener,
     endpoint::*,
@@ -147,24 +148,6 @@ impl Station {
             _ => {}
         }
     }
-}
-
-/// A scenario of these elements.
-fn scenario(elements: &[String]) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<scenario name=\"denwa\">\n{}</scenario>\n",
-        elements.concat()
-    )
-}
-
-fn send(text: &str, retransmit: bool) -> String {
-    let text: String = text.trim().lines().map(|line| format!("{}\n", line.trim())).collect();
-    let retransmit = if retransmit { " retrans=\"500\"" } else { "" };
-    format!("<send{retransmit}><![CDATA[\n{text}\n]]></send>\n")
-}
-
-fn receive(what: &str) -> String {
-    format!("<recv {what}/>\n")
 }
 
 const HEAD: &str = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
