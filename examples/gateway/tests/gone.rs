@@ -222,7 +222,7 @@ fn the_page_says_that_it_is_gone() {
     if !require("baresip") || !Browser::is_here() {
         return;
     }
-    let ends = Ends::new("gateway-page-gone");
+    let mut ends = Ends::new("gateway-page-gone");
     let mut gateway = ends.gateway("gateway");
     let address = format!("http://127.0.0.1:{}/web?to=bob&lang=en", ends.page);
     let mut browser = Browser::open(&address, ends.scratch.path(), &audio::signal(32, 4));
@@ -243,4 +243,6 @@ fn the_page_says_that_it_is_gone() {
     gateway.kill();
     browser.wait_for("document.getElementById('state').dataset.state === 'failed'", said);
     browser.wait_for("document.getElementById('why').textContent.includes('gateway')", said);
+    // Bob would wait for an answer to his BYE before he ends.
+    ends.phones.iter_mut().for_each(|phone| phone.peer.kill());
 }
