@@ -55,7 +55,7 @@ fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
 #[test]
 fn a_port_that_nobody_listens_on_is_told() {
     let running = Running::start(StreamLimits::default());
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_kept, nobody) = denwa_interop::nobody();
     running.order(Output::Transmit(Transmit {
         source: None,
         destination: nobody,
@@ -142,7 +142,8 @@ fn a_peer_that_sends_too_fast_is_cut_off_at_the_limit() {
         read
     });
     while stream.write_all(&[b'x'; 10_000]).is_ok() {}
-    assert!(reading.join().unwrap() <= 1_010_000);
+    // A burst, and what a minute adds to it.
+    assert!(reading.join().unwrap() <= 1_060_000);
     assert_eq!(running.expect("turned away"), "turned away 127.0.0.1 StreamRate");
     running.expect("closed");
     running.stop();

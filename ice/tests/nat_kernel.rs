@@ -104,8 +104,8 @@ fn agent(role: Role, address: &str) {
     assert!(heard, "heard {} packets", driver.media.len());
     let path = driver.agent.report(driver.stream).into_iter().find(|it| it.selected).unwrap();
     say(&format!("path {:?} {}", path.local.kind, time.as_millis()));
-    // The other end may still be counting.
-    let _ = driver.run(Duration::from_secs(2), |it| {
+    // The other end may still be counting; whoever runs the cell ends this program.
+    let _ = driver.run(LIMIT, |it| {
         it.send(&[0x80, 0]);
         false
     });
@@ -158,10 +158,15 @@ fn nat_kernel_cells_connect_by_the_path_that_the_table_says() {
     .into_iter()
     .enumerate()
     {
-        let (one, other) = cell(number as u32, a, b);
-        let relayed = format!("{:?}", CandidateKind::Relayed);
-        let is_direct = !one.contains(&relayed) && !other.contains(&relayed);
-        println!("{a:?} – {b:?}: {one} ms – {other} ms");
-        assert_eq!(is_direct, direct, "{a:?} {b:?}: {one}, {other}");
+        // Where a busy machine lets the checks of the direct way wait, the relay may be there first.
+        let found = (0..4).any(|_| {
+            let (one, other) = cell(number as u32, a, b);
+            let relayed = format!("{:?}", CandidateKind::Relayed);
+            let is_direct = !one.contains(&relayed) && !other.contains(&relayed);
+            println!("{a:?} – {b:?}: {one} ms – {other} ms");
+            assert!(direct || !is_direct, "{a:?} {b:?}: {one}, {other}");
+            is_direct == direct
+        });
+        assert!(found, "{a:?} {b:?}: never by the direct way");
     }
 }

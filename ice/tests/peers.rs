@@ -44,7 +44,7 @@ fn our_client_relays_through_coturn_over_udp_tcp_tls_and_dtls_by_indications_and
     for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Tls, Protocol::Dtls] {
         let mut driver = ClientDriver::new(coturn_client(&coturn, protocol));
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        peer.set_read_timeout(Some(denwa_interop::PATIENCE)).unwrap();
         let peer_address = peer.local_addr().unwrap();
         let now = driver.now();
         driver.client.allocate(now).unwrap();
@@ -165,9 +165,9 @@ impl Concat for Vec<(std::net::SocketAddr, Vec<u8>)> {
 fn our_server(behaviour: bool) -> (ServerDriver, u16) {
     let port = free_port();
     let users = CredentialSource::Users(Users::from_iter([("kit", "pw-kit")]));
-    // Ports that the system hands out are left to it.
+    let first = free_ports(150);
     let relay =
-        RelayRange { local: ip("127.0.0.1"), external: ip("127.0.0.1"), ports: vec![26_000..=26_999] };
+        RelayRange { local: ip("127.0.0.1"), external: ip("127.0.0.1"), ports: vec![first..=first + 149] };
     let mut config = ServerConfig::new("lab.test", users, vec![relay]);
     config.peers = PeerPolicy { allowed: vec![Prefix::new(ip("127.0.0.0"), 8)], ..PeerPolicy::default() };
     config.limits.per_user = 200;
@@ -230,6 +230,7 @@ fn coturns_clients_relay_through_our_server_over_udp_and_tcp() {
         .stderr(Stdio::null())
         .spawn();
     let _peer = Program(peer.unwrap());
+    assert!(denwa_interop::wait_until(denwa_interop::PATIENCE, || denwa_interop::is_bound(peer_port)));
     let run = |more: &[&str]| {
         let (port, peer_port) = (port.to_string(), peer_port.to_string());
         let mut arguments =
@@ -252,9 +253,15 @@ fn coturns_clients_relay_through_our_server_over_udp_and_tcp() {
     ] {
         let mut arguments = vec!["-w", "pw-kit"];
         arguments.extend(more);
-        let text = run(&arguments);
-        let (sent, received) = (count(&text, "tot_send_msgs"), count(&text, "tot_recv_msgs"));
-        assert!(sent > 0 && received == sent, "{name}: {received} of {sent}\n{text}");
+        // Datagrams are lost where a busy machine lets their readers wait: then again.
+        let mut last = String::new();
+        let whole = (0..5).any(|_| {
+            let text = run(&arguments);
+            let (sent, received) = (count(&text, "tot_send_msgs"), count(&text, "tot_recv_msgs"));
+            last = format!("{received} of {sent}\n{text}");
+            sent > 0 && received == sent
+        });
+        assert!(whole, "{name}: {last}");
     }
     let text = run(&["-w", "wrong", "-n", "2", "-c"]);
     assert!(text.contains("401") || text.contains("Cannot"), "{text}");
@@ -338,7 +345,7 @@ fn meet(peer: &mut Command, role: Role, address: std::net::IpAddr) {
         }
     });
     let mut driver = AgentDriver::new(AgentConfig { role, ..AgentConfig::default() }, &[address]);
-    let limit = Duration::from_secs(30);
+    let limit = denwa_interop::PATIENCE;
     assert!(driver.run(limit, |it| matches!(it.events.last(), Some(AgentEvent::GatheringFinished { .. }))));
     let Credentials { fragment, password } = driver.agent.credentials();
     writeln!(stdin, "a=ice-ufrag:{fragment}\na=ice-pwd:{password}").unwrap();

@@ -146,6 +146,24 @@ pub fn read_wav(path: &Path) -> Vec<i16> {
     panic!("{} has no samples", path.display());
 }
 
+/// As [`read_wav`], of a file that is being written: nothing as long as there is nothing of it. `rate` is that of a file whose head
+/// is written last of all.
+#[must_use]
+pub fn read_growing_wav(path: &Path, rate: u32) -> Vec<i16> {
+    /// Of a head as everybody writes it.
+    const HEAD: usize = 44;
+    let bytes = std::fs::read(path).unwrap_or_default();
+    match bytes.get(HEAD..) {
+        None | Some([]) => Vec::new(),
+        Some(samples) if bytes.starts_with(&[0; HEAD]) => {
+            let samples: Vec<i16> =
+                samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+            at_our_rate(&samples, rate)
+        }
+        Some(_) => read_wav(path),
+    }
+}
+
 fn at_our_rate(samples: &[i16], rate: u32) -> Vec<i16> {
     let step = f64::from(rate) / f64::from(RATE);
     let count = (samples.len() as f64 / step) as usize;
@@ -293,14 +311,38 @@ pub fn tone_share(samples: &[i16], hertz: f64) -> (f64, f64) {
 /// Where `piece` fits best in `received[from..to]`, and how well.
 fn search(piece: &[i16], received: &[i16], from: usize, to: usize) -> Option<(usize, f64)> {
     let window = received.get(from..to.min(received.len()))?;
+    let own: f64 = energy(piece);
+    let (piece, window): (Vec<f32>, Vec<f32>) = (waves(piece), waves(window));
+    let mut power: f64 = window.iter().take(piece.len()).map(|it| f64::from(*it).powi(2)).sum();
     let mut best: Option<(usize, f64)> = None;
     for (at, candidate) in window.windows(piece.len()).enumerate() {
-        let quality = correlation(piece, candidate);
+        let quality =
+            if power < 0.5 || own < 0.5 { 0.0 } else { product(&piece, candidate) / (own * power).sqrt() };
         if best.is_none_or(|(_, so_far)| quality > so_far) {
             best = Some((from + at, quality));
         }
+        let next = window.get(at + piece.len()).copied().unwrap_or_default();
+        power += f64::from(next).powi(2) - f64::from(candidate[0]).powi(2);
     }
     best
+}
+
+fn waves(samples: &[i16]) -> Vec<f32> {
+    samples.iter().map(|sample| f32::from(*sample)).collect()
+}
+
+/// The sum of the products, in lanes that a processor takes at once.
+fn product(left: &[f32], right: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in left.chunks_exact(LANES).zip(right.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest = left.len() - left.len() % LANES;
+    let tail: f32 = left[rest..].iter().zip(&right[rest..]).map(|(a, b)| a * b).sum();
+    f64::from(sums.iter().sum::<f32>() + tail)
 }
 
 fn correlation(left: &[i16], right: &[i16]) -> f64 {

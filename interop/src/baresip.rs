@@ -7,10 +7,10 @@ use std::{
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use crate::{Peer, Ports, audio, wait_until};
+use crate::hearing::Sentence;
+use crate::{PATIENCE, Peer, Ports, audio, wait_until};
 
 /// How a phone is set up.
 #[derive(Debug, Clone)]
@@ -132,6 +132,8 @@ impl Phone {
             every = account.register_every,
             more = account.parameters,
         );
+        let desk = format!("\"desk\" <sip:desk@{};transport={}>\n", account.registrar, account.transport);
+        let contacts = if contacts.is_empty() { &desk } else { contacts };
         for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", contacts)] {
             fs::write(home.join(file), text).expect("the scratch folder is writable");
         }
@@ -147,12 +149,18 @@ impl Phone {
 
     /// Waits until the registrar holds one binding.
     pub fn wait_registered(&self) {
-        self.peer.wait_for("[1 binding]", Duration::from_secs(15));
+        self.peer.wait_for("[1 binding]", PATIENCE);
     }
 
     /// Calls a URI.
     pub fn dial(&self, uri: &str) {
         self.command("dial", uri);
+    }
+
+    /// Sends a text (MESSAGE) to the user `desk` of its registrar, the only one in its book.
+    pub fn send_text(&self, text: &str) {
+        self.command("contact_next", "");
+        self.command("message", text);
     }
 
     /// Ends the current call.
@@ -166,12 +174,12 @@ impl Phone {
     /// When its control port does not answer.
     pub fn command(&self, command: &str, parameters: &str) -> String {
         let mut stream = None;
-        wait_until(Duration::from_secs(5), || {
+        wait_until(PATIENCE, || {
             stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).ok();
             stream.is_some()
         });
         let mut stream = stream.unwrap_or_else(|| panic!("baresip's control port {} is shut", self.control));
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         let request =
             serde_json::json!({ "command": command, "params": parameters, "token": "t" }).to_string();
         stream
@@ -228,9 +236,30 @@ impl Phone {
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|path| path.to_string_lossy().ends_with(&ending))
             .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
-        // Its head may not be written yet.
-        let readable = newest.filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 64));
-        readable.map(|path| (path.clone(), audio::read_wav(&path))).unwrap_or_default()
+        newest.map(|path| (path.clone(), audio::read_growing_wav(&path, audio::RATE))).unwrap_or_default()
+    }
+
+    /// How many packets of voice have come to it in its call, by its own count: after a hold, which ends its recording.
+    #[must_use]
+    pub fn packets_received(&self) -> u32 {
+        let told = self.command("audio_debug", "");
+        let counts = told.split("rcvd=").skip(1);
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+        counts.filter_map(|text| digits(text).parse::<u32>().ok()).sum()
+    }
+
+    /// Waits until it has heard the whole of a sentence, which the other end repeats, from now on.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_hears(&self, label: &str, sentence: Sentence<'_>) -> audio::Verdict {
+        let (recording, before) = self.newest_recording();
+        sentence.wait_in(label, || {
+            let (newest, samples) = self.newest_recording();
+            // A re-INVITE begins another one.
+            let from = if newest == recording { before.len().min(samples.len()) } else { 0 };
+            samples[from..].to_vec()
+        })
     }
 
     fn recording(&self, direction: &str) -> Vec<i16> {

@@ -1,7 +1,7 @@
 //! Chromium without a screen: a WAV file is its microphone, its keys are pressed over its debugging protocol, and what it hears is
 //! recorded in the page.
 
-use crate::{Peer, audio, require};
+use crate::{PATIENCE, Peer, audio, require};
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::path::Path;
@@ -17,9 +17,6 @@ pub struct Browser {
     socket: WebSocket<MaybeTlsStream<TcpStream>>,
     last: u64,
 }
-
-/// How long a page may take for anything asked of it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Browser {
     /// Whether there is one here; see [`require`].
@@ -80,7 +77,7 @@ impl Browser {
         loop {
             let mut text = String::new();
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                let _ = stream.set_read_timeout(Some(PATIENCE));
                 let head =
                     format!("GET /json/list HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
                 if stream.write_all(head.as_bytes()).is_ok() {
@@ -177,7 +174,8 @@ impl Browser {
     pub fn close(mut self) {
         let _ = self.socket.send(Message::text(json!({"id": 0, "method": "Page.close"}).to_string()));
         let _ = self.socket.flush();
-        std::thread::sleep(Duration::from_millis(300));
+        // Its tab is closed when nobody speaks for it any more.
+        while self.socket.read().is_ok() {}
     }
 }
 

@@ -1,10 +1,9 @@
 //! coturn's server on loopback, with a certificate for TLS and DTLS.
 
-use crate::{Peer, Ports, require};
+use crate::{PATIENCE, Peer, Ports, require, wait_until};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// The one user.
 pub const USER: &str = "alice";
@@ -74,7 +73,7 @@ impl Coturn {
         let peer = Peer::start("turnserver", folder, &mut command);
         for port in [port, tls_port] {
             let listens = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            assert!(crate::wait_until(Duration::from_secs(20), listens), "{}", peer.log());
+            assert!(wait_until(PATIENCE, listens), "{}", peer.log());
         }
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Some(Self { _peer: peer, address: at(port), tls_address: at(tls_port) })

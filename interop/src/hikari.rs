@@ -20,7 +20,7 @@ use std::{
 use crate::wait_until;
 
 /// How soon a called line must ring.
-const PROMPT: Duration = Duration::from_secs(2);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// The line that is subscribed to.
 #[derive(Clone, Debug)]

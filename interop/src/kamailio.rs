@@ -1,14 +1,8 @@
 //! Kamailio with a configuration of the test's own, as a neighbour or a proxy between two.
 
-use std::{
-    fs,
-    net::{SocketAddr, UdpSocket},
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
-use crate::{Peer, wait_until};
+use crate::{PATIENCE, Peer, is_bound, wait_until};
 
 /// A running one.
 #[derive(Debug)]
@@ -24,7 +18,7 @@ impl Kamailio {
     /// of `request_route` has left: requests that begin something.
     ///
     /// # Panics
-    /// When it does not listen within twenty seconds.
+    /// When it never listens.
     #[must_use]
     pub fn start(folder: &Path, port: u16, more: &str, routes: &str) -> Self {
         let text = format!(
@@ -70,7 +64,7 @@ request_route {{
         command.arg("-Y").arg(folder).arg("-P").arg(folder.join("kamailio.pid"));
         let peer = Peer::start("kamailio", folder, &mut command);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let listens = wait_until(Duration::from_secs(20), || UdpSocket::bind(address).is_err());
+        let listens = wait_until(PATIENCE, || is_bound(port));
         assert!(listens, "{}", peer.log());
         Self { peer, address }
     }

@@ -6,10 +6,10 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{ChildStdin, Command},
-    time::Duration,
 };
 
-use crate::{Peer, Ports, audio};
+use crate::hearing::Sentence;
+use crate::{PATIENCE, Peer, Ports, audio};
 
 /// How a phone is set up.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Phone {
     pub peer: Peer,
     input: ChildStdin,
     heard: PathBuf,
+    /// Of what it records.
+    rate: u32,
     /// Its SIP port.
     pub sip_port: u16,
 }
@@ -81,7 +83,8 @@ impl Phone {
             command.env(variable, &home);
         }
         let (peer, input) = Peer::start_with_input(settings.name, folder, &mut command);
-        let mut phone = Self { peer, input, heard, sip_port };
+        let mut phone =
+            Self { peer, input, heard, rate: if codec == "G722" { 16_000 } else { rate }, sip_port };
         phone.command("soundcard use files");
         phone.command(&format!("play {}", voice.display()));
         let heard = phone.heard.display().to_string();
@@ -92,10 +95,10 @@ impl Phone {
     /// Calls a URI and waits until sound can pass.
     ///
     /// # Panics
-    /// When nobody lifts within half a minute.
+    /// When nobody lifts.
     pub fn dial(&mut self, uri: &str) {
         self.command(&format!("call {uri}"));
-        self.peer.wait_for("Media streams established", Duration::from_secs(30));
+        self.peer.wait_for("Media streams established", PATIENCE);
     }
 
     /// Ends the current call.
@@ -111,11 +114,25 @@ impl Phone {
         writeln!(self.input, "{command}").expect("linphonec reads its input");
     }
 
+    /// Waits until it has heard the whole of a sentence, which the other end repeats.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_hears(&self, label: &str, sentence: Sentence<'_>) -> audio::Verdict {
+        sentence.wait_in(label, || self.heard_so_far())
+    }
+
+    /// What it has heard while the call goes on.
+    #[must_use]
+    pub fn heard_so_far(&self) -> Vec<i16> {
+        audio::read_growing_wav(&self.heard, self.rate)
+    }
+
     /// Ends the phone and reads what it heard.
     pub fn heard(&mut self) -> Vec<i16> {
         // A recording is whole when it was asked to end: the signal alone may come first.
         let _ = writeln!(self.input, "quit");
-        let _ = self.peer.wait(Duration::from_secs(10));
+        let _ = self.peer.wait(PATIENCE);
         self.peer.stop();
         if self.heard.exists() { audio::read_wav(&self.heard) } else { Vec::new() }
     }

@@ -13,6 +13,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+/// How long a test waits for anything before it gives up. A busy machine takes its time, and whoever does not come at all is not
+/// waited for longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether `program` is on the path. When it is not: prints so, and fails the test where `DENWA_REQUIRE_PEERS=1`.
 ///
 /// # Panics
@@ -159,13 +163,13 @@ impl Peer {
         status
     }
 
-    /// Sends SIGTERM and waits; after five seconds SIGKILL. The status with which it ended.
+    /// Sends SIGTERM and waits; after twenty seconds SIGKILL. The status with which it ended.
     pub fn stop(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
-        let status = self.wait(Duration::from_secs(5));
+        let status = self.wait(Duration::from_secs(20));
         if status.is_none() {
             self.signal(Signal::KILL);
-            return self.wait(Duration::from_secs(5));
+            return self.wait(Duration::from_secs(20));
         }
         status
     }

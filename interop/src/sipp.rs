@@ -3,13 +3,13 @@
 use std::{
     ffi::OsStr,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use crate::{Peer, wait_until};
+use crate::{PATIENCE, Peer, is_bound, wait_until};
 
 /// One SIPp process.
 #[derive(Debug)]
@@ -81,13 +81,12 @@ impl Sipp {
     /// Waits until an answerer can be called; `transport` as in SIPp's `-t`.
     ///
     /// # Panics
-    /// When it cannot within ten seconds.
+    /// When it never does.
     pub fn wait_until_it_listens(&self, transport: &str) {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let listens = wait_until(Duration::from_secs(10), || match transport.as_bytes().first() {
+        let listens = wait_until(PATIENCE, || match transport.as_bytes().first() {
             Some(b't') => TcpStream::connect(address).is_ok(),
-            // Its port is taken when it listens.
-            _ => UdpSocket::bind(address).is_err(),
+            _ => is_bound(self.port),
         });
         assert!(listens, "SIPp does not listen at {address}: {}", self.peer.log());
     }

@@ -17,8 +17,9 @@ use crate::{
     message::{Method, Request, Response, StatusCode, UriBuf},
     publication::PublicationFailure,
     registrar::binding::{Binding, RegistrationRefusal},
+    resolve::ResolveFailure,
     subscription::{SubscriptionEnd, SubscriptionState},
-    transaction::{EndReason, StreamEnd},
+    transaction::{EndReason, LocateId, Located, StreamEnd},
 };
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -207,6 +208,13 @@ pub enum Event {
         flow: Flow,
         /// Our address, as this peer sees it.
         address: SocketAddr,
+    },
+    /// The answer to [`Endpoint::locate`](crate::endpoint::Endpoint::locate).
+    Located {
+        /// The question.
+        id: LocateId,
+        /// The ways, the best one first; or why there is none.
+        outcome: Result<Located, ResolveFailure>,
     },
 
     // -- the registration client

@@ -2,6 +2,7 @@
 //!
 //! Numbers and addresses are as they were on the wire. Names of methods, headers and codecs are the protocols' own.
 
+use super::Rule;
 use crate::address::{Because, Told};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -206,6 +207,13 @@ pub enum Fact {
         /// Who.
         source: SocketAddr,
         /// Why, in one sentence.
+        why: String,
+    },
+    /// A rule of ours was not passed.
+    Forbidden {
+        /// Which.
+        rule: Rule,
+        /// What it forbids, one sentence without a full stop.
         why: String,
     },
     /// A message could not be read.

@@ -103,6 +103,18 @@ pub enum Cause {
     LimitReached,
     /// The source is banned or sends too fast.
     TurnedAway,
+    /// A list of addresses and transports does not let the source in.
+    NotListed,
+    /// The number goes out after a PIN only, and the right one was not given.
+    PinNeeded,
+    /// The caller is not signed for (RFC 8224), and only signed ones are taken.
+    CallerNotSigned,
+    /// The caller is signed for, and the signature is not believed.
+    SignatureWrong,
+    /// A limit against fraud: the number is barred, the hour wrong, or what may go out is used up.
+    TollLimit,
+    /// The operator does not want this caller.
+    CallerBlocked,
     /// What came is not readable as SIP.
     Unreadable,
     /// The path loses many packets.
@@ -143,6 +155,12 @@ impl Cause {
         Self::PortsExhausted,
         Self::LimitReached,
         Self::TurnedAway,
+        Self::NotListed,
+        Self::PinNeeded,
+        Self::CallerNotSigned,
+        Self::SignatureWrong,
+        Self::TollLimit,
+        Self::CallerBlocked,
         Self::Unreadable,
         Self::PacketLoss,
     ];

@@ -10,6 +10,7 @@ mod fact;
 mod finding;
 mod findings;
 mod observe;
+mod rule;
 mod words;
 
 pub use fact::{
@@ -18,6 +19,7 @@ pub use fact::{
 };
 pub use finding::{Cause, Confidence, Finding};
 pub use findings::findings;
+pub use rule::Rule;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

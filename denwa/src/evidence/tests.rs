@@ -424,6 +424,38 @@ fn of_a_streams_counters_only_the_last_are_kept() {
 }
 
 #[test]
+fn every_rule_has_a_cause_and_a_remedy_of_its_own() {
+    let mut remedies = Vec::new();
+    for rule in Rule::ALL.iter().copied() {
+        let story = Story::new()
+            .then(Fact::Forbidden { rule, why: "numbers that begin with 0990 are barred".into() });
+        let [found] = story.evidence.findings().try_into().unwrap();
+        assert_eq!((found.cause, found.confidence), (rule.cause(), Confidence::Certain));
+        assert_eq!(found.sentence, "Numbers that begin with 0990 are barred.");
+        assert!(found.remedy.ends_with('.') && !remedies.contains(&found.remedy), "{}", found.remedy);
+        remedies.push(found.remedy);
+    }
+}
+
+#[test]
+fn a_peer_that_wants_signatures_says_so_by_its_status() {
+    for (status, cause) in [
+        (428, Cause::CallerNotSigned),
+        (436, Cause::SignatureWrong),
+        (437, Cause::SignatureWrong),
+        (438, Cause::SignatureWrong),
+    ] {
+        let story = Story::new()
+            .sent("INVITE", PHONE)
+            .response(status, PHONE)
+            .then(Fact::Ended { by: Party::Peer, cause: EndCause::Refused(status) });
+        let [found] = story.evidence.findings().try_into().unwrap();
+        assert_eq!((found.cause, found.confidence), (cause, Confidence::Certain));
+        assert!(found.sentence.contains(&status.to_string()) && found.remedy.contains("key"), "{found}");
+    }
+}
+
+#[test]
 fn all_causes_are_listed_once_and_in_order() {
     let places: Vec<usize> = Cause::ALL.iter().map(|cause| *cause as usize).collect();
     assert_eq!(places, (0..Cause::ALL.len()).collect::<Vec<_>>());

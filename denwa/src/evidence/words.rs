@@ -102,6 +102,7 @@ impl fmt::Display for Fact {
                 write!(f, "the peer refused the credentials for {account}")
             }
             Self::TurnedAway { source, why } => write!(f, "{source} was turned away: {why}"),
+            Self::Forbidden { why, .. } => write!(f, "it is not allowed: {why}"),
             Self::Unreadable { source, why } => write!(f, "what {source} sent cannot be read: {why}"),
             Self::LimitReached { which } => write!(f, "a limit was reached: {which}"),
             Self::Ended { by, cause } => match by {

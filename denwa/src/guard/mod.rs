@@ -243,6 +243,12 @@ impl Guard {
         }
     }
 
+    /// From now on these networks are exempt, for instance because the name of a neighbour leads elsewhere. What is known of
+    /// everybody else stays.
+    pub fn set_exempt(&mut self, exempt: Vec<Network>) {
+        self.config.exempt = exempt;
+    }
+
     /// May a packet from `source` be read? Asked once for each datagram, each new connection and each piece of a stream.
     pub fn admit(&mut self, source: SocketAddr, now: Instant) -> Verdict {
         let now = self.advance(now);

@@ -14,7 +14,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn read(stream: TcpStream) -> Option<Self> {
         stream.set_nonblocking(false).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|length| *length > 0)?;

@@ -49,6 +49,7 @@ impl Authority {
         tls
     }
 
+    #[allow(dead_code)] // Not each test writes it.
     /// Writes `ca.pem`, and `<name>.pem` with certificate and key, into a folder; the paths of the two.
     pub(crate) fn write(&self, folder: &Path, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
         let own = self.identity(names);

@@ -21,7 +21,7 @@ fn desk(dns: SocketAddr) -> Desk {
             listening.iter().map(|place| Listener::new(place.protocol, place.address)).collect(),
         );
         // A host that says nothing is given up sooner than in life.
-        config.timers.failover_after = Duration::from_millis(500);
+        config.timers.failover_after = Duration::from_secs(2);
         config
     })
 }

@@ -237,7 +237,10 @@ impl Exchange {
 
     /// Calls an address, and waits until somebody has answered.
     pub(crate) fn call_to(&self, uri: UriBuf, target: Target) -> CallHandle {
-        let mut place = PlaceCall::new(self.party("exchange"), Party::new(uri), target);
+        self.place(PlaceCall::new(self.party("exchange"), Party::new(uri), target))
+    }
+
+    fn place(&self, mut place: PlaceCall) -> CallHandle {
         place.body = Some(sdp(1, "sendrecv"));
         let call = self.act(move |endpoint, now| endpoint.place_call(place, now).unwrap());
         self.expect(|event| match event {
@@ -257,6 +260,17 @@ impl Exchange {
         self.expect(|event| match event {
             Event::RequestCompleted { outcome: Outcome::Response(response), .. } => {
                 assert!(response.status().is_success(), "{}", response.status());
+                Some(())
+            }
+            _ => None,
+        });
+    }
+
+    /// A text of a telephone's.
+    pub(crate) fn expect_text(&self, text: &str) {
+        self.expect(|event| match event {
+            Event::Incoming { message, .. } if *message.method() == Method::Message => {
+                assert_eq!(String::from_utf8_lossy(message.body()), text);
                 Some(())
             }
             _ => None,
@@ -321,6 +335,47 @@ impl Exchange {
             }
         });
         (refer_to, replaces)
+    }
+
+    /// The telephone asks for an attended transfer of one call: we call whom it says, with the Replaces it gave, and report.
+    /// That Replaces.
+    pub(crate) fn follow_transfer(&self) -> String {
+        let (request, refer_to, replaces) = self.expect(|event| match event {
+            Event::TransferRequested { request, refer_to, replaces: Some(replaces), .. } => {
+                Some((*request, refer_to.clone(), replaces.clone()))
+            }
+            _ => None,
+        });
+        let mut place = PlaceCall::new(self.party("exchange"), Party::new(refer_to), self.own_target());
+        place.body = Some(sdp(1, "sendrecv"));
+        place.headers = Headers::new().with("Replaces", &replaces).unwrap();
+        self.act(move |endpoint, now| {
+            let local = LocalIdentity { user: "exchange".to_owned(), ..LocalIdentity::default() };
+            place.options.reports_to = endpoint.accept_transfer(request, &local, now).unwrap();
+            endpoint.place_call(place, now).unwrap();
+        });
+        replaces
+    }
+
+    /// Calls a telephone in place of a call that it has.
+    pub(crate) fn call_in_place_of(&self, call: CallHandle, binding: &Binding) -> CallHandle {
+        let reference = self.act(move |endpoint, _| endpoint.reference_to(call)).unwrap();
+        let replaces = reference.replace("local-tag", "to-tag").replace("remote-tag", "from-tag");
+        let to = Party::new(binding.contact.clone());
+        let mut place = PlaceCall::new(self.party("exchange"), to, Target::Flow(binding.flow));
+        place.headers = Headers::new().with("Replaces", &replaces).unwrap();
+        self.place(place)
+    }
+
+    /// Somebody else at this exchange.
+    pub(crate) fn own_target(&self) -> Target {
+        Target::address(Protocol::Udp, self.address(Protocol::Udp))
+    }
+
+    /// Waits until a call is over, whoever ends it.
+    pub(crate) fn until_gone(&self, call: CallHandle) {
+        let gone = wait_until(PATIENCE, || self.act(move |endpoint, _| endpoint.call(call).is_none()));
+        assert!(gone, "a call does not end");
     }
 
     /// Where somebody is called at this exchange.

@@ -1,10 +1,11 @@
-//! Programs that none of us wrote, over real sockets: SIPp, baresip, Linphone, Kamailio, sipsak, JsSIP, dnsmasq.
+//! Programs that none of us wrote, over real sockets: SIPp, baresip, Linphone, PJSIP, Kamailio, sipsak, JsSIP, dnsmasq.
 //!
 //! Where one is not installed its test says so and passes; with `DENWA_REQUIRE_PEERS=1` it fails.
 #![cfg(feature = "tokio")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agent;
+mod attended;
 mod authority;
 mod baresip;
 mod desk;

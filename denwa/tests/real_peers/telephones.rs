@@ -1,6 +1,6 @@
-//! baresip and Linphone as telephones of an exchange: registration, letter box, messages, calls, hold, transfers.
+//! baresip and Linphone as telephones of an exchange: registration, letter box, messages, calls, hold, blind transfers.
 //!
-//! baresip 1.0 knows no Replaces, so it takes part in no attended transfer.
+//! baresip 1.0 knows no Replaces: attended transfers are made with today's (`attended`).
 
 use crate::authority::Authority;
 use crate::exchange::{Exchange, PASSWORD, PATIENCE};
@@ -70,6 +70,8 @@ fn everything_with_baresip(protocol: Protocol) {
     // Text to it and from it.
     exchange.send_text(&binding, "the kettle boils");
     phone.peer.wait_for("the kettle boils", PATIENCE);
+    phone.send_text("take it off");
+    exchange.expect_text("take it off");
 
     // It is called; each side holds and takes back.
     let call = exchange.call(&binding);
@@ -103,15 +105,8 @@ fn everything_with_baresip(protocol: Protocol) {
     exchange.stop();
 }
 
-#[test]
-fn linphone_registers_reads_talks_and_holds() {
-    if !require("linphonec") {
-        return;
-    }
-    let scratch = Scratch::new("linphone-features");
-    let mut ports = Ports::block();
-    let authority = Authority::new();
-    let exchange = Exchange::start(&authority);
+/// Linphone, which registers there as `phone` and lifts by itself.
+pub(crate) fn linphone_at(exchange: &Exchange, scratch: &Scratch, ports: &mut Ports) -> linphone::Phone {
     let address = exchange.address(Protocol::Udp);
     let more = format!(
         "[proxy_0]\nreg_proxy=<sip:{address};transport=udp>\nreg_identity=sip:phone@{address}\nreg_expires=60\n\
@@ -125,7 +120,19 @@ fn linphone_registers_reads_talks_and_holds() {
         answers: true,
         more: &more,
     };
-    let mut phone = linphone::Phone::start(&settings, scratch.path(), &mut ports, &vec![0; 8000 * 60]);
+    linphone::Phone::start(&settings, scratch.path(), ports, &vec![0; 8000 * 60])
+}
+
+#[test]
+fn linphone_registers_reads_talks_and_holds() {
+    if !require("linphonec") {
+        return;
+    }
+    let scratch = Scratch::new("linphone-features");
+    let mut ports = Ports::block();
+    let authority = Authority::new();
+    let exchange = Exchange::start(&authority);
+    let mut phone = linphone_at(&exchange, &scratch, &mut ports);
     exchange.open();
     let binding = exchange.expect_binding();
 

@@ -48,13 +48,15 @@ async def main():
         await connection.setLocalDescription(await connection.createAnswer())
         tell(connection.localDescription.sdp)
     track, heard, rate = await coming, [], RATE
-    while len(heard) < 4 * rate:
+    while True:
         frame = await track.recv()
         rate = frame.sample_rate
         samples = array.array("h", bytes(frame.planes[0])[: frame.samples * 2 * len(frame.layout.channels)])
         heard.extend(samples[:: len(frame.layout.channels)])
-    tell({"state": connection.connectionState, "rate": rate, "heard": heard})
-    await connection.close()
+        # Told again and again, until whoever listens has heard enough and ends this program.
+        if len(heard) >= 4 * rate:
+            tell({"state": connection.connectionState, "rate": rate, "heard": heard})
+            del heard[:rate]
 
 
 asyncio.run(main())

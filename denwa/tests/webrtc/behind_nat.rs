@@ -31,7 +31,7 @@ fn chromium_and_we_meet_by_the_addresses_that_a_stun_server_tells() {
     let server = lab.start("pub", ACTOR, "server");
     assert_eq!(server.lines.recv_timeout(Duration::from_secs(60)).unwrap(), "ready");
     let us = lab.start("b", ACTOR, &format!("b {}", lab.name("a")));
-    let told = us.lines.recv_timeout(Duration::from_secs(120));
+    let told = us.lines.recv_timeout(Duration::from_secs(240));
     let told = told.unwrap_or_else(|_| panic!("our end says nothing: what it printed says why"));
     println!("{told}");
     assert!(told == "no browser" || told.starts_with("srflx srflx "), "{told}");

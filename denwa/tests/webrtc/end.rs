@@ -150,10 +150,10 @@ fn share(samples: &[i16], rate: f64, frequency_hz: f64) -> f64 {
 }
 
 /// The tone is what is heard in most of the last seconds: jitter buffers may stretch some of it.
-pub(crate) fn assert_tone(samples: &[i16], rate: f64, frequency_hz: f64, whose: &str) {
-    let piece = (rate / 10.0) as usize;
+pub(crate) fn holds_tone(samples: &[i16], rate: f64, frequency_hz: f64) -> bool {
+    let piece = ((rate / 10.0) as usize).max(1);
     let last = &samples[samples.len().saturating_sub(piece * 25)..];
     let good = last.chunks_exact(piece).filter(|it| share(it, rate, frequency_hz) > 0.8).count();
     let all = last.chunks_exact(piece).count();
-    assert!(all >= 20 && good * 10 >= all * 8, "{whose}: {good} of {all} pieces are {frequency_hz} Hz");
+    all >= 20 && good * 10 >= all * 8
 }

@@ -1,7 +1,7 @@
 //! Paths that lead through TURN servers: ours, as programs run it, and coturn.
 
 use crate::chromium::{Scenario, call, only_by};
-use crate::end::{End, assert_tone, chosen};
+use crate::end::{End, chosen, holds_tone};
 use denwa::media::{IceConfig, TurnServer};
 use denwa::port_set::PortSet;
 use denwa::tokio::{Listen, TurnServerConfig};
@@ -92,14 +92,12 @@ fn sessions_relay_by_coturn_over_udp_tcp_and_tls() {
         assert!(offer.contains("typ relay") && !offer.contains("typ host"), "{offer}");
         let answer = String::from_utf8(other.answer(&offer)).unwrap();
         relayed.accept(&answer);
-        let end = Instant::now() + Duration::from_secs(60);
-        while relayed.heard.len().min(other.heard.len()) < 8000 * 5 {
+        let end = Instant::now() + Duration::from_secs(120);
+        while [&relayed, &other].into_iter().any(|it| !holds_tone(&it.heard, 8000.0, 1000.0)) {
             assert!(Instant::now() < end, "{protocol:?}: {:#?}", relayed.session.pairs());
             relayed.run();
             other.run();
         }
         assert!(relayed.path().1, "{protocol:?}");
-        assert_tone(&relayed.heard, 8000.0, 1000.0, "who relays");
-        assert_tone(&other.heard, 8000.0, 1000.0, "the other");
     }
 }

@@ -7,15 +7,19 @@ mod running;
 mod town;
 
 use denwa_interop::hikari::{Carrier, Line};
-use denwa_interop::{Ports, Scratch, audio};
+use denwa_interop::{PATIENCE, Ports, Scratch, audio};
 use running::Running;
 use softphone::phone::Outcome;
 use std::net::UdpSocket;
-use std::time::Duration;
 use town::Gate;
 
-/// A call from 127.0.0.2 through the gateway to a telephone that listens at `callee`, on a side with these lines.
+/// A call from 127.0.0.2 through the gateway to a telephone that listens at `callee`, on a side with these lines. What was said is
+/// judged when the call is over: one of which a busy machine dropped too much is made again.
 fn talk(name: &str, callee: &str, line: &str) -> (Gate, Vec<String>) {
+    (0..4).find_map(|_| try_talk(name, callee, line)).expect("each hears what the other says")
+}
+
+fn try_talk(name: &str, callee: &str, line: &str) -> Option<(Gate, Vec<String>)> {
     let (scratch, mut ports) = (Scratch::new(name), Ports::block());
     let (ann, bob) = (audio::signal(41, 2), audio::signal(42, 2));
     let path = |name: &str| scratch.path().join(name);
@@ -47,9 +51,13 @@ fn talk(name: &str, callee: &str, line: &str) -> (Gate, Vec<String>) {
     let (outcome, lines) = telephone.end();
     assert_eq!(outcome, Outcome::Good, "{lines:#?}\n{}", gate.log());
     let heard = |name: &str| softphone::wav::read(&path(name), 8000).unwrap();
-    assert!(audio::likeness(&bob, &heard("ann-heard.wav")) > 0.85, "{}", gate.log());
-    assert!(audio::likeness(&ann[8000..], &heard("bob-heard.wav")) > 0.85, "{}", gate.log());
-    (gate, lines)
+    let likeness = [
+        audio::likeness(&bob, &heard("ann-heard.wav")),
+        // Her first second went under the key.
+        audio::likeness(&ann[8000..], &heard("bob-heard.wav")),
+    ];
+    println!("{likeness:?}\n{}", gate.log());
+    likeness.iter().all(|it| *it > 0.85).then_some((gate, lines))
 }
 
 #[test]
@@ -92,7 +100,7 @@ fn the_line_of_hikari_denwa() {
         first + 19,
         carrier.address
     ));
-    carrier.wait_for("registered", Duration::from_secs(20));
+    carrier.wait_for("registered", PATIENCE);
     gate.wait_for("side hikari: registered");
     let (outcome, lines) = Running::start(&format!(
         "softphone call sip:117@127.0.0.1:{sip} --listen udp:127.0.0.2:0 --codecs PCMA --expect-audio --hangup-after 3s"
@@ -108,7 +116,7 @@ fn nonsense_and_a_flood() {
     let mut ports = Ports::block();
     let first = ports.take(20);
     let registrar = UdpSocket::bind("127.0.0.1:0").unwrap();
-    registrar.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    registrar.set_read_timeout(Some(PATIENCE)).unwrap();
     let gate = Gate::start(&format!(
         "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n\
          [[sides]]\nname = \"line\"\nto = \"udp:{}\"\nfrom = [\"127.0.0.7\"]\nuser = \"7\"\npassword = \"p\"\nregister = true\n",
@@ -143,7 +151,7 @@ fn nonsense_and_a_flood() {
         head("CSeq:")
     );
     registrar.send_to(challenge.as_bytes(), from).unwrap();
-    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let end = std::time::Instant::now() + PATIENCE;
     loop {
         let (length, _) = registrar.recv_from(&mut buffer).unwrap();
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();

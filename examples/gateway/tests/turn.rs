@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use denwa_interop::turnutils::{Turnutils, Way};
-use denwa_interop::{Peer, Ports, Scratch};
+use denwa_interop::{PATIENCE, Peer, Ports, Scratch};
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 #[test]
 fn coturns_clients_relay_through_the_gateway() {
@@ -22,11 +21,11 @@ fn coturns_clients_relay_through_the_gateway() {
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     let gateway = Peer::start("gateway", folder.path(), command.arg("run").arg(&file));
-    gateway.wait_for("STUN and TURN on tcp:", Duration::from_secs(30));
+    gateway.wait_for("STUN and TURN on tcp:", PATIENCE);
     let server = SocketAddr::from(([127, 0, 0, 1], turn));
     for way in [Way::Udp, Way::Tcp] {
-        tools.relay(server, way, &["-u", "alice", "-w", "pw", "-n", "20"]).assert_whole();
+        tools.relay_whole(server, way, &["-u", "alice", "-w", "pw", "-n", "20"]);
     }
     assert_eq!(tools.relay(server, Way::Udp, &["-u", "alice", "-w", "no", "-n", "1"]).received, 0);
-    gateway.wait_for("which is not known or has another password", Duration::from_secs(30));
+    gateway.wait_for("which is not known or has another password", PATIENCE);
 }

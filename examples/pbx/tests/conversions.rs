@@ -4,12 +4,12 @@
 mod house;
 mod phone;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use denwa_codecs::g711::Law;
 use house::House;
-use phone::Phone;
+use phone::{Phone, free_port};
 
 #[test]
 fn keys_become_what_the_other_side_takes() {
@@ -120,7 +120,7 @@ fn the_file_says_how_packets_are_and_whom_to_believe() {
 #[test]
 fn a_telephone_is_known_by_its_address() {
     // An adapter that neither registers nor knows a password, and names nobody in From.
-    let adapter = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let adapter = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let house = House::new("known", &["", &format!("address = \"udp:{adapter}\"\n")], "");
     let mut alice = house.phone("1001");
     let mut adapter = Phone::udp_at(house.server, "anonymous", "", adapter);

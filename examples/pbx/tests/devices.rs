@@ -30,7 +30,8 @@ struct Habits {
 const VIA: &str = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport";
 const OLD_VIA: &str = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]";
 const CONTACT: &str = "Contact: <sip:1001@[local_ip]:[local_port]>";
-const SDP: &str = "m=audio [media_port] RTP/AVP 0 101\na=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\n";
+const SDP: &str =
+    "m=audio [media_port] RTP/AVP 0 101\na=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\n";
 const HERE: &str = "c=IN IP4 [local_ip]";
 /// Hold as RFC 2543 had it.
 const NOWHERE: &str = "c=IN IP4 0.0.0.0";

@@ -80,12 +80,18 @@ fn power_cuts(times: u64) {
             .collect();
         let mut caller = Phone::udp(server, "1001", "secret");
         let until = Instant::now() + Duration::from_millis(80 + cut * 37 % 400);
-        while Instant::now() < until {
+        let mut dialled = 0;
+        while dialled == 0 || Instant::now() < until {
+            dialled += 1;
             let mut dialog = caller.call("186");
             let answer = caller.final_response("INVITE");
             assert_eq!(answer.status(), 200, "{}", program.printed());
             caller.acknowledge(&mut dialog, &answer, "");
             caller.hang_up(&mut dialog);
+        }
+        if cut == 0 {
+            // At least once there is something to lose.
+            program.wait_for("→ 186 ended");
         }
         let folder = program.kill();
         stop.store(true, Ordering::Relaxed);
@@ -169,8 +175,13 @@ fn flood(calls: u32, lasts: Duration, per_second: u64) {
         for (alice, bob, _, called, to) in &talks {
             // Every packet of the one arrives at the other, byte for byte.
             let word = round | 1;
-            assert_eq!(alice.says_to(word, *to, 8, bob).1, vec![word; 160]);
-            assert_eq!(bob.says_to(word, called.invite.rtp(), 8, alice).1, vec![word; 160]);
+            for (speaker, to, listener) in [(alice, *to, bob), (bob, called.invite.rtp(), alice)] {
+                // On a busy machine what was said before comes late.
+                let said = || speaker.says_to(word, to, 8, listener).1;
+                let whole = |heard: &Vec<u8>| heard.len() == 160 && heard.iter().all(|it| *it == heard[0]);
+                let heard = std::iter::repeat_with(said).inspect(|heard| assert!(whole(heard), "{heard:?}"));
+                assert!(heard.take(200).any(|heard| heard[0] == word), "{word} is not heard");
+            }
         }
         thread::sleep(Duration::from_millis(20));
     }

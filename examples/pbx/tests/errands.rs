@@ -46,7 +46,7 @@ fn whoever_orders_it_is_woken_and_nobody_else() {
     let mut house = House::new("wake", &["do_not_disturb = true", ""], tables);
     let mut alice = house.phone("1001");
     // The minute that will be there when the order is.
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(3);
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(10);
     let minute = unix.as_secs() / 60 % 1_440;
     dial(&mut alice, &format!("*55{:02}{:02}", minute / 60, minute % 60));
     let called = alice.invited();

@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use denwa_interop::wait_until;
+use denwa_interop::{PATIENCE, wait_until};
 use interop_support::Exchange;
 
 fn udp(exchange: &Exchange) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(("127.0.0.1", exchange.sip_port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 
@@ -30,6 +30,7 @@ fn assert_answers(exchange: &mut Exchange, mark: &str) {
     );
     let mut buffer = [0; 4096];
     // A flood may have filled the socket's buffer just before: ask again as a SIP client would.
+    socket.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
     let answered = (0..10).any(|_| {
         socket.send(request.as_bytes()).is_ok()
             && socket.recv(&mut buffer).is_ok_and(|count| buffer[..count].starts_with(b"SIP/2.0 "))
@@ -94,12 +95,12 @@ fn truncations_of_a_request_break_nothing() {
 fn a_stream_that_never_ends_a_message_is_cut_off() {
     let mut exchange = Exchange::start("endless", "");
     let mut stream = TcpStream::connect(("127.0.0.1", exchange.sip_port)).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"INVITE sip:1001@127.0.0.1 SIP/2.0\r\nX-Endless: ").unwrap();
     let chunk = vec![b'a'; 16_384];
     let mut sent = 0;
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + 2 * PATIENCE;
     let cut = loop {
         match stream.write(&chunk) {
             Ok(count) => sent += count,
@@ -119,7 +120,7 @@ fn a_huge_content_length_is_refused_without_memory() {
     let mut exchange = Exchange::start("content-length", "");
     for length in ["4294967295", "99999999999999999999", "-1", "10000000", "1x"] {
         let mut stream = TcpStream::connect(("127.0.0.1", exchange.sip_port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
             "OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKbig\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b>\r\n\
              Call-ID: big\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: {length}\r\n\r\n"
@@ -142,7 +143,7 @@ fn a_peer_that_does_not_read_is_cut_off() {
     let mut number = 0u32;
     // Requests whose answers are never read: the PBX must not keep them all. Either it stops reading (and
     // our write blocks), or it closes the connection; it does not take everything.
-    let ended = wait_until(Duration::from_secs(30), || {
+    let ended = wait_until(2 * PATIENCE, || {
         for _ in 0..200 {
             number += 1;
             let request = format!(

@@ -6,7 +6,7 @@ mod interop_support;
 use std::{fs, time::Duration};
 
 use denwa_interop::{
-    Ports, audio, require,
+    PATIENCE, Ports, audio, require,
     sipp::{Options, Sipp},
     wait_until,
 };
@@ -98,14 +98,14 @@ fn leave_nothing_behind(rate: &str, calls: u32, limit: Duration) {
     );
     assert!(exchange.peer.alive(), "the PBX is gone");
     assert!(
-        wait_until(Duration::from_secs(10), || exchange.open_media_ports() == 0),
+        wait_until(PATIENCE, || exchange.open_media_ports() == 0),
         "{} media ports are still open",
         exchange.open_media_ports()
     );
     // Timer J and Timer L keep a transaction 32 seconds after its end (RFC 3261 §17.2): then nothing is left.
     let nothing = "holding: 0 calls, 0 dialogs, 0 transactions, 0 media ports";
     let mut last = String::new();
-    let empty = wait_until(Duration::from_secs(90), || {
+    let empty = wait_until(Duration::from_secs(150), || {
         exchange.peer.ask();
         std::thread::sleep(Duration::from_millis(500));
         let log = exchange.peer.log();

@@ -5,10 +5,11 @@
 mod phone;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
+use denwa_interop::dns::{NameServer, Record};
 use denwa_interop::hikari::{Carrier, Line};
 use denwa_interop::kamailio::Kamailio;
 use denwa_interop::sipp::{Options, Sipp};
@@ -201,11 +202,73 @@ fn kamailio_as_outbound_proxy() {
     }
 }
 
+/// SRV by transport, NAPTR and SRV for a name alone; the first server says nothing.
+#[test]
+fn neighbours_are_found_by_their_names() {
+    let mut ports = Ports::block();
+    let (server, near) = (ports.take(2), ports.take(2));
+    let dns = NameServer::start();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
+    let here = || Record::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let srv = |priority, port, target: &str| Record::Service(priority, 0, port, target.to_owned());
+    dns.put("_sip._udp.lab.example", srv(20, near, "two.lab.example"));
+    dns.put("_sip._udp.lab.example", srv(10, silent_port, "one.lab.example"));
+    dns.put("one.lab.example", here());
+    dns.put("two.lab.example", here());
+    let tables = format!(
+        "[network]\ndns = [\"{}\"]\n[[trunks]]\nname = \"lab\"\naddress = \"udp:lab.example\"\npatience_seconds = 1\n\
+         supervise = false\n[[trunks]]\nname = \"hill\"\naddress = \"hill.example\"\nsupervise = false\n\
+         [[routes]]\nprefix = \"9\"\ntrunk = \"lab\"\n[[routes]]\nprefix = \"8\"\ntrunk = \"hill\"\n",
+        dns.address()
+    );
+    let mut house = House::new("names", server, &tables);
+    let mut alice = house.phone();
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut two = Phone::udp_at(house.server, "200", "", at(near));
+
+    // A name that the DNS does not know is told, and asked for again when the file is read anew.
+    house
+        .program
+        .wait_for("it is not known where the trunk at hill.example is: the DNS knows no server of it");
+    let calling = alice.call("8200");
+    assert_eq!(alice.refused(&calling).status(), 502);
+
+    house.program.wait_for("the trunk at udp:lab.example is at udp 127.0.0.1:");
+    let calling = alice.call("9200");
+    let called = two.invited();
+    assert!(called.invite.first_line.starts_with("INVITE sip:200@lab.example "), "{:?}", called.invite);
+    let mut heard = [0; 2000];
+    let (length, _) = silent.recv_from(&mut heard).unwrap();
+    assert!(heard[..length].starts_with(b"INVITE sip:200@lab.example "), "the better server was asked first");
+    two.reply(&called, 486, "");
+    assert_eq!(alice.refused(&calling).status(), 486);
+    // Where its servers are is where its calls come from.
+    let calling = two.call("1001");
+    let called = alice.invited();
+    assert!(called.invite.header("From").contains("<sip:9200@"), "{:?}", called.invite);
+    alice.reply(&called, 486, "");
+    assert_eq!(two.final_of(&calling).status(), 486);
+
+    // The NAPTR record leads where no default would.
+    let third = ports.take(2);
+    dns.put("hill.example", Record::Pointer(10, 0, "SIP+D2U".to_owned(), "_sip._udp.far.example".to_owned()));
+    dns.put("_sip._udp.far.example", srv(0, third, "one.lab.example"));
+    let mut three = Phone::udp_at(house.server, "300", "", at(third));
+    house.program.signal("HUP");
+    house.program.wait_for(&format!("the trunk at hill.example is at udp 127.0.0.1:{third}"));
+    let calling = alice.call("8300");
+    let called = three.invited();
+    assert!(called.invite.first_line.starts_with("INVITE sip:300@hill.example "), "{:?}", called.invite);
+    three.reply(&called, 486, "");
+    assert_eq!(alice.final_of(&calling).status(), 486);
+}
+
 /// The line's address is one of the loopback's; its one SIP port is the exchange's.
 #[test]
 fn a_carrier_that_refuses_much_is_satisfied() {
     let mut ports = Ports::block();
-    let (server, limit) = (ports.take(2), Duration::from_secs(20));
+    let (server, limit) = (ports.take(2), Duration::from_secs(60));
     let carrier = Carrier::start(Line {
         number: "0312345678".to_owned(),
         domain: "ntt-east.ne.jp".to_owned(),
@@ -259,7 +322,7 @@ fn a_carrier_that_refuses_much_is_satisfied() {
 #[test]
 fn the_carrier_refuses_who_does_not_know_it() {
     let mut ports = Ports::block();
-    let (server, limit) = (ports.take(2), Duration::from_secs(20));
+    let (server, limit) = (ports.take(2), Duration::from_secs(60));
     let carrier = Carrier::start(Line {
         number: "0312345678".to_owned(),
         domain: "ntt-east.ne.jp".to_owned(),

@@ -28,16 +28,17 @@ fn the_echo_of_another_exchange_is_heard_and_measured() {
         near.server
     );
     let _far = Program::start(folder("probe-far"), &text);
-    let found = near.json(&["probe"]);
+    // A probe takes a few seconds, in which a busy machine may be elsewhere: then it is made again.
+    let mut found = serde_json::Value::Null;
+    let heard = (0..5).any(|_| {
+        found = near.json(&["probe"]);
+        let probe = &found[0];
+        let passes = ["answered", "hears_us", "we_hear"].iter().all(|key| probe[key] == true);
+        let echo = probe["echo_ms"].as_f64().is_some_and(|echo| (0.0..2_000.0).contains(&echo));
+        passes && echo && probe["tones"][1].as_u64() >= Some(12)
+    });
     let probe = &found[0];
-    assert_eq!(
-        (probe["answered"].as_bool(), probe["hears_us"].as_bool(), probe["we_hear"].as_bool()),
-        (Some(true), Some(true), Some(true)),
-        "{probe:#}"
-    );
-    let echo = probe["echo_ms"].as_f64().unwrap();
-    assert!((0.0..2_000.0).contains(&echo), "{probe:#}");
-    assert!(probe["tones"][1].as_u64().unwrap() >= 12, "{probe:#}");
+    assert!(heard, "{probe:#}");
     assert!(probe["jitter_ms"].is_f64() && probe["lost_here"].is_f64(), "{probe:#}");
     assert_eq!(probe["codec"], "PCMA");
 
@@ -71,11 +72,11 @@ fn sipp_echoes_and_a_neighbour_who_is_silent_is_told_apart() {
         };
         let mut sipp = Sipp::start(&options, &house.program.folder);
         let mut found = serde_json::Value::Null;
-        let answered = wait_until(Duration::from_secs(60), || {
+        let heard = wait_until(Duration::from_secs(60), || {
             found = house.json(&["probe", "lab"]);
-            found[0]["answered"] == true
+            found[0]["answered"] == true && found[0]["finding"] == "Sound passes both ways."
         });
-        assert!(answered && found[0]["finding"] == "Sound passes both ways.", "{found:#}");
+        assert!(heard, "{found:#}");
         sipp.peer.stop();
     }
     // The next one answers and says nothing.

@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use denwa_interop::{Peer, Ports, Scratch, require, wait_until};
 use phone::{Phone, Program, folder, free_port};
@@ -105,6 +106,99 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
     let mut plain = Phone::udp_at(at(q), "200", "", at(r));
     let calling = plain.call("200");
     assert_eq!(plain.refused(&calling).status(), 428);
+    // Both have a record with cause and remedy.
+    let signed = "The call of the trunk other was refused with 438: the PASSporT is not signed by that key.\n\
+                  Compare the key and its URL with those the other side signs with";
+    assert!(why(&mut q_program, 1).contains(signed), "{}", why(&mut q_program, 1));
+    let unsigned =
+        "was refused with 428: the caller's identity is not signed.\nHave the other side sign its callers";
+    assert!(why(&mut q_program, 2).contains(unsigned), "{}", why(&mut q_program, 2));
+}
+
+/// What `pbx why` says of a call that is over; it is on disk a moment after it was told.
+fn why(program: &mut Program, call: u64) -> String {
+    program.wait_for(&format!("call {call}: "));
+    let mut said = String::new();
+    let known = wait_until(Duration::from_secs(30), || {
+        let (good, printed) = pbx(&program.folder, &["--config", "pbx.toml", "why", &call.to_string()], "");
+        said = printed;
+        good && !said.contains("ago; it is")
+    });
+    assert!(known, "{said}");
+    said
+}
+
+#[test]
+fn what_rules_forbid_is_told_with_cause_and_remedy() {
+    let port = free_port();
+    let file = exchange(
+        port,
+        free_port(),
+        "barred = [\"0990\"]\npin_for = [\"090\"]\npin = \"4711\"\ncall_limit = 5",
+        "[[extensions]]\nnumber = \"201\"\npassword = \"secret-201\"\nallow = [\"127.0.0.1\"]\n[guard]\ndeny = [\"127.0.0.9\"]\n\
+         exempt = []\n",
+    );
+    let mut program = Program::start(folder("rules"), &file);
+    let mut alice = phone(port);
+    let says = |program: &mut Program, call: u64, cause: &str, remedy: &str| {
+        let said = why(program, call);
+        assert!(said.contains(&format!("{cause}\n{remedy}")), "{said}");
+        program.wait_for(&format!("{cause} {remedy}"));
+    };
+
+    // Limits on what goes out.
+    let calling = alice.call("05100990123");
+    assert_eq!(alice.refused(&calling).status(), 403);
+    let fraud = "Raise the limit if the call was meant; if it was not, look who calls: it may be fraud.";
+    says(&mut program, 1, "Numbers that begin with 0990 are barred for the trunk other.", fraud);
+
+    // A PIN that is wrong to the end.
+    let mut calling = alice.call("0510090123");
+    alice.answered(&mut calling);
+    for digit in "1#2#3#".chars() {
+        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        alice.request(&mut calling, "INFO", "Content-Type: application/dtmf-relay\r\n", &body);
+        assert_eq!(alice.final_response("INFO").status(), 200);
+    }
+    alice.hung_up(&calling);
+    let dial =
+        "Dial the PIN from a telephone that can be asked for it; after too many wrong ones, wait an hour.";
+    program.wait_for(&format!("the PIN is wrong. {dial}"));
+    says(&mut program, 2, "The PIN for 090123 was wrong 3 times.", dial);
+
+    // Lists: one of an extension's own, and that of the exchange.
+    let list = "Put its address and transport into the list, or have it come by what is in there.";
+    let mut elsewhere = Phone::udp_at(at(port), "201", "secret-201", "127.0.0.5:0".parse().unwrap());
+    assert_eq!(elsewhere.register(300).status(), 403);
+    program.wait_for(&format!("the `allow` of 201 in the file names other addresses or transports. {list}"));
+    let calling = elsewhere.call("200");
+    assert_eq!(elsewhere.refused(&calling).status(), 403);
+    let cause = format!(
+        "Udp {} may not call: the `allow` of 201 in the file names other addresses or transports.",
+        elsewhere.address()
+    );
+    says(&mut program, 3, &cause, list);
+    let mut denied = Phone::udp_at(at(port), "201", "secret-201", "127.0.0.9:0".parse().unwrap());
+    denied.patience(Duration::from_millis(10));
+    assert_eq!(denied.try_register(300), None);
+    program.wait_for(&format!("from udp {}: it is not to come, by `[guard] deny`. {list}", denied.address()));
+
+    // Passwords, and what comes of guessing them.
+    let mut guesser = Phone::udp_at(at(port), "201", "wrong", "127.0.0.7:0".parse().unwrap());
+    assert_eq!(guesser.register(300).status(), 401);
+    program.wait_for(
+        "the password is wrong. Compare number and password in the phone with those given out here.",
+    );
+    guesser.patience(Duration::from_millis(200));
+    for _ in 0..100 {
+        if program.printed().contains("is banned for") {
+            break;
+        }
+        guesser.try_register(300);
+    }
+    program.wait_for(
+        "Pardon the address, or put its network among those that are never refused, if it is wanted.",
+    );
 }
 
 #[test]
@@ -232,14 +326,14 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert!(wait_until(std::time::Duration::from_secs(20), || shown_by().contains("CN = old")
+    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = old")
         || shown_by().contains("CN=old")));
     let [_, new_cert, new_key] = certificate(&folder, "new");
     fs::copy(new_cert, &cert).unwrap();
     fs::copy(new_key, &key).unwrap();
     program.signal("HUP");
     program.wait_for("the configuration was read anew");
-    assert!(wait_until(std::time::Duration::from_secs(20), || shown_by().contains("CN = new")
+    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = new")
         || shown_by().contains("CN=new")));
 }
 
@@ -298,11 +392,7 @@ fn documents_of_neighbours_are_fetched_over_https() {
     server.current_dir(scratch.path()).args(["s_server", "-WWW", "-accept", &port.to_string(), "-cert"]);
     server.arg(&cert).arg("-key").arg(&key);
     let server = Peer::start("openssl", scratch.path(), &mut server);
-    assert!(
-        wait_until(std::time::Duration::from_secs(20), || TcpStream::connect(at(port)).is_ok()),
-        "{}",
-        server.log()
-    );
+    assert!(wait_until(denwa_interop::PATIENCE, || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
     let file = format!(
         "[[trunks]]\nname = \"valley\"\naddress = \"udp:192.0.2.1\"\nmantela = \"https://127.0.0.1:{port}/mantela.json\"\n\
          [[routes]]\nprefix = \"0510\"\ntrunk = \"valley\"\n[store]\nurl = \"sqlite::memory:\"\n"

@@ -124,7 +124,7 @@ fn what_is_silent_or_out_of_service_is_passed_over() {
     // Three servers: the first never says a word, the second says 503, the third answers.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let keys =
-        format!("servers = [\"udp:127.0.0.1:NEAR\", \"udp:127.0.0.1:FAR\"]\npatience_seconds = 1\n{ROUTE}");
+        format!("servers = [\"udp:127.0.0.1:NEAR\", \"udp:127.0.0.1:FAR\"]\npatience_seconds = 3\n{ROUTE}");
     let house = House::new(
         "fail-over",
         &format!("[[trunks]]\nname = \"lab\"\naddress = \"udp:{}\"\n{keys}", silent.local_addr().unwrap()),
@@ -189,12 +189,12 @@ fn everything_goes_by_the_outbound_proxy_and_comes_from_there() {
     );
     let (mut alice, mut proxy) = (house.phone("1001"), house.near());
     let register = proxy.expect("REGISTER", 0);
-    assert!(register.first_line.starts_with("REGISTER sip:sip.example:5060 "), "{register:?}");
+    assert!(register.first_line.starts_with("REGISTER sip:sip.example "), "{register:?}");
     assert!(register.header("To").contains("sip:0312345678@sip.example"), "{register:?}");
     assert!(register.header("Contact").contains("sip:line-1@"), "{register:?}");
     proxy.reply_to(&register, register.header("To"), 403, "");
     let invite = invite(&mut alice, &mut proxy, "9200");
-    assert!(invite.first_line.starts_with("INVITE sip:200@sip.example:5060 "), "{invite:?}");
+    assert!(invite.first_line.starts_with("INVITE sip:200@sip.example "), "{invite:?}");
     assert_eq!(invite.header("Route"), format!("<sip:{};lr>", house.near));
     assert!(invite.header("Contact").contains("sip:line-1@"), "{invite:?}");
     let calling = proxy.call("1001");
@@ -453,7 +453,7 @@ fn lists_say_who_may_come_and_how() {
     let mut house = House::new("acl", "1001: allow = [\"tcp\"]\n[guard]\ndeny = [\"127.0.0.9\"]\n");
     let mut alice = Phone::udp(house.server, "1001", "secret-1001");
     assert_eq!(alice.register(300).status(), 403);
-    house.program.wait_for("its `allow` in the file names other addresses or transports");
+    house.program.wait_for("the `allow` of 1001 in the file names other addresses or transports");
     let mut alice = Phone::tcp(house.server, "1001", "secret-1001");
     assert_eq!(alice.register(300).status(), 200);
     let mut bob = Phone::udp_at(house.server, "1002", "secret-1002", "127.0.0.9:0".parse().unwrap());

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const PASSWORD: &str = "wave-kettle-41";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = denwa_interop::PATIENCE;
 
 const F3: &str = "\x1bOR";
 const F4: &str = "\x1bOS";
@@ -84,7 +84,7 @@ fn accounts_calls_transfers_and_a_conference_through_the_pbx() {
         },
         scratch.path(),
         &mut ports,
-        &audio::signal(3, 90),
+        &audio::signal(3, 300),
     );
     bob.wait_registered();
 
@@ -250,7 +250,7 @@ fn linphone_calls_and_is_answered() {
         answers: false,
         more: "",
     };
-    let said = audio::tone(600.0, 8000.0, 20);
+    let said = audio::tone(600.0, 8000.0, 300);
     let mut linphone = linphone::Phone::start(&settings, scratch.path(), &mut ports, &said);
     linphone.command(&format!("call sip:me@127.0.0.1:{port}"));
     screen.wait_for("Incoming call");

@@ -17,9 +17,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,17 +240,20 @@ pub fn have(program: &str, probe: &[&str]) -> bool {
     found
 }
 
-/// A port that was free a moment ago, for programs that want to be told one.
+/// So many ports in a row that are dealt to no other test of this machine, nor by the kernel, for programs that want to be told them.
+pub fn free_ports(count: u16) -> u16 {
+    static BLOCK: Mutex<Option<denwa_interop::Ports>> = Mutex::new(None);
+    let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    block.get_or_insert_with(denwa_interop::Ports::block).take(count)
+}
+
 pub fn free_port() -> u16 {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = udp.local_addr().unwrap().port();
-    // Free for streams as well.
-    if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { free_port() }
+    free_ports(1)
 }
 
 /// Waits until a TCP port is open.
 pub fn wait_for_port(port: u16) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + denwa_interop::PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < end, "nothing listens on port {port}");
         thread::yield_now();
@@ -326,9 +329,9 @@ impl ClientDriver {
         }
     }
 
-    /// Runs until it is done, for ten seconds at most. Whether it was.
+    /// Runs until it is done, for a minute at most. Whether it was.
     pub fn run(&mut self, mut done: impl FnMut(&mut Self) -> bool) -> bool {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + denwa_interop::PATIENCE;
         loop {
             self.drain();
             if done(self) {

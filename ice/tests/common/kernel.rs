@@ -5,6 +5,7 @@
 use super::drivers::{Program, have};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 /// What an actor is to be, when this program runs inside a namespace.
@@ -86,14 +87,18 @@ impl Lab {
         if !have("ip", &["-V"]) || !have("nft", &["--version"]) {
             return false;
         }
-        let allowed = Command::new("ip").args(["netns", "add", "denwa-probe"]).stderr(Stdio::null()).status();
+        // A name of its own: others may ask at the same time.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let probe = format!("denwa-probe-{}-{number}", std::process::id());
+        let allowed = Command::new("ip").args(["netns", "add", &probe]).stderr(Stdio::null()).status();
         if !allowed.is_ok_and(|status| status.success()) {
             let required = std::env::var_os("DENWA_REQUIRE_PEERS").is_some_and(|value| value == "1");
             assert!(!required, "network namespaces need root");
             println!("no network namespaces here: not tested");
             return false;
         }
-        Command::new("ip").args(["netns", "del", "denwa-probe"]).status().unwrap();
+        Command::new("ip").args(["netns", "del", &probe]).status().unwrap();
         true
     }
 

@@ -10,7 +10,7 @@ use denwa_sdp::{
     MediaCapability, Profile,
 };
 
-use crate::peer::{Folder, PATIENCE, Running, free_port, program, tone_wav};
+use crate::peer::{Folder, PATIENCE, Running, free_port, free_ports, program, tone_wav};
 use crate::user_agent::UserAgent;
 
 pub(crate) struct Baresip {
@@ -41,14 +41,14 @@ impl Baresip {
         let program = program("baresip")?;
         let folder = Folder::new("baresip");
         let wav = folder.write("tone.wav", tone_wav(8_000));
-        let (sip, control, rtp) = (free_port(), free_port(), free_port());
+        let (sip, control, rtp) = (free_port(), free_port(), free_ports(20));
         let mut config = format!(
             "poll_method epoll\nsip_listen {address}:{sip}\nnet_interface {address}\n\
              audio_path /usr/share/baresip\naudio_source aufile,{}\naudio_player aubridge,sink\n\
              audio_alert aubridge,alert\nausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
              audio_txmode thread\nrtp_ports {rtp}-{}\nmodule_path /usr/lib/baresip/modules\n",
             wav.display(),
-            rtp.saturating_add(98)
+            rtp + 18
         );
         for module in codecs.iter().chain(&["aufile", "aubridge"]).chain(modules) {
             config.push_str(&format!("module {module}.so\n"));

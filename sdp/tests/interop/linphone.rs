@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use denwa_sdp::{Capability, Codec, Encryption, EncryptionCapability};
 
-use crate::peer::{Folder, Running, free_port, program, tone_wav};
+use crate::peer::{Folder, Running, free_port, free_ports, program, tone_wav};
 use crate::user_agent::UserAgent;
 
 struct Linphone {
@@ -17,7 +17,7 @@ impl Linphone {
     fn start(encryption: &str) -> Option<Self> {
         let program = program("linphonec")?;
         let folder = Folder::new("linphone");
-        let (sip, rtp) = (free_port(), free_port());
+        let (sip, rtp) = (free_port(), free_ports(20));
         let rc = folder.write(
             "rc",
             format!(
@@ -27,7 +27,7 @@ impl Linphone {
                  [rtp]\naudio_rtp_port={rtp}-{}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n\
                  automatically_initiate=0\nautomatically_accept=0\n[sound]\nechocancellation=0\n\
                  [misc]\nversion_check_url_root=\nlog_collection_upload_server_url=\nfile_transfer_server_url=\n",
-                rtp.saturating_add(98)
+                rtp + 19
             ),
         );
         std::fs::create_dir_all(folder.path().join(".local/share/linphone")).unwrap();

@@ -1,13 +1,13 @@
 //! Programs of others: found, started in a directory of their own, and ended by their process id.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes as long; reaching it means that the peer did not do what it should.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = denwa_interop::PATIENCE;
 
 /// Where a program is. `None` when it is not installed, which fails the test if peers are required.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
@@ -120,17 +120,16 @@ impl Drop for Running {
     }
 }
 
-/// A port that is free for UDP and TCP, as is the one after it.
+/// So many ports in a row, for UDP and TCP, that are dealt to no other test of this machine, nor by the kernel.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    static BLOCK: Mutex<Option<denwa_interop::Ports>> = Mutex::new(None);
+    let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    block.get_or_insert_with(denwa_interop::Ports::block).take(count)
+}
+
+/// One, and the one after it.
 pub(crate) fn free_port() -> u16 {
-    for _ in 0..100 {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = udp.local_addr().unwrap().port();
-        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && port < 65_000;
-        if free(port) && free(port + 1) && UdpSocket::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
+    free_ports(2)
 }
 
 /// Writes a peer's description where captures are wanted.
@@ -141,9 +140,9 @@ pub(crate) fn capture(name: &str, body: &[u8]) {
     }
 }
 
-/// A second of a quiet tone, mono, 16 bits, for peers that want a file for a microphone.
+/// Minutes of a quiet tone, mono, 16 bits, for peers that want a file for a microphone, and hang up at its end.
 pub(crate) fn tone_wav(rate: u32) -> Vec<u8> {
-    let samples: Vec<u8> = (0..rate)
+    let samples: Vec<u8> = (0..120 * rate)
         .map(|at| ((f64::from(at) / f64::from(rate) * 440.0 * std::f64::consts::TAU).sin() * 8_000.0) as i16)
         .flat_map(i16::to_le_bytes)
         .collect();

@@ -1,13 +1,12 @@
 //! baresip through Kamailio, with its description rewritten by rtpengine.
 
-use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use denwa_sdp::{Capability, Codec};
 
 use crate::baresip::Baresip;
-use crate::peer::{Folder, PATIENCE, Running, free_port, program};
+use crate::peer::{Folder, PATIENCE, Running, free_port, free_ports, program};
 use crate::user_agent::UserAgent;
 
 /// A proxy that sends every call to one place and lets rtpengine rewrite both descriptions.
@@ -63,7 +62,7 @@ fn a_rewritten_call_is_accepted() {
     let (Some(kamailio), Some(rtpengine)) = (program("kamailio"), program("rtpengine")) else { return };
     let Some(modules) = module_folder() else { panic!("Kamailio is installed without its modules") };
     let folder = Folder::new("proxied");
-    let (sip, control, media) = (free_port(), free_port(), free_port());
+    let (sip, control, media) = (free_port(), free_port(), free_ports(30));
     let mut agent =
         UserAgent::new(Capability::telephone([Codec::pcma(), Codec::pcmu()]), "kamailio-rtpengine");
     let mut command = Command::new(rtpengine);
@@ -71,7 +70,7 @@ fn a_rewritten_call_is_accepted() {
         .args(["--config-file=none", "--table=-1", "--foreground", "--log-stderr", "--log-level=4"])
         .args(["--interface=127.0.0.1", "--num-threads=1"])
         .arg(format!("--listen-ng=127.0.0.1:{control}"))
-        .args([format!("--port-min={media}"), format!("--port-max={}", media.saturating_add(98))])
+        .args([format!("--port-min={media}"), format!("--port-max={}", media + 29)])
         .stdin(Stdio::null());
     let mut engine = Running::start(&mut command, &folder, "rtpengine");
     wait_bound(control, &mut engine);
@@ -108,7 +107,7 @@ fn module_folder() -> Option<String> {
 /// Waits until a program has bound its UDP port.
 fn wait_bound(port: u16, program: &mut Running) {
     let give_up = Instant::now() + PATIENCE;
-    while UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    while !denwa_interop::is_bound(port) {
         assert!(Instant::now() < give_up && !program.has_ended(), "not started:\n{}", program.log());
         std::thread::sleep(Duration::from_millis(50));
     }

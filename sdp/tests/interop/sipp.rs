@@ -15,7 +15,7 @@ fn its_call_is_accepted() {
     let mut command = Command::new(program);
     command
         .args(["-sn", "uac", "-m", "1", "-d", "100", "-i", "127.0.0.1", "-p", &free_port().to_string()])
-        .args(["-mp", &free_port().to_string(), "-nostdin", "-timeout", "15", "-timeout_error"])
+        .args(["-mp", &free_port().to_string(), "-nostdin", "-timeout", "60", "-timeout_error"])
         .arg(format!("127.0.0.1:{}", agent.port()))
         .current_dir(folder.path())
         .env("TERM", "dumb")

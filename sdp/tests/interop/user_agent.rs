@@ -1,6 +1,7 @@
 //! The least of a SIP user agent that a peer will talk to: UDP, one call, no retransmission timers of its own (on
 //! loopback nothing is lost; what the peer repeats is answered again).
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub(crate) struct UserAgent {
     pub(crate) negotiator: Negotiator,
     name: &'static str,
     captured: u32,
+    /// The INVITEs that were, by their topmost Via.
+    answered: HashSet<String>,
 }
 
 impl UserAgent {
@@ -83,7 +86,7 @@ impl UserAgent {
         transport.addresses = media.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let transport = change(transport);
         let negotiator = Negotiator::new(capability, vec![transport], Seed([7; 32]));
-        Self { socket, media, negotiator, name, captured: 0 }
+        Self { socket, media, negotiator, name, captured: 0, answered: HashSet::new() }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -133,7 +136,12 @@ impl UserAgent {
 
     /// Answers an INVITE, sees the ACK, and gives back the answer.
     pub(crate) fn answer_invite(&mut self) -> Vec<u8> {
-        let invite = self.request("INVITE");
+        // One that is sent once more because we were slow was answered already.
+        let is_new = |message: &Message| {
+            message.method() == "INVITE" && !self.answered.contains(message.header("via"))
+        };
+        let invite = self.receive("INVITE", is_new);
+        self.answered.insert(invite.header("via").to_owned());
         self.captured += 1;
         let number = self.captured;
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };

@@ -56,8 +56,9 @@ pub use crate::{
         binding::{Binding, ExpiryPolicy, Instance, RegistrationRefusal},
     },
     registration::RegistrationPolicy,
+    resolve::ResolveFailure,
     subscription::{SubscriptionEnd, SubscriptionState, TerminationReason},
-    transaction::{EndReason, StreamEnd},
+    transaction::{EndReason, LocateId, Located, StreamEnd},
     transport::Target,
 };
 pub use calling::CallSnapshot;
@@ -71,7 +72,7 @@ use crate::{
     command::Headers as HeaderList,
     context::{Capabilities, Context, IdMap, Query, Timer},
     dialog::Dialogs,
-    message::StatusCode,
+    message::{StatusCode, UriBuf},
     publication::{Compositor, Publication},
     random::Random,
     registrar::{Registrar, gruu::Gruus},
@@ -273,6 +274,15 @@ impl Endpoint {
             }
         }
         self.settle();
+    }
+
+    /// Finds the servers of a URI (RFC 3263) without sending anything: for who keeps an eye on each of them himself. Answered by
+    /// [`Event::Located`].
+    pub fn locate(&mut self, uri: &UriBuf, now: Instant) -> LocateId {
+        self.enter(now);
+        let id = self.cx.transactions.locate(uri, self.cx.now);
+        self.settle();
+        id
     }
 
     /// How much is held: for tests that nothing leaks, and for figures.

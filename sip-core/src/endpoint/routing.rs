@@ -67,8 +67,9 @@ impl Endpoint {
             TransactionEvent::FailedOver { from, reason, to, .. } => {
                 self.cx.event(Event::FailedOver { from: from.remote, to: to.remote, reason });
             }
-            // Neither is asked for.
-            TransactionEvent::Located { .. } | TransactionEvent::StatelessRequest { .. } => {}
+            TransactionEvent::Located { id, outcome } => self.cx.event(Event::Located { id, outcome }),
+            // Not asked for.
+            TransactionEvent::StatelessRequest { .. } => {}
             TransactionEvent::Refused { origin, error, answered } => {
                 let rule = Refusal::Malformed(error);
                 let first_line = String::new();

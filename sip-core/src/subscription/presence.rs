@@ -97,7 +97,10 @@ impl Presence {
         }
         if let Some(activity) = activity {
             let element = activity.element();
-            let _ = write!(out, "<dm:person id=\"p1\"><rpid:activities><rpid:{element}/></rpid:activities></dm:person>\r\n");
+            let _ = write!(
+                out,
+                "<dm:person id=\"p1\"><rpid:activities><rpid:{element}/></rpid:activities></dm:person>\r\n"
+            );
         }
         out.push_str("</presence>\r\n");
         Body::new(CONTENT_TYPE, out)

@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 use super::finding;
-use crate::evidence::{Cause, Confidence, Disagreement, EndCause, Fact, Finding, Party};
+use crate::evidence::{Cause, Confidence, Disagreement, EndCause, Fact, Finding, Party, Rule};
 
 pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
     let before = found.len();
@@ -43,6 +43,14 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
                 digest.side,
                 format!("One leg speaks {from}, the other {to}, and nothing here converts between them."),
                 "Allow a codec on both legs that they share, or use a build that has the codec.",
+                shown(),
+            )),
+            Fact::Forbidden { rule, why } => found.push(finding(
+                rule.cause(),
+                Confidence::Certain,
+                digest.side,
+                sentence(why),
+                rule.remedy(),
                 shown(),
             )),
             _ => {}
@@ -136,7 +144,10 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
         408 => (Cause::NotAnswered, "Nobody answered there, or the next hop got no reply."),
         488 | 606 | 415 => (Cause::NoCommonCodec, "Allow a codec that the other side has."),
         401 | 403 | 407 => (Cause::RefusedByPeer, "Check the account, and what it is allowed to call."),
-        _ => (Cause::RefusedByPeer, "The other side's log says more."),
+        _ => match Rule::of_status(status).filter(|_| by == Party::Peer) {
+            Some(rule) => (rule.cause(), rule.remedy_at_peer()),
+            None => (Cause::RefusedByPeer, "The other side's log says more."),
+        },
     };
     let confidence = match status {
         401 | 403 | 407 | 488 | 606 | 415 | 408 => Confidence::Likely,
@@ -153,6 +164,13 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
                 || matches!(fact, Fact::Received(head) if head.status.is_some_and(|status| status >= 300))
         }),
     ))
+}
+
+/// A capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
 fn list(items: &[String]) -> String {

@@ -39,7 +39,8 @@ pub(crate) fn serve(modules: &Path, socket: &str, user: &str, password: &str) ->
          const phone = {{state: 'begun', session: null, stream: null, why: '', keys: '',\n\
            call(number) {{ ua.call('sip:' + number + '@gateway.example', {{mediaConstraints: plain, rtcOfferConstraints: {{offerToReceiveAudio: true}}}}); }},\n\
            answer() {{ phone.session.answer({{mediaConstraints: plain}}); }}, end() {{ phone.session.terminate(); }} }};\n\
-         ua.on('registered', () => {{ phone.state = 'registered'; }});\n\
+         // It registers anew now and then, also in a call.
+         ua.on('registered', () => {{ if (!phone.session) phone.state = 'registered'; }});\n\
          ua.on('registrationFailed', e => {{ phone.state = 'not registered: ' + e.cause; }});\n\
          ua.on('newRTCSession', ({{session, originator}}) => {{\n\
            phone.session = session; phone.state = originator === 'local' ? 'calling' : 'rings';\n\

@@ -3,8 +3,9 @@
 
 pub(crate) mod jssip;
 
+use denwa::evidence::Cause;
 use denwa_interop::baresip::{Account, Phone};
-use denwa_interop::{Ports, Scratch, wait_until};
+use denwa_interop::{PATIENCE, Ports, Scratch, wait_until};
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
 use gateway::run::Running;
@@ -38,8 +39,10 @@ impl Gate {
         let running = gateway::run::start(config, move |event| match event {
             Event::Line(line) => log.lock().unwrap().push(line),
             Event::Ended(evidence) => {
-                let causes = evidence.findings();
-                found.lock().unwrap().extend(causes.iter().map(|finding| format!("{:?}", finding.cause)));
+                // What a busy machine lost on its own loopback is no fault of either end.
+                let causes = evidence.findings().into_iter().map(|found| found.cause);
+                let causes = causes.filter(|cause| *cause != Cause::PacketLoss);
+                found.lock().unwrap().extend(causes.map(|cause| format!("{cause:?}")));
             }
             Event::Guest { .. } => {}
         });
@@ -56,7 +59,7 @@ impl Gate {
 
     /// Waits for a line with this in it.
     pub(crate) fn wait_for(&self, text: &str) {
-        let there = wait_until(Duration::from_secs(30), || self.log().contains(text));
+        let there = wait_until(PATIENCE, || self.log().contains(text));
         assert!(there, "the gateway never said `{text}`:\n{}", self.log());
     }
 
@@ -106,7 +109,7 @@ pub(crate) fn answers(port: u16) {
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let local = socket.local_addr().unwrap();
     let mut attempt = 0;
-    let ready = wait_until(Duration::from_secs(20), || {
+    let ready = wait_until(PATIENCE, || {
         attempt += 1;
         let request = format!(
             "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready{attempt};rport\r\n\

@@ -102,6 +102,9 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     if config.sip.realm != before.sip.realm {
         restart("sip.realm");
     }
+    if config.network.dns != before.network.dns {
+        restart("network.dns");
+    }
     if config.media.ports != before.media.ports {
         restart("media.ports");
     }
@@ -122,6 +125,7 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     }
     config.sip.listen.clone_from(&before.sip.listen);
     config.sip.realm.clone_from(&before.sip.realm);
+    config.network.dns.clone_from(&before.network.dns);
     config.media.ports.clone_from(&before.media.ports);
     config.store = before.store.clone();
     config.turn = before.turn.as_ref().map(|turn| {

@@ -123,6 +123,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let listen = usable(&config);
     let mut driver_config = DriverConfig::new(listen);
     driver_config.media = Some(MediaDriverConfig::default());
+    driver_config.dns.servers.clone_from(&config.network.dns);
     driver_config.tls = certificate::tls(&config, &own_addresses())?;
     let turn = turn::start(&config, driver_config.tls.as_ref())?.map(Arc::new);
     let text = welcome::text(&welcome::Facts {

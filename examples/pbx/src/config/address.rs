@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use denwa::tokio::Listen;
 pub use denwa_sip_core::Protocol;
+use denwa_sip_core::message::UriBuf;
 
 /// The port of SIP over UDP and TCP (RFC 3261 section 19.1.2).
 pub const SIP_PORT: u16 = 5060;
@@ -85,28 +86,58 @@ impl HostPort {
     }
 }
 
-/// Where a neighbour is: `udp:HOST:PORT`, the port 5060 when it is not written.
+/// Where a neighbour is: `udp:HOST:PORT`; or `udp:NAME` or `NAME`, and the DNS says which servers that are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress {
-    /// The transport.
+    /// The transport; for a domain the one that is used when the DNS names none.
     pub protocol: Protocol,
     /// The host.
     pub host: Host,
-    /// The port calls are sent to; on UDP also the port that calls from there must come from.
+    /// The port calls are sent to; on UDP also the port that calls from there must come from. The DNS may name another when
+    /// none is written.
     pub port: u16,
+    /// How much of it the DNS is asked.
+    pub finding: Finding,
+}
+
+/// What the DNS is asked of a neighbour (RFC 3263 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finding {
+    /// The host's addresses, if it is a name: transport and port are written.
+    Addresses,
+    /// SRV: a name and a transport are written, no port.
+    Services,
+    /// NAPTR and SRV: nothing is written but the name.
+    Domain,
 }
 
 impl fmt::Display for PeerAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}:{}", self.protocol.uri_token(), self.host, self.port)
+        let Self { protocol, host, port, finding } = self;
+        match finding {
+            Finding::Addresses => write!(formatter, "{}:{host}:{port}", protocol.uri_token()),
+            Finding::Services => write!(formatter, "{}:{host}", protocol.uri_token()),
+            Finding::Domain => host.fmt(formatter),
+        }
     }
 }
 
 impl PeerAddress {
-    /// Reads `udp:HOST[:PORT]` or `tcp:HOST[:PORT]`.
+    /// Reads `udp:HOST[:PORT]`, the same with tcp, tls, ws or wss, or a bare name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected udp:HOST:PORT (or tcp, tls), as udp:192.0.2.7:5060, tcp:[2001:db8::7]:5060 or udp:pbx.example";
+        const EXPECTED: &str = "expected udp:HOST:PORT (or tcp, tls), as udp:192.0.2.7:5060, tcp:[2001:db8::7]:5060 or udp:pbx.example, \
+                                or a name alone, as pbx.example";
+        if let Some(host @ Host::Name(_)) = Host::parse(text)
+            && protocol_named(text).is_none()
+        {
+            let protocol = Protocol::Udp;
+            return Ok(Self { protocol, host, port: protocol.default_port(), finding: Finding::Domain });
+        }
         let (protocol, rest) = split_protocol(text, EXPECTED)?;
+        let finding = match Host::parse(rest) {
+            Some(Host::Name(_)) => Finding::Services,
+            _ => Finding::Addresses,
+        };
         let HostPort { host, port } = HostPort::parse(rest, protocol.default_port())
             .ok_or_else(|| format!("\"{text}\" is not a neighbour's address, {EXPECTED}"))?;
         if let Host::Address(address) = &host
@@ -114,20 +145,56 @@ impl PeerAddress {
         {
             return Err(format!("\"{text}\" is not the address of one host, {EXPECTED}"));
         }
-        Ok(Self { protocol, host, port })
+        Ok(Self { protocol, host, port, finding })
+    }
+
+    /// The URI whose servers it is.
+    pub fn uri(&self) -> UriBuf {
+        let Self { protocol, host, port, finding } = self;
+        // Over TLS only, wherever the DNS would lead.
+        let scheme = if matches!(protocol, Protocol::Wss) { UriBuf::sips } else { UriBuf::sip };
+        let uri = scheme("", host);
+        match finding {
+            Finding::Addresses => uri.port(*port).build().with_param("transport", Some(protocol.uri_token())),
+            Finding::Services => uri.build().with_param("transport", Some(protocol.uri_token())),
+            Finding::Domain => uri.build(),
+        }
+    }
+
+    /// The host as request lines name it: with the port when one was written.
+    pub fn named(&self) -> String {
+        match self.finding {
+            Finding::Addresses => format!("{}:{}", self.host, self.port),
+            Finding::Services | Finding::Domain => self.host.to_string(),
+        }
+    }
+
+    /// What no two trunks may share.
+    pub(crate) fn key(&self) -> String {
+        match self.protocol {
+            Protocol::Udp => format!("udp:{}:{}", self.host, self.port),
+            // A trunk over TCP calls from any port, so two of them may not share a host.
+            stream => format!("{}:{}", stream.uri_token(), self.host),
+        }
     }
 }
 
 fn split_protocol<'a>(text: &'a str, expected: &str) -> Result<(Protocol, &'a str), String> {
     let (protocol, rest) = text.split_once(':').unwrap_or((text, ""));
-    match protocol {
-        "udp" => Ok((Protocol::Udp, rest)),
-        "tcp" => Ok((Protocol::Tcp, rest)),
-        "tls" => Ok((Protocol::Tls, rest)),
-        "ws" => Ok((Protocol::Ws, rest)),
-        "wss" => Ok((Protocol::Wss, rest)),
-        _ => Err(format!("\"{text}\" does not begin with a transport, {expected}")),
-    }
+    let protocol = protocol_named(protocol)
+        .ok_or_else(|| format!("\"{text}\" does not begin with a transport, {expected}"))?;
+    Ok((protocol, rest))
+}
+
+fn protocol_named(text: &str) -> Option<Protocol> {
+    Some(match text {
+        "udp" => Protocol::Udp,
+        "tcp" => Protocol::Tcp,
+        "tls" => Protocol::Tls,
+        "ws" => Protocol::Ws,
+        "wss" => Protocol::Wss,
+        _ => return None,
+    })
 }
 
 /// RFC 1123 host names: letters, digits and hyphens in labels of 1 to 63, not all digits and dots.
@@ -164,10 +231,33 @@ mod tests {
 
     #[test]
     fn neighbours_may_be_names_and_may_leave_out_the_port() {
-        assert_eq!(PeerAddress::parse("udp:pbx.Example").unwrap().to_string(), "udp:pbx.example:5060");
+        let shown = |text: &str| {
+            let address = PeerAddress::parse(text).unwrap();
+            (address.to_string(), address.uri().to_string(), address.key())
+        };
+        let texts = |one: &str, two: &str, three: &str| (one.to_owned(), two.to_owned(), three.to_owned());
+        assert_eq!(
+            shown("udp:pbx.Example"),
+            texts("udp:pbx.example", "sip:pbx.example;transport=udp", "udp:pbx.example:5060")
+        );
+        assert_eq!(shown("pbx.Example"), texts("pbx.example", "sip:pbx.example", "udp:pbx.example:5060"));
+        assert_eq!(
+            shown("tls:pbx.example:60"),
+            texts("tls:pbx.example:60", "sip:pbx.example:60;transport=tls", "tls:pbx.example")
+        );
         assert_eq!(PeerAddress::parse("tcp:[2001:db8::7]:60").unwrap().to_string(), "tcp:[2001:db8::7]:60");
         assert_eq!(PeerAddress::parse("udp:2001:db8::7").unwrap().to_string(), "udp:[2001:db8::7]:5060");
-        for wrong in ["udp:", "udp:1.2.3:5060", "udp:a b", "udp:x:0", "udp:x:70000", "udp:0.0.0.0:5060"] {
+        for wrong in [
+            "udp:",
+            "udp",
+            "192.0.2.1",
+            "pbx.example:5060",
+            "udp:1.2.3:5060",
+            "udp:a b",
+            "udp:x:0",
+            "udp:x:70000",
+            "udp:0.0.0.0:5060",
+        ] {
             assert!(PeerAddress::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -32,7 +32,7 @@ use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 pub use acl::Acl;
-pub use address::{Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
+pub use address::{Finding, Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
 pub use extension::{Extension, Forward, Group, KnownBy, Strategy};
 pub use features::{
     Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
@@ -128,6 +128,8 @@ pub struct Networks {
     pub local: Vec<Network>,
     /// A STUN server that tells the external address, for [`External::Auto`].
     pub stun: Option<HostPort>,
+    /// The DNS servers that are asked for names; those of the system when there are none.
+    pub dns: Vec<SocketAddr>,
 }
 
 /// The address of the exchange as peers beyond `local` know it.
@@ -319,7 +321,7 @@ impl Default for Sip {
 
 impl Default for Networks {
     fn default() -> Self {
-        Self { external: External::Auto, local: Network::PRIVATE.to_vec(), stun: None }
+        Self { external: External::Auto, local: Network::PRIVATE.to_vec(), stun: None, dns: Vec::new() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `[network]` and `[media]`: what peers are told about where the exchange is, and which ports carry voice.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use super::{External, Media, Networks, Turn};
 
 /// The port of STUN (RFC 8489).
 const STUN_PORT: u16 = 3478;
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
 
 pub(super) fn network(mut section: Section<'_>, problems: &mut Problems) -> Networks {
     let mut networks = Networks::default();
@@ -48,8 +52,20 @@ pub(super) fn network(mut section: Section<'_>, problems: &mut Problems) -> Netw
             problems.add(&stun.span, &stun.key, message);
         }
     }
+    if let Some(texts) = section.texts("dns", problems) {
+        networks.dns = texts.iter().filter_map(|text| checked(text, dns_server, problems)).collect();
+    }
     section.finish(problems);
     networks
+}
+
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    match HostPort::parse(text, DNS_PORT) {
+        Some(HostPort { host: Host::Address(address), port }) => Ok(SocketAddr::new(address, port)),
+        _ => Err(format!(
+            "\"{text}\" is not a DNS server, expected an address as 192.0.2.53 or [2001:db8::53]:53"
+        )),
+    }
 }
 
 pub(super) fn parse_network(text: &str) -> Result<Network, String> {

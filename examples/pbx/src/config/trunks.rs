@@ -273,12 +273,12 @@ fn servers(
     let mut servers = Vec::new();
     for text in first.into_iter().chain(further) {
         let Some(address) = checked(&text, PeerAddress::parse, problems) else { continue };
-        // A trunk over TCP calls from any port, so two of them may not share a host.
-        let key = match address.protocol {
-            Protocol::Udp => address.to_string(),
-            stream => format!("{}:{}", stream.uri_token(), address.host),
-        };
-        take(&Text { value: key, ..text }, &format!("trunk \"{owner}\""), taken.addresses_mut(), problems);
+        take(
+            &Text { value: address.key(), ..text },
+            &format!("trunk \"{owner}\""),
+            taken.addresses_mut(),
+            problems,
+        );
         servers.push(address);
     }
     (is_complete && (registers || !servers.is_empty())).then_some(servers)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use denwa::evidence::Evidence;
+use denwa::evidence::{Evidence, Fact, Rule};
 use denwa_sip_core::auth::identity::{self, IdentityError, TrustStore};
 use denwa_sip_core::auth::server::{AuthenticationFailure, ChallengePolicy};
 use denwa_sip_core::endpoint::{Headers, Reply, RequestEnd, RequestHandle};
@@ -21,12 +21,12 @@ use super::invitation::{Caller, CallerKind, Invitation, dialled, number_in, when
 use super::messages::Messages;
 use super::planned::described;
 use super::registrar::Registrar;
-use super::{Event, Output};
+use super::{Event, Output, facts};
 use crate::links::Link;
 use crate::route::{Completion, Destination};
 use crate::store::CallRecord;
 use crate::store::thread::StoreRequest;
-use crate::why::{End, explain};
+use crate::why::{End, explain, remedy_of_credentials};
 
 /// What is allowed in a request line here.
 const ALLOW: &str =
@@ -96,7 +96,12 @@ impl Admission {
             method => {
                 let cause = format!("{} is not served here outside a call", method.as_str());
                 let from = whence(flow.protocol, flow.remote);
-                desk.tell(Event::Refused { from, what: method.as_str().to_owned(), cause });
+                desk.tell(Event::Refused {
+                    from,
+                    what: method.as_str().to_owned(),
+                    cause,
+                    remedy: String::new(),
+                });
                 let headers = Headers::new().with("Allow", ALLOW).unwrap_or_default();
                 answer(desk, request, Reply::new(StatusCode::METHOD_NOT_ALLOWED).with_headers(headers));
             }
@@ -159,9 +164,20 @@ impl Admission {
         let Some(Waiting::Password { message, flow }) = self.waiting.remove(&request) else { return None };
         if !may_come_so(desk, username, &flow) {
             let from = whence(flow.protocol, flow.remote);
+            let cause = format!("the `allow` of {username} in the file names other addresses or transports");
+            if *message.method() == Method::Invite
+                && let Some(caller) = Caller::extension(username, desk)
+            {
+                let dialled = dialled(&message);
+                let invitation = Invitation { request, message, flow, caller, dialled };
+                let end =
+                    End::NotAllowed { limit: format!("{from} may not call: {cause}"), rule: Rule::Listed };
+                refuse(desk, &invitation, &Destination::Unknown, &end);
+                return None;
+            }
             let what = format!("{} as {username}", message.method().as_str());
-            let cause = "its `allow` in the file names other addresses or transports".to_owned();
-            desk.tell(Event::Refused { from, what, cause });
+            let remedy = Rule::Listed.remedy().to_owned();
+            desk.tell(Event::Refused { from, what, cause, remedy });
             answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
             return None;
         }
@@ -171,7 +187,8 @@ impl Admission {
             if !Registrar::authenticated(desk, request, &asked, username) {
                 let cause = format!("it showed the password of {username}");
                 let from = whence(flow.protocol, flow.remote);
-                desk.tell(Event::RegistrationRefused { number: asked, from, cause });
+                let remedy = "Have it register by the number whose password it has.".to_owned();
+                desk.tell(Event::RegistrationRefused { number: asked, from, cause, remedy });
                 answer(desk, request, Reply::new(StatusCode::FORBIDDEN));
             }
             return None;
@@ -283,11 +300,19 @@ impl Admission {
             }
             other => format!("{other:?}"),
         };
+        let remedy = match reason {
+            AuthenticationFailure::WrongPassword => remedy_of_credentials(&number, true, desk.now),
+            AuthenticationFailure::UnknownUser => remedy_of_credentials(&number, false, desk.now),
+            AuthenticationFailure::NoSecretForAlgorithm => {
+                "Give it a password anew: `pbx extensions password`.".to_owned()
+            }
+            _ => String::new(),
+        };
         match waiting {
             Some(Waiting::Password { message, .. }) if *message.method() == Method::Invite => {
-                desk.tell(Event::Refused { from, what: format!("a call as {number}"), cause });
+                desk.tell(Event::Refused { from, what: format!("a call as {number}"), cause, remedy });
             }
-            _ => desk.tell(Event::RegistrationRefused { number, from, cause }),
+            _ => desk.tell(Event::RegistrationRefused { number, from, cause, remedy }),
         }
     }
 
@@ -298,7 +323,8 @@ impl Admission {
         {
             let from = whence(flow.protocol, flow.remote);
             let cause = format!("it requires the extension {extension}, which is not known here");
-            desk.tell(Event::Refused { from, what: message.method().as_str().to_owned(), cause });
+            let what = message.method().as_str().to_owned();
+            desk.tell(Event::Refused { from, what, cause, remedy: String::new() });
         }
     }
 
@@ -329,10 +355,9 @@ impl Admission {
         match invited {
             Ok(invitation) => self.invited(desk, invitation, calls),
             Err(unsigned) => {
-                let Unsigned { request, from, error } = *unsigned;
-                let what = "a call with a caller's name".to_owned();
-                desk.tell(Event::Refused { from, what, cause: error.to_string() });
-                answer(desk, request, Reply::new(error.status()));
+                let Unsigned { invitation, trunk, error } = *unsigned;
+                let end = End::NotSigned { trunk, status: error.status().code(), error: error.to_string() };
+                refuse(desk, &invitation, &Destination::Unknown, &end);
                 None
             }
         }
@@ -386,8 +411,8 @@ impl Admission {
 
 /// A call whose signature is missing or wrong.
 struct Unsigned {
-    request: RequestHandle,
-    from: String,
+    invitation: Invitation,
+    trunk: String,
     error: IdentityError,
 }
 
@@ -399,26 +424,28 @@ fn invited_by(
     message: Request,
     flow: Flow,
 ) -> Result<Invitation, Box<Unsigned>> {
-    let signatures = &link.trunk.signatures;
-    if let Some((url, key)) = signatures.trusted_key() {
-        let mut store = TrustStore::new();
-        store.trust(url, key);
-        let verified = identity::verify(&message, &store, desk.unix(), FRESH);
-        // What is not demanded may be missing; what is there must be right.
-        let may_be_missing = !signatures.required;
-        if let Err(error) = verified
-            && !(may_be_missing && error == IdentityError::Missing)
-        {
-            let from = whence(flow.protocol, flow.remote);
-            return Err(Box::new(Unsigned { request, from, error }));
-        }
-    }
+    let error = distrust(desk, link, &message);
     let caller = Caller::trunk(link, &message, &desk.setup.plan);
     let style = &link.trunk.style;
     let asked = style.called_in.as_deref().and_then(|header| number_in(&message, header));
     let asked = style.incoming(&asked.unwrap_or_else(|| dialled(&message)));
     let dialled = link.number_asked_for(asked, |number| desk.find(number) != Destination::Unknown);
-    Ok(Invitation { request, message, flow, caller, dialled })
+    let invitation = Invitation { request, message, flow, caller, dialled };
+    match error {
+        Some(error) => Err(Box::new(Unsigned { invitation, trunk: link.trunk.name.clone(), error })),
+        None => Ok(invitation),
+    }
+}
+
+/// Why a neighbour's signature of a caller is not believed.
+fn distrust(desk: &Desk, link: &Link, message: &Request) -> Option<IdentityError> {
+    let signatures = &link.trunk.signatures;
+    let (url, key) = signatures.trusted_key()?;
+    let mut store = TrustStore::new();
+    store.trust(url, key);
+    let error = identity::verify(message, &store, desk.unix(), FRESH).err()?;
+    // What is not demanded may be missing; what is there must be right.
+    (signatures.required || error != IdentityError::Missing).then_some(error)
 }
 
 /// Whether somebody who has proved to be `username` may do so from there.
@@ -442,9 +469,8 @@ fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
             let blocked =
                 desk.setup.blocked.iter().find(|blocked| caller.number.starts_with(blocked.as_str()));
             if let Some(blocked) = blocked {
-                return Some(End::NotAllowed {
-                    limit: format!("callers that begin with {blocked} are blocked"),
-                });
+                let limit = format!("callers that begin with {blocked} are blocked");
+                return Some(End::NotAllowed { limit, rule: Rule::Blocked });
             }
             let limit = desk.links.get(name)?.trunk.limits.calls?;
             (desk.calls_of(&format!("trunk {name}")) >= limit)
@@ -452,7 +478,7 @@ fn forbidden(desk: &Desk, caller: &Caller) -> Option<End> {
         }
         CallerKind::Exchange => return None,
     };
-    Some(End::NotAllowed { limit })
+    Some(End::NotAllowed { limit, rule: Rule::Calls })
 }
 
 fn answer(desk: &mut Desk, request: RequestHandle, reply: Reply) {
@@ -466,7 +492,10 @@ fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: 
     desk.note_busy(&invitation.caller, end);
     let number = desk.new_call();
     let began_at = desk.time_of_day(desk.now);
-    let evidence = Evidence::new(format!("call {number}"), 2, desk.now);
+    let mut evidence = Evidence::new(format!("call {number}"), 2, desk.now);
+    if let End::NotAllowed { limit, rule } = end {
+        evidence.add(None, Fact::Forbidden { rule: *rule, why: limit.clone() }, desk.now);
+    }
     let cause = explain(end, false, &evidence);
     let from = invitation.caller.described(&invitation.flow);
     let agent = invitation.message.get(HeaderName::UserAgent).unwrap_or_default();
@@ -484,7 +513,7 @@ fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: 
         cause: cause.as_ref().map(|cause| cause.sentence.clone()).unwrap_or_default(),
         remedy: cause.map(|cause| cause.remedy).unwrap_or_default(),
         codec: String::new(),
-        evidence: format!("INVITE from {from} {agent}"),
+        evidence: format!("INVITE from {from} {agent}\n{}", facts::lines(&evidence)),
     };
     desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
     desk.tell(Event::CallEnded { call: number, record: Box::new(record) });

@@ -17,7 +17,6 @@ impl Exchange {
                 self.routed(asked, route.map(|route| Way { local: route.local, interface: route.interface }));
             }
             Answer::Addresses(addresses) => match asked {
-                Asked::Trunk(name) => drop(self.desk.links.learn(&name, &addresses)),
                 Asked::External => self.external.named(&mut self.desk, &addresses),
                 Asked::StunServer => self.external.server_named(&mut self.desk, &addresses),
                 Asked::Route(_) | Asked::MediaRoute(..) | Asked::Outer | Asked::StunRoute(_) => {}
@@ -52,7 +51,7 @@ impl Exchange {
             Asked::StunRoute(server) => {
                 self.external.server_routed(&mut self.desk, server, way.map(|way| way.local));
             }
-            Asked::Trunk(_) | Asked::External | Asked::StunServer => {}
+            Asked::External | Asked::StunServer => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use denwa::bridge::{Command, ConferenceId, Connection, LegId, RecordingId, RecordingSpec, Sides, Source};
 use denwa::echo_test::EchoReport;
+use denwa::evidence::{Fact, Rule};
 
 use super::call::{Call, Stage, Which};
 use super::desk::Desk;
@@ -243,8 +244,10 @@ impl Call {
                     from: self.caller.label.clone(),
                     what,
                     cause: "the PIN is wrong".to_owned(),
+                    remedy: Rule::Pin.remedy().to_owned(),
                 });
             }
+            Act::Forbidden(rule, why) => self.evidence.add(None, Fact::Forbidden { rule, why }, desk.now),
             Act::Keep { mailbox, samples } => {
                 let caller = self.origin.caller.number.clone();
                 let at = desk.time_of_day(desk.now);

@@ -11,6 +11,8 @@ use denwa::guard::{self, Guard, GuardConfig, Offence, Scanner, Standing, Verdict
 use denwa_sip_core::endpoint::{AuthenticationFailure, Binding};
 
 use super::desk::Desk;
+use super::invitation::whence;
+use super::signalling::HOSTILE_PAUSE;
 use super::{Attacker, Attacks, Event};
 use crate::config::{Acl, Config, GuardPolicy, Protocol};
 
@@ -28,13 +30,32 @@ pub(super) struct Defence {
     deny: Acl,
     /// How much was turned away by them.
     turned_away: u64,
+    /// The same since it was told last, and the latest of it.
+    untold: Option<TurnedAway>,
+    /// Until then it is not told again.
+    quiet_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct TurnedAway {
+    count: u64,
+    example: String,
+    list: &'static str,
 }
 
 impl Defence {
     pub(super) fn new(file: &Config, desk: &Desk, seed: [u8; 32], now: Instant) -> Self {
         let guard = Guard::new(guard_config(file, desk), denwa::Seed(seed), now);
         let GuardPolicy { allow, deny, .. } = file.guard.clone();
-        Self { guard, standing: Standing::Stranger, allow, deny, turned_away: 0 }
+        Self {
+            guard,
+            standing: Standing::Stranger,
+            allow,
+            deny,
+            turned_away: 0,
+            untold: None,
+            quiet_until: None,
+        }
     }
 
     /// The file or the neighbours have changed. Bans are forgotten, telephones that are registered are not.
@@ -47,6 +68,11 @@ impl Defence {
                 desk.endpoint.bindings(&account.number).into_iter().cloned().collect();
             self.registered(&account.number, &bindings, desk.now);
         }
+    }
+
+    /// Neighbours are elsewhere now: packets from there are never refused. Bans and proofs stay.
+    pub(super) fn neighbours_moved(&mut self, file: &Config, desk: &Desk) {
+        self.guard.set_exempt(exempt(file, desk));
     }
 
     /// How many bans are in force.
@@ -83,8 +109,12 @@ impl Defence {
 
     /// Whether something from this source is read at all.
     pub(super) fn admits(&mut self, protocol: Protocol, source: SocketAddr, now: Instant) -> bool {
-        if !self.allow.allows(protocol, source.ip()) || self.deny.names(protocol, source.ip()) {
+        let denied = self.deny.names(protocol, source.ip());
+        if denied || !self.allow.allows(protocol, source.ip()) {
             self.turned_away += 1;
+            let count = self.untold.as_ref().map_or(0, |untold| untold.count) + 1;
+            let list = if denied { "deny" } else { "allow" };
+            self.untold = Some(TurnedAway { count, example: whence(protocol, source), list });
             return false;
         }
         match self.guard.admit(source, now) {
@@ -156,11 +186,18 @@ impl Defence {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.guard.poll_timeout()
+        let untold = self.untold.as_ref().and(self.quiet_until);
+        self.guard.poll_timeout().into_iter().chain(untold).min()
     }
 
     /// Tells who was banned, and for how long.
     pub(super) fn tell(&mut self, desk: &mut Desk) {
+        if self.quiet_until.is_none_or(|until| until <= desk.now)
+            && let Some(TurnedAway { count, example, list }) = self.untold.take()
+        {
+            self.quiet_until = desk.now.checked_add(HOSTILE_PAUSE);
+            desk.tell(Event::TurnedAway { count, example, list });
+        }
         while let Some(guard::Output::Event(event)) = self.guard.poll_output() {
             match event {
                 guard::Event::Banned { subject, offence, times, until } => {
@@ -189,10 +226,13 @@ impl Defence {
 
 fn guard_config(file: &Config, desk: &Desk) -> GuardConfig {
     let mut config = GuardConfig::default();
-    config.exempt.clone_from(&file.guard.exempt);
+    config.exempt = exempt(file, desk);
     config.offences_before_ban = file.guard.offences;
     config.first_ban = file.guard.ban;
-    let neighbours = desk.links.iter().flat_map(|link| link.addresses());
-    config.exempt.extend(neighbours.map(Network::host));
     config
+}
+
+fn exempt(file: &Config, desk: &Desk) -> Vec<Network> {
+    let neighbours = desk.links.iter().flat_map(|link| link.addresses());
+    file.guard.exempt.iter().copied().chain(neighbours.map(Network::host)).collect()
 }

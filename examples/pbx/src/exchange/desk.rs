@@ -121,8 +121,6 @@ pub(super) enum Asked {
     Route(IpAddr),
     /// By which way packets to this address of a description leave; for the leg named.
     MediaRoute(LegId, IpAddr),
-    /// Which addresses the host of a trunk has.
-    Trunk(String),
     /// Which addresses the name under `external` has.
     External,
     /// By which way packets to the external address leave.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use denwa::evidence::Rule;
+
 use super::Counts;
 use crate::store::CallRecord;
 
@@ -52,8 +54,10 @@ pub enum Event {
         number: String,
         /// Where from.
         from: String,
-        /// Why, one sentence.
+        /// Why, one sentence without a full stop.
         cause: String,
+        /// What helps, one sentence; empty when that is not known.
+        remedy: String,
     },
     /// A call came from somebody who is allowed to call.
     CallBegan {
@@ -135,8 +139,19 @@ pub enum Event {
         from: String,
         /// What was asked.
         what: String,
-        /// Why, one sentence.
+        /// Why, one sentence without a full stop.
         cause: String,
+        /// What helps, one sentence; empty when that is not known.
+        remedy: String,
+    },
+    /// Packets were turned away unread, by the lists of those who may come and may not.
+    TurnedAway {
+        /// How many since this was told last.
+        count: u64,
+        /// Where one of them came from, as `udp 192.0.2.1:5060`.
+        example: String,
+        /// Which list it was.
+        list: &'static str,
     },
     /// A message came that belongs to nothing, as when two sides hang up at once.
     Stray {
@@ -205,6 +220,20 @@ pub enum Event {
         /// How that was found out.
         cause: String,
     },
+    /// The DNS says where a neighbour is: for the first time, or elsewhere than before.
+    TrunkFound {
+        /// Its name, as the file writes it.
+        name: String,
+        /// Its places, the best first, as `udp 192.0.2.1:5060`.
+        places: Vec<String>,
+    },
+    /// The DNS does not say where a neighbour is. Told once, until it does.
+    TrunkNotFound {
+        /// Its name, as the file writes it.
+        name: String,
+        /// Why, one sentence without a full stop.
+        cause: String,
+    },
     /// A neighbour has taken our registration.
     TrunkRegistered {
         /// Its name.
@@ -260,9 +289,11 @@ impl Event {
             Self::CallEnded { record, .. } if !record.remedy.is_empty() => Weight::Warning,
             Self::RegistrationRefused { .. }
             | Self::HostileInput { .. }
+            | Self::TurnedAway { .. }
             | Self::LimitReached { .. }
             | Self::StoreFailed { .. }
             | Self::TrunkSilent { .. }
+            | Self::TrunkNotFound { .. }
             | Self::TrunkNotRegistered { .. }
             | Self::NotWoken { .. }
             | Self::Banned { .. }
@@ -284,8 +315,8 @@ impl fmt::Display for Event {
                 write!(f, "{number} is registered as {contact} no more: its time ran out")
             }
             Self::Unregistered { number, contact, .. } => write!(f, "{number} unregistered {contact}"),
-            Self::RegistrationRefused { number, from, cause } => {
-                write!(f, "the registration of {number} from {from} was refused: {cause}")
+            Self::RegistrationRefused { number, from, cause, remedy } => {
+                write!(f, "the registration of {number} from {from} was refused: {}", Why(cause, remedy))
             }
             Self::CallBegan { call, caller, dialled, reaches } => {
                 write!(f, "call {call}: {caller} dialled {dialled} ({reaches})")
@@ -306,7 +337,14 @@ impl fmt::Display for Event {
                 write!(f, "call {call}: {by} could not transfer the other side to {to}: {cause}")
             }
             Self::CallEnded { call, record } => ended(*call, record, f),
-            Self::Refused { from, what, cause } => write!(f, "{what} from {from} was refused: {cause}"),
+            Self::Refused { from, what, cause, remedy } => {
+                write!(f, "{what} from {from} was refused: {}", Why(cause, remedy))
+            }
+            Self::TurnedAway { count, example, list } => write!(
+                f,
+                "{count} packets were turned away unread, among them one from {example}: it is not to come, by `[guard] {list}`. {}",
+                Rule::Listed.remedy()
+            ),
             Self::Stray { from, what, cause } => write!(f, "{from} sent \"{what}\": {cause}"),
             Self::HostileInput { count: 1, example } => {
                 write!(f, "a message that cannot be used was dropped: {example}")
@@ -315,7 +353,12 @@ impl fmt::Display for Event {
                 write!(f, "{count} messages that cannot be used were dropped, among them: {example}")
             }
             Self::Banned { who, cause, times, lasts } => {
-                write!(f, "{who} is banned for {} s ({cause}; ban {times} in a row)", lasts.as_secs())
+                let seconds = lasts.as_secs();
+                write!(
+                    f,
+                    "{who} is banned for {seconds} s ({cause}; ban {times} in a row). {}",
+                    Rule::Banned.remedy()
+                )
             }
             Self::BanLifted { who, refused } => {
                 write!(f, "the ban of {who} is over; {refused} packets were refused meanwhile")
@@ -337,6 +380,13 @@ impl fmt::Display for Event {
                 f,
                 "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
                  are right, and whether a firewall on the way lets SIP pass."
+            ),
+            Self::TrunkFound { name, places } => write!(f, "the trunk at {name} is at {}", places.join(", ")),
+            Self::TrunkNotFound { name, cause } => write!(
+                f,
+                "it is not known where the trunk at {name} is: {cause}. Look whether the name is spelt right, and ask the DNS \
+                 from this machine for it (`host -t SRV _sip._udp.NAME`, `host NAME`); a port behind the name asks for its \
+                 addresses only."
             ),
             Self::TrunkRegistered { trunk, expires_in } => {
                 write!(f, "registered with the trunk {trunk} for {} s", expires_in.as_secs())
@@ -362,6 +412,16 @@ impl fmt::Display for Event {
             Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }
+    }
+}
+
+/// A cause and, where there is one, what helps.
+struct Why<'a>(&'a str, &'a str);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        if self.1.is_empty() { Ok(()) } else { write!(f, ". {}", self.1) }
     }
 }
 

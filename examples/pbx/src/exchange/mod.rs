@@ -26,6 +26,7 @@ mod invitation;
 mod leg;
 mod messages;
 mod modify;
+mod names;
 mod own;
 mod pickup;
 mod planned;
@@ -47,7 +48,7 @@ mod watching;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use denwa::address::AddressPolicy;
 use denwa::bridge;
@@ -61,9 +62,10 @@ use accounts::Accounts;
 use admission::Admission;
 use call::Call;
 use defence::Defence;
-use desk::{Asked, Desk, Policy, Setup};
+use desk::{Desk, Policy, Setup};
 use errands::Errands;
 use external::External;
+use names::Names;
 use registrar::Registrar;
 use rewriting::Rewriting;
 use signalling::{Hostile, endpoint_config};
@@ -78,9 +80,6 @@ pub use inspect::{Attacker, Attacks, LiveCall, Phone, Question, Relaying, Report
 pub use interface::{Counts, ExchangeConfig, Input, Output, Seed};
 pub use probe::Probe;
 pub use trace::{Filter, Packet, Wanted};
-
-/// How often the names of trunks are looked up.
-const NAMES_AGAIN: Duration = Duration::from_secs(60);
 
 /// The exchange; see the module's words.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ pub struct Exchange {
     watching: Watching,
     /// The file as it is in force.
     file: Config,
-    names_at: Option<Instant>,
+    names: Names,
     shut_down_at: Option<Instant>,
     stopped: bool,
 }
@@ -125,7 +124,6 @@ impl Exchange {
         let places =
             Whereabouts::new(AddressPolicy { local: file.network.local.clone(), ..AddressPolicy::default() });
         let links = Links::new(&file.trunks, &file.sip.realm);
-        let names_at = (!links.names().is_empty()).then_some(now);
         let mut desk = Desk::new(setup, directory, links, endpoint, places, ports, first_call, &seed, now);
         let mut registrar = Registrar::default();
         let mut defence = Defence::new(&file, &desk, child(3), now);
@@ -146,11 +144,12 @@ impl Exchange {
             traces: Traces::default(),
             watching: Watching::default(),
             file,
-            names_at,
+            names: Names::default(),
             shut_down_at: None,
             stopped: false,
         };
         exchange.errands.plan_wakes(&exchange.desk);
+        exchange.names.reload(&exchange.desk);
         exchange.handle_timeout(now);
         exchange
     }
@@ -219,12 +218,7 @@ impl Exchange {
         for number in due {
             self.with_call(number, |call, desk| call.on_deadline(desk));
         }
-        if self.names_at.is_some_and(|at| at <= now) {
-            self.names_at = now.checked_add(NAMES_AGAIN);
-            for name in self.desk.links.names() {
-                self.desk.ask_addresses(Asked::Trunk(name.clone()), &name);
-            }
-        }
+        self.names.handle_timeout(&mut self.desk);
         let begun = self.admission.handle_timeout(&mut self.desk, self.calls.len());
         begun.into_iter().for_each(|call| self.insert(call));
         self.defence.handle_timeout(now);
@@ -262,7 +256,7 @@ impl Exchange {
         [
             self.desk.endpoint.poll_timeout(),
             self.deadlines.first().map(|(at, _)| *at),
-            self.names_at,
+            self.names.poll_timeout(),
             self.admission.poll_timeout(),
             self.defence.poll_timeout(),
             self.external.poll_timeout(),

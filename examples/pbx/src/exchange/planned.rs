@@ -120,7 +120,9 @@ pub(super) fn phones(
 /// A telephone that does not register is called where it is known to be.
 fn at_its_address(desk: &Desk, number: &str, voice: &Voice, from: Option<&Flow>) -> Vec<Planned> {
     let address = desk.directory.get(number).and_then(|account| account.known_by.address.as_ref());
-    let Some(PeerAddress { protocol, host: Host::Address(ip), port }) = address else { return Vec::new() };
+    let Some(PeerAddress { protocol, host: Host::Address(ip), port, .. }) = address else {
+        return Vec::new();
+    };
     let (protocol, peer) = (*protocol, SocketAddr::new(*ip, *port));
     if from.is_some_and(|from| from.remote == peer) {
         return Vec::new();

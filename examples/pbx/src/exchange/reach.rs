@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use denwa::evidence::Rule;
 use denwa_sip_core::endpoint::Flow;
 use denwa_sip_core::message::UriBuf;
 
@@ -353,7 +354,8 @@ fn needs_pin(desk: &Desk, trunk: &str, number: &str) -> bool {
 }
 
 fn nobody_to_ask(number: &str) -> End {
-    End::NotAllowed { limit: format!("{number} needs a PIN, and there is nobody to ask for it") }
+    let limit = format!("{number} needs a PIN, and there is nobody to ask for it");
+    End::NotAllowed { limit, rule: Rule::Pin }
 }
 
 /// The caller is asked for the PIN, when he is an extension of this exchange and has not guessed too often.
@@ -368,7 +370,7 @@ fn ask_for_pin(
     };
     if desk.spent.guesses(&caller.number, desk.now) >= MOST_GUESSES {
         let limit = format!("{} has dialled {MOST_GUESSES} wrong PINs within an hour", caller.number);
-        return Err(End::NotAllowed { limit });
+        return Err(End::NotAllowed { limit, rule: Rule::Pin });
     }
     Ok(Attempt::Serve(Serving::Pin { trunk, number }))
 }
@@ -389,10 +391,11 @@ pub(super) fn may_go_out(desk: &mut Desk, trunk: &str, number: &str, showed_pin:
     }
     if let Some(limit) = limits.calls.filter(|most| desk.calls_of(&format!("trunk {trunk}")) >= *most) {
         let limit = format!("there are {limit} calls by the trunk {trunk} already, as many as may be");
-        return Err(End::NotAllowed { limit });
+        return Err(End::NotAllowed { limit, rule: Rule::Calls });
     }
     let (clock, unix, now) = (desk.setup.time_of_day, desk.unix(), desk.now);
-    desk.spent.begin(trunk, number, &limits, (clock, unix), now).map_err(|limit| End::NotAllowed { limit })
+    let begun = desk.spent.begin(trunk, number, &limits, (clock, unix), now);
+    begun.map_err(|limit| End::NotAllowed { limit, rule: Rule::Toll })
 }
 
 /// The telephones of an extension, unless it is not to be disturbed.

@@ -22,10 +22,11 @@ impl Exchange {
         self.rewriting.reload(&self.file.rewrites);
         if self.file.trunks != before.trunks {
             self.desk.links = self.desk.links.succeeded_by(&self.file.trunks, &self.file.sip.realm);
-            self.names_at = (!self.desk.links.names().is_empty()).then_some(now);
             self.supervision.reload(&self.desk);
             self.accounts.reload(&mut self.desk, &before.trunks);
         }
+        // Whoever has mended the DNS reads the file anew.
+        self.names.reload(&self.desk);
         if self.file.guard != before.guard || self.file.trunks != before.trunks {
             self.defence.reload(&self.file, &mut self.desk);
         }

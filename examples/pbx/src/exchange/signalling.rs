@@ -18,7 +18,7 @@ use crate::links::Link;
 use crate::policy::directory::Account;
 
 /// Telling of hostile input is thinned to one line in this time.
-const HOSTILE_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const HOSTILE_PAUSE: Duration = Duration::from_secs(10);
 
 /// Input that could not be used, counted between two lines of the log.
 #[derive(Debug, Default)]
@@ -193,6 +193,11 @@ impl Exchange {
                 let port = (!flow.protocol.is_stream()).then_some(address.port());
                 if desk.places.seen_as(flow.remote.ip(), address.ip(), port, desk.now) {
                     desk.tell(Event::SeenAs { peer: flow.remote, address });
+                }
+            }
+            Sip::Located { id, outcome } => {
+                if self.names.located(desk, id, &outcome) {
+                    self.defence.neighbours_moved(&self.file, desk);
                 }
             }
             Sip::SubscriptionEnded { subscription, .. } => self.unwatched(subscription),

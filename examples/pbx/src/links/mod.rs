@@ -11,7 +11,7 @@ use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 use denwa_sip_core::endpoint::Target;
 use denwa_sip_core::transport;
 
-use crate::config::{Host, PeerAddress, Protocol, Trunk};
+use crate::config::{Finding, Host, PeerAddress, Protocol, Trunk};
 
 /// The trunks of this exchange.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +19,18 @@ pub struct Links {
     links: Vec<Link>,
 }
 
+/// Where a server is, by a transport.
+pub type Place = (Protocol, SocketAddr);
+
 /// One trunk.
 #[derive(Clone, Debug)]
 pub struct Link {
     /// What the configuration says of it.
     pub trunk: Trunk,
-    /// Its servers, in the order of the file, with the addresses that each has at present.
-    servers: Vec<(PeerAddress, Vec<IpAddr>)>,
+    /// Its servers, in the order of the file, with the places that each has at present, the best first.
+    servers: Vec<(PeerAddress, Vec<Place>)>,
     /// The same of the proxy before them.
-    proxy: Option<(PeerAddress, Vec<IpAddr>)>,
+    proxy: Option<(PeerAddress, Vec<Place>)>,
     /// Where nothing answered last time.
     silent: BTreeSet<SocketAddr>,
     /// What it must show that calls by its password.
@@ -89,13 +92,10 @@ impl Links {
     /// The trunks of a changed file, with the addresses that their names are known to have.
     pub fn succeeded_by(&self, trunks: &[Trunk], realm: &str) -> Self {
         let mut links = Self::new(trunks, realm);
-        for name in links.names() {
-            let known = self.links.iter().flat_map(Link::places).find_map(|(address, addresses)| {
-                let is_it = matches!(&address.host, Host::Name(own) if *own == name);
-                (is_it && !addresses.is_empty()).then(|| addresses.clone())
-            });
-            if let Some(known) = known {
-                links.learn(&name, &known);
+        for address in links.names() {
+            let known = self.links.iter().flat_map(Link::places).find(|(own, _)| *own == address);
+            if let Some((_, known)) = known.filter(|(_, known)| !known.is_empty()) {
+                links.learn(&address, known);
             }
         }
         links
@@ -104,10 +104,10 @@ impl Links {
     /// The trunk that packets from `remote` belong to.
     pub fn from(&self, protocol: Protocol, remote: SocketAddr) -> Option<&Link> {
         self.links.iter().find(|link| {
-            link.places().any(|(address, addresses)| {
-                address.protocol == protocol
-                    && (protocol.is_stream() || address.port == remote.port())
-                    && addresses.contains(&remote.ip().to_canonical())
+            link.places().flat_map(|(_, places)| places).any(|(own, place)| {
+                *own == protocol
+                    && (protocol.is_stream() || place.port() == remote.port())
+                    && place.ip() == remote.ip().to_canonical()
             })
         })
     }
@@ -122,27 +122,24 @@ impl Links {
         self.links.iter().find(|link| link.trunk.inbound.as_ref().is_some_and(|inbound| inbound.user == user))
     }
 
-    /// The host names that stand for addresses, each once.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for (address, _) in self.links.iter().flat_map(Link::places) {
-            if let Host::Name(name) = &address.host
-                && !names.contains(name)
-            {
-                names.push(name.clone());
+    /// What the DNS has to be asked, each once: servers behind a proxy are the proxy's business.
+    pub fn names(&self) -> Vec<PeerAddress> {
+        let mut names: Vec<PeerAddress> = Vec::new();
+        for (address, _) in self.links.iter().flat_map(Link::nearest) {
+            if matches!(address.host, Host::Name(_)) && !names.contains(address) {
+                names.push(address.clone());
             }
         }
         names
     }
 
-    /// The addresses that a host name has now. Tells whether that is news.
-    pub fn learn(&mut self, name: &str, addresses: &[IpAddr]) -> bool {
+    /// The places that a name has now. Tells whether that is news; another order, which weights draw anew each time, is none.
+    pub fn learn(&mut self, name: &PeerAddress, places: &[Place]) -> bool {
         let mut news = false;
-        for (address, known) in self.links.iter_mut().flat_map(Link::places_mut) {
-            if matches!(&address.host, Host::Name(own) if own == name) && known != addresses {
-                *known = addresses.to_vec();
-                news = true;
-            }
+        for (_, known) in self.links.iter_mut().flat_map(Link::places_mut).filter(|(own, _)| own == name) {
+            let sorted = |places: &[Place]| places.iter().copied().collect::<BTreeSet<_>>();
+            news |= sorted(known) != sorted(places);
+            *known = places.to_vec();
         }
         news
     }
@@ -164,20 +161,25 @@ impl Links {
     }
 }
 
-fn placed(address: &PeerAddress) -> (PeerAddress, Vec<IpAddr>) {
-    let addresses = match &address.host {
-        Host::Address(address) => vec![*address],
+fn placed(address: &PeerAddress) -> (PeerAddress, Vec<Place>) {
+    let places = match &address.host {
+        Host::Address(ip) => vec![(address.protocol, SocketAddr::new(*ip, address.port))],
         Host::Name(_) => Vec::new(),
     };
-    (address.clone(), addresses)
+    (address.clone(), places)
 }
 
 impl Link {
-    fn places(&self) -> impl Iterator<Item = &(PeerAddress, Vec<IpAddr>)> {
+    /// What packets to it go to: its proxy, or its servers.
+    fn nearest(&self) -> &[(PeerAddress, Vec<Place>)] {
+        self.proxy.as_ref().map_or(self.servers.as_slice(), std::slice::from_ref)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &(PeerAddress, Vec<Place>)> {
         self.servers.iter().chain(&self.proxy)
     }
 
-    fn places_mut(&mut self) -> impl Iterator<Item = &mut (PeerAddress, Vec<IpAddr>)> {
+    fn places_mut(&mut self) -> impl Iterator<Item = &mut (PeerAddress, Vec<Place>)> {
         self.servers.iter_mut().chain(&mut self.proxy)
     }
 
@@ -199,27 +201,25 @@ impl Link {
     /// The ways to it, the best first: in the order of the file, those where nothing answered last time at the end.
     pub fn hops(&self) -> Vec<Hop> {
         let mut hops = Vec::new();
-        for (server, addresses) in &self.servers {
+        for (server, places) in &self.servers {
             match &self.proxy {
-                Some((proxy, through)) => {
-                    let route = format!(
-                        "<sip:{}:{};lr{}>",
-                        proxy.host,
-                        proxy.port,
-                        transport_parameter(proxy.protocol)
-                    );
-                    hops.extend(through.iter().map(|address| Hop {
-                        protocol: proxy.protocol,
-                        peer: SocketAddr::new(*address, proxy.port),
-                        host: format!("{}:{}", server.host, server.port),
-                        route: Some(route.clone()),
-                        name: name_of(proxy),
-                    }));
-                }
-                None => hops.extend(addresses.iter().map(|address| {
-                    let peer = SocketAddr::new(*address, server.port);
-                    let name = name_of(server);
-                    Hop { protocol: server.protocol, peer, host: peer.to_string(), route: None, name }
+                Some((proxy, through)) => hops.extend(through.iter().map(|(protocol, peer)| Hop {
+                    protocol: *protocol,
+                    peer: *peer,
+                    host: server.named(),
+                    route: Some(format!("<sip:{};lr{}>", proxy.named(), transport_parameter(*protocol))),
+                    name: name_of(proxy),
+                })),
+                None => hops.extend(places.iter().map(|(protocol, peer)| Hop {
+                    protocol: *protocol,
+                    peer: *peer,
+                    // Whom the DNS serves as a domain is asked as one; any of its servers knows its name.
+                    host: match server.finding {
+                        Finding::Addresses => peer.to_string(),
+                        Finding::Services | Finding::Domain => server.named(),
+                    },
+                    route: None,
+                    name: name_of(server),
                 })),
             }
         }
@@ -234,7 +234,7 @@ impl Link {
 
     /// Everywhere it may be.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.places().flat_map(|(_, addresses)| addresses.iter().copied())
+        self.places().flat_map(|(_, places)| places).map(|(_, place)| place.ip())
     }
 }
 
@@ -272,15 +272,23 @@ mod tests {
     #[test]
     fn a_name_is_nobody_until_it_has_an_address() {
         let mut links = links();
-        assert_eq!(links.names(), ["pbx.example"]);
+        let names = links.names();
+        assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["udp:pbx.example"]);
         assert_eq!(links.get("c").unwrap().destination(), None);
         assert_eq!(from(&links, Protocol::Udp, "198.51.100.1:5060"), None);
-        let addresses = ["198.51.100.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        assert!(links.learn("pbx.example", &addresses));
-        assert!(!links.learn("pbx.example", &addresses));
+        let mut places = ["198.51.100.1:5060", "[2001:db8::1]:5060"]
+            .map(|text| (Protocol::Udp, text.parse::<SocketAddr>().unwrap()));
+        assert!(links.learn(&names[0], &places));
+        assert!(!links.learn(&names[0], &places));
         assert_eq!(from(&links, Protocol::Udp, "198.51.100.1:5060").as_deref(), Some("c"));
         assert_eq!(from(&links, Protocol::Udp, "[2001:db8::1]:5060").as_deref(), Some("c"));
         assert_eq!(links.get("c").unwrap().destination(), Some("198.51.100.1:5060".parse().unwrap()));
+        // Weights draw another order each time; that is no news, but it counts.
+        places.reverse();
+        assert!(!links.learn(&names[0], &places));
+        let hops = links.get("c").unwrap().hops();
+        assert_eq!(hops[0].peer, places[0].1);
+        assert_eq!(hops[0].host, "pbx.example", "a domain is asked by its name");
     }
 
     #[test]
@@ -307,7 +315,7 @@ mod tests {
         let links = Links::new(&Config::parse(text).unwrap().trunks, "pbx.example");
         let hops = links.get("a").unwrap().hops();
         assert_eq!(hops[0].peer.to_string(), "192.0.2.9:5060");
-        assert_eq!(hops[0].host, "sip.example:5060");
+        assert_eq!(hops[0].host, "sip.example");
         assert_eq!(hops[0].route.as_deref(), Some("<sip:192.0.2.9:5060;lr;transport=tcp>"));
         assert_eq!(from(&links, Protocol::Tcp, "192.0.2.9:40000").as_deref(), Some("a"));
     }

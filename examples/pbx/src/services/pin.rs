@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use denwa::evidence::Rule;
+
 use super::script::{Act, Heard, Scene, Script};
 use crate::config::Secret;
 use crate::why::End;
@@ -49,6 +51,8 @@ impl Script for AskPin {
                 self.tries += 1;
                 let mut acts = vec![Act::Guessed];
                 if self.tries >= MOST_TRIES {
+                    let why = format!("the PIN for {} was wrong {MOST_TRIES} times", self.number);
+                    acts.push(Act::Forbidden(Rule::Pin, why));
                     acts.extend(self.leave(scene, "wrong-pin"));
                 } else {
                     acts.extend([scene.say(&["wrong-pin", "pin"]), Act::Wake(PATIENCE)]);
@@ -60,7 +64,12 @@ impl Script for AskPin {
                 self.typed.truncate(32);
                 vec![Act::Wake(PATIENCE)]
             }
-            Heard::Time => self.leave(scene, "goodbye"),
+            Heard::Time => {
+                let why = format!("no PIN was dialled for {}, which needs one", self.number);
+                let mut acts = self.leave(scene, "goodbye");
+                acts.push(Act::Forbidden(Rule::Pin, why));
+                acts
+            }
             Heard::NotReached(end) => {
                 let word = if matches!(end, End::Busy { .. }) { "busy" } else { "circuits-busy" };
                 self.leave(scene, word)

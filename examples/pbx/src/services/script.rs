@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use denwa::bridge::{Program, Sound, Source};
 use denwa::echo_test::EchoReport;
+use denwa::evidence::Rule;
 use denwa_codecs::tone::plan::Plan;
 
 use super::prompts::{Language, Prompts};
@@ -81,6 +82,8 @@ pub enum Act {
     },
     /// The caller dialled a wrong PIN.
     Guessed,
+    /// The caller did not pass a rule.
+    Forbidden(Rule, String),
     /// Keep a message in a mailbox.
     Keep {
         /// Whose mailbox.

@@ -4,9 +4,9 @@
 //! it here, so that they cannot disagree.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use denwa::evidence::{Confidence, Evidence};
+use denwa::evidence::{Confidence, Evidence, Fact, Party, Rule};
 
 use crate::store::Outcome;
 
@@ -114,10 +114,21 @@ pub enum End {
         /// What was missed, as `its ACK never came`.
         what: String,
     },
-    /// A limit of the operator's forbids it.
+    /// A rule of the operator's forbids it.
     NotAllowed {
-        /// Which, one sentence without a full stop.
+        /// What it forbids, one sentence without a full stop.
         limit: String,
+        /// Which kind of rule that is.
+        rule: Rule,
+    },
+    /// A neighbour's caller is not signed for as he should be (RFC 8224).
+    NotSigned {
+        /// The neighbour.
+        trunk: String,
+        /// The status that says so.
+        status: u16,
+        /// What is the matter with the signature, without a full stop.
+        error: String,
     },
     /// What answered it had no more to say.
     Served,
@@ -190,6 +201,7 @@ impl End {
             Self::MediaRefused { .. } => 488,
             Self::Busy { .. } => 486,
             Self::Declined { .. } => 603,
+            Self::NotSigned { status, .. } => *status,
             Self::Refused { status, .. } => passed_on(*status),
             Self::TooManyCalls { .. } | Self::NoPorts { .. } | Self::NoRoute { .. } | Self::ShutDown => 503,
         }
@@ -230,8 +242,10 @@ impl End {
                 ),
                 "`transit = true` for that trunk in the file lets it pass calls on.",
             ),
-            Self::NotAllowed { limit } => {
-                (full_stop(limit), "The limits stand in the file; emergency numbers pass them all.")
+            Self::NotAllowed { limit, rule } => (sentence(limit), rule.remedy()),
+            Self::NotSigned { trunk, status, error } => {
+                let rule = if *status == 428 { Rule::Signed } else { Rule::Signature };
+                (format!("The call of the trunk {trunk} was refused with {status}: {error}."), rule.remedy())
             }
             Self::TrunkHasNoAddress { trunk } => (
                 format!("It is not known at present where the trunk {trunk} is."),
@@ -329,6 +343,22 @@ fn passed_on(status: u16) -> u16 {
     }
 }
 
+/// What helps whoever could not prove himself with a number's password.
+pub fn remedy_of_credentials(number: &str, is_known: bool, now: Instant) -> String {
+    let mut evidence = Evidence::new(number, 2, now);
+    let account = number.to_owned();
+    let fact = Fact::CredentialsRefused { by: Party::Here, account, account_known: Some(is_known) };
+    evidence.add(None, fact, now);
+    evidence.findings().into_iter().next().map(|finding| finding.remedy).unwrap_or_default()
+}
+
+/// A capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    full_stop(&format!("{first}{}", letters.as_str()))
+}
+
 fn full_stop(sentence: &str) -> String {
     if sentence.ends_with('.') { sentence.to_owned() } else { format!("{sentence}.") }
 }
@@ -355,6 +385,21 @@ mod tests {
             assert_eq!(end.status(), status);
             let cause = end.cause().unwrap();
             assert!(cause.sentence.ends_with('.') && !cause.sentence.contains('\n'), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_forbids_has_a_remedy_of_the_rules_own() {
+        for rule in Rule::ALL.iter().copied() {
+            let end = End::NotAllowed { limit: "numbers that begin with 0990 are barred".into(), rule };
+            let cause = end.cause().unwrap();
+            assert_eq!(cause.sentence, "Numbers that begin with 0990 are barred.");
+            assert_eq!(cause.remedy, rule.remedy());
+        }
+        for (status, rule) in [(428, Rule::Signed), (438, Rule::Signature)] {
+            let end = End::NotSigned { trunk: "hill".into(), status, error: "the key is not trusted".into() };
+            assert_eq!(end.status(), status);
+            assert_eq!(end.cause().unwrap().remedy, rule.remedy());
         }
     }
 

@@ -3,15 +3,17 @@
 
 use std::{fs, net::UdpSocket, process::Command, time::Duration};
 
-use denwa_interop::{Peer, Ports, Scratch, baresip, baresip::Phone, wait_until};
+use denwa_interop::{PATIENCE, Peer, Ports, Scratch, baresip, baresip::Phone, wait_until};
 
 /// The running exchange, its folder and its ports.
 pub(crate) struct Exchange {
     pub(crate) scratch: Scratch,
     pub(crate) ports: Ports,
     pub(crate) sip_port: u16,
-    /// For browsers.
+    /// For browsers: `ws:` here, `wss:` on the next one.
     pub(crate) web_port: u16,
+    /// For a neighbour, who is called `{neighbour}` in the lines of configuration.
+    pub(crate) neighbour_port: u16,
     pub(crate) media_ports: (u16, u16),
     pub(crate) peer: Peer,
     starts: u32,
@@ -32,14 +34,16 @@ impl Exchange {
         let mut ports = Ports::block();
         let sip_port = ports.take(2);
         let first = ports.take(300);
-        let web_port = ports.take(1);
+        let web_port = ports.take(2);
+        let neighbour_port = ports.take(2);
         let codecs: Vec<_> = codecs.iter().map(|codec| format!("{codec:?}")).collect();
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\", \"ws:127.0.0.1:{web_port}\"]\nrealm = \"pbx.example\"\n\n\
+            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\", \"ws:127.0.0.1:{web_port}\", \"wss:127.0.0.1:{safe_web_port}\"]\nrealm = \"pbx.example\"\n\n\
              [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n\n\
              [media]\nports = [\"{first}-{last}\"]\n\n\
              [store]\nurl = \"sqlite:{store}\"\n\n",
             tls_port = sip_port + 1,
+            safe_web_port = web_port + 1,
             last = first + 299,
             store = scratch.path().join("pbx-data/pbx.db").display(),
         );
@@ -49,11 +53,12 @@ impl Exchange {
                 codecs.join(", ")
             );
         }
-        text += &more.replace("{uas}", &(sip_port + 20_000).to_string());
+        text += &more.replace("{neighbour}", &neighbour_port.to_string());
         fs::write(scratch.path().join("pbx.toml"), text).unwrap();
         let peer = Self::launch(&scratch, 0);
+        let media_ports = (first, first + 299);
         let exchange =
-            Self { scratch, ports, sip_port, web_port, media_ports: (first, first + 299), peer, starts: 0 };
+            Self { scratch, ports, sip_port, web_port, neighbour_port, media_ports, peer, starts: 0 };
         exchange.wait_answers();
         exchange
     }
@@ -89,7 +94,7 @@ impl Exchange {
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let local = socket.local_addr().unwrap();
         let mut attempt = 0;
-        let ready = wait_until(Duration::from_secs(20), || {
+        let ready = wait_until(PATIENCE, || {
             attempt += 1;
             let request = format!(
                 "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready{attempt};rport\r\n\

@@ -2,20 +2,21 @@
 //! ours but the digest, so that it does not share our mistakes. And a program under test, started and stopped by its id.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use denwa_sip_core::auth::algorithm::Hash;
 
 /// A message that does not come in this time fails the test; none ever takes so long when all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = denwa_interop::PATIENCE;
 
 // -- messages
 
@@ -102,8 +103,16 @@ fn uri(name_addr: &str) -> String {
 // -- the wire
 
 enum Wire {
-    Udp { socket: UdpSocket, server: SocketAddr },
-    Tcp { stream: TcpStream, held: String },
+    /// With what has come: the same once more is sent because this side was slow, and not meant.
+    Udp {
+        socket: UdpSocket,
+        server: SocketAddr,
+        come: HashSet<String>,
+    },
+    Tcp {
+        stream: TcpStream,
+        held: String,
+    },
 }
 
 impl Wire {
@@ -123,19 +132,21 @@ impl Wire {
 
     fn send(&mut self, text: &str) {
         match self {
-            Self::Udp { socket, server } => drop(socket.send_to(text.as_bytes(), *server).unwrap()),
+            Self::Udp { socket, server, .. } => drop(socket.send_to(text.as_bytes(), *server).unwrap()),
             Self::Tcp { stream, .. } => stream.write_all(text.as_bytes()).unwrap(),
         }
     }
 
     fn receive(&mut self) -> Option<Message> {
         match self {
-            Self::Udp { socket, .. } => {
+            Self::Udp { socket, come, .. } => {
                 let mut buffer = vec![0; 65_535];
                 loop {
                     let (length, _) = socket.recv_from(&mut buffer).ok()?;
                     // Voice for whoever had this port before is no message.
-                    if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
+                    if let Ok(text) = std::str::from_utf8(&buffer[..length])
+                        && come.insert(text.to_owned())
+                    {
                         return Some(Message::parse(text));
                     }
                 }
@@ -195,7 +206,7 @@ impl Phone {
     pub fn udp_at(server: SocketAddr, user: &str, password: &str, local: SocketAddr) -> Self {
         let socket = UdpSocket::bind(local).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self::over(Wire::Udp { socket, server }, server, user, password)
+        Self::over(Wire::Udp { socket, server, come: HashSet::new() }, server, user, password)
     }
 
     pub fn tcp(server: SocketAddr, user: &str, password: &str) -> Self {
@@ -286,7 +297,7 @@ impl Phone {
                 self.via(&branch),
                 self.contact()
             );
-            if let Wire::Udp { socket, server } = &self.wire {
+            if let Wire::Udp { socket, server, .. } = &self.wire {
                 socket.send_to(text.as_bytes(), *server).ok()?;
             }
             // A late answer to whoever had this port before is none to this request.
@@ -716,9 +727,12 @@ impl Phone {
         (buffer[1] & 0x7f, buffer[12..length].to_vec(), from)
     }
 
-    /// Keeps saying a word until the other telephone hears it; the first packets may come before the way is open.
+    /// Keeps saying a word until the other telephone hears something new; the first packets may come before the way is open.
     pub fn says_to(&self, word: u8, to: SocketAddr, payload_type: u8, other: &Self) -> (u8, Vec<u8>) {
-        for sequence in 0..200 {
+        other.rtp.set_nonblocking(true).unwrap();
+        while other.rtp.recv(&mut [0; 2048]).is_ok() {}
+        other.rtp.set_nonblocking(false).unwrap();
+        for sequence in 0..600 {
             self.say(to, payload_type, sequence, &[word; 160]);
             other.rtp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
             let mut buffer = [0; 2048];
@@ -834,16 +848,11 @@ pub fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// A port that was free a moment ago, for UDP and TCP.
+/// A port for UDP and TCP that is dealt to no other test of this machine, nor by the kernel.
 pub fn free_port() -> u16 {
-    for _ in 0..100 {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
+    static BLOCK: Mutex<Option<denwa_interop::Ports>> = Mutex::new(None);
+    let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    block.get_or_insert_with(denwa_interop::Ports::block).take(1)
 }
 
 impl Program {
