@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -68,7 +68,7 @@ impl Phone {
         says: &[i16],
         more_config: &str,
     ) -> Self {
-        Self::start_knowing(account, folder, ports, says, more_config, "")
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), account, folder, ports, says, more_config)
     }
 
     /// As [`Phone::start_with`], with the lines of its `contacts`: the first is whom it writes to.
@@ -77,6 +77,34 @@ impl Phone {
     /// When its profile cannot be written or it does not start.
     #[must_use]
     pub fn start_knowing(
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+        contacts: &str,
+    ) -> Self {
+        Self::start_whole(Ipv4Addr::LOCALHOST.into(), account, folder, ports, says, more_config, contacts)
+    }
+
+    /// As [`Phone::start_with`], at an address of the host that this thread is on; only there it takes commands.
+    ///
+    /// # Panics
+    /// When its profile cannot be written or it does not start.
+    #[must_use]
+    pub fn start_at(
+        address: IpAddr,
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+    ) -> Self {
+        Self::start_whole(address, account, folder, ports, says, more_config, "")
+    }
+
+    fn start_whole(
+        address: IpAddr,
         account: &Account<'_>,
         folder: &Path,
         ports: &mut Ports,
@@ -107,7 +135,7 @@ impl Phone {
             text
         });
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\ncall_local_timeout 60\n\
+            "poll_method epoll\nsip_listen {listen}\nnet_interface {address}\ncall_local_timeout 60\n\
              call_max_calls 4\naudio_path /usr/share/baresip\naudio_source aufile,{voice}\n\
              audio_player aubridge,null{name}\naudio_alert aubridge,alert{name}\nausrc_srate 8000\nauplay_srate 8000\n\
              ausrc_channels 1\nauplay_channels 1\naudio_txmode thread\nrtp_ports {rtp}-{rtp_end}\nrtcp_mux {rtcp_mux}\n\
@@ -116,6 +144,7 @@ impl Phone {
              module_app debug_cmd.so\nmodule_app contact.so\nsnd_path {recordings}\n\
              ctrl_tcp_listen 127.0.0.1:{control}\nringback_disabled yes\nstatmode_default off\nmenu_bell no\n\
              {more_config}",
+            listen = SocketAddr::new(address, sip_port),
             voice = voice.display(),
             recordings = recordings.display(),
             rtp_end = rtp + 18,
@@ -138,7 +167,8 @@ impl Phone {
             fs::write(home.join(file), text).expect("the scratch folder is writable");
         }
         let mut command = Command::new("baresip");
-        command.args(["-4", "-v", "-s", "-f"]).arg(&home);
+        let family = if address.is_ipv4() { "-4" } else { "-6" };
+        command.args([family, "-v", "-s", "-f"]).arg(&home);
         // Sound libraries otherwise leave folders in the user's home.
         for variable in ["XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
             command.env(variable, &home);

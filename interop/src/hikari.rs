@@ -50,6 +50,7 @@ pub struct Carrier {
 enum Wish {
     Call { from: Option<String> },
     HangUp,
+    Refuse(u16),
 }
 
 impl Carrier {
@@ -76,6 +77,7 @@ impl Carrier {
             wishes: Arc::clone(&wishes),
             call: None,
             calls: 0,
+            refuses: None,
         };
         let ends = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -94,6 +96,11 @@ impl Carrier {
     /// Hangs the call up.
     pub fn hang_up(&self) {
         self.wishes.lock().expect("no panic").push(Wish::HangUp);
+    }
+
+    /// Refuses the line's next call with this status.
+    pub fn refuse_next(&self, status: u16) {
+        self.wishes.lock().expect("no panic").push(Wish::Refuse(status));
     }
 
     /// What has happened, one line each: `registered`, `refused 403: …`, `answered`, `ended`.
@@ -130,6 +137,8 @@ struct Desk {
     wishes: Arc<Mutex<Vec<Wish>>>,
     call: Option<Call>,
     calls: u32,
+    /// How the next call of the line is refused.
+    refuses: Option<u16>,
 }
 
 /// The one call of the line.
@@ -159,6 +168,7 @@ impl Desk {
             match wish {
                 Wish::Call { from } => self.place(from.as_deref()),
                 Wish::HangUp => self.bye(),
+                Wish::Refuse(status) => self.refuses = Some(status),
             }
         }
         if self.call.as_ref().and_then(|call| call.must_ring_by).is_some_and(|by| Instant::now() > by) {
@@ -202,7 +212,13 @@ impl Desk {
                 );
                 self.reply(text, 200, &more, "");
             }
-            "INVITE" => self.answer(text),
+            "INVITE" => match self.refuses.take() {
+                Some(status) => {
+                    self.tell(format!("did not connect: {status}"));
+                    self.reply(text, status, "", "");
+                }
+                None => self.answer(text),
+            },
             "ACK" => {}
             "BYE" => {
                 let expected = self.call.as_ref().map(|call| uri(&call.remote)).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! - [`Peer`] is a running process with a log to wait on, ended by its process group when it is dropped.
 //! - [`Ports`] is a block of ports that no other test of this machine uses at the same time.
 //! - [`kamailio`] is started with the routes of a test.
+//! - [`network`] makes hosts with routers between them, out of the kernel.
 //! - [`hikari`] stands in for a telephone company that refuses much, [`dns`] for the name servers of the world.
 //! - [`baresip`], [`linphone`] and [`sipp`] write profiles and scenarios; [`chromium`] presses buttons in a page; [`coturn`] is its
 //!   server and [`turnutils`] its clients; [`audio`] makes test signals and says whether a recording holds what was sent, and
@@ -22,6 +23,7 @@ pub mod hearing;
 pub mod hikari;
 pub mod kamailio;
 pub mod linphone;
+pub mod network;
 mod peer;
 mod ports;
 mod python;

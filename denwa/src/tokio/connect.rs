@@ -2,6 +2,7 @@
 //!
 //! A connection is told of when all of that is done, or it has failed.
 
+use super::marking::{Dscp, mark};
 use super::stream::{Framing, StreamLimits};
 use super::tls::{self, Tls};
 use super::websocket::{self, WebSocketConfig};
@@ -44,6 +45,8 @@ pub(super) struct Means {
     pub(super) tls: Option<Tls>,
     pub(super) websocket: Arc<WebSocketConfig>,
     pub(super) limits: StreamLimits,
+    /// What is sent by them is marked with.
+    pub(super) dscp: Option<Dscp>,
 }
 
 /// Makes a connection.
@@ -56,7 +59,7 @@ pub(super) async fn connect(
 ) -> std::result::Result<Ready, StreamFailure> {
     let name = server_name.unwrap_or_else(|| remote.ip().to_string().into());
     let work = async {
-        let stream = tcp(local, remote).await.map_err(|error| tcp_failure(&error))?;
+        let stream = tcp(local, remote, means.dscp).await.map_err(|error| tcp_failure(&error))?;
         let link = match (protocol.is_secure(), &means.tls) {
             (false, _) => Link::Plain(stream),
             (true, None) => return Err(StreamFailure::TlsHandshake),
@@ -104,8 +107,9 @@ pub(super) async fn accept(means: Means, protocol: Protocol, stream: TcpStream) 
     tokio::time::timeout(means.limits.connect, work).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-async fn tcp(local: Option<SocketAddr>, remote: SocketAddr) -> Result<TcpStream> {
+async fn tcp(local: Option<SocketAddr>, remote: SocketAddr, dscp: Option<Dscp>) -> Result<TcpStream> {
     let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    mark(&socket, dscp);
     if let Some(local) = local.filter(|local| !local.ip().is_unspecified()) {
         // The listening port is taken by the listener; only the address matters.
         socket.bind(SocketAddr::new(local.ip(), 0))?;

@@ -6,6 +6,7 @@
 
 mod connect;
 mod listen;
+mod marking;
 mod media;
 mod names;
 mod port;
@@ -21,6 +22,7 @@ mod udp;
 mod websocket;
 
 pub use listen::{Listen, Listening, ParseListenError, StartError};
+pub use marking::Dscp;
 pub use media::{MediaDriver, MediaDriverConfig};
 pub use names::DnsConfig;
 pub use route::{own_addresses, route_to};

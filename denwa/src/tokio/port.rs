@@ -1,5 +1,6 @@
 //! UDP ports of a machine's own: a telephone's media, a few at a time.
 
+use super::marking::{Dscp, mark};
 use super::media::{bind_media, open_failure};
 use crate::bridge::OpenFailure;
 use crate::driver::PortId;
@@ -10,8 +11,9 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 /// The ports that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ports {
+    dscp: Option<Dscp>,
     open: Vec<(PortId, UdpSocket)>,
     /// The one that is asked first next time, so that none is starved.
     turn: usize,
@@ -21,9 +23,15 @@ pub(super) struct Ports {
 const ATTEMPTS: usize = 8;
 
 impl Ports {
+    /// None is open yet; what is sent from them will be marked.
+    pub(super) fn marked(dscp: Option<Dscp>) -> Self {
+        Self { dscp, open: Vec::new(), turn: 0 }
+    }
+
     pub(super) fn open(&mut self, port: PortId, address: SocketAddr) -> Result<SocketAddr, OpenFailure> {
         let failed = |error: io::Error| open_failure(address, &error);
         let socket = bind_media(address).map_err(failed)?;
+        mark(&socket, self.dscp);
         let bound = socket.local_addr().map_err(failed)?;
         self.open.push((port, UdpSocket::from_std(socket).map_err(failed)?));
         Ok(bound)

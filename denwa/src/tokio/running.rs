@@ -1,5 +1,6 @@
 //! The signalling driver's loop: do what the machine wants done, wait, hand in what came.
 
+use super::marking::Dscp;
 use super::media::MediaDriver;
 use super::names::Names;
 use super::port::Ports;
@@ -68,9 +69,15 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
             media,
             names,
             streams,
-            ports: Ports::default(),
+            ports: Ports::marked(None),
             stopping: false,
         }
+    }
+
+    /// Marks what is sent from the machine's own ports.
+    pub(super) fn marked(mut self, dscp: Option<Dscp>) -> Self {
+        self.ports = Ports::marked(dscp);
+        self
     }
 
     pub(super) async fn run(mut self) {

@@ -6,6 +6,7 @@
 
 use super::connect::{Means, Ready};
 use super::listen::{Listen, Listening, StartError, bind_tcp};
+use super::marking::{Dscp, mark};
 use super::media::{MediaDriver, MediaDriverConfig};
 use super::names::{DnsConfig, Names};
 use super::running::{Running, accept};
@@ -44,6 +45,11 @@ pub struct DriverConfig {
     pub batching: Batching,
     /// Whom to ask for names.
     pub dns: DnsConfig,
+    /// What datagrams and connections with SIP are marked with. A marked socket that listens on all addresses leaves the choice of
+    /// its own address to the system. Default: no mark.
+    pub signalling_dscp: Option<Dscp>,
+    /// What RTP and RTCP are marked with. Default: no mark.
+    pub media_dscp: Option<Dscp>,
     /// The media driver to start besides; without it commands for the media are answered with a failure to open.
     pub media: Option<MediaDriverConfig>,
 }
@@ -197,13 +203,16 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .clone()
             .map(|media| {
                 let inbox = inbox.clone();
-                MediaDriver::start(media, move |event| drop(inbox.send(Message::Media(event))))
+                let dscp = config.media_dscp;
+                MediaDriver::start_marked(media, dscp, move |event| drop(inbox.send(Message::Media(event))))
             })
             .transpose()
             .map_err(StartError::Thread)?;
         let handle = DriverHandle { inbox: inbox.clone() };
         let told = listening.clone();
-        let means = Means { tls: config.tls, websocket: Arc::new(config.websocket), limits: config.limits };
+        let (dscp, media_dscp) = (config.signalling_dscp, config.media_dscp);
+        let means =
+            Means { tls: config.tls, websocket: Arc::new(config.websocket), limits: config.limits, dscp };
         let names = Names::new(config.dns);
         let batching = config.batching;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -216,13 +225,18 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .spawn(move || {
                 let work = async move {
                     let machine = make(&told, Instant::now());
-                    let udp = sockets.into_iter().map(|socket| Ok(Udp::new(socket)?.batched(batching)));
+                    let udp = sockets
+                        .into_iter()
+                        .map(|socket| Ok(Udp::new(socket)?.batched(batching).marked(dscp)));
                     let Ok(udp) = udp.collect::<std::io::Result<Vec<_>>>() else { return };
                     for (protocol, listener) in listeners {
+                        // What it accepts has its mark.
+                        mark(&listener, dscp);
                         spawn_local(accept(protocol, listener, inbox.clone()));
                     }
                     let streams = Streams::new(means);
                     Running::new(machine, on_event, udp, (inbox, messages), media, names, streams)
+                        .marked(media_dscp)
                         .run()
                         .await;
                 };

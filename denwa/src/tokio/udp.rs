@@ -2,6 +2,7 @@
 //! that did not arrive.
 
 use super::listen::bind_udp;
+use super::marking::{Dscp, mark};
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, TransportErrorPayload, UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;
@@ -38,6 +39,7 @@ pub(super) struct Udp {
     /// What leaves by the next call to the system.
     waiting: Vec<Waiting>,
     batching: Batching,
+    is_marked: bool,
 }
 
 struct Waiting {
@@ -126,12 +128,20 @@ impl Udp {
             recent: VecDeque::new(),
             waiting: Vec::new(),
             batching: Batching::default(),
+            is_marked: false,
         })
     }
 
     pub(super) fn batched(mut self, batching: Batching) -> Self {
         let Batching { receive, send } = batching;
         self.batching = Batching { receive: receive.clamp(1, BATCH), send: send.clamp(1, TOGETHER) };
+        self
+    }
+
+    /// Marks what it sends.
+    pub(super) fn marked(mut self, dscp: Option<Dscp>) -> Self {
+        mark(&self.socket, dscp);
+        self.is_marked = dscp.is_some();
         self
     }
 
@@ -229,7 +239,12 @@ impl Udp {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
+            // `quinn_udp` writes the octet with the mark itself, for its half with the word about congestion.
+            let sent = match self.is_marked {
+                true => self.socket.try_send_to(payload, destination).map(drop),
+                false => self.state.try_send(UdpSockRef::from(&self.socket), &transmit),
+            };
+            match sent {
                 Err(error) if is_delivery(&error) && attempts < ATTEMPTS => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 other => return other,

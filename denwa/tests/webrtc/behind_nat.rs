@@ -22,7 +22,7 @@ fn chromium_and_we_meet_by_the_addresses_that_a_stun_server_tells() {
     if std::env::var_os(ROLE).is_some() || !Lab::is_possible() {
         return;
     }
-    let lab = Lab::new(7, Kernel::PortRestricted, Kernel::PortRestricted);
+    let lab = Lab::new(Kernel::PortRestricted, Kernel::PortRestricted);
     lab.nft(
         "nb",
         "table ip page {\n chain pre { type nat hook prerouting priority -101; \

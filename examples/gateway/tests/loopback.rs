@@ -3,14 +3,16 @@
 
 #[path = "../../softphone/tests/running/mod.rs"]
 mod running;
+#[path = "town/sound.rs"]
+mod sound;
 
-use denwa_codecs::g711::Law;
 use denwa_interop::Ports;
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
 use running::{Running, at_last};
 use softphone::phone::Outcome;
 use softphone::wav;
+use sound::{noise, share_heard};
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -71,32 +73,6 @@ impl Between {
         }
         (lines, causes)
     }
-}
-
-fn noise(seed: u32) -> Vec<i16> {
-    let mut state = seed;
-    (0..16_000)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 19) as i16 - 4096
-        })
-        .collect()
-}
-
-/// The share of 20 ms pieces of `said` that stand, in order, in `heard`, sample by sample as A-law knows them.
-fn share_heard(said: &[i16], heard: &[i16]) -> f64 {
-    let codes =
-        |samples: &[i16]| -> Vec<u8> { samples.iter().map(|sample| Law::A.encode(*sample)).collect() };
-    let (said, heard) = (codes(said), codes(heard));
-    let (mut at, mut found, mut pieces) = (0, 0, 0);
-    for piece in said.chunks_exact(160) {
-        pieces += 1;
-        if let Some(place) = heard[at..].windows(160).position(|window| window == piece) {
-            at += place + 160;
-            found += 1;
-        }
-    }
-    f64::from(found) / f64::from(pieces)
 }
 
 #[test]

@@ -79,9 +79,8 @@ fn with_keys_by_info_a_late_offer_and_sdes() {
     assert_eq!(gate.end(), Vec::<String>::new());
 }
 
-/// NTT's rules, one side of the kind that the profile makes.
-#[test]
-fn the_line_of_hikari_denwa() {
+/// A line of NTT's, and a gateway that has registered with it; `more` goes into its side.
+fn at_the_line(inside: &str, more: &str) -> (Carrier, Gate, u16) {
     let mut ports = Ports::block();
     let (sip, first) = (ports.take(1), ports.take(20));
     let line = Line {
@@ -94,20 +93,76 @@ fn the_line_of_hikari_denwa() {
     let gate = Gate::start(&format!(
         "[sip]\nlisten = [\"udp:127.0.0.1:{sip}\"]\n[media]\nports = [\"{first}-{}\"]\n\
          [network]\nexternal = \"203.0.113.5\"\nlocal = [\"127.0.0.2\"]\n\
-         [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.2\"]\n\
-         [[sides]]\nname = \"hikari\"\nprofile = \"hikari\"\nto = \"udp:{}\"\ndomain = \"ntt-east.ne.jp\"\nuser = \"0312345678\"\nregister = true\n\
+         [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.2\"]\n{inside}\n\
+         [[sides]]\nname = \"hikari\"\nprofile = \"hikari\"\nto = \"udp:{}\"\ndomain = \"ntt-east.ne.jp\"\nuser = \"0312345678\"\nregister = true\n{more}\n\
          [[routes]]\nfrom = \"inside\"\nto = \"hikari\"\n",
         first + 19,
         carrier.address
     ));
     carrier.wait_for("registered", PATIENCE);
     gate.wait_for("side hikari: registered");
-    let (outcome, lines) = Running::start(&format!(
-        "softphone call sip:117@127.0.0.1:{sip} --listen udp:127.0.0.2:0 --codecs PCMA --expect-audio --hangup-after 3s"
-    ))
-    .end();
-    assert_eq!(outcome, Outcome::Good, "{lines:#?}\n{}\n{:#?}", gate.log(), carrier.told());
-    assert!(!carrier.told().iter().any(|line| line.contains("refused")), "{:#?}", carrier.told());
+    (carrier, gate, sip)
+}
+
+/// NTT's rules, one side of the kind that the profile makes. What is busy or at fault is tried once more.
+#[test]
+fn the_line_of_hikari_denwa() {
+    let (carrier, gate, sip) = at_the_line("", "retry = 1");
+    for (refusal, connects) in [(None, true), (Some(500), true), (Some(404), false)] {
+        refusal.into_iter().for_each(|status| carrier.refuse_next(status));
+        let before = carrier.told().iter().filter(|line| line.starts_with("answered")).count();
+        let (outcome, lines) = Running::start(&format!(
+            "softphone call sip:117@127.0.0.1:{sip} --listen udp:127.0.0.2:0 --codecs PCMA --expect-audio --hangup-after 3s"
+        ))
+        .end();
+        let told = carrier.told();
+        assert_eq!(outcome == Outcome::Good, connects, "{lines:#?}\n{}\n{told:#?}", gate.log());
+        let answered = told.iter().filter(|line| line.starts_with("answered")).count();
+        assert_eq!(answered - before, usize::from(connects), "{told:#?}");
+    }
+    assert!(gate.log().contains("the callee said 500"), "{}", gate.log());
+    assert!(gate.log().contains("called again in 1 s"), "{}", gate.log());
+    assert!(!carrier.told().iter().any(|line| line.starts_with("refused")), "{:#?}", carrier.told());
+}
+
+/// Calls that come by the line: whoever rings late is rung for at once, and each end may hang up.
+#[test]
+fn hikari_denwa_calls() {
+    let scratch = Scratch::new("gateway-hikari");
+    let path = |name: &str| scratch.path().join(name);
+    let said = audio::signal(43, 2);
+    softphone::wav::write(&path("said.wav"), &said, 8000).unwrap();
+    // The bell rings for longer than the carrier waits for the first word of it.
+    let mut phone = Running::start(&format!(
+        "softphone answer --user 200 --listen udp:127.0.0.2:0 --codecs PCMA --calls 2 --ring 3s --hangup-after 6s --play {} --record {}",
+        path("said.wav").display(),
+        path("heard.wav").display()
+    ));
+    let place = phone.expect("listening on udp:");
+    let inside = format!("to = \"udp:{place}\"");
+    let more = "[[routes]]\nfrom = \"hikari\"\nto = \"inside\"\nprefix = \"0312345678\"\nstrip = 10\nprepend = \"200\"";
+    let (carrier, gate, _) = at_the_line(&inside, more);
+    carrier.call(Some("0611112222"));
+    carrier.wait_for("ringing", PATIENCE);
+    carrier.wait_for("answered, session 300;refresher=uac", PATIENCE);
+    let from = phone.expect("call from ");
+    assert!(from.contains("0611112222"), "{from}");
+    // The telephone hangs up; the carrier knows the dialogue by what it called us.
+    carrier.wait_for("ended", PATIENCE);
+    phone.expect("call ended");
+    carrier.call(None);
+    let from = phone.expect("call from ");
+    assert!(from.contains("anonymous") && !from.contains("06"), "{from}");
+    phone.expect("answered");
+    carrier.hang_up();
+    carrier.wait_for("hung up", PATIENCE);
+    let (outcome, lines) = phone.end();
+    assert_eq!(outcome, Outcome::Good, "{lines:#?}\n{}", gate.log());
+    // The carrier says what it hears.
+    let heard = softphone::wav::read(&path("heard.wav"), 8000).unwrap();
+    assert!(audio::likeness(&said, &heard) > 0.85, "{}", gate.log());
+    let told = carrier.told();
+    assert!(!told.iter().any(|line| line.starts_with("refused") || line.starts_with("gave up")), "{told:#?}");
 }
 
 /// A registrar that answers nonsense, and a flood: it says so, and goes on.
@@ -160,6 +215,7 @@ fn nonsense_and_a_flood() {
         }
         assert!(std::time::Instant::now() < end, "{text}");
     }
-    // It would wait half a minute for this registrar to take its leave.
-    std::mem::forget(gate);
+    // Nor does it wait for a registrar that has nothing to say any more: SIP's own timers would take half a minute.
+    let lines = gate.end_and_tell();
+    assert!(lines.iter().any(|line| line.contains("stopped all the same")), "{lines:#?}");
 }

@@ -2,10 +2,10 @@
 //! where `na` and `nb` translate addresses as the kernel does (nftables). This test program is started again inside them. Needs
 //! root, `ip` and `nft`.
 
-use super::drivers::{Program, have};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use super::drivers::Program;
+use denwa_interop::network::Network;
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// What an actor is to be, when this program runs inside a namespace.
@@ -69,71 +69,29 @@ impl Kernel {
 
 /// The five namespaces; they go with the test.
 pub struct Lab {
-    prefix: String,
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for name in ["a", "na", "pub", "nb", "b"] {
-            let _ =
-                Command::new("ip").args(["netns", "del", &self.name(name)]).stderr(Stdio::null()).status();
-        }
-    }
+    network: Network,
 }
 
 impl Lab {
     /// Whether this host lets us make namespaces. That it does not fails the test when peers are required, and is told otherwise.
     pub fn is_possible() -> bool {
-        if !have("ip", &["-V"]) || !have("nft", &["--version"]) {
-            return false;
-        }
-        // A name of its own: others may ask at the same time.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let probe = format!("denwa-probe-{}-{number}", std::process::id());
-        let allowed = Command::new("ip").args(["netns", "add", &probe]).stderr(Stdio::null()).status();
-        if !allowed.is_ok_and(|status| status.success()) {
-            let required = std::env::var_os("DENWA_REQUIRE_PEERS").is_some_and(|value| value == "1");
-            assert!(!required, "network namespaces need root");
-            println!("no network namespaces here: not tested");
-            return false;
-        }
-        Command::new("ip").args(["netns", "del", &probe]).status().unwrap();
-        true
+        Network::is_possible()
     }
 
     pub fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn ip(&self, arguments: &str) {
-        let status = Command::new("ip").args(arguments.split_whitespace()).status().unwrap();
-        assert!(status.success(), "ip {arguments}");
+        self.network.name(name)
     }
 
     pub fn within(&self, name: &str, command: &str) {
-        self.ip(&format!("netns exec {} {command}", self.name(name)));
+        self.network.run(name, command);
     }
 
-    fn cable(&self, one: (&str, &str, &str), other: (&str, &str, &str)) {
-        let (from, to) = (self.name(one.0), self.name(other.0));
-        self.ip(&format!("link add {} netns {from} type veth peer name {} netns {to}", one.1, other.1));
-        for (host, device, address) in [one, other] {
-            self.within(host, &format!("ip addr add {address} dev {device}"));
-            self.within(host, &format!("ip link set dev {device} up"));
-        }
-    }
-
-    pub fn new(number: u32, a: Kernel, b: Kernel) -> Self {
-        let lab = Self { prefix: format!("denwa{}x{number}", std::process::id()) };
-        for name in ["a", "na", "pub", "nb", "b"] {
-            lab.ip(&format!("netns add {}", lab.name(name)));
-            lab.within(name, "ip link set dev lo up");
-        }
-        lab.cable(("a", "eth", "100.64.1.2/24"), ("na", "lan", "100.64.1.1/24"));
-        lab.cable(("na", "wan", "198.51.100.2/24"), ("pub", "left", "198.51.100.1/24"));
-        lab.cable(("b", "eth", "100.64.2.2/24"), ("nb", "lan", "100.64.2.1/24"));
-        lab.cable(("nb", "wan", "203.0.113.2/24"), ("pub", "right", "203.0.113.1/24"));
+    pub fn new(a: Kernel, b: Kernel) -> Self {
+        let lab = Self { network: Network::of(&["a", "na", "pub", "nb", "b"]) };
+        lab.network.cable(("a", "eth", "100.64.1.2/24"), ("na", "lan", "100.64.1.1/24"));
+        lab.network.cable(("na", "wan", "198.51.100.2/24"), ("pub", "left", "198.51.100.1/24"));
+        lab.network.cable(("b", "eth", "100.64.2.2/24"), ("nb", "lan", "100.64.2.1/24"));
+        lab.network.cable(("nb", "wan", "203.0.113.2/24"), ("pub", "right", "203.0.113.1/24"));
         for (name, gateway) in
             [("a", "100.64.1.1"), ("na", "198.51.100.1"), ("b", "100.64.2.1"), ("nb", "203.0.113.1")]
         {
@@ -156,20 +114,15 @@ impl Lab {
     }
 
     pub fn nft(&self, router: &str, rules: &str) {
-        let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.name(router), "nft", "-f", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "nft\n{rules}");
+        self.network.filter(router, rules);
     }
 
     /// Starts this program again in a namespace, in a role.
     pub fn start(&self, name: &str, test: &str, role: &str) -> Actor {
-        let child = Command::new("ip")
-            .args(["netns", "exec", &self.name(name)])
-            .arg(std::env::current_exe().unwrap())
+        let program = std::env::current_exe().unwrap();
+        let child = self
+            .network
+            .command(name, program.to_str().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env(ROLE, role)
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@ mod epoll;
 mod portable;
 mod worker;
 
+use super::marking::Dscp;
 use crate::Seed;
 use crate::bridge::{BridgeConfig, Command, ConferenceId, Connection, Event, LegId, MediaBridge, Misuse};
 use std::collections::HashMap;
@@ -81,6 +82,18 @@ impl MediaDriver {
         config: MediaDriverConfig,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        Self::start_marked(config, None, on_event)
+    }
+
+    /// The same, with a mark on what it sends.
+    ///
+    /// # Errors
+    /// As [`MediaDriver::start`].
+    pub fn start_marked(
+        config: MediaDriverConfig,
+        dscp: Option<Dscp>,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let homes = Arc::new(Homes::default());
         let known = Arc::clone(&homes);
         let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
@@ -97,7 +110,7 @@ impl MediaDriver {
             bridge_config.legs_limit = config.legs_per_worker;
             bridge_config.sound_rate_hz = config.sound_rate_hz;
             let bridge = MediaBridge::new(bridge_config, Seed(super::entropy()?), now);
-            let (post, worker) = worker::Worker::<SystemPoller>::new(bridge, Arc::clone(&tell))?;
+            let (post, worker) = worker::Worker::<SystemPoller>::new(bridge, dscp, Arc::clone(&tell))?;
             let thread = std::thread::Builder::new()
                 .name(format!("denwa-media-{index}"))
                 .spawn(move || worker.run())?;

@@ -4,6 +4,7 @@ use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
+use crate::tokio::marking::{Dscp, mark};
 use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
@@ -83,6 +84,8 @@ pub(super) struct Moved {
 
 pub(super) struct Worker<P: Poller> {
     bridge: MediaBridge,
+    /// What its packets are marked with.
+    dscp: Option<Dscp>,
     poller: P,
     work: mpsc::Receiver<Work>,
     woken: Arc<AtomicBool>,
@@ -101,6 +104,7 @@ const BUFFER: usize = 4096;
 impl<P: Poller> Worker<P> {
     pub(super) fn new(
         bridge: MediaBridge,
+        dscp: Option<Dscp>,
         tell: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> io::Result<(Post, Self)> {
         let (channel, work) = mpsc::channel();
@@ -109,6 +113,7 @@ impl<P: Poller> Worker<P> {
         let post = Post { channel, waker: poller.waker(), woken: Arc::clone(&woken) };
         let worker = Self {
             bridge,
+            dscp,
             poller,
             work,
             woken,
@@ -283,6 +288,8 @@ impl<P: Poller> Worker<P> {
         let failed = |address| move |error| failure(address, &error);
         let media = bind(rtp).map_err(failed(rtp))?;
         let control = bind(rtcp).map_err(failed(rtcp))?;
+        mark(&media, self.dscp);
+        mark(&control, self.dscp);
         let bound = (media.local_addr().map_err(failed(rtp))?, control.local_addr().map_err(failed(rtcp))?);
         self.put(leg, media, control).map_err(failed(rtp))?;
         Ok(bound)

@@ -106,7 +106,8 @@ impl TurnServer {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let work = move || {
             let server = Server::new(server_config, seed, Instant::now(), since_1970);
-            let means = Means { tls: config.tls, websocket: Arc::default(), limits: config.streams };
+            let means =
+                Means { tls: config.tls, websocket: Arc::default(), limits: config.streams, dscp: None };
             let running = Running::new(server, on_event, means, counted);
             LocalSet::new().block_on(&runtime, running.run(sockets, inbox));
         };

@@ -16,7 +16,7 @@ pub use side::{
 
 use denwa::address::{AddressPolicy, Network};
 use denwa::port_set::PortSet;
-use denwa::tokio::{Listen, TurnServerConfig};
+use denwa::tokio::{Dscp, Listen, TurnServerConfig};
 use error::Reader;
 pub(crate) use sections::Spanned;
 use sections::{File, MediaSection, NetworkSection, RouteSection};
@@ -32,6 +32,10 @@ pub struct Config {
     pub realm: String,
     /// Ports for media.
     pub ports: PortSet,
+    /// What SIP is marked with.
+    pub signalling_dscp: Option<Dscp>,
+    /// What media are marked with.
+    pub media_dscp: Option<Dscp>,
     /// Which of our addresses a peer is told.
     pub addresses: AddressPolicy,
     /// Certificates.
@@ -114,6 +118,8 @@ impl Config {
             listen: listen(&reader, &file, ports.1.as_ref())?,
             realm: file.sip.realm,
             ports: ports.0,
+            signalling_dscp: dscp(&reader, file.sip.dscp.as_ref())?,
+            media_dscp: dscp(&reader, file.media.dscp.as_ref())?,
             addresses: addresses(&reader, &file.network)?,
             tls: file.tls.map(|section| TlsFiles {
                 own: section.certificate.zip(section.key),
@@ -227,6 +233,15 @@ fn listen(reader: &Reader<'_>, file: &File, owned: Option<&PortSet>) -> Result<V
         listen.push(place);
     }
     Ok(listen)
+}
+
+/// What packets are marked with.
+fn dscp(reader: &Reader<'_>, entry: Option<&Spanned<u8>>) -> Result<Option<Dscp>, ConfigError> {
+    let Some(entry) = entry else { return Ok(None) };
+    let value = *entry.get_ref();
+    let dscp =
+        Dscp::new(value).ok_or_else(|| reader.at(entry, format!("{value} is no mark: expected 0 to 63")))?;
+    Ok(Some(dscp))
 }
 
 fn without(ports: &PortSet, taken: impl Iterator<Item = u16>) -> PortSet {

@@ -32,6 +32,7 @@ pub(super) struct SipSection {
     pub(super) listen: Vec<Spanned<String>>,
     #[serde(default = "realm")]
     pub(super) realm: String,
+    pub(super) dscp: Option<Spanned<u8>>,
 }
 
 fn realm() -> String {
@@ -43,6 +44,7 @@ fn realm() -> String {
 pub(super) struct MediaSection {
     pub(super) ports: Vec<Spanned<String>>,
     pub(super) map_e: Option<Spanned<MapE>>,
+    pub(super) dscp: Option<Spanned<u8>>,
 }
 
 /// Where the ports of a MAP-E router come from (RFC 7597).
@@ -56,7 +58,7 @@ pub(super) struct MapE {
 
 impl Default for MediaSection {
     fn default() -> Self {
-        Self { ports: vec![Spanned::new(0..0, "20000-20999".to_owned())], map_e: None }
+        Self { ports: vec![Spanned::new(0..0, "20000-20999".to_owned())], map_e: None, dscp: None }
     }
 }
 
@@ -158,6 +160,8 @@ pub(super) struct SideSection {
     pub(super) request: Option<Spanned<String>>,
     pub(super) address: Option<Spanned<String>>,
     pub(super) ring: Option<Spanned<String>>,
+    pub(super) retry: Option<Spanned<u64>>,
+    pub(super) number_in: Option<Spanned<String>>,
     pub(super) expires: Option<Spanned<u64>>,
     // What a stubborn peer needs.
     #[serde(default)]

@@ -82,6 +82,10 @@ pub struct Side {
     pub own_address: bool,
     /// Its calls ring at once, before anybody's bell does.
     pub rings_at_once: bool,
+    /// A call that was refused as busy or by a fault of the server is tried once more after this long.
+    pub retry: Option<Duration>,
+    /// The number that it calls is not in the request line but in To.
+    pub number_in_to: bool,
     /// How long a registration there is asked to last.
     pub expires: Duration,
     /// Messages rewritten on their way to and from it.
@@ -288,6 +292,7 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
     let requests = [("address", true), ("domain", false)];
     let addresses = [("own", true), ("told", false)];
     let rings = [("at-once", true), ("callee", false)];
+    let numbers_in = [("to", true), ("request", false)];
     let usual_expiry = if hikari { 3600 } else { 300 };
     if section.register && (section.user.is_none() || !matches!(place, Place::Peer(_))) {
         return Err(reader.at(&section.name, "to `register` takes a `to` and a `user`"));
@@ -326,6 +331,8 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
         request_by_address: word(reader, section.request.as_ref(), &requests, hikari)?,
         own_address: word(reader, section.address.as_ref(), &addresses, hikari)?,
         rings_at_once: word(reader, section.ring.as_ref(), &rings, hikari)?,
+        retry: retry(reader, section, hikari)?,
+        number_in_to: word(reader, section.number_in.as_ref(), &numbers_in, false)?,
         expires: Duration::from_secs(section.expires.as_ref().map_or(usual_expiry, |it| *it.get_ref())),
         rules: rules::messages(reader, &section.rules, kind)?,
         called: rules::numbers(reader, &section.called, &section.called_examples)?,
@@ -464,6 +471,18 @@ fn relay(reader: &Reader<'_>, section: &SideSection) -> Result<Option<TurnServer
     let Some(relay) = &section.relay else { return Ok(None) };
     let relay = relay.get_ref();
     Ok(Some(TurnServer::udp(reader.parsed(&relay.server)?, &relay.user, &relay.password)))
+}
+
+/// Eight seconds is what the carrier's own terminals wait (TTC JJ-90.24).
+fn retry(reader: &Reader<'_>, section: &SideSection, hikari: bool) -> Result<Option<Duration>, ConfigError> {
+    let usual = if hikari { 8 } else { 0 };
+    let given = section.retry.as_ref().map(|entry| (entry, *entry.get_ref()));
+    if let Some((entry, seconds)) = given.filter(|(_, seconds)| *seconds > 60) {
+        let sentence = format!("a caller will not wait for {seconds} s: expected 0 (no retry) to 60");
+        return Err(reader.at(entry, sentence));
+    }
+    let seconds = given.map_or(usual, |(_, seconds)| seconds);
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 fn session_timer(reader: &Reader<'_>, section: &SideSection) -> Result<SessionTimer, ConfigError> {

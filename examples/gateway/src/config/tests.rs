@@ -2,6 +2,7 @@
 
 use super::*;
 use denwa_sip_core::Protocol;
+use std::time::Duration;
 
 const FILE: &str = r#"
 [sip]
@@ -63,6 +64,10 @@ fn mistakes_have_a_place() {
     assert!(secure.sentence.contains("needs [tls]"), "{secure}");
     let timer = error("register = true", "session_timer = 30");
     assert!(timer.sentence.contains("90 and more"), "{timer}");
+    let retry = error("register = true", "retry = 61");
+    assert!(retry.sentence.contains("0 (no retry) to 60"), "{retry}");
+    let mark = error("listen = ", "dscp = 64\nlisten = ");
+    assert_eq!(mark.to_string(), "line 3, column 8: 64 is no mark: expected 0 to 63");
     let register = error("user = \"0312345678\"\n", "");
     assert_eq!(register.sentence, "to `register` takes a `to` and a `user`");
 }
@@ -151,4 +156,19 @@ fn the_file_that_comes_with_it_is_right() {
     assert!(text.lines().nth(error.line - 1).unwrap().starts_with("examples = "), "{error}");
     let error = Config::parse(&text.replace("=0312345678\"]", "=0312345679\"]")).unwrap_err();
     assert!(text.lines().nth(error.line - 1).unwrap().starts_with("called_examples"), "{error}");
+}
+
+/// What is commented out there of Hikari Denwa, with its rule.
+#[test]
+fn the_line_of_hikari_denwa_in_it_is_right_too() {
+    let text = include_str!("../../gateway.toml");
+    let (before, rest) = text.split_once("# ---- NTT Hikari Denwa").unwrap();
+    let (lines, after) = rest.split_once("# ---- a voice robot").unwrap();
+    let lines: String =
+        lines.lines().skip(1).map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let config = Config::parse(&format!("{before}{lines}{after}")).unwrap_or_else(|error| panic!("{error}"));
+    let side = config.side("hikari").unwrap();
+    assert_eq!((side.retry, side.calls, side.number_in_to), (Some(Duration::from_secs(8)), Some(2), false));
+    assert!(side.request_by_address && side.own_address && side.rings_at_once);
+    assert_eq!(config.side("line").unwrap().retry, None);
 }

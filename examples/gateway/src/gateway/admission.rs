@@ -145,7 +145,11 @@ impl Gateway {
         (side, user): (usize, Option<&str>),
         now: Instant,
     ) {
-        let number = message.uri().ok().and_then(|uri| number_of(&uri.to_owned()));
+        let in_to = self.side(side).is_some_and(|side| side.number_in_to);
+        let number = match message.to().ok().filter(|_| in_to) {
+            Some(to) => number_of(&to.uri.to_owned()),
+            None => message.uri().ok().and_then(|uri| number_of(&uri.to_owned())),
+        };
         let judged = match number {
             Some(number) => self.judge(side, &number, now),
             None => Err(Refused::new(StatusCode::ADDRESS_INCOMPLETE, "the address names no number")),
@@ -310,6 +314,7 @@ impl Gateway {
             caller,
             callee: Leg::new(to, peer),
             placed: false,
+            tried_again: false,
             answered: false,
             joined: false,
             evidence: Evidence::new(call_id, Evidence::DEFAULT_LIMIT, now),

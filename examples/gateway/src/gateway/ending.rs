@@ -10,11 +10,18 @@ use denwa_sip_core::b2bua::{self, Across};
 use denwa_sip_core::endpoint::{By, CallEnd, CallHandle, Event as SipEvent, Headers, Reply};
 use denwa_sip_core::transaction::EndReason;
 use denwa_sip_core::{HeaderName, Protocol, StatusCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long peers may take to answer our farewell: BYE, and the end of registrations. Transactions of SIP would wait for 32 s.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 impl Gateway {
     pub(super) fn stop(&mut self, now: Instant) {
+        if self.stopping {
+            return;
+        }
         self.stopping = true;
+        self.gone_at = now.checked_add(FAREWELL);
         let guests: Vec<GuestId> = self.by_guest.keys().copied().collect();
         for guest in guests {
             let sentence = "the gateway is being shut down".to_owned();
@@ -24,6 +31,18 @@ impl Gateway {
         self.endpoint.shut_down(now);
     }
 
+    /// Somebody does not answer: we go all the same, after the stories of our calls were told.
+    pub(super) fn leave_at_last(&mut self, now: Instant) {
+        self.gone_at = None;
+        let ids: Vec<PassageId> = self.passages.keys().copied().collect();
+        for id in ids {
+            self.close(id, now);
+        }
+        let waited = FAREWELL.as_secs();
+        self.line(format!("not everybody has answered our farewell within {waited} s; stopped all the same"));
+        self.outputs.push_back(Output::Stop);
+    }
+
     pub(super) fn on_ended(&mut self, call: CallHandle, reason: &CallEnd, now: Instant) {
         let Some((id, end)) = self.by_call.remove(&call) else { return };
         let Some(passage) = self.passages.get_mut(&id) else { return };
@@ -31,6 +50,9 @@ impl Gateway {
         let (by, cause) = cause(reason);
         self.note(id, end, Fact::Ended { by, cause }, now);
         self.note_end(id, end, reason, now);
+        if end == End::Callee && self.will_try_again(id, reason, now) {
+            return;
+        }
         let Some(passage) = self.passages.get(&id) else { return };
         let answered = passage.answered;
         match passage.leg(end.other()).link {
@@ -151,6 +173,7 @@ impl Gateway {
     /// Both calls are over: legs and ports are given back, and the story is told.
     pub(super) fn close(&mut self, id: PassageId, now: Instant) {
         let Some(mut passage) = self.passages.remove(&id) else { return };
+        self.attempts.remove(&id);
         for end in End::BOTH {
             if let Some(media) = passage.leg_mut(end).media.take() {
                 self.by_leg.remove(&media.id);

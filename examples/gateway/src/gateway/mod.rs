@@ -10,6 +10,7 @@
 //! guests       visitors of a page and robots, who speak no SIP
 //! media        what the bridge tells
 //! ending       the end of a call
+//! retrying     the second attempt that some sides want
 //! rewriting    messages of stubborn peers, by rules
 //! ```
 //!
@@ -27,6 +28,7 @@ mod offering;
 mod passage;
 mod passing;
 mod placing;
+mod retrying;
 mod rewriting;
 mod users;
 mod words;
@@ -80,10 +82,14 @@ pub struct Gateway {
     streams: BTreeMap<StreamId, SocketAddr>,
     /// Connections whose messages are rewritten, and what is no whole message yet.
     cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
+    /// Calls that are to be made again, and when.
+    attempts: BTreeMap<PassageId, Instant>,
     pace: Pace,
     paces: Vec<Option<Pace>>,
     next: u64,
     stopping: bool,
+    /// Whoever has not answered its farewell until then is not waited for.
+    gone_at: Option<Instant>,
     outputs: VecDeque<Output<Event>>,
 }
 
@@ -151,9 +157,11 @@ impl Gateway {
             found: BTreeMap::new(),
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             pace,
             next: 0,
             stopping: false,
+            gone_at: None,
             outputs: VecDeque::new(),
         };
         gateway.find_peers();
@@ -370,6 +378,12 @@ impl Machine for Gateway {
         if self.guard.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.guard.handle_timeout(now);
         }
+        if self.next_attempt().is_some_and(|at| at <= now) {
+            self.try_again(now);
+        }
+        if self.gone_at.is_some_and(|deadline| deadline <= now) {
+            self.leave_at_last(now);
+        }
         self.drain(now);
     }
 
@@ -378,7 +392,9 @@ impl Machine for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout().into_iter().chain(self.guard.poll_timeout()).min()
+        let own = [self.gone_at, self.next_attempt()];
+        let deadlines = [self.endpoint.poll_timeout(), self.guard.poll_timeout()].into_iter().chain(own);
+        deadlines.flatten().min()
     }
 }
 

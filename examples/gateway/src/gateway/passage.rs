@@ -62,6 +62,8 @@ pub(super) struct Passage {
     pub(super) callee: Leg,
     /// The callee was called.
     pub(super) placed: bool,
+    /// And once more after a refusal.
+    pub(super) tried_again: bool,
     pub(super) answered: bool,
     /// The two hear one another.
     pub(super) joined: bool,

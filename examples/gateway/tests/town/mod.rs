@@ -65,10 +65,20 @@ impl Gate {
 
     /// Ends it; the causes that were found in its calls.
     pub(crate) fn end(mut self) -> Vec<String> {
+        self.stop();
+        self.causes.lock().unwrap().clone()
+    }
+
+    /// Ends it; all that it has logged.
+    pub(crate) fn end_and_tell(mut self) -> Vec<String> {
+        self.stop();
+        self.lines.lock().unwrap().clone()
+    }
+
+    fn stop(&mut self) {
         let running = self.running.take().unwrap();
         running.handle().command(Command::Stop).unwrap();
         running.join().unwrap();
-        self.causes.lock().unwrap().clone()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What each key does, by what is on the screen.
 
-use super::model::{Action, CallState, Mode, Model};
+use super::model::{Mode, Model};
+use super::news::Action;
+use super::rows::CallState;
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

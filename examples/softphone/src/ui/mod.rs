@@ -7,13 +7,16 @@ pub mod history;
 mod keys;
 mod line;
 mod model;
+mod news;
+mod rows;
 pub mod view;
 mod words;
 
 pub use keys::Key;
 pub use line::Line;
-pub use model::{
-    AccountRow, AccountState, Action, CallNumber, CallRow, CallState, Card, Mode, Model, News, Notice, Path,
-    Quality, Text, TextState,
+pub use model::{Mode, Model};
+pub use news::{Action, CallNumber, News};
+pub use rows::{
+    AccountRow, AccountState, CallRow, CallState, Card, Notice, Past, Path, Quality, Text, TextState,
 };
 pub use words::{Language, Words};

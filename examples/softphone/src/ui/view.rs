@@ -1,6 +1,7 @@
 //! The model as a picture of 80 × 24 characters or more.
 
-use super::model::{AccountState, CallRow, CallState, Mode, Model, Notice, TextState};
+use super::model::{Mode, Model};
+use super::rows::{AccountState, CallRow, CallState, Notice, TextState};
 use super::words::Words;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};

@@ -83,7 +83,8 @@ fn worker<P: Poller>() -> (Post, mpsc::Receiver<Event>, JoinHandle<()>) {
     let now = Instant::now();
     let bridge = MediaBridge::new(BridgeConfig::new(Duration::ZERO, now), Seed([1; 32]), now);
     let (tell, events) = mpsc::channel();
-    let (post, worker) = Worker::<P>::new(bridge, Arc::new(move |event| drop(tell.send(event)))).unwrap();
+    let (post, worker) =
+        Worker::<P>::new(bridge, None, Arc::new(move |event| drop(tell.send(event)))).unwrap();
     (post, events, std::thread::spawn(move || worker.run()))
 }
 
