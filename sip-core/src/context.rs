@@ -134,7 +134,6 @@ pub(crate) enum Timer {
     Request(RequestHandle),
     Registration(RegistrationHandle),
     Subscription(SubscriptionHandle),
-    Bindings(crate::registrar::RecordHandle),
     Publication(PublicationHandle),
     EventState(crate::publication::compositor::StateHandle),
 }

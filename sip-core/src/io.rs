@@ -136,11 +136,19 @@ pub struct StreamId(u64);
 
 impl StreamId {
     const ACCEPTED: u64 = 1 << 63;
+    const OWN: u64 = 1 << 62;
 
     /// The `number`th connection that the driver accepted.
     #[must_use]
     pub const fn accepted(number: u64) -> Self {
         Self(number | Self::ACCEPTED)
+    }
+
+    /// The `number`th connection that a program opened by the driver of an endpoint, for something else than SIP. Never one
+    /// of the endpoint's.
+    #[must_use]
+    pub const fn own(number: u64) -> Self {
+        Self((number & !Self::ACCEPTED) | Self::OWN)
     }
 
     /// The `number`th connection that a machine opened.
@@ -156,6 +164,12 @@ impl StreamId {
 
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// Whether a program opened it for something else than SIP.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        self.0 & (Self::OWN | Self::ACCEPTED) == Self::OWN
     }
 
     /// Whether the other side opened the connection.

@@ -43,6 +43,7 @@ mod deadline;
 mod id;
 mod outbox;
 mod random;
+mod upkeep;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;

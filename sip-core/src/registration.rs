@@ -1,8 +1,5 @@
 //! The registration client: makes a registration with a registrar elsewhere, keeps it, withdraws it
-//! (RFC 3261 §10.2, RFC 5626 §4.5 for the waits between attempts).
-//!
-//! It refreshes at a random moment between half and nine tenths of the time granted, so that a thousand telephones
-//! that lost power together do not come back together ever after. After failures it waits longer and longer.
+//! (RFC 3261 §10.2, RFC 5626 for several flows). When it refreshes and how long it waits: `upkeep`.
 
 use crate::{
     auth::client::ChallengeRefusal,
@@ -16,8 +13,9 @@ use crate::{
     message::{Method, Request, Response, StatusCode, UriBuf},
     transaction::EndReason,
     transport::Target,
+    upkeep::{State, Upkeep, retry_after},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How registrations are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +50,12 @@ pub(crate) struct Registration {
     pub(crate) face: Face,
     pub(crate) headers: Headers,
     pub(crate) auth: Option<AuthHandle>,
-    pub(crate) expires: Duration,
     pub(crate) call_id: String,
     pub(crate) tag: String,
-    pub(crate) sequence: u32,
-    pub(crate) failures: u32,
     pub(crate) outbound: Option<OutboundFlow>,
     /// What the last 2xx granted.
     pub(crate) granted: Option<Gruu>,
-    pub(crate) state: State,
+    pub(crate) upkeep: Upkeep<RegistrationFailure>,
 }
 
 /// One of several flows to one registrar (RFC 5626 §4.2).
@@ -76,37 +71,20 @@ pub(crate) struct OutboundFlow {
     pub(crate) flow: Option<Flow>,
 }
 
-/// Where it stands.
-#[derive(Debug)]
-pub(crate) enum State {
-    /// REGISTER is under way; `withdraw` once it is answered when asked for meanwhile.
-    Registering { withdraw: bool },
-    /// It holds; a refresh is due.
-    Registered { refresh_at: Instant },
-    /// An attempt failed; the next is due.
-    Waiting { retry_at: Instant },
-    /// `Expires: 0` is under way.
-    Withdrawing,
-    /// It is over.
-    Over(Option<RegistrationFailure>),
-}
-
 impl Registration {
+    /// Sends REGISTER for as long as is wished.
+    pub(crate) fn ask(&mut self, cx: &mut Context) {
+        self.send(cx, self.upkeep.expires);
+    }
+
     /// Sends REGISTER.
-    pub(crate) fn send(&mut self, cx: &mut Context, expires: Duration) {
-        self.sequence = self.sequence.saturating_add(1);
+    fn send(&mut self, cx: &mut Context, expires: Duration) {
+        self.upkeep.next_sequence();
         let sent = self.write(cx, expires).and_then(|request| {
             let owner = Owner::Registration(self.handle);
             cx.send(owner, request, self.target.clone(), self.face.send_options(true), self.auth, None)
         });
-        let withdrawing = expires.is_zero();
-        self.state = match (sent, withdrawing) {
-            (Ok(_), false) => State::Registering { withdraw: false },
-            (Ok(_), true) => State::Withdrawing,
-            (Err(_), true) => State::Over(None),
-            (Err(_), false) => State::Waiting { retry_at: cx.now },
-        };
-        if matches!(self.state, State::Waiting { .. }) {
+        if !self.upkeep.sent(sent.is_ok(), expires.is_zero()) {
             self.wait(cx, RegistrationFailure::Unreachable(EndReason::Unreachable), None);
         }
         self.arm(cx);
@@ -124,7 +102,7 @@ impl Registration {
             .header(HeaderName::From, from)
             .header(HeaderName::To, to)
             .header(HeaderName::CallId, &self.call_id)
-            .header(HeaderName::CSeq, CSeq { sequence: self.sequence, method: Method::Register })
+            .header(HeaderName::CSeq, CSeq { sequence: self.upkeep.sequence, method: Method::Register })
             .header(HeaderName::Expires, expires.as_secs())
             .header_if(HeaderName::UserAgent, cx.config.software.as_ref());
         let mut builder = cx.capabilities(builder);
@@ -136,7 +114,7 @@ impl Registration {
 
     /// It was challenged and sent again with this number.
     pub(crate) fn on_resent(&mut self, sequence: Option<u32>) {
-        self.sequence = self.sequence.max(sequence.unwrap_or(0));
+        self.upkeep.on_resent(sequence);
     }
 
     pub(crate) fn on_response(
@@ -150,24 +128,19 @@ impl Registration {
         if !status.is_final() {
             return;
         }
-        match self.state {
+        match self.upkeep.state {
             State::Withdrawing => self.over(cx, None),
-            State::Registering { withdraw: true } => self.send(cx, Duration::ZERO),
-            State::Registering { withdraw: false } if status.is_success() => {
-                self.on_success(cx, response, flow)
-            }
-            State::Registering { withdraw: false } => match (status, refusal) {
-                (StatusCode::INTERVAL_TOO_BRIEF, _) if self.ask_for_longer(response) => {
-                    let expires = self.expires;
-                    self.send(cx, expires);
-                }
+            State::Asking { withdraw: true } => self.send(cx, Duration::ZERO),
+            State::Asking { withdraw: false } if status.is_success() => self.on_success(cx, response, flow),
+            State::Asking { withdraw: false } => match (status, refusal) {
+                (StatusCode::INTERVAL_TOO_BRIEF, _) if self.upkeep.ask_for_longer(response) => self.ask(cx),
                 (_, Some(reason)) => self.wait(cx, RegistrationFailure::NotAuthenticated(reason), None),
                 (_, None) => {
                     let after = retry_after(response);
                     self.wait(cx, RegistrationFailure::Refused(Box::new(response.clone())), after);
                 }
             },
-            State::Registered { .. } | State::Waiting { .. } | State::Over(_) => {}
+            State::Held { .. } | State::Waiting { .. } | State::Over(_) => {}
         }
         self.arm(cx);
     }
@@ -187,13 +160,10 @@ impl Registration {
             [only] => only.or(for_all),
             several => several.iter().copied().flatten().min().or(for_all),
         };
-        let expires_in = granted.map_or(self.expires, |seconds| Duration::from_secs(u64::from(seconds)));
+        let expires_in =
+            granted.map_or(self.upkeep.expires, |seconds| Duration::from_secs(u64::from(seconds)));
         let expires_in = expires_in.max(Duration::from_secs(1));
-        self.failures = 0;
-        let share = u64::from(cx.random.below(400).saturating_add(500));
-        let millis = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
-        let after = Duration::from_millis(millis.saturating_mul(share).saturating_div(1000).max(500));
-        self.state = State::Registered { refresh_at: cx.now.checked_add(after).unwrap_or(cx.now) };
+        self.upkeep.held(cx, expires_in);
         let service_route =
             values(response, HeaderName::ServiceRoute).iter().map(ToString::to_string).collect();
         let gruu = self.gruu(response);
@@ -205,8 +175,8 @@ impl Registration {
 
     /// The GRUUs that may be used: those of a registration that has lapsed may not (RFC 5627 §4.4).
     pub(crate) const fn granted(&self) -> Option<&Gruu> {
-        match self.state {
-            State::Registered { .. } | State::Registering { .. } => self.granted.as_ref(),
+        match self.upkeep.state {
+            State::Held { .. } | State::Asking { .. } => self.granted.as_ref(),
             State::Waiting { .. } | State::Withdrawing | State::Over(_) => None,
         }
     }
@@ -259,97 +229,64 @@ impl Registration {
             return;
         }
         self.flow_is_down(cx);
-        if matches!(self.state, State::Registered { .. }) {
-            let expires = self.expires;
-            self.send(cx, expires);
+        if matches!(self.upkeep.state, State::Held { .. }) {
+            self.ask(cx);
         }
-    }
-
-    fn ask_for_longer(&mut self, response: &Response) -> bool {
-        let minimum = response.get(HeaderName::MinExpires).and_then(|it| it.trim().parse().ok()).unwrap_or(0);
-        let minimum = Duration::from_secs(minimum);
-        let longer = minimum > self.expires && minimum <= Duration::from_secs(86_400);
-        if longer {
-            self.expires = minimum;
-        }
-        longer
     }
 
     pub(crate) fn on_failure(&mut self, cx: &mut Context, failure: EndReason) {
-        match self.state {
-            State::Withdrawing | State::Registering { withdraw: true } => self.over(cx, None),
-            State::Registering { withdraw: false } => {
+        match self.upkeep.state {
+            State::Withdrawing | State::Asking { withdraw: true } => self.over(cx, None),
+            State::Asking { withdraw: false } => {
                 self.wait(cx, RegistrationFailure::Unreachable(failure), None);
             }
-            State::Registered { .. } | State::Waiting { .. } | State::Over(_) => {}
+            State::Held { .. } | State::Waiting { .. } | State::Over(_) => {}
         }
         self.arm(cx);
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
-        let due = match self.state {
-            State::Registered { refresh_at: at } | State::Waiting { retry_at: at } => at <= cx.now,
-            _ => false,
-        };
-        if due {
-            let expires = self.expires;
-            self.send(cx, expires);
+        if self.upkeep.due().is_some_and(|at| at <= cx.now) {
+            self.ask(cx);
         }
         self.arm(cx);
     }
 
     /// Withdraws it.
     pub(crate) fn withdraw(&mut self, cx: &mut Context) {
-        match &mut self.state {
-            State::Registering { withdraw } => *withdraw = true,
-            State::Registered { .. } => self.send(cx, Duration::ZERO),
+        match &mut self.upkeep.state {
+            State::Asking { withdraw } => *withdraw = true,
+            State::Held { .. } => self.send(cx, Duration::ZERO),
             State::Waiting { .. } => self.over(cx, None),
             State::Withdrawing | State::Over(_) => {}
         }
         self.arm(cx);
     }
 
-    /// Waits by RFC 5626 §4.5: between half of and the full of first · 2ⁿ, at most the longest.
     fn wait(&mut self, cx: &mut Context, reason: RegistrationFailure, at_least: Option<Duration>) {
         self.flow_is_down(cx);
         let policy = cx.config.registration;
         let others = self.outbound.as_ref().is_some_and(|outbound| cx.flows_up.contains_key(&outbound.group));
         let first = if others { policy.first_wait_with_others } else { policy.first_wait };
-        let wait = cx.back_off(self.failures, first).max(at_least.unwrap_or_default());
-        self.failures = self.failures.saturating_add(1);
-        self.state = State::Waiting { retry_at: cx.now.checked_add(wait).unwrap_or(cx.now) };
-        cx.event(Event::RegistrationFailed { registration: self.handle, reason, retry_in: wait });
+        let retry_in = self.upkeep.failed(cx, first, at_least);
+        cx.event(Event::RegistrationFailed { registration: self.handle, reason, retry_in });
     }
 
     fn over(&mut self, cx: &mut Context, reason: Option<RegistrationFailure>) {
         self.flow_is_down(cx);
-        self.state = State::Over(reason);
-        cx.over.push(Over::Registration(self.handle));
+        self.upkeep.state = State::Over(reason);
     }
 
     fn arm(&self, cx: &mut Context) {
-        let at = match self.state {
-            State::Registered { refresh_at: at } | State::Waiting { retry_at: at } => Some(at),
-            _ => None,
-        };
-        cx.deadlines.set(Timer::Registration(self.handle), at);
-        if matches!(self.state, State::Over(_)) && !cx.over.contains(&Over::Registration(self.handle)) {
-            cx.over.push(Over::Registration(self.handle));
-        }
+        self.upkeep.arm(cx, Timer::Registration(self.handle), Over::Registration(self.handle));
     }
 
     /// It has left the table: its last words.
     pub(crate) fn bury(self: Box<Self>, cx: &mut Context) {
         cx.forget_credentials(self.auth);
         cx.deadlines.set(Timer::Registration(self.handle), None);
-        if let State::Over(reason) = self.state {
+        if let State::Over(reason) = self.upkeep.state {
             cx.event(Event::RegistrationEnded { registration: self.handle, reason });
         }
     }
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.get(HeaderName::RetryAfter)?;
-    let seconds: u64 = value.split([';', '(', ' ']).next()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(3600)))
 }

@@ -1,7 +1,7 @@
 //! One call: its signalling handle, its media session, the ports it uses, its evidence.
 
 use super::{AccountId, CallId, Event, UserAgent};
-use crate::driver::{Output, PortId, PortNews, PortPacket};
+use crate::driver::{Output, PortId, PortNews};
 use crate::evidence::{Evidence, Fact, Side};
 use crate::media::{self, Input as MediaInput, MediaSession, Path};
 use crate::port_set::PortPair;
@@ -173,10 +173,14 @@ impl Call {
         media.into_iter().chain(beat).chain(self.patience).min()
     }
 
-    pub(super) fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
+    /// The next packet of the media, and the port it leaves by when it does not go over a stream.
+    pub(super) fn next_packet(
+        &mut self,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<(PortId, media::Outgoing)> {
         let port = self.ports.as_ref()?.rtp;
-        let out = self.media.as_mut()?.next_packet(buffer, now)?;
-        Some(PortPacket { port, destination: out.destination, also: out.also, length: out.length })
+        Some((port, self.media.as_mut()?.next_packet(buffer, now)?))
     }
 }
 
@@ -240,20 +244,16 @@ impl UserAgent {
 
     /// Hands on what the call's media want done.
     pub(super) fn drain_media(&mut self, id: CallId, now: Instant) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(ports) = call.ports else { return };
-        while let Some(output) = call.media.as_mut().and_then(MediaSession::poll_output) {
+        loop {
+            let Some(call) = self.calls.get_mut(&id) else { return };
+            let Some(ports) = call.ports else { return };
+            let Some(output) = call.media.as_mut().and_then(MediaSession::poll_output) else { break };
             match output {
                 media::Output::Transmit { source, destination, payload } => {
                     let port = if ports.rtcp_at == Some(source) { ports.rtcp } else { ports.rtp };
                     self.outputs.push_back(Output::SendFromPort { port, destination, payload });
                 }
-                media::Output::Wire(wire) => {
-                    // User agents have no streams besides those of signalling: only UDP leads to TURN servers.
-                    if let Some(media) = &mut call.media {
-                        media.decline(&wire, now);
-                    }
-                }
+                media::Output::Wire(wire) => self.wire(id, wire, now),
                 media::Output::Event(event) => {
                     if let Some(fact) = Fact::of_media(&event) {
                         call.note(fact, now);

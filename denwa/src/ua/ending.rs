@@ -63,6 +63,7 @@ impl UserAgent {
             media.leave(now);
         }
         self.drain_media(id, now);
+        self.close_relays(id);
         self.close_ports(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
         self.by_call_id.retain(|_, call| *call != id);

@@ -19,6 +19,7 @@ mod following;
 mod keys;
 mod placing;
 mod registering;
+mod relays;
 mod transferring;
 mod watching;
 mod witness;
@@ -88,6 +89,8 @@ pub struct UserAgent {
     next_call: u64,
     next_port: u64,
     next_question: u64,
+    /// Connections to TURN servers.
+    relays: relays::Relays,
     outputs: VecDeque<Output<Event>>,
 }
 
@@ -131,6 +134,7 @@ impl UserAgent {
             next_call: 0,
             next_port: 0,
             next_question: 0,
+            relays: relays::Relays::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -311,7 +315,9 @@ impl Machine for UserAgent {
 
     fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         let now = self.advance(now);
-        self.endpoint.handle_input(input, now);
+        if !self.on_relay(&input, now) {
+            self.endpoint.handle_input(input, now);
+        }
         self.drain(now);
     }
 
@@ -342,7 +348,17 @@ impl Machine for UserAgent {
 
     fn next_packet(&mut self, buffer: &mut [u8], now: Instant) -> Option<PortPacket> {
         let now = self.advance(now);
-        self.calls.values_mut().find_map(|call| call.next_packet(buffer, now))
+        for (id, call) in &mut self.calls {
+            while let Some((port, out)) = call.next_packet(buffer, now) {
+                let Some(stream) = out.stream else {
+                    let (destination, also, length) = (out.destination, out.also, out.length);
+                    return Some(PortPacket { port, destination, also, length });
+                };
+                let bytes = Bytes::copy_from_slice(buffer.get(..out.length).unwrap_or(&[]));
+                self.outputs.extend(self.relays.transmit(*id, stream, bytes).map(Output::Transmit));
+            }
+        }
+        None
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -191,7 +191,7 @@ pub struct AccountArguments {
     /// A STUN server for ICE, as HOST or HOST:PORT.
     #[arg(long, value_name = "SERVER")]
     pub stun: Option<String>,
-    /// A TURN server for ICE, as HOST or HOST:PORT, on UDP.
+    /// A TURN server for ICE: HOST or HOST:PORT over UDP, turn:HOST:PORT?transport=tcp, or turns:HOST:PORT over TLS.
     #[arg(long, value_name = "SERVER")]
     pub turn: Option<String>,
     /// Our name at the TURN server.

@@ -5,8 +5,11 @@
 use crate::config::{self, AccountConfig, Turn, Wanted};
 use denwa::media::{IceConfig, Identity, TurnServer};
 use denwa::ua::UserAgentConfig;
+use denwa_ice::Protocol;
 use denwa_sdp::{Capability, Encryption, EncryptionCapability, Ice, RtcpMux};
 
+/// The usual port of TURN over TLS.
+const TLS_PORT: u16 = 5349;
 /// The usual port of STUN and TURN.
 const STUN_PORT: u16 = 3478;
 
@@ -37,8 +40,7 @@ impl Ways {
                 ice.stun_servers.push(config::resolve(bare(server, "stun:"), STUN_PORT)?);
             }
             if let Some(Turn { server, user, password }) = &account.turn {
-                let address = config::resolve(bare(server, "turn:"), STUN_PORT)?;
-                ice.turn_servers.push(TurnServer::udp(address, user, password));
+                ice.turn_servers.push(turn_server(server, user, password)?);
             }
             ice.relay_only |= account.relay_only;
             ways.ice = Some(ice.clone());
@@ -117,6 +119,36 @@ pub fn check(account: &AccountConfig) -> Result<(), String> {
 }
 
 /// A server as its name and port, where a URI was written.
+/// `turn:HOST[:PORT][?transport=udp|tcp]` and `turns:HOST[:PORT]` (RFC 7065), the first without its scheme too.
+fn turn_server(text: &str, user: &str, password: &str) -> Result<TurnServer, String> {
+    let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+    let secure = place.strip_prefix("turns:");
+    let place = secure.unwrap_or(bare(place, "turn:"));
+    let protocol = match (secure, query) {
+        (Some(_), None | Some("transport=tcp")) => Protocol::Tls,
+        (None, Some("transport=tcp")) => Protocol::Tcp,
+        (None, None | Some("transport=udp")) => Protocol::Udp,
+        _ => {
+            return Err(format!(
+                "`{text}` is no TURN server: expected turn:HOST:PORT, with ?transport=tcp where it must be, or turns:HOST:PORT"
+            ));
+        }
+    };
+    let address = config::resolve(place, if protocol == Protocol::Tls { TLS_PORT } else { STUN_PORT })?;
+    let mut server = TurnServer::udp(address, user, password);
+    server.server.protocol = protocol;
+    server.server.name = (protocol == Protocol::Tls).then(|| host(place).to_owned());
+    Ok(server)
+}
+
+/// A place without its port.
+fn host(place: &str) -> &str {
+    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => place.rsplit_once(':').map_or(place, |(host, _)| host),
+    }
+}
+
 fn bare<'t>(server: &'t str, scheme: &str) -> &'t str {
     server.strip_prefix(scheme).unwrap_or(server)
 }
@@ -159,6 +191,29 @@ mod tests {
         let one = AccountConfig { sdes: Wanted::Offered, dtls: Wanted::Required, ..account() };
         let encryption = Ways::of([&one]).unwrap().capability(&one).encryption;
         assert!(encryption.sdes.is_none() && encryption.dtls.is_some());
+    }
+
+    #[test]
+    fn turn_servers_are_reached_over_udp_tcp_and_tls() {
+        let read = |text: &str| turn_server(text, "u", "p").map(|turn| turn.server);
+        let at = |text: &str| text.parse::<std::net::SocketAddr>().unwrap();
+        for (text, address, protocol, name) in [
+            ("192.0.2.2", "192.0.2.2:3478", Protocol::Udp, None),
+            ("turn:192.0.2.2:99?transport=udp", "192.0.2.2:99", Protocol::Udp, None),
+            ("turn:192.0.2.2?transport=tcp", "192.0.2.2:3478", Protocol::Tcp, None),
+            ("turns:192.0.2.2", "192.0.2.2:5349", Protocol::Tls, Some("192.0.2.2")),
+            (
+                "turns:[2001:db8::2]:443?transport=tcp",
+                "[2001:db8::2]:443",
+                Protocol::Tls,
+                Some("2001:db8::2"),
+            ),
+        ] {
+            let server = read(text).unwrap();
+            assert_eq!((server.address, server.protocol), (at(address), protocol), "{text}");
+            assert_eq!(server.name.as_deref(), name, "{text}");
+        }
+        assert!(read("turns:192.0.2.2?transport=udp").unwrap_err().contains("is no TURN server"));
     }
 
     #[test]

@@ -128,8 +128,9 @@ fn ice_finds_the_way_directly_or_through_a_relay() {
         "--ice require --turn turn:127.0.0.1:{port} --turn-user ann --turn-password secret --relay-only --dtls require"
     );
     let asks = format!("--ice require --stun 127.0.0.1:{port} --dtls require");
-    for other in [&relay, &asks] {
-        let (outcome, called, answered) = call(&relay, other);
+    let over_tcp = relay.replacen(&port.to_string(), &format!("{port}?transport=tcp"), 1);
+    for (own, other) in [(&over_tcp, &relay), (&relay, &asks)] {
+        let (outcome, called, answered) = call(own, other);
         assert_eq!(outcome, Outcome::Good, "{called:#?}");
         for lines in [&called, &answered] {
             assert!(says(lines, ", relayed") && says(lines, "keys by DTLS: "), "{lines:#?}");

@@ -56,7 +56,7 @@ impl Aftermath {
         flow: Flow,
         auth: Option<AuthHandle>,
     ) {
-        let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = response.to_tag().unwrap_or_default();
         if let Some(fork) = self.forks.iter().find(|fork| *fork.tag == *tag) {
             if let Some((ack, target)) = &fork.ack {
                 let _ = cx.transactions.send_ack(

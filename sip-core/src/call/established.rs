@@ -87,7 +87,7 @@ impl Established {
             }
             Ok(_) | Err(_) => {}
         }
-        let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = response.to_tag().unwrap_or_default();
         let ack = if session.late.is_some() { None } else { session.acknowledge(common, cx, sequence, None) };
         aftermath.remember(tag, ack);
         session.conclude_session_timer(common, cx, response);

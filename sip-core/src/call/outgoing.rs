@@ -409,7 +409,7 @@ fn way(wanted: Way, has_routes: bool) -> Way {
 }
 
 fn tag_of(response: &Response) -> &str {
-    response.to().ok().and_then(|to| to.tag()).unwrap_or_default()
+    response.to_tag().unwrap_or_default()
 }
 
 /// The end a CANCEL of ours brings.

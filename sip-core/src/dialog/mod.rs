@@ -107,10 +107,18 @@ impl PeerAllows {
             self.update = fields.lists(HeaderName::Allow, "UPDATE");
         }
         if fields.has(HeaderName::Supported) {
-            self.timer = fields.lists(HeaderName::Supported, "timer");
-            self.reliable = fields.lists(HeaderName::Supported, "100rel");
-            self.replaces = fields.lists(HeaderName::Supported, "replaces");
-            self.norefersub = fields.lists(HeaderName::Supported, "norefersub");
+            let Self { timer, reliable, replaces, norefersub, .. } = self;
+            let told =
+                [("timer", timer), ("100rel", reliable), ("replaces", replaces), ("norefersub", norefersub)];
+            let mut told = told.map(|(name, is_told)| {
+                *is_told = false;
+                (name, is_told)
+            });
+            for token in fields.tokens(HeaderName::Supported) {
+                for (name, is_told) in &mut told {
+                    **is_told |= token.eq_ignore_ascii_case(name);
+                }
+            }
         }
     }
 }

@@ -144,7 +144,7 @@ impl Endpoint {
         let mut random = Random::new(seed);
         let transactions = Transactions::new(config.transactions.clone(), Seed(random.bytes()), now);
         let authenticator = Authenticator::new(config.authenticator, random.bytes(), now);
-        let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher()));
+        let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher(), now));
         let secret = config.registrar.gruu_secret.unwrap_or_else(|| Seed(random.bytes()));
         let sightings = Sightings::new(config.limits.sightings);
         let capabilities = Capabilities {
@@ -163,7 +163,7 @@ impl Endpoint {
             clients: IdMap::default(),
             servers: IdMap::default(),
             queries: IdMap::default(),
-            deadlines: Agenda::new(),
+            deadlines: Agenda::new(now),
             outbox: VecDeque::new(),
             random,
             next_query: 1 << 32,
@@ -218,6 +218,9 @@ impl Endpoint {
         while let Some(timer) = self.cx.deadlines.pop_due(now) {
             due.push(timer);
         }
+        while let Some(record) = self.registrar.pop_due(now) {
+            self.bindings_due(record);
+        }
         for timer in due {
             self.on_timer(timer);
             self.settle();
@@ -232,7 +235,8 @@ impl Endpoint {
     /// When to call `handle_timeout` next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.cx.deadlines.next(), self.cx.transactions.poll_timeout()].into_iter().flatten().min()
+        let above = [self.cx.deadlines.next(), self.registrar.next_due()];
+        above.into_iter().chain([self.cx.transactions.poll_timeout()]).flatten().min()
     }
 }
 
@@ -302,7 +306,7 @@ impl Endpoint {
             subscriptions: self.subscriptions.len(),
             publications: self.publications.len(),
             published: self.compositor.len(),
-            deadlines: self.cx.deadlines.len(),
+            deadlines: self.cx.deadlines.len().saturating_add(self.registrar.len()),
             credentials: self.cx.auths.len(),
         }
     }
@@ -382,7 +386,6 @@ impl Endpoint {
                 Some(Subscription::Notifier(it)) => it.on_timeout(&mut self.cx),
                 None => {}
             },
-            Timer::Bindings(handle) => self.bindings_due(handle),
             Timer::Publication(handle) => {
                 if let Some(publication) = self.publications.get_mut(handle) {
                     publication.on_timeout(&mut self.cx);

@@ -3,7 +3,7 @@
 use super::{Endpoint, requests::Stage};
 use crate::{
     command::{Headers, Reply, Route},
-    context::{Query, Timer},
+    context::Query,
     dialog::values,
     error::{Attitude, Misuse},
     event::{Event, RequestEnd},
@@ -57,7 +57,7 @@ impl Endpoint {
             self.registrar.enter(address_of_record).ok_or(Misuse::Limit(Limit::AddressesOfRecord))?;
         pending.stage = Stage::Queued { address_of_record: address_of_record.into() };
         if let Some(record) = self.registrar.get_mut(record) {
-            record.waiting.push_back(request);
+            record.queue_up(request);
         }
         self.register_next(record);
         self.settle();
@@ -69,7 +69,7 @@ impl Endpoint {
     pub fn bindings(&self, address_of_record: &str) -> Vec<&Binding> {
         let record = self.registrar.find(address_of_record).and_then(|handle| self.registrar.get(handle));
         let mut alive: Vec<&Binding> = record
-            .map_or(&[][..], |record| &record.bindings)
+            .map_or(&[][..], |record| &*record.bindings)
             .iter()
             .filter(|binding| binding.expires_at > self.cx.now)
             .collect();
@@ -119,14 +119,15 @@ impl Endpoint {
     fn register_next(&mut self, record: RecordHandle) {
         loop {
             let Some(held) = self.registrar.get_mut(record) else { return };
-            if held.storing.is_some() {
+            if held.is_storing() {
                 return;
             }
-            let Some(request) = held.waiting.pop_front() else {
+            let Some(request) = held.next_turn() else {
                 self.registrar.tidy(record);
                 return;
             };
-            let (name, bindings) = (held.address_of_record.clone(), held.bindings.clone());
+            let name: Arc<str> = (*held.address_of_record).into();
+            let bindings = held.bindings.clone();
             let Some(pending) = self.requests.get_mut(request) else { continue };
             let policy = self.cx.config.registrar.expiry;
             let wish = outbound::judge(&pending.message, self.cx.config.registrar.outbound);
@@ -147,7 +148,7 @@ impl Endpoint {
                     };
                     pending.stage = Stage::Storing { address_of_record: name, change: Box::new(change) };
                     if let Some(held) = self.registrar.get_mut(record) {
-                        held.storing = Some(request);
+                        held.store(request);
                     }
                     self.cx.ask(Query::StoreBindings(request), lookup);
                     return;
@@ -179,7 +180,7 @@ impl Endpoint {
         };
         let record = self.registrar.find(&address_of_record);
         if let Some(held) = record.and_then(|record| self.registrar.get_mut(record)) {
-            held.storing = None;
+            held.stored();
         }
         if matches!(provided, Provided::Stored) {
             let Change { bindings, .. } = *change;
@@ -255,9 +256,8 @@ impl Endpoint {
 
     fn put(&mut self, handle: RecordHandle, bindings: Vec<Binding>) {
         let Some(record) = self.registrar.get_mut(handle) else { return };
-        let before = std::mem::replace(&mut record.bindings, bindings);
-        let due = record.due();
-        self.cx.deadlines.set(Timer::Bindings(handle), due);
+        let before = std::mem::replace(&mut record.bindings, bindings.into());
+        self.registrar.reschedule(handle);
         self.registrar.forget_flows(handle, &before);
         self.registrar.note_flows(handle);
         self.registrar.tidy(handle);
@@ -292,7 +292,8 @@ impl Endpoint {
             let Some(record) = self.registrar.get_mut(handle) else { continue };
             let name = record.address_of_record.clone();
             let is_gone = |binding: &Binding| binding.flow == *flow && binding.is_bound_to_flow();
-            let (dead, alive): (Vec<_>, Vec<_>) = record.bindings.drain(..).partition(is_gone);
+            let (dead, alive): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut record.bindings).into_iter().partition(is_gone);
             self.put(handle, alive);
             for binding in dead {
                 let address_of_record = name.to_string();
@@ -320,10 +321,7 @@ impl Endpoint {
 pub(super) fn leave(endpoint: &mut Endpoint, request: RequestHandle, address_of_record: &Arc<str>) {
     let Some(record) = endpoint.registrar.find(address_of_record) else { return };
     if let Some(held) = endpoint.registrar.get_mut(record) {
-        held.waiting.retain(|waiting| *waiting != request);
-        if held.storing == Some(request) {
-            held.storing = None;
-        }
+        held.leave(request);
     }
     endpoint.register_next(record);
 }

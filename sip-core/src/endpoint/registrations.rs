@@ -7,7 +7,8 @@ use crate::{
     handle::RegistrationHandle,
     limits::Limit,
     registrar::gruu,
-    registration::{OutboundFlow, Registration, State},
+    registration::{OutboundFlow, Registration},
+    upkeep::Upkeep,
 };
 use std::time::Instant;
 
@@ -44,20 +45,16 @@ impl Endpoint {
                 routes: register.routes,
                 headers: register.headers,
                 auth,
-                expires: register.expires,
                 call_id,
                 tag,
-                sequence: 0,
-                failures: 0,
                 outbound,
                 granted: None,
-                state: State::Registering { withdraw: false },
+                upkeep: Upkeep::new(register.expires),
             })
         });
         let handle = handle.ok_or(Misuse::Limit(Limit::Requests))?;
         if let Some(registration) = self.registrations.get_mut(handle) {
-            let expires = registration.expires;
-            registration.send(&mut self.cx, expires);
+            registration.ask(&mut self.cx);
         }
         self.settle();
         Ok(handle)
@@ -119,9 +116,8 @@ impl Endpoint {
     ) -> Result<(), Misuse> {
         self.enter(now);
         let held = self.registrations.get_mut(registration).ok_or(Misuse::UnknownHandle)?;
-        if matches!(held.state, State::Registered { .. } | State::Waiting { .. }) {
-            let expires = held.expires;
-            held.send(&mut self.cx, expires);
+        if held.upkeep.due().is_some() {
+            held.ask(&mut self.cx);
         }
         self.settle();
         Ok(())

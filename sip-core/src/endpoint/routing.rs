@@ -125,7 +125,7 @@ impl Endpoint {
         flow: Flow,
         peer_identity: Option<Arc<PeerIdentity>>,
     ) {
-        let local_tag = request.to().ok().and_then(|to| to.tag());
+        let local_tag = request.to_tag();
         if let Some(local_tag) = local_tag {
             let found = self.find_dialog(&request, local_tag);
             return match found {
@@ -227,7 +227,7 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, request: &Request, flow: Flow) {
-        let local_tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let local_tag = request.to_tag().unwrap_or_default();
         let dialog = self.find_dialog(request, local_tag);
         let call = dialog.and_then(|dialog| self.call_of_dialog(dialog));
         match call.and_then(|call| self.calls.get_mut(call)) {

@@ -206,7 +206,7 @@ impl Endpoint {
     /// A NOTIFY for a SUBSCRIBE of ours whose 2xx has not come, or from another notifier that it was forked to.
     pub(super) fn on_first_notify(&mut self, server: ServerId, request: &Request, flow: Flow) -> bool {
         // By our own tag, so that NOTIFYs nobody asked for cost the same however many subscriptions there are.
-        let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = request.to_tag().unwrap_or_default();
         let Some(handle) = self.cx.awaiting_notify.get(tag).copied() else { return false };
         match self.subscriptions.get_mut(handle) {
             Some(Subscription::Subscriber(it)) if it.expects(request) => {

@@ -14,7 +14,7 @@ mod cseq;
 mod date;
 mod event;
 mod grammar;
-mod name_addr;
+pub(crate) mod name_addr;
 mod rack;
 mod reason;
 mod replaces;

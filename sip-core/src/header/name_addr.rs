@@ -106,6 +106,19 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// What follows the URI of one address.
+pub(crate) fn after_address(value: &str) -> Option<&str> {
+    let mut rest = value;
+    while let Some(at) = rest.find(['"', '<']) {
+        let found = rest.get(at..)?;
+        if found.starts_with('<') {
+            return found.split_once('>').map(|(_, params)| params);
+        }
+        rest = found.get(super::params::quoted_length(found.as_bytes())?..)?;
+    }
+    Some(value.find(';').and_then(|at| value.get(at..)).unwrap_or_default())
+}
+
 /// `qvalue`: 0 to 1 with up to three decimals, in thousandths.
 pub(crate) fn parse_q(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
@@ -319,5 +332,27 @@ mod tests {
         assert_eq!(parse_q("1.001"), None);
         assert_eq!(parse_q(".5"), Some(500));
         assert_eq!(parse_q("0.1234"), None);
+    }
+
+    #[test]
+    fn what_follows_an_address_is_what_its_reader_finds() {
+        for text in [
+            "<sip:a@b.example>",
+            "<sip:a@b.example>;tag=1",
+            "sip:a@b.example;tag=1",
+            "sip:a@b.example",
+            "\"A <;> \\\" B\" <sip:a;x=y@b.example;lr?h=1> ; tag=1;x=\"<;>\"",
+            "A B <sip:a@b.example;tag=no>;x;tag=1",
+            "Tom; x <sip:a@b>;tag=1",
+            "\"A\"<tel:+81-3;phone-context=x>;tag=1",
+        ] {
+            let address = NameAddr::parse(text, Attitude::Lenient).unwrap();
+            let params = Params::from_raw(after_address(text).unwrap());
+            assert_eq!(params.get("tag"), address.params.get("tag"), "{text}");
+            assert_eq!(params.iter().count(), address.params.iter().count(), "{text}");
+        }
+        for broken in ["\"A", "<sip:a@b.example", "\"A <sip:a>"] {
+            assert_eq!(after_address(broken), None, "{broken}");
+        }
     }
 }

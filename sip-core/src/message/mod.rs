@@ -302,6 +302,13 @@ impl Fields {
         self.address(HeaderName::To)
     }
 
+    /// The tag of To, of a message whose To was looked at when it came: of the address only its end is.
+    pub(crate) fn to_tag(&self) -> Option<&str> {
+        let value = self.get(HeaderName::To)?;
+        let params = crate::header::name_addr::after_address(value)?;
+        crate::header::Params::from_raw(params).get("tag").filter(|tag| !tag.is_empty())
+    }
+
     fn address(&self, name: HeaderName) -> Result<NameAddr<'_>, ParseError> {
         let entry = self.find(name.into()).ok_or(ParseError::new(0, Problem::Missing(name)))?;
         let mut scanner = self.scanner(entry);

@@ -24,7 +24,7 @@ const MOST: usize = 64;
 
 impl EarlyDialogs {
     pub(super) fn of(request: &Request) -> Self {
-        let begins = *request.method() == Method::Invite && request.to().is_ok_and(|to| to.tag().is_none());
+        let begins = *request.method() == Method::Invite && request.to_tag().is_none();
         let demands = |name| request.lists(name, "100rel");
         let is_wanted = begins
             && request.lists(HeaderName::Supported, "199")
@@ -36,7 +36,7 @@ impl EarlyDialogs {
     /// Whether a provisional response is to be passed on; notes what it means. Only a 199 that was told already is not,
     /// unless it is reliable and so waits for its PRACK.
     pub(super) fn passes(&mut self, branch: usize, response: &Response) -> bool {
-        let Some(tag) = response.to().ok().and_then(|to| to.tag().map(str::to_owned)) else { return true };
+        let Some(tag) = response.to_tag().map(str::to_owned) else { return true };
         let dialog = (branch, tag);
         if response.status() == StatusCode::EARLY_DIALOG_TERMINATED {
             let is_news = !self.over.contains(&dialog);

@@ -146,7 +146,7 @@ impl Proxy {
         let asks = |contact: &NameAddr<'_>| contact.uri.params().has("ob");
         let request = &context.request;
         self.config.flow_tokens.is_some()
-            && request.to().is_ok_and(|to| to.tag().is_none())
+            && request.to_tag().is_none()
             && (context.way.is_some() || request.contact().ok().flatten().is_some_and(|it| asks(&it)))
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn loop_mark(request: &Request, key: u64) -> String {
         }
     }
     // To without its tag would do as well; ACK and CANCEL of one INVITE have to differ from it by method only.
-    request.to().ok().map(|to| to.tag().map(str::to_owned)).hash(&mut hasher);
+    request.to_tag().hash(&mut hasher);
     format!("L{:016x}", hasher.finish())
 }
 

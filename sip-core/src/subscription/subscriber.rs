@@ -129,8 +129,7 @@ impl Subscriber {
     /// Whether a NOTIFY of an unknown dialog answers our SUBSCRIBE (§4.4.1).
     pub(crate) fn expects(&self, request: &Request) -> bool {
         let waits = self.forks_until.is_some() && self.end.is_none();
-        let to_us = request.call_id().ok() == Some(&*self.call_id)
-            && request.to().ok().and_then(|to| to.tag()) == Some(&*self.tag);
+        let to_us = request.call_id().ok() == Some(&*self.call_id) && request.to_tag() == Some(&*self.tag);
         waits && to_us && self.takes(request)
     }
 

@@ -52,7 +52,7 @@ impl Client {
     /// (RFC 7339 §5.10.1).
     pub(super) fn is_spared(&self) -> bool {
         let in_dialog = match &self.stage {
-            Stage::Reaching(request, _) => request.to().is_ok_and(|to| to.tag().is_some()),
+            Stage::Reaching(request, _) => request.to_tag().is_some(),
             Stage::Sent(..) => true,
         };
         in_dialog || matches!(self.method, Method::Ack | Method::Bye | Method::Cancel | Method::Prack)

@@ -52,7 +52,7 @@ impl Subscriber {
     ) {
         let expires_at =
             expires.and_then(|seconds| cx.now.checked_add(Duration::from_secs(u64::from(seconds))));
-        let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = response.to_tag().unwrap_or_default();
         let known = self
             .legs
             .iter()
