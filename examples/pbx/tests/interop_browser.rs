@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod interop_support;
+
 use denwa_interop::chromium::Browser;
 use denwa_interop::hearing::Sentence;
 use denwa_interop::sip_page::{self, Account, Library};

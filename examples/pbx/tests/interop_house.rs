@@ -233,15 +233,13 @@ fn everyday_calls() {
     if !require("baresip") {
         return;
     }
-    let tables = format!(
-        "[[extensions]]\nnumber = \"2004\"\npassword = \"x\"\nfollow_me = [\"2002\", \"2003\"]\nfollow_me_seconds = 2\n\
+    let tables = "[[extensions]]\nnumber = \"2004\"\npassword = \"x\"\nfollow_me = [\"2002\", \"2003\"]\nfollow_me_seconds = 2\n\
          [[groups]]\nnumber = \"600\"\nmembers = [\"2002\", \"2003\"]\n\
          [[groups]]\nnumber = \"601\"\nmembers = [\"2002\", \"2003\"]\nstrategy = \"hunt\"\nring_seconds = 2\n\
          [[rules]]\nnumber = \"520\"\nhours = \"mon-sun 00:00-24:00\"\nto = \"2003\"\n\
-         [calls]\nannouncements = false\n"
-    );
+         [calls]\nannouncements = false\n";
     let (house, [mut alice, mut bob, mut carol]) =
-        House::open("everyday", ["call_waiting = false", "", ""], &tables);
+        House::open("everyday", ["call_waiting = false", "", ""], tables);
 
     // A group: both ring, the one who lifts has it.
     house.dial(&alice, "600");
