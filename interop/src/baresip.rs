@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -189,7 +189,11 @@ impl Phone {
         let mut bytes = Vec::new();
         let mut chunk = [0; 4_096];
         loop {
-            let count = stream.read(&mut chunk).unwrap_or(0);
+            let count = match stream.read(&mut chunk) {
+                // A process that was stopped for a moment.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap_or(0),
+            };
             if count == 0 {
                 panic!("baresip did not answer the command {command:?}");
             }

@@ -3,6 +3,10 @@
 
 use crate::audio::{self, Verdict};
 use crate::{PATIENCE, wait_until};
+use std::{thread, time::Duration};
+
+/// Between two looks at a recording: to read all of it costs the machine on which it is made.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 250 });
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,7 @@ impl<'a> Sentence<'a> {
     pub fn wait_in(self, label: &str, mut recorded: impl FnMut() -> Vec<i16>) -> Verdict {
         let (mut judged, mut best, mut found) = (0, None, None);
         let heard = wait_until(2 * PATIENCE, || {
+            thread::sleep(PAUSE);
             let heard = recorded();
             // Judging costs more than waiting. A recording that has become shorter is another one.
             if heard.len() < self.said.len() || (judged..judged + 4000).contains(&heard.len()) {
@@ -106,6 +111,7 @@ impl<'a> Sentence<'a> {
     pub fn wait_in_sound(self, label: &str, other: &[i16], mut recorded: impl FnMut() -> Vec<i16>) {
         let (mut judged, mut best) = (0, (0.0, 0.0));
         let heard = wait_until(2 * PATIENCE, || {
+            thread::sleep(PAUSE);
             let heard = recorded();
             if heard.len() < self.said.len() || (judged..judged + 4000).contains(&heard.len()) {
                 return false;

@@ -20,7 +20,7 @@ use std::{
 use crate::wait_until;
 
 /// How soon a called line must ring.
-const PROMPT: Duration = Duration::from_secs(10);
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// The line that is subscribed to.
 #[derive(Clone, Debug)]
@@ -109,13 +109,22 @@ impl Carrier {
         self.told.lock().expect("no panic").clone()
     }
 
-    /// Waits until something has happened.
+    /// Waits until something has happened, be it long ago.
     ///
     /// # Panics
     /// When it does not within `limit`.
     pub fn wait_for(&self, what: &str, limit: Duration) {
-        let happened = || self.told().iter().any(|line| line.starts_with(what));
-        assert!(wait_until(limit, happened), "the carrier saw no \"{what}\": {:#?}", self.told());
+        self.wait_for_times(what, 1, limit);
+    }
+
+    /// Waits until something has happened so many times.
+    ///
+    /// # Panics
+    /// When it does not within `limit`.
+    pub fn wait_for_times(&self, what: &str, times: usize, limit: Duration) {
+        let happened = || self.told().iter().filter(|line| line.starts_with(what)).count() >= times;
+        let seen = wait_until(limit, happened);
+        assert!(seen, "the carrier did not see \"{what}\" {times} times: {:#?}", self.told());
     }
 }
 

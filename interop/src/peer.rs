@@ -48,6 +48,16 @@ pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Makes a call that goes by the clock, again when what it lacked may have been the machine's fault, busy as it was just then: what is
+/// wrong by itself is wrong each time.
+///
+/// # Panics
+/// When something was lacking each time.
+pub fn at_last(call: impl Fn() -> Result<(), String>) {
+    let lacked: Vec<String> = (0..4).map_while(|_| call().err()).collect();
+    assert!(lacked.len() < 4, "{lacked:#?}");
+}
+
 /// A folder of a test's own, removed when it is dropped unless the test is failing.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);

@@ -2,7 +2,8 @@
 //! authentication and dialog-info. SIPp fails a call in which anything else comes than its scenario expects.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use denwa_interop::{Ports, Scratch, require, sipp};
+use denwa_interop::sipp::{self, receive, scenario, send};
+use denwa_interop::{Ports, Scratch, require};
 use denwa_sip_core::{
     config::Listener,
     endpoint::*,
@@ -49,7 +50,7 @@ impl Station {
 
     /// Serves until the peer has ended; whether every call was good for it.
     fn serve(&mut self, peer: &mut sipp::Sipp) -> bool {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(90);
         let mut buffer = [0; 65_536];
         while peer.peer.alive() && Instant::now() < end {
             self.drain();
@@ -64,7 +65,7 @@ impl Station {
             self.endpoint.handle_timeout(Instant::now());
         }
         self.drain();
-        peer.finish(Duration::from_secs(5))
+        peer.finish(denwa_interop::PATIENCE)
     }
 
     fn drain(&mut self) {
@@ -149,24 +150,6 @@ impl Station {
     }
 }
 
-/// A scenario of these elements.
-fn scenario(elements: &[String]) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<scenario name=\"denwa\">\n{}</scenario>\n",
-        elements.concat()
-    )
-}
-
-fn send(text: &str, retransmit: bool) -> String {
-    let text: String = text.trim().lines().map(|line| format!("{}\n", line.trim())).collect();
-    let retransmit = if retransmit { " retrans=\"500\"" } else { "" };
-    format!("<send{retransmit}><![CDATA[\n{text}\n]]></send>\n")
-}
-
-fn receive(what: &str) -> String {
-    format!("<recv {what}/>\n")
-}
-
 const HEAD: &str = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
     Max-Forwards: 70
     From: <sip:sipp@[local_ip]:[local_port]>;tag=[call_number]
@@ -207,7 +190,7 @@ fn called(name: &str, plan: Plan, elements: &[String], more: &[&str]) -> Station
     let mut ports = Ports::block();
     let target = station.local.to_string();
     let text = scenario(elements);
-    let mut arguments = vec!["-m", "1", "-timeout", "20s", "-timeout_error"];
+    let mut arguments = vec!["-m", "1", "-timeout", "60s", "-timeout_error"];
     arguments.extend_from_slice(more);
     let options = sipp::Options {
         name,
@@ -378,7 +361,7 @@ fn glare_is_settled_by_trying_again() {
         target: None,
         port,
         media_port: ports.take(2),
-        arguments: &["-m", "1", "-timeout", "20s", "-timeout_error"],
+        arguments: &["-m", "1", "-timeout", "60s", "-timeout_error"],
     };
     let mut peer = sipp::Sipp::start(&options, scratch.path());
     let to = UriBuf::parse(&format!("sip:sipp@127.0.0.1:{port}")).unwrap();

@@ -116,6 +116,15 @@ pub enum Command {
         /// `0`–`9`, `*`, `#`, `A`–`D`, at most 64 that wait.
         digits: String,
     },
+    /// Whether what leaves by the leg is to hold exactly the time that its peer has asked for, also where its packets could pass
+    /// as they come: G.711 is cut anew then. For peers that can do with no others. Holds from the next [`Command::Configure`] or
+    /// [`Command::Connect`] on.
+    KeepPacketTime {
+        /// Which leg.
+        leg: LegId,
+        /// Or no longer.
+        wanted: bool,
+    },
     /// Says this to the leg's peer after what waits already, while the leg is joined to [`Source::Live`]. At most two minutes
     /// wait; what comes beyond is dropped.
     Say {
@@ -153,6 +162,7 @@ impl Command {
             | Self::Record { leg, .. }
             | Self::StopRecording { leg, .. }
             | Self::SendDigits { leg, .. }
+            | Self::KeepPacketTime { leg, .. }
             | Self::Say { leg, .. }
             | Self::Hush { leg }
             | Self::Close { leg } => *leg,

@@ -66,10 +66,14 @@ impl MediaBridge {
             Connection::Source(Source::Echo) => entry.stream.parameters.as_ref(),
             Connection::Nothing | Connection::Source(_) | Connection::Conference(_) => None,
         };
-        let plan = match (&entry.stream.parameters, to) {
+        let mut plan = match (&entry.stream.parameters, to) {
             (Some(from), Some(to)) => Plan::between(from, to),
             _ => Plan::nothing(),
         };
+        let is_exact = entry.target(leg).and_then(|to| self.legs.get(&to)).is_some_and(|to| to.exact);
+        if let (Some(from), Some(to), true) = (&entry.stream.parameters, to, is_exact) {
+            plan.cut_packets(from, to);
+        }
         let deaf = match &entry.joined {
             Connection::Leg(other) => *other,
             _ => leg,
@@ -106,7 +110,7 @@ impl MediaBridge {
         let Some(from) = self.legs.get_mut(&leg) else { return };
         from.owes_since = None;
         let before = from.transcoder.take();
-        let formats = from.plan.transcoded.clone();
+        let formats = from.plan.work();
         let wanted = from.plan.target.clone().filter(|_| !formats.is_empty());
         let (Some(format), Some(target)) = (wanted, from.target(leg)) else { return };
         let Some(to) = self.legs.get_mut(&target) else { return };

@@ -36,6 +36,8 @@ pub(super) struct Leg {
     pub(super) data_ear: Option<Box<DataEar>>,
     /// What comes and goes is copied.
     pub(super) copies: bool,
+    /// What leaves holds exactly the time that the peer has asked for.
+    pub(super) exact: bool,
     /// The source it is joined to.
     pub(super) player: Option<Player>,
     /// What is played over whatever it is joined to.
@@ -76,6 +78,7 @@ impl Leg {
             key_ear: None,
             data_ear: None,
             copies: false,
+            exact: false,
             player: None,
             announcement: None,
             mouth: None,

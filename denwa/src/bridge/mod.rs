@@ -122,6 +122,10 @@ impl MediaBridge {
             Command::Record { leg, recording, spec } => self.record(leg, recording, spec, now),
             Command::StopRecording { leg, recording } => self.stop_recording(leg, recording, now),
             Command::SendDigits { leg, digits } => self.send_digits(leg, &digits, now),
+            Command::KeepPacketTime { leg, wanted } => {
+                self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?.exact = wanted;
+                Ok(())
+            }
             Command::Say { leg, sound } => self.say(leg, &sound),
             Command::Hush { leg } => self.hush(leg),
             Command::Close { leg } => self.close(leg, now),

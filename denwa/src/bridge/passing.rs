@@ -89,7 +89,7 @@ impl MediaBridge {
             return SoundPath::Unheard;
         }
         let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
-        if from.plan.transcodes(arrived.payload_type) {
+        if from.plan.transcodes(arrived.payload_type, payload.len()) {
             return SoundPath::Transcode;
         }
         if let Some(transcoder) = &mut from.transcoder {

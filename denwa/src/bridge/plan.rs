@@ -17,6 +17,8 @@ pub(super) struct Plan {
     conversions: Vec<(u8, Companded)>,
     /// What comes and must be transcoded, and into what.
     pub(super) transcoded: Vec<PayloadFormat>,
+    /// What passes as it is in packets of this many octets, and is cut anew in others.
+    pub(super) cut: Vec<(PayloadFormat, usize)>,
     pub(super) target: Option<PayloadFormat>,
     /// The first codec that comes and cannot be made one that goes out.
     pub(super) missing: Option<(String, String)>,
@@ -29,6 +31,7 @@ impl Plan {
             map: PayloadMap::nothing(),
             conversions: Vec::new(),
             transcoded: Vec::new(),
+            cut: Vec::new(),
             target: None,
             missing: None,
         }
@@ -64,6 +67,23 @@ impl Plan {
         plan
     }
 
+    /// What leaves is to hold exactly the time that was agreed on. G.711 is cut into other packets without loss, and only G.711.
+    pub(super) fn cut_packets(&mut self, from: &StreamParameters, to: &StreamParameters) {
+        if self.target.as_ref().and_then(law).is_none() {
+            return;
+        }
+        // One octet a sample, eight a millisecond.
+        let octets = to.packet_time.as_millis().saturating_mul(8) as usize;
+        let passes =
+            |format: &&PayloadFormat| law(format).is_some() && self.map.get(format.payload_type).is_some();
+        self.cut = from.receive.iter().filter(passes).map(|format| (format.clone(), octets)).collect();
+    }
+
+    /// What a transcoder is to take.
+    pub(super) fn work(&self) -> Vec<PayloadFormat> {
+        self.transcoded.iter().chain(self.cut.iter().map(|(format, _)| format)).cloned().collect()
+    }
+
     fn carry(&mut self, format: &PayloadFormat, into: &[PayloadFormat]) {
         if let Some(same) = into.iter().find(|other| other.takes(format)) {
             let _ = self.map.carry(format.payload_type, same.payload_type);
@@ -82,10 +102,14 @@ impl Plan {
         }
     }
 
-    /// Whether packets with this payload type must be transcoded.
+    /// Whether packets with this payload type and of this length must be transcoded.
     #[inline]
-    pub(super) fn transcodes(&self, payload_type: u8) -> bool {
+    pub(super) fn transcodes(&self, payload_type: u8, length: usize) -> bool {
         self.transcoded.iter().any(|format| format.payload_type == payload_type)
+            || self
+                .cut
+                .iter()
+                .any(|(format, octets)| format.payload_type == payload_type && *octets != length)
     }
 
     /// Changes the payload of a packet with this payload type where it lies, if it must change.
@@ -130,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn only_packets_of_another_length_are_cut() {
+        let (from, mut to) =
+            (leg(&[PayloadFormat::pcma(), PayloadFormat::pcmu()]), leg(&[PayloadFormat::pcmu()]));
+        to.packet_time = std::time::Duration::from_millis(40);
+        let mut plan = Plan::between(&from, &to);
+        assert_eq!((plan.transcodes(0, 160), plan.work().len()), (false, 0));
+        plan.cut_packets(&from, &to);
+        assert_eq!(
+            [plan.transcodes(0, 160), plan.transcodes(0, 320), plan.transcodes(8, 80)],
+            [true, false, true]
+        );
+        assert_eq!((plan.transcodes(101, 4), plan.work().len()), (false, 2));
+    }
+
+    #[test]
     fn equal_codecs_pass_under_the_other_number() {
         let other = PayloadFormat::new(97, "iLBC", 8000);
         let plan = Plan::between(
@@ -157,7 +196,7 @@ mod tests {
     fn what_cannot_be_converted_is_named() {
         let plan =
             Plan::between(&leg(&[PayloadFormat::new(98, "speex", 8000)]), &leg(&[PayloadFormat::pcma()]));
-        assert_eq!((plan.map.get(98), plan.transcodes(98)), (None, false));
+        assert_eq!((plan.map.get(98), plan.transcodes(98, 0)), (None, false));
         assert_eq!(plan.missing, Some(("speex/8000".into(), "PCMA/8000".into())));
     }
 
@@ -189,7 +228,7 @@ mod tests {
         for (from, to, passes) in pairs {
             let plan = Plan::between(&leg(std::slice::from_ref(&from)), &leg(std::slice::from_ref(&to)));
             assert_eq!(
-                (plan.map.get(97).is_some(), plan.transcodes(97)),
+                (plan.map.get(97).is_some(), plan.transcodes(97, 0)),
                 (passes, !passes),
                 "{from:?} {to:?}"
             );

@@ -1,13 +1,12 @@
 //! The rows with Chromium: JsSIP in a page, over WSS, DTLS-SRTP and ICE as browsers do nothing else.
 
 use crate::authority::Authority;
-use crate::bundle;
 use crate::ours::{Means, Ours, PATIENCE, Security};
-use crate::page::Request;
 use denwa::media;
 use denwa::ua::{CallId, Event, Keys};
 use denwa_codecs::tone::dtmf::{Detector, DtmfEvent};
-use denwa_interop::{Peer, Scratch, audio, require, wait_until};
+use denwa_interop::web::{self, Request};
+use denwa_interop::{Peer, Scratch, audio, jssip, require, wait_until};
 use denwa_sdp::{Codec, Ice, RtcpMux};
 use denwa_sip_core::Protocol;
 use std::net::{TcpListener, TcpStream};
@@ -52,9 +51,9 @@ const THIRD_HZ: f64 = 700.0;
 
 #[test]
 fn every_row_with_chromium() {
-    let (true, Some(modules)) = (require("chromium"), bundle::modules()) else { return };
+    let (true, Some(modules)) = (require("chromium"), web::modules("jssip")) else { return };
     let scratch = Scratch::new("matrix-browser");
-    let page = Page::start(scratch.path(), bundle::script(&modules));
+    let page = Page::start(scratch.path(), jssip::script(&modules));
     page.until("ready");
     let authority = Authority::new();
     for (codec, deed) in ROWS {

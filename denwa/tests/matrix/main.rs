@@ -10,7 +10,4 @@
 mod authority;
 mod baresip;
 mod browser;
-mod bundle;
 mod ours;
-#[path = "../page/mod.rs"]
-mod page;

@@ -1,8 +1,8 @@
 //! Chromium on a page that asks us what to do, and the web server that answers it.
 
 use crate::end::{End, holds_tone};
-use crate::page::Request;
 use denwa::media::{Event, IceConfig};
+use denwa_interop::web::Request;
 use denwa_sdp::Codec;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -11,8 +11,6 @@ mod aiortc;
 mod behind_nat;
 mod chromium;
 mod end;
-#[path = "../page/mod.rs"]
-mod page;
 mod relayed;
 
 use chromium::{Scenario, call};

@@ -126,6 +126,7 @@ pub fn start(
     let relay =
         turn.as_ref().zip(credentials).map(|(turn, credentials)| Relay::new(turn.listening(), credentials));
     let mut driver_config = DriverConfig::new(config.listen.clone());
+    driver_config.dns.servers = config.dns.clone();
     (driver_config.signalling_dscp, driver_config.media_dscp) = (config.signalling_dscp, config.media_dscp);
     if let Some(media) = &mut driver_config.media {
         // Robots hear as much as they ask for.

@@ -4,17 +4,31 @@
 
 mod town;
 
+use denwa_interop::authority::Authority;
 use denwa_interop::chromium::Browser;
 use denwa_interop::hearing::Sentence;
+use denwa_interop::sip_page::{self, Account, Library};
 use denwa_interop::{PATIENCE, Ports, Scratch, audio, linphone, require, wait_until};
 use town::{Gate, PASSWORD, exchange, phone};
 
 /// The gateway between a page and the exchange.
 fn between(ports: &mut Ports, exchange: u16, to_exchange: &str) -> Gate {
+    between_at(ports, exchange, to_exchange, "ws:127.0.0.1:0")
+}
+
+/// The section that shows a certificate of an authority of the test's own, which Chromium is told to overlook.
+fn own_certificate(scratch: &Scratch) -> String {
+    let (_, own) = Authority::new().write(scratch.path(), "gateway", &["127.0.0.1"]);
+    format!("[tls]\ncertificate = \"{0}\"\nkey = \"{0}\"\n", own.display())
+}
+
+/// The same, where browsers come; those over TLS get the page so as well.
+fn between_at(ports: &mut Ports, exchange: u16, to_exchange: &str, browsers: &str) -> Gate {
     let first = ports.take(40);
+    let tls = browsers.starts_with("wss:");
     Gate::start(&format!(
-        "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"ws:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n\
-         [web]\nlisten = \"127.0.0.1:0\"\n\
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"{browsers}\"]\n[media]\nports = [\"{first}-{}\"]\n\
+         [web]\nlisten = \"127.0.0.1:0\"\ntls = {tls}\n\
          [[sides]]\nname = \"web\"\nkind = \"webrtc\"\nusers = {{ 1003 = \"{PASSWORD}\" }}\n\
          [[sides]]\nname = \"exchange\"\nto = \"udp:127.0.0.1:{exchange}\"\n{to_exchange}\n\
          [[routes]]\nfrom = \"web\"\nto = \"exchange\"\n\
@@ -24,9 +38,9 @@ fn between(ports: &mut Ports, exchange: u16, to_exchange: &str) -> Gate {
 }
 
 /// The gateway's page, where somebody has clicked and was answered; what he hears is recorded.
-fn click(gate: &Gate, scratch: &Scratch, query: &str, says: &[i16]) -> Browser {
+fn click(gate: &Gate, scheme: &str, scratch: &Scratch, query: &str, says: &[i16]) -> Browser {
     let page = gate.running().page().unwrap();
-    let mut browser = Browser::open(&format!("http://{page}/web?{query}"), scratch.path(), says);
+    let mut browser = Browser::open(&format!("{scheme}://{page}/web?{query}"), scratch.path(), says);
     browser.wait_for("document.getElementById('number')?.value === '1002'", "document.body.innerText");
     // Whoever listens for what is heard wants it as it was said.
     browser.evaluate(
@@ -51,12 +65,12 @@ fn the_page_calls_with_one_click() {
     let (one, two) = (audio::signal(21, 4), audio::signal(22, 4));
     let minutes = Sentence::for_minutes(&two);
     let bob = phone((&scratch, &mut ports, exchange), "1002", "PCMA", "", &minutes);
-    let gate = between(
-        &mut ports,
-        exchange,
-        &format!("user = \"1001\"\npassword = \"{PASSWORD}\"\ncodecs = [\"PCMA\"]"),
+    let line = format!(
+        "user = \"1001\"\npassword = \"{PASSWORD}\"\ncodecs = [\"PCMA\"]\n{}",
+        own_certificate(&scratch)
     );
-    let mut browser = click(&gate, &scratch, "to=1002&lang=en", &one);
+    let gate = between_at(&mut ports, exchange, &line, "wss:127.0.0.1:0");
+    let mut browser = click(&gate, "https", &scratch, "to=1002&lang=en", &one);
     browser.evaluate("document.querySelector('#keys button').click()");
     bob.peer.wait_for("Call established", PATIENCE);
     Sentence::plain(&two).wait_in_sound("the page hears the telephone", &one, || browser.heard());
@@ -84,46 +98,32 @@ fn the_page_calls_with_one_click() {
 }
 
 /// A user of the gateway is a telephone of the exchange: whoever calls 1003 there is answered here, and the other way round.
-#[test]
-fn jssip_calls_and_is_called() {
-    let Some(modules) = town::jssip::modules() else { return };
+fn calls_and_is_called(library: Library, listen: &str) {
+    let Some(modules) = library.modules() else { return };
     if !require("baresip") || !Browser::is_here() {
         return;
     }
-    let scratch = Scratch::new("gateway-jssip");
+    let scratch = Scratch::new(&format!("gateway-{library:?}"));
     let mut ports = Ports::block();
     let exchange = exchange(&scratch, &mut ports, "codecs = [\"G722\"]\nencryption = \"required\"");
     let (one, two) = (audio::signal(23, 4), audio::signal(24, 4));
     let minutes = Sentence::for_minutes(&two);
     let bob = phone((&scratch, &mut ports, exchange), "1002", "G722", ";mediaenc=srtp-mand", &minutes);
-    let line = "register_users_of = \"web\"\ncodecs = [\"G722\"]\nencryption = \"required\"\nptime = 20";
-    let gate = between(&mut ports, exchange, line);
-    let socket = format!("ws://{}", gate.running().listening()[1].address);
-    let site = town::jssip::serve(&modules, &socket, "1003", PASSWORD);
-    let mut browser = Browser::open(&format!("http://{site}/"), scratch.path(), &one);
-    browser.wait_for("window.phone || typeof phone !== 'undefined'", "document.body.innerText");
-    browser.wait_for("phone.state === 'registered'", "phone.state");
+    let line = format!(
+        "register_users_of = \"web\"\ncodecs = [\"G722\"]\nencryption = \"required\"\nptime = 20\n{}",
+        own_certificate(&scratch)
+    );
+    let gate = between_at(&mut ports, exchange, &line, listen);
+    let scheme = listen.split(':').next().unwrap();
+    let socket = format!("{scheme}://{}", gate.running().listening()[1].address);
+    let account = Account { socket: &socket, user: "1003", password: PASSWORD };
+    let mut browser = sip_page::open(sip_page::serve(library, modules, &account), scratch.path(), &one);
     gate.wait_for("side exchange: 1003 registered");
-
-    browser.evaluate("phone.call('1002'); 0");
-    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
-    browser.record("phone.stream");
-    Sentence::plain(&two).wait_in_sound("the page hears the telephone", &one, || browser.heard());
-    browser.evaluate("phone.end(); 0");
-    bob.peer.wait_for("terminated", PATIENCE);
-
-    // And the other way round.
-    bob.dial(&format!("sip:1003@127.0.0.1:{exchange}"));
-    browser.wait_for("phone.state === 'rings'", "phone.state + ' ' + phone.why");
-    browser.evaluate("phone.answer(); 0");
-    browser.wait_for("phone.state === 'up' && phone.stream", "phone.state + ' ' + phone.why");
-    browser.record("phone.stream");
-    let label = "the page that was called hears the telephone";
-    Sentence::plain(&two).wait_in_sound(label, &one, || browser.heard());
-    let hears = || bob.newest_recording().1;
-    Sentence::plain(&one).wait_in_sound("the telephone hears the page", &two, hears);
-    bob.hang_up();
-    browser.wait_for("phone.state === 'over'", "phone.state + ' ' + phone.why");
+    let page = format!("sip:1003@127.0.0.1:{exchange}");
+    sip_page::call_each_other(&mut browser, &bob, ("1002", &page), (&one, &two), |calls| {
+        let over = wait_until(PATIENCE, || gate.log().matches("over after").count() == calls);
+        assert!(over, "{}", gate.log());
+    });
     println!("{}", gate.log());
 
     // Whoever closes his tab is registered nowhere any more.
@@ -131,6 +131,16 @@ fn jssip_calls_and_is_called() {
     gate.wait_for("1003 is gone");
     gate.wait_for("1003 no longer registered");
     assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+#[test]
+fn jssip_calls_and_is_called() {
+    calls_and_is_called(Library::JsSip, "ws:127.0.0.1:0");
+}
+
+#[test]
+fn sip_js_calls_and_is_called_over_wss() {
+    calls_and_is_called(Library::SipJs, "wss:127.0.0.1:0");
 }
 
 /// The page may not be reached but by the TURN server beside the gateway, and the telephone is a Linphone with G.729.
@@ -172,7 +182,7 @@ fn the_page_is_relayed_to_a_telephone_with_g729() {
         relayed + 39
     );
     let gate = between(&mut ports, exchange, &line);
-    let mut browser = click(&gate, &scratch, "to=1002&lang=ja&relay", &one);
+    let mut browser = click(&gate, "http", &scratch, "to=1002&lang=ja&relay", &one);
     Sentence::plain(&two).wait_in_sound("the page hears the telephone", &one, || browser.heard());
     let hears = || bob.heard_so_far();
     Sentence::plain(&one).wait_in_sound("the telephone hears the page", &two, hears);

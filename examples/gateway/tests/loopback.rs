@@ -6,10 +6,10 @@ mod running;
 #[path = "town/sound.rs"]
 mod sound;
 
-use denwa_interop::Ports;
+use denwa_interop::{Ports, at_last};
 use gateway::config::Config;
 use gateway::gateway::{Command, Event};
-use running::{Running, at_last};
+use running::Running;
 use softphone::phone::Outcome;
 use softphone::wav;
 use sound::{noise, share_heard};

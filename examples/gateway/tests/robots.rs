@@ -6,8 +6,8 @@ mod running;
 mod town;
 
 use denwa::robot::{Said, SoundReader, to_bytes};
-use denwa_interop::{PATIENCE, Ports, Scratch, audio};
-use running::{Running, at_last};
+use denwa_interop::{PATIENCE, Ports, Scratch, at_last, audio};
+use running::Running;
 use softphone::phone::Outcome;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;

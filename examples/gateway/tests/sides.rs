@@ -134,7 +134,7 @@ fn hikari_denwa_calls() {
     softphone::wav::write(&path("said.wav"), &said, 8000).unwrap();
     // The bell rings for longer than the carrier waits for the first word of it.
     let mut phone = Running::start(&format!(
-        "softphone answer --user 200 --listen udp:127.0.0.2:0 --codecs PCMA --calls 2 --ring 3s --hangup-after 6s --play {} --record {}",
+        "softphone answer --user 200 --listen udp:127.0.0.2:0 --codecs PCMA --calls 2 --ring 7s --hangup-after 6s --play {} --record {}",
         path("said.wav").display(),
         path("heard.wav").display()
     ));

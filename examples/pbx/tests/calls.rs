@@ -550,7 +550,7 @@ fn the_echo_returns_and_the_milliwatt_sounds() {
 
 #[test]
 fn a_call_whose_voice_stops_is_noticed_and_ended() {
-    let mut exchange = Exchange::with("silent", "[media]\nsilence_seconds = 1\n");
+    let mut exchange = Exchange::with("silent", "[media]\nsilence_seconds = 3\n");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
     let mut calling = alice.call("1002");
     let called = bob.invited();

@@ -33,9 +33,9 @@ fn every_device_registers_calls_and_hangs_up() {
             target: Some(&target),
             port: exchange.ports.take(1),
             media_port: exchange.ports.take(2),
-            arguments: &["-m", "1", "-timeout", "20s", "-timeout_error"],
+            arguments: &["-m", "1", "-timeout", "60s", "-timeout_error"],
         };
-        let good = Sipp::start(&options, &folder).finish(Duration::from_secs(30));
+        let good = Sipp::start(&options, &folder).finish(Duration::from_secs(90));
         let errors = fs::read_to_string(folder.join(format!("{name}.errors"))).unwrap_or_default();
         assert!(good, "{name}: {errors}\n{}", exchange.peer.log());
     }

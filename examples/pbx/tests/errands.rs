@@ -122,7 +122,7 @@ fn a_page_is_heard_by_all_telephones_of_a_group_at_once() {
 
 #[test]
 fn telephones_ring_by_their_priority_and_then_where_one_may_be_found() {
-    let more = "priority_seconds = 1\nring_seconds = 1\nfollow_me = [\"1003\"]\n";
+    let more = "priority_seconds = 3\nring_seconds = 3\nfollow_me = [\"1003\"]\n";
     let house = House::new("priority", &["", more, ""], "[calls]\nannouncements = false\n");
     let mut alice = house.phone("1001");
     let mut desk = Phone::udp(house.server, "1002", "secret-1002");

@@ -25,7 +25,7 @@ impl House {
             .collect();
         let text = format!(
             "{extensions}{groups}[sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n\
-             [calls]\nring_seconds = 1\nannouncements = false\n"
+             [calls]\nring_seconds = 3\nannouncements = false\n"
         );
         let program = Program::start(folder(name), &text);
         Self { program, server: SocketAddr::from(([127, 0, 0, 1], port)) }
@@ -75,7 +75,7 @@ fn calls_go_on_when_busy_unanswered_unreachable_or_always() {
     });
     house.program.wait_for("call 1: it goes on to 1003. 1002 is busy.");
     answers(&mut alice, "1002", &mut carol, |_| rings_in_vain(&mut bob));
-    house.program.wait_for("call 2: it goes on to 1003. Nobody answered within 1 s.");
+    house.program.wait_for("call 2: it goes on to 1003. Nobody answered within 3 s.");
     answers(&mut alice, "1004", &mut carol, |_| {});
 }
 

@@ -4,6 +4,7 @@
 mod phone;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -83,7 +84,11 @@ fn hears(phone: &Phone, packets: usize) -> Vec<f64> {
     let mut heard = Vec::new();
     let mut buffer = [0; 2048];
     while heard.len() < packets {
-        let length = phone.rtp.recv(&mut buffer).unwrap();
+        let length = match phone.rtp.recv(&mut buffer) {
+            // A process that was stopped for a moment.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            received => received.unwrap(),
+        };
         if buffer[1] & 0x7f != 8 {
             continue;
         }

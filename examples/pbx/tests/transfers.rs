@@ -20,7 +20,7 @@ impl Desk {
             .concat();
         let text = format!(
             "{extensions}[sip]\nlisten = [\"udp:127.0.0.1:{port}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n\
-             [calls]\nring_seconds = 2\nannouncements = false\n"
+             [calls]\nring_seconds = 4\nannouncements = false\n"
         );
         let program = Program::start(folder(name), &text);
         Self { program, server: SocketAddr::from(([127, 0, 0, 1], port)) }

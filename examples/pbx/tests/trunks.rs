@@ -164,7 +164,7 @@ fn a_busy_one_is_tried_once_more_where_the_file_says_so() {
 fn supervision_finds_the_dead_before_a_caller_does() {
     let mut house = House::new(
         "supervised",
-        &trunk("servers = [\"udp:127.0.0.1:FAR\"]\nsupervise = true\nsupervise_seconds = 5"),
+        &trunk("servers = [\"udp:127.0.0.1:FAR\"]\nsupervise = true\nsupervise_seconds = 20"),
     );
     // Nobody listens at the first; the second answers.
     let mut far = house.far();
@@ -385,7 +385,7 @@ fn rules_work_over_connections_too() {
 fn digits_dialled_one_by_one_are_waited_for() {
     let help = "[[routes]]\nprefix = \"11\"\nstrip = 0\ntrunk = \"lab\"";
     let house =
-        House::new("overlap", &format!("{}{help}", trunk("1001: overlap = true\ncalls: digit_seconds = 1")));
+        House::new("overlap", &format!("{}{help}", trunk("1001: overlap = true\ncalls: digit_seconds = 3")));
     let (mut alice, mut bob, mut near) = (house.phone("1001"), house.phone("1002"), house.near());
     // Nothing ends here, and more may come: the telephone is told so at once.
     let calling = alice.call("100");
@@ -562,7 +562,7 @@ fn denwa_wrong(text: &str) -> String {
 
 #[test]
 fn a_dial_tone_takes_digits_one_by_one() {
-    let house = House::new("dial-tone", &trunk("calls: digit_seconds = 1"));
+    let house = House::new("dial-tone", &trunk("calls: digit_seconds = 3"));
     let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
     let mut calling = alice.call("*0");
     let answer = alice.answered(&mut calling);

@@ -5,7 +5,8 @@ mod running;
 
 use clap::Parser;
 use denwa_codecs::g711::Law;
-use running::{Running, at_last};
+use denwa_interop::at_last;
+use running::Running;
 use softphone::arguments::Arguments;
 use softphone::phone::Outcome;
 use softphone::{run, wav};

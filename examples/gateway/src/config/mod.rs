@@ -10,8 +10,8 @@ mod tests;
 
 pub use error::ConfigError;
 pub use side::{
-    Dtmf, Encryption, HoldStyle, IceMode, KeyExchange, Kind, Numbers, Place, Reliable, Robot, SessionTimer,
-    Side, Target, User,
+    Dtmf, Encryption, HoldStyle, IceMode, IdentityHeader, KeyExchange, Kind, Numbers, Place, Reliable, Robot,
+    SessionTimer, Side, Target, User,
 };
 
 use denwa::address::{AddressPolicy, Network};
@@ -38,6 +38,8 @@ pub struct Config {
     pub media_dscp: Option<Dscp>,
     /// Which of our addresses a peer is told.
     pub addresses: AddressPolicy,
+    /// The servers that are asked for names; those of the system when there are none.
+    pub dns: Vec<SocketAddr>,
     /// Certificates.
     pub tls: Option<TlsFiles>,
     /// The page, and robots that call.
@@ -121,6 +123,12 @@ impl Config {
             signalling_dscp: dscp(&reader, file.sip.dscp.as_ref())?,
             media_dscp: dscp(&reader, file.media.dscp.as_ref())?,
             addresses: addresses(&reader, &file.network)?,
+            dns: file
+                .network
+                .dns
+                .iter()
+                .map(|entry| name_server(&reader, entry))
+                .collect::<Result<_, _>>()?,
             tls: file.tls.map(|section| TlsFiles {
                 own: section.certificate.zip(section.key),
                 authorities: section.authorities,
@@ -247,6 +255,15 @@ fn dscp(reader: &Reader<'_>, entry: Option<&Spanned<u8>>) -> Result<Option<Dscp>
 fn without(ports: &PortSet, taken: impl Iterator<Item = u16>) -> PortSet {
     let taken: Vec<u16> = taken.collect();
     PortSet::from_ranges(ports.iter().filter(|port| !taken.contains(port)).map(|port| port..=port))
+}
+
+fn name_server(reader: &Reader<'_>, entry: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+    const DNS_PORT: u16 = 53;
+    let text = entry.get_ref();
+    let alone = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS_PORT));
+    text.parse().or_else(|_| alone()).map_err(|_| {
+        reader.at(entry, format!("`{text}` is no name server: expected 192.0.2.53 or [2001:db8::53]:53"))
+    })
 }
 
 fn addresses(reader: &Reader<'_>, section: &NetworkSection) -> Result<AddressPolicy, ConfigError> {

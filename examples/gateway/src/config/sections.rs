@@ -81,6 +81,7 @@ pub(super) struct NetworkSection {
     pub(super) external: Option<Spanned<String>>,
     pub(super) external_v6: Option<Spanned<String>>,
     pub(super) local: Option<Vec<Spanned<String>>>,
+    pub(super) dns: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +152,7 @@ pub(super) struct SideSection {
     pub(super) hold: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) trusted: bool,
+    pub(super) identity: Option<Spanned<String>>,
     pub(super) numbers: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) pass: Vec<String>,

@@ -70,6 +70,8 @@ pub struct Side {
     pub hold: HoldStyle,
     /// Identities that it asserts are believed, and it is told those of others.
     pub trusted: bool,
+    /// In which header callers are vouched for, where that side is trusted.
+    pub identity: IdentityHeader,
     /// How numbers are written.
     pub numbers: Numbers,
     /// Further header fields that pass to it.
@@ -229,6 +231,15 @@ pub enum HoldStyle {
     Zero,
 }
 
+/// In which header somebody is vouched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityHeader {
+    /// P-Asserted-Identity (RFC 3325).
+    Asserted,
+    /// Remote-Party-ID, as exchanges from before that RFC have it.
+    RemoteParty,
+}
+
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
@@ -284,6 +295,7 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
     let reliables =
         [("off", Reliable::Off), ("supported", Reliable::Supported), ("required", Reliable::Required)];
     let numbers = [("sip", Numbers::Sip), ("sip-phone", Numbers::SipPhone), ("tel", Numbers::Tel)];
+    let identities = [("asserted", IdentityHeader::Asserted), ("remote-party", IdentityHeader::RemoteParty)];
     let holds = [("direction", HoldStyle::Direction), ("zero", HoldStyle::Zero)];
     let place = place(reader, section, kind)?;
     // What NTT's Hikari Denwa wants: a line that is known by its address, and particular about ours.
@@ -325,6 +337,7 @@ pub(super) fn read(reader: &Reader<'_>, section: &SideSection, before: &Config) 
         session_timer: session_timer(reader, section)?,
         hold: word(reader, section.hold.as_ref(), &holds, HoldStyle::Direction)?,
         trusted: section.trusted,
+        identity: word(reader, section.identity.as_ref(), &identities, IdentityHeader::Asserted)?,
         numbers: word(reader, section.numbers.as_ref(), &numbers, Numbers::Sip)?,
         pass: section.pass.clone(),
         stop: section.stop.clone(),

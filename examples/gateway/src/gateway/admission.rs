@@ -265,9 +265,12 @@ impl Gateway {
             // Who has proven who he is, is called that, whatever he says.
             user: user.map(str::to_owned).or(said).unwrap_or_else(|| "anonymous".to_owned()),
             name,
+            is_proven: user.is_some(),
             invite: Some(message),
         };
-        let caller = Leg { route: Some(flow.local.ip()), ..Leg::new(passport.from, Some(flow.remote)) };
+        let mut caller = Leg { route: Some(flow.local.ip()), ..Leg::new(passport.from, Some(flow.remote)) };
+        who.invite.iter().for_each(|invite| caller.secrets.learn(invite));
+        [flow.local, flow.remote].iter().for_each(|address| caller.secrets.learn_address(address.ip()));
         let (number, from) = (passport.number.clone(), passport.from);
         let local = self.identity_for(from, flow.remote.ip(), Some(flow.local.ip()), number);
         let options = self.options(passport.from);
@@ -292,12 +295,12 @@ impl Gateway {
         &mut self,
         passport: Passport,
         who: Caller,
-        caller: Leg,
+        mut caller: Leg,
         call_id: String,
         now: Instant,
     ) -> PassageId {
         let id = PassageId(self.number());
-        let Passport { to, number, destination, .. } = passport;
+        let Passport { from, to, number, destination } = passport;
         self.line(format!("{id}: {} calls {number}", who.user));
         let peer: Option<SocketAddr> = match &destination {
             Destination::Address(_, address) => Some(*address),
@@ -307,12 +310,16 @@ impl Gateway {
             },
             _ => None,
         };
+        let mut callee = Leg::new(to, peer);
+        for (leg, side) in [(&mut caller, from), (&mut callee, to)] {
+            self.config.sides.get(side).into_iter().for_each(|side| leg.secrets.learn_side(side));
+        }
         let passage = Passage {
             number,
             who,
             destination,
             caller,
-            callee: Leg::new(to, peer),
+            callee,
             placed: false,
             tried_again: false,
             answered: false,

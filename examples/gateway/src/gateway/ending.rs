@@ -47,6 +47,9 @@ impl Gateway {
         let Some((id, end)) = self.by_call.remove(&call) else { return };
         let Some(passage) = self.passages.get_mut(&id) else { return };
         passage.leg_mut(end).link = Link::None;
+        if let CallEnd::Refused { response } = reason {
+            passage.leg_mut(end).secrets.learn(response);
+        }
         let (by, cause) = cause(reason);
         self.note(id, end, Fact::Ended { by, cause }, now);
         self.note_end(id, end, reason, now);
@@ -157,7 +160,9 @@ impl Gateway {
         };
         let Some(side) = self.side_of(id, End::Caller) else { return Reply::new(own) };
         match (reason, across(call, reason, End::Callee, side)) {
-            (CallEnd::Refused { .. } | CallEnd::NotAuthenticated { .. }, Across::Refuse(reply)) => reply,
+            (CallEnd::Refused { .. } | CallEnd::NotAuthenticated { .. }, Across::Refuse(reply)) => {
+                self.hidden_reply(id, End::Callee, reply)
+            }
             _ => Reply::new(own),
         }
     }
@@ -165,7 +170,7 @@ impl Gateway {
     fn why_hung_up(&self, id: PassageId, end: End, call: CallHandle, reason: &CallEnd) -> Headers {
         let Some(side) = self.side_of(id, end.other()) else { return Headers::new() };
         match across(call, reason, end, side) {
-            Across::HangUp(headers) => headers,
+            Across::HangUp(headers) => self.hidden(id, end, &headers),
             _ => Headers::new(),
         }
     }

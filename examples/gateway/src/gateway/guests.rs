@@ -29,7 +29,7 @@ impl Gateway {
         let guest = visit.guest;
         match self.admit_visit(&visit, now) {
             Ok(passport) => {
-                let who = Caller { user: visit.name, name: None, invite: None };
+                let who = Caller { user: visit.name, name: None, is_proven: false, invite: None };
                 let mut caller =
                     Leg { route: Some(visit.local.ip()), ..Leg::new(passport.from, Some(visit.remote)) };
                 caller.link = Link::Guest(guest);

@@ -192,10 +192,14 @@ impl Gateway {
             Some(config::Dtmf::Sound) => KeyPath::InBand,
             _ => KeyPath::Agreed,
         };
+        let asked = self.side_of(id, end).is_some_and(|side| side.packet_time.is_some());
         let Some(passage) = self.passages.get_mut(&id) else { return };
         let peer = passage.leg(end).peer;
         let (Some(medium), Some(media)) = (medium, passage.leg(end).media_id()) else { return };
+        let mut exact = asked;
         if let Some(remote) = passage.leg(end).negotiator.as_ref().and_then(Negotiator::remote) {
+            let wishes = remote.media.iter().find(|other| other.slot == medium.slot);
+            exact |= wishes.is_some_and(|it| it.packet_time.is_some() || it.max_packet_time.is_some());
             let description = Description::of_remote(remote);
             passage.evidence.add(Some(leaf(end)), Fact::Described { by: Who::Peer, description }, now);
         }
@@ -206,6 +210,8 @@ impl Gateway {
                 stream.key_path = key_path;
                 passage.leg_mut(end).is_configured = true;
                 let stream = Box::new(stream);
+                // Who says how long packets are to be gets no others.
+                self.tell_media(MediaCommand::KeepPacketTime { leg: media, wanted: exact });
                 self.tell_media(MediaCommand::Configure { leg: media, stream });
                 self.join(id);
             }

@@ -10,6 +10,8 @@
 //! guests       visitors of a page and robots, who speak no SIP
 //! media        what the bridge tells
 //! ending       the end of a call
+//! hiding       what one side is not told of the other
+//! identities   who calls, by the headers that say so
 //! retrying     the second attempt that some sides want
 //! rewriting    messages of stubborn peers, by rules
 //! ```
@@ -21,6 +23,8 @@
 mod admission;
 mod ending;
 mod guests;
+mod hiding;
+mod identities;
 mod legs;
 mod limits;
 mod media;
@@ -35,7 +39,7 @@ mod words;
 
 pub use words::{Command, Event, GuestId, Said, Told, Visit};
 
-use crate::config::{Config, Side};
+use crate::config::{Config, Place, Side, Target};
 use denwa::Seed;
 use denwa::bridge::{self, Command as MediaCommand, LegId};
 use denwa::driver::{Answer, Ask, FromEndpoint, Machine, Output};
@@ -55,8 +59,13 @@ use limits::Pace;
 use passage::{End, Passage, PassageId};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use users::Line;
+
+/// A peer's name may lead elsewhere after this long, and is asked for anew.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// The same while it leads nowhere.
+const LOOK_SOON: Duration = Duration::from_secs(15);
 
 /// The machine; see the module's words.
 pub struct Gateway {
@@ -79,6 +88,8 @@ pub struct Gateway {
     questions: BTreeMap<u64, Question>,
     /// The addresses that peers with names were found at, by side.
     found: BTreeMap<usize, Vec<IpAddr>>,
+    /// When they were asked for.
+    peers_looked_for: Instant,
     streams: BTreeMap<StreamId, SocketAddr>,
     /// Connections whose messages are rewritten, and what is no whole message yet.
     cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
@@ -155,6 +166,7 @@ impl Gateway {
             lines: BTreeMap::new(),
             questions: BTreeMap::new(),
             found: BTreeMap::new(),
+            peers_looked_for: now,
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -164,7 +176,7 @@ impl Gateway {
             gone_at: None,
             outputs: VecDeque::new(),
         };
-        gateway.find_peers();
+        gateway.find_peers(now);
         gateway.register_lines(now);
         gateway.drain(now);
         gateway
@@ -217,6 +229,9 @@ impl Gateway {
     fn note_response(&mut self, id: PassageId, response: &Response, now: Instant) {
         let call = self.passages.get(&id).and_then(|passage| passage.callee.call());
         let flow = call.and_then(|call| self.endpoint.call(call)?.flow);
+        if let Some(passage) = self.passages.get_mut(&id) {
+            passage.callee.secrets.learn(response);
+        }
         let head = MessageHead::of_response(response, flow.as_ref());
         self.note(id, End::Callee, Fact::Received(head), now);
     }
@@ -288,12 +303,13 @@ impl Gateway {
                     self.on_answer(id, end, &body.bytes, preview, now);
                 }
             }
-            SipEvent::OfferAborted { call, .. } => self.on_offer_aborted(call),
+            SipEvent::OfferAborted { call, .. } => self.on_offer_aborted(call, now),
             SipEvent::CallProgress { call, response, .. } => self.on_progress(call, &response, now),
             SipEvent::CallAnswered { call, response, .. } => self.on_answered(call, &response, now),
             SipEvent::CallConfirmed { call } => {
                 if let Some((id, End::Caller)) = self.by_call.get(&call).copied() {
                     self.line(format!("{id}: up"));
+                    End::BOTH.into_iter().for_each(|end| self.tell_hold(id, end, now));
                 }
             }
             SipEvent::DialogRequest { call, request, message } => {
@@ -303,6 +319,15 @@ impl Gateway {
             SipEvent::CallEnded { call, reason } => self.on_ended(call, &reason, now),
             _ => {}
         }
+    }
+
+    /// When the names of peers are asked for anew: now and then, and soon while one is not known.
+    fn look_for_peers_at(&self) -> Option<Instant> {
+        let is_named = |side: &Side| matches!(side.place, Place::Peer(Target::Name { .. })) && !self.stopping;
+        let named = self.config.sides.iter().enumerate().filter(|(_, side)| is_named(side));
+        let unknown = |index: usize| self.found.get(&index).is_none_or(Vec::is_empty);
+        let waits = named.map(|(index, _)| if unknown(index) { LOOK_SOON } else { LOOK_AGAIN });
+        self.peers_looked_for.checked_add(waits.min()?)
     }
 
     // ---- who is heard at all
@@ -355,7 +380,7 @@ impl Machine for Gateway {
             }
             (Some(Question::Host(id)), Answer::Addresses(addresses)) => self.on_host(id, &addresses),
             (Some(Question::Side(side)), Answer::Addresses(addresses)) => {
-                self.found.insert(side, addresses);
+                self.on_peer_found(side, addresses);
             }
             _ => {}
         }
@@ -375,6 +400,9 @@ impl Machine for Gateway {
         if self.endpoint.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.endpoint.handle_timeout(now);
         }
+        if self.look_for_peers_at().is_some_and(|deadline| deadline <= now) {
+            self.find_peers(now);
+        }
         if self.guard.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.guard.handle_timeout(now);
         }
@@ -392,7 +420,7 @@ impl Machine for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = [self.gone_at, self.next_attempt()];
+        let own = [self.gone_at, self.next_attempt(), self.look_for_peers_at()];
         let deadlines = [self.endpoint.poll_timeout(), self.guard.poll_timeout()].into_iter().chain(own);
         deadlines.flatten().min()
     }

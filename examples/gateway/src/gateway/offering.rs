@@ -51,7 +51,11 @@ impl Gateway {
             return;
         }
         match negotiator.accept_answer(answer) {
-            Ok(_) => self.configure(id, end, now),
+            Ok(_) => {
+                self.configure(id, end, now);
+                // The other end may have taken its hold back meanwhile.
+                self.tell_hold(id, end, now);
+            }
             Err(error) => {
                 if let NegotiationError::Mismatch(mismatch) = &error {
                     self.note_mismatch(id, end, mismatch, Who::Here, now);
@@ -63,13 +67,14 @@ impl Gateway {
     }
 
     /// Ours was refused, or came to nothing: what was agreed before stands.
-    pub(super) fn on_offer_aborted(&mut self, call: CallHandle) {
+    pub(super) fn on_offer_aborted(&mut self, call: CallHandle, now: Instant) {
         let Some((id, end)) = self.by_call.get(&call).copied() else { return };
         if let Some(negotiator) =
             self.passages.get_mut(&id).and_then(|passage| passage.leg_mut(end).negotiator.as_mut())
         {
             negotiator.rollback();
         }
+        self.tell_hold(id, end, now);
     }
 
     /// An offer of the callee that was asked for one, or one during the call.
@@ -103,23 +108,20 @@ impl Gateway {
 
     /// Answers the offer that was received, and tells the other end whether it is on hold now.
     pub(super) fn answer_waiting_offer(&mut self, id: PassageId, end: End, now: Instant) {
-        let held = |negotiator: &Negotiator| {
-            let agreed = negotiator.agreed().and_then(|agreed| agreed.audio());
-            agreed.is_some_and(|audio| audio.hold.is_remote())
-        };
         let Some(passage) = self.passages.get_mut(&id) else { return };
         let answered = passage.answered;
         let leg = passage.leg_mut(end);
         let (Some(call), Some(negotiator)) = (leg.call(), &mut leg.negotiator) else { return };
-        let before = held(negotiator);
         match negotiator.make_answer() {
             Ok(answer) => {
-                let after = held(negotiator);
+                let hold = held(negotiator);
                 self.configure(id, end, now);
                 let _ = self.endpoint.answer_offer(call, Some(Body::sdp(answer)), &Headers::new(), now);
-                if before != after && answered {
-                    self.pass_hold_on(id, end.other(), after, now);
+                let other = end.other();
+                if let Some(leg) = self.passages.get_mut(&id).map(|passage| passage.leg_mut(other)) {
+                    leg.hold = hold;
                 }
+                self.tell_hold(id, other, now);
             }
             Err(error) => {
                 negotiator.rollback();
@@ -133,31 +135,40 @@ impl Gateway {
         }
     }
 
-    /// The one holds: the other is told so, in its own way.
-    fn pass_hold_on(&mut self, id: PassageId, end: End, held: bool, now: Instant) {
-        self.line(format!("{id}: the {end} is {}", if held { "on hold" } else { "off hold" }));
+    /// The other end holds, or does so no longer: this one is told so in its side's own way, once no other offer is under way.
+    pub(super) fn tell_hold(&mut self, id: PassageId, end: End, now: Instant) {
         let style = match self.side_of(id, end).map(|side| side.hold) {
             Some(config::HoldStyle::Zero) => HoldStyle::ZeroAddress,
             _ => HoldStyle::Direction,
         };
-        let Some(leg) = self.passages.get_mut(&id).map(|passage| passage.leg_mut(end)) else { return };
-        let (Some(call), Some(negotiator)) = (leg.call(), &mut leg.negotiator) else { return };
+        let Some(passage) = self.passages.get_mut(&id).filter(|passage| passage.answered) else { return };
+        let leg = passage.leg_mut(end);
+        let (hold, call) = (leg.hold, leg.call());
+        if hold == leg.told_hold {
+            return;
+        }
+        let (Some(call), Some(negotiator)) = (call, &mut leg.negotiator) else { return };
         if negotiator.state() != State::Stable {
             return;
         }
-        if held {
-            negotiator.hold(style, Direction::SendOnly);
-        } else {
-            negotiator.resume();
+        match hold {
+            Some(direction) => negotiator.hold(style, direction),
+            None => negotiator.resume(),
         }
         let Ok(offer) = negotiator.offer() else { return };
-        if self.endpoint.reinvite(call, Some(Body::sdp(offer)), Headers::new(), now).is_err()
-            && let Some(negotiator) =
-                self.passages.get_mut(&id).and_then(|passage| passage.leg_mut(end).negotiator.as_mut())
-        {
+        if self.endpoint.reinvite(call, Some(Body::sdp(offer)), Headers::new(), now).is_ok() {
+            leg.told_hold = hold;
+            self.line(format!("{id}: the {end} is {}", if hold.is_some() { "on hold" } else { "off hold" }));
+        } else {
             negotiator.rollback();
         }
     }
+}
+
+/// What the other end is to be told: nothing, or that it is held by whom it may still hear, or by whom it may not.
+pub(super) fn held(negotiator: &Negotiator) -> Option<Direction> {
+    let audio = negotiator.agreed()?.audio().filter(|audio| audio.hold.is_remote())?;
+    Some(if audio.direction.receives() { Direction::SendOnly } else { Direction::Inactive })
 }
 
 /// The reply that refuses an offer, with the sentence in a Warning.

@@ -1,11 +1,12 @@
 //! One call on its way through: the two legs, their descriptions, and how far each has come.
 
+use super::hiding::Secrets;
 use super::words::GuestId;
 use bytes::Bytes;
 use denwa::bridge::LegId;
 use denwa::evidence::Evidence;
 use denwa::port_set::PortPair;
-use denwa_sdp::{Negotiator, Transport};
+use denwa_sdp::{Direction, Negotiator, Transport};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::endpoint::{CallHandle, Route as SipRoute};
 use denwa_sip_core::message::Request;
@@ -75,6 +76,8 @@ pub(super) struct Passage {
 pub(super) struct Caller {
     pub(super) user: String,
     pub(super) name: Option<String>,
+    /// He has shown that he knows his password.
+    pub(super) is_proven: bool,
     /// The INVITE, of those who send one.
     pub(super) invite: Option<Request>,
 }
@@ -112,6 +115,12 @@ pub(super) struct Leg {
     pub(super) is_configured: bool,
     /// An offer that begins ICE anew waits for our new credentials.
     pub(super) restarting: bool,
+    /// What the peer is to be told because the other end holds; `None`: it does not.
+    pub(super) hold: Option<Direction>,
+    /// What of that the peer was told.
+    pub(super) told_hold: Option<Direction>,
+    /// What its messages tell of its side.
+    pub(super) secrets: Secrets,
 }
 
 /// By what the peer is spoken to.
@@ -147,6 +156,9 @@ impl Leg {
             is_ready: false,
             is_configured: false,
             restarting: false,
+            hold: None,
+            told_hold: None,
+            secrets: Secrets::default(),
         }
     }
 

@@ -2,14 +2,17 @@
 
 use super::admission::Refused;
 use super::legs::prefer;
+use super::offering::held;
 use super::passage::{End, Link, PassageId};
 use super::placing::rules;
 use super::{Gateway, Told};
 use denwa::bridge::{Command as MediaCommand, Connection, Program, Source};
 use denwa_codecs::tone::plan::Plan;
 use denwa_sdp::{Negotiator, State};
+use denwa_sip_core::Misuse;
 use denwa_sip_core::b2bua::{self, Across};
 use denwa_sip_core::call::info::Digit;
+use denwa_sip_core::call::offer_answer::Conflict;
 use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
 use denwa_sip_core::message::{Request, Response};
 use denwa_sip_core::{HeaderName, Method, StatusCode};
@@ -34,12 +37,33 @@ impl Gateway {
                 if early && let Some(body) = self.caller_description(id, now) {
                     reply = reply.with_body(Body::sdp(body));
                 }
-                // The caller may have given up meanwhile, or know no reliable responses.
-                if !reliably || self.endpoint.ring_reliably(caller, &reply, now).is_err() {
-                    let _ = self.endpoint.ring(caller, &reply, now);
-                }
+                self.ring(id, caller, reply, reliably, now);
             }
             Link::None => {}
+        }
+    }
+
+    /// Tells the caller how far it is, as reliably as the callee told us where the caller knows how.
+    fn ring(&mut self, id: PassageId, caller: CallHandle, reply: Reply, reliably: bool, now: Instant) {
+        if reliably && self.endpoint.ring_reliably(caller, &reply, now).is_ok() {
+            return;
+        }
+        // It may have given up meanwhile. Who demands reliable responses and has offered nothing is to find an offer in the first
+        // of them (RFC 3262 §5); the answer comes with its PRACK.
+        if let Err(Misuse::OfferAnswer(Conflict::OfferDue)) = self.endpoint.ring(caller, &reply, now)
+            && let Some(offer) = self.late_offer(id)
+        {
+            let _ = self.endpoint.ring(caller, &reply.with_body(Body::sdp(offer)), now);
+        }
+    }
+
+    /// An offer for a caller who made none; again the same while it is not answered.
+    fn late_offer(&mut self, id: PassageId) -> Option<bytes::Bytes> {
+        let negotiator = self.passages.get_mut(&id)?.caller.negotiator.as_mut()?;
+        match negotiator.state() {
+            State::Stable if negotiator.agreed().is_none() => negotiator.offer().ok(),
+            State::HaveLocalOffer => negotiator.local().cloned(),
+            _ => None,
         }
     }
 
@@ -50,7 +74,7 @@ impl Gateway {
         if response.reason() != response.status().reason() && !response.reason().is_empty() {
             reply = reply.with_reason(response.reason());
         }
-        reply
+        self.hidden_reply(id, End::Callee, reply)
     }
 
     /// Who has no telephone hears it ring by us.
@@ -83,6 +107,8 @@ impl Gateway {
             prefer(negotiator, &chosen);
         }
         let answer = negotiator.make_answer().ok()?;
+        // A caller who begins on hold: the callee is told once he is up.
+        passage.callee.hold = held(negotiator);
         self.configure(id, End::Caller, now);
         Some(answer)
     }
@@ -100,10 +126,7 @@ impl Gateway {
                 return self.listen_to_robot(id, now);
             }
         };
-        let late = passage.caller.negotiator.as_mut().and_then(|negotiator| {
-            (negotiator.state() == State::Stable && negotiator.agreed().is_none())
-                .then(|| negotiator.offer().ok())?
-        });
+        let late = self.late_offer(id);
         let Some(body) = late.or_else(|| self.caller_description(id, now)) else {
             let sentence = "the caller's offer cannot be answered";
             return self.refuse(id, &Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, sentence), now);
@@ -166,6 +189,7 @@ impl Gateway {
         let event = SipEvent::DialogRequest { call, request, message: message.clone() };
         match b2bua::across(&event, end == End::Caller, &rules(side)) {
             Across::Request { method, headers, body } => {
+                let headers = self.hidden(id, end, &headers);
                 match self.endpoint.request_in_dialog(other, method, &headers, body.as_ref(), now) {
                     Ok(_) => StatusCode::OK,
                     Err(_) => StatusCode::TEMPORARILY_UNAVAILABLE,

@@ -1,6 +1,6 @@
 //! The call that goes out: which way, by which name, with which description.
 
-use super::admission::{Refused, number_of};
+use super::admission::Refused;
 use super::passage::{Destination, End, Link, PassageId};
 use super::{Gateway, Question, Told, leaf};
 use crate::config::{Numbers, Place, Side, Target as ConfigTarget};
@@ -11,7 +11,6 @@ use denwa_sip_core::StatusCode;
 use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::Secret;
 use denwa_sip_core::b2bua::{self, HeaderRules};
-use denwa_sip_core::call::caller_identity::{CallerIdentity, tell};
 use denwa_sip_core::endpoint::{Body, Party, PlaceCall};
 use denwa_sip_core::message::{Host, UriBuf};
 use denwa_sip_core::transport::Target;
@@ -123,7 +122,6 @@ impl Gateway {
         let gone = StatusCode::SERVER_INTERNAL_ERROR;
         let passage = self.passages.get(&id).ok_or(gone)?;
         let side = self.side(passage.callee.side).ok_or(gone)?;
-        let from = self.side(passage.caller.side).ok_or(gone)?;
         let route = passage.callee.route.ok_or(gone)?;
         let peer = passage.callee.peer;
         let host = side.domain.clone().unwrap_or_else(|| match (&side.place, peer) {
@@ -157,10 +155,8 @@ impl Gateway {
             None => side.user.clone().unwrap_or_else(|| passage.who.user.clone()),
         };
         let user = side.callers.apply(&user);
-        let own = side
-            .domain
-            .clone()
-            .unwrap_or_else(|| self.told_host(peer.map_or(route, |peer| peer.ip()), route));
+        let own = self.own_host(id, End::Callee);
+        place.headers = self.hidden(id, End::Caller, &place.headers);
         let uri = written(side, &user, &own);
         place.from = match passage.who.name.as_ref().filter(|name| !name.is_empty()) {
             Some(name) => Party::named(name.clone(), uri),
@@ -172,21 +168,12 @@ impl Gateway {
         let hops = place.options.max_forwards;
         place.options = self.options(passage.callee.side);
         place.options.max_forwards = hops;
-        if let Some(invite) = &passage.who.invite {
-            let mut identity = CallerIdentity::read(invite, from.trusted);
-            // The other side's host is its own business.
-            for party in &mut identity.asserted {
-                if let Some(number) = number_of(&party.uri) {
-                    party.uri = written(side, &number, &own);
-                }
-            }
-            tell(&mut place, &identity, side.trusted).map_err(|_| gone)?;
-        }
+        self.identify(id, &mut place, &own).map_err(|_| gone)?;
         Ok(place)
     }
 
     /// The host that a peer knows us by.
-    fn told_host(&self, peer: IpAddr, route: IpAddr) -> String {
+    pub(super) fn told_host(&self, peer: IpAddr, route: IpAddr) -> String {
         Host::from(self.config.addresses.told(peer, route, None).address).to_string()
     }
 
@@ -221,18 +208,21 @@ impl Gateway {
     }
 }
 
-/// What of the caller's header fields passes to a side. Identities are written anew, see [`tell`].
+/// What of the caller's header fields passes to a side. Identities are written anew, see [`Gateway::identify`].
 pub(super) fn rules(side: &Side) -> HeaderRules {
     let mut stop = side.stop.clone();
-    stop.push("P-Asserted-Identity".to_owned());
+    stop.extend(["P-Asserted-Identity", "Privacy", "Remote-Party-ID"].map(str::to_owned));
     HeaderRules { trusted: side.trusted, pass: side.pass.clone(), stop }
 }
 
 /// A number as a side writes it.
-fn written(side: &Side, number: &str, host: &str) -> UriBuf {
+pub(super) fn written(side: &Side, number: &str, host: &str) -> UriBuf {
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'*' | b'#'));
     let tel = || {
-        let context = if number.starts_with('+') { String::new() } else { format!(";phone-context={host}") };
+        // Where a number that is not valid everywhere is valid is said by a name (RFC 3966 §5.1.5), and never by an address.
+        let is_name = host.starts_with(|it: char| it.is_ascii_alphabetic());
+        let place = if is_name { host } else { "gateway.invalid" };
+        let context = if number.starts_with('+') { String::new() } else { format!(";phone-context={place}") };
         UriBuf::parse(&format!("tel:{number}{context}")).ok()
     };
     match side.numbers {

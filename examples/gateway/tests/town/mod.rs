@@ -1,7 +1,7 @@
 //! A gateway on loopback with an exchange behind it, for tests with real peers.
 #![allow(dead_code)]
 
-pub(crate) mod jssip;
+pub(crate) mod ladder;
 
 use denwa::evidence::Cause;
 use denwa_interop::baresip::{Account, Phone};

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -142,7 +142,11 @@ impl Wire {
             Self::Udp { socket, come, .. } => {
                 let mut buffer = vec![0; 65_535];
                 loop {
-                    let (length, _) = socket.recv_from(&mut buffer).ok()?;
+                    let length = match socket.recv_from(&mut buffer) {
+                        // A process that was stopped for a moment.
+                        Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                        received => received.ok()?.0,
+                    };
                     // Voice for whoever had this port before is no message.
                     if let Ok(text) = std::str::from_utf8(&buffer[..length])
                         && come.insert(text.to_owned())

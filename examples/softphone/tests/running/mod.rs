@@ -11,13 +11,6 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a call that goes by the clock, again when what it lacked may have been this machine's fault, busy as it was just then; what
-/// is wrong by itself is wrong each time.
-pub(crate) fn at_last(call: impl Fn() -> Result<(), String>) {
-    let lacked: Vec<String> = (0..4).map_while(|_| call().err()).collect();
-    assert!(lacked.len() < 4, "{lacked:#?}");
-}
-
 pub(crate) struct Running {
     lines: mpsc::Receiver<String>,
     seen: Vec<String>,
@@ -50,14 +43,8 @@ impl Running {
     }
 
     /// How it ended, and all its lines.
-    pub(crate) fn end(self) -> (Outcome, Vec<String>) {
-        let (outcome, lines) = self.end_in_any_way();
-        (outcome.unwrap(), lines)
-    }
-
-    /// The same where its other side is killed.
-    pub(crate) fn end_in_any_way(mut self) -> (Result<Outcome, String>, Vec<String>) {
-        let outcome = self.thread.join().unwrap();
+    pub(crate) fn end(mut self) -> (Outcome, Vec<String>) {
+        let outcome = self.thread.join().unwrap().unwrap();
         self.seen.extend(self.lines.try_iter());
         (outcome, self.seen)
     }
