@@ -27,6 +27,7 @@ use std::{fmt, fs, io};
 
 use denwa::address::Network;
 use denwa::port_set::PortSet;
+use denwa::tokio::Dscp;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
@@ -117,6 +118,8 @@ pub struct Sip {
     /// The algorithms telephones may prove their password with, best first. MD5 alone unless the file says otherwise: many
     /// telephones give up when they are offered one that they do not know beside it.
     pub digest: Vec<Algorithm>,
+    /// What packets with SIP are marked with; not at all unless written.
+    pub dscp: Option<Dscp>,
 }
 
 /// `[network]`: what peers are told about where the exchange is.
@@ -152,6 +155,8 @@ pub struct Media {
     pub silence: Duration,
     /// Whether fax machines and modems are listened for, and given a clear channel.
     pub fax: bool,
+    /// What packets of voice are marked with; not at all unless written.
+    pub dscp: Option<Dscp>,
 }
 
 /// `[calls]`: how long and how many.
@@ -315,6 +320,7 @@ impl Default for Sip {
             listen_is_default: true,
             realm: "pbx.example".to_owned(),
             digest: vec![Algorithm::Md5],
+            dscp: None,
         }
     }
 }
@@ -332,6 +338,7 @@ impl Default for Media {
             ports_are_of_router: false,
             silence: Duration::from_secs(30),
             fax: true,
+            dscp: None,
         }
     }
 }
