@@ -67,11 +67,9 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .into_iter()
         .filter_map(|section| trunks::trunk(section, &mut taken, problems))
         .collect();
-    let rewrites = root
-        .sections("rewrites", problems)
-        .into_iter()
-        .filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems))
-        .collect();
+    let written = root.sections("rewrites", problems).into_iter();
+    let written = written.filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems));
+    let rewrites = written.chain(rewrites::of_styles(&trunks)).collect();
     let secrets = read(&mut root, "secrets", problems, safety::secrets);
     let identity = read(&mut root, "identity", problems, safety::identity);
     let metrics = read(&mut root, "metrics", problems, safety::metrics);

@@ -10,9 +10,7 @@ use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 use denwa_sip_core::io::{Flow, PeerIdentity};
 
-use crate::config::{
-    Acl, Config, Extension, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number,
-};
+use crate::config::{Acl, Config, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number};
 use crate::services::wake;
 use crate::store::{StoredExtension, StoredSetting};
 
@@ -94,7 +92,11 @@ impl Directory {
                 voicemail_pin: extension.voicemail_pin.clone(),
                 allow: extension.allow.clone(),
                 overlap: extension.overlap,
-                answers: extension.challenges.then(|| answer(extension)).into_iter().collect(),
+                answers: extension
+                    .challenges
+                    .then(|| answer(number, &extension.password))
+                    .into_iter()
+                    .collect(),
                 wake_up: None,
                 defined: Defined::File,
             };
@@ -181,6 +183,17 @@ impl Directory {
                  another number under [services] in {file}"
             ));
         }
+        let is_sealed = !extension.sealed.is_empty();
+        let answers = match is_sealed.then(|| config.unseal(&extension.sealed)).transpose() {
+            Ok(password) => password.map(|password| answer(number, &password)),
+            Err(error) => {
+                self.notices.push(format!(
+                    "the telephone of extension {number} cannot be answered when it challenges a call: {error}; \
+                     `pbx extensions password {number} --challenges` gives it a new password"
+                ));
+                None
+            }
+        };
         // Digests of another realm verify for nobody, which is what is wanted: the number exists, the password is wrong.
         let account = Account {
             number: number.clone(),
@@ -196,7 +209,7 @@ impl Directory {
             voicemail_pin: ConfigSecret::new(""),
             allow: Acl::default(),
             overlap: false,
-            answers: Vec::new(),
+            answers: answers.into_iter().collect(),
             wake_up: None,
             defined: Defined::Store,
         };
@@ -271,9 +284,8 @@ impl Account {
 }
 
 /// The telephone names a realm of its own: only the password itself can answer that.
-fn answer(extension: &Extension) -> Credentials {
-    let secret = Secret::password(extension.password.reveal());
-    Credentials { realm: None, username: extension.number.clone(), secret }
+fn answer(number: &str, password: &ConfigSecret) -> Credentials {
+    Credentials { realm: None, username: number.to_owned(), secret: Secret::password(password.reveal()) }
 }
 
 fn flag(value: &str) -> Result<bool, String> {
