@@ -3,89 +3,41 @@
 use crate::agent::{Agent, PATIENCE};
 use crate::authority::Authority;
 use denwa::ua::Event;
-use denwa_interop::{Peer, Ports, Scratch, require, wait_until};
+use denwa_interop::kamailio::{Kamailio, Setup};
+use denwa_interop::{Ports, Scratch, require, wait_until};
 use denwa_sip_core::Protocol;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 
-struct Kamailio {
-    peer: Peer,
-    udp: u16,
-    tls: u16,
-}
-
-impl Kamailio {
-    /// Starts one that forwards every request of a new dialog as `route` says.
-    fn start(scratch: &Scratch, ports: &mut Ports, authority: &Authority, more: &str, route: &str) -> Self {
-        let folder = scratch.path();
-        let (ca, own) = authority.write(folder, "kamailio", &["127.0.0.1"]);
-        let (udp, tls) = (ports.take(1), ports.take(1));
-        let config = format!(
-            r#"#!KAMAILIO
-debug=1
-log_stderror=yes
-children=1
-tcp_children=2
-auto_aliases=no
-enable_tls=yes
-listen=udp:127.0.0.1:{udp}
-listen=tcp:127.0.0.1:{udp}
-listen=tls:127.0.0.1:{tls}
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "maxfwd.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "xlog.so"
-loadmodule "tls.so"
+/// One that speaks all transports and forwards every request of a new dialog as `route` says; and its port for TLS.
+fn kamailio(
+    scratch: &Scratch,
+    ports: &mut Ports,
+    authority: &Authority,
+    more: &str,
+    route: &str,
+) -> (Kamailio, u16) {
+    let (ca, own) = authority.write(scratch.path(), "kamailio", &["127.0.0.1"]);
+    let (port, tls) = (ports.take(1), ports.take(1));
+    let head = format!("enable_tls=yes\nlisten=tls:127.0.0.1:{tls}");
+    let (ca, own) = (ca.display(), own.display());
+    let more = format!(
+        r#"loadmodule "tls.so"
 modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "private_key", "{own}")
 modparam("tls", "certificate", "{own}")
 modparam("tls", "ca_list", "{ca}")
 modparam("tls", "verify_certificate", 1)
 modparam("rr", "enable_double_rr", 1)
-{more}
-request_route {{
-    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
-    xlog("L_ERR", "passed: $rm over $proto\n");
-    if (is_method("CANCEL")) {{
-        if (t_check_trans()) {{ t_relay(); }}
-        exit;
-    }}
-    if (has_totag()) {{
-        if (loose_route()) {{ t_relay(); exit; }}
-        if (is_method("ACK")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
-        sl_send_reply("404", "Not Here");
-        exit;
-    }}
-    t_check_trans();
-    record_route();
-    {route}
-    t_relay();
-}}
-"#,
-            own = own.display(),
-            ca = ca.display(),
-        );
-        let path = folder.join("kamailio.cfg");
-        fs::write(&path, config).unwrap();
-        let mut command = Command::new("kamailio");
-        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(&path);
-        command.arg("-Y").arg(folder).arg("-P").arg(folder.join("kamailio.pid"));
-        let peer = Peer::start("kamailio", folder, &mut command);
-        for port in [udp, tls] {
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            assert!(wait_until(PATIENCE, || TcpStream::connect(address).is_ok()), "{}", peer.log());
-        }
-        Self { peer, udp, tls }
-    }
-
-    fn passed(&self, what: &str) -> usize {
-        self.peer.log().matches(&format!("passed: {what}")).count()
-    }
+{more}"#
+    );
+    let routes = format!("route[BEGIN] {{ {route} }}");
+    let setup =
+        Setup { name: "proxy", port, tcp: true, silent: false, head: &head, more: &more, routes: &routes };
+    let proxy = Kamailio::set_up(scratch.path(), &setup);
+    let address = SocketAddr::from(([127, 0, 0, 1], tls));
+    assert!(wait_until(PATIENCE, || TcpStream::connect(address).is_ok()), "{}", proxy.peer.log());
+    (proxy, tls)
 }
 
 /// Everything of a call goes through it: INVITE, ACK, and BYE from either end, over TLS on one side and UDP, TCP or TLS on
@@ -98,10 +50,9 @@ fn as_outbound_proxy_over_tls() {
     let scratch = Scratch::new("kamailio-outbound");
     let mut ports = Ports::block();
     let authority = Authority::new();
-    let proxy = Kamailio::start(&scratch, &mut ports, &authority, "", "");
+    let (proxy, tls) = kamailio(&scratch, &mut ports, &authority, "", "return;");
     let (a, b) = (Agent::start(&authority), Agent::start(&authority));
-    let account =
-        a.account("a", "127.0.0.1", Some((Protocol::Tls, SocketAddr::from(([127, 0, 0, 1], proxy.tls)))));
+    let account = a.account("a", "127.0.0.1", Some((Protocol::Tls, SocketAddr::from(([127, 0, 0, 1], tls)))));
     let mut calls = 0;
     for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Tls] {
         for caller_ends in [true, false] {
@@ -153,10 +104,10 @@ fn as_load_balancer_with_record_route() {
         list.display()
     );
     let route = r#"if (!ds_select_dst("1", "4")) { sl_send_reply("503", "Nobody"); exit; }"#;
-    let proxy = Kamailio::start(&scratch, &mut ports, &authority, &more, route);
+    let (proxy, _) = kamailio(&scratch, &mut ports, &authority, &more, route);
     let account = a.account("a", "127.0.0.1", None);
     for turn in 0..10 {
-        let call = a.call(account, format!("sip:service@127.0.0.1:{}", proxy.udp));
+        let call = a.call(account, format!("sip:service@127.0.0.1:{}", proxy.address.port()));
         // They take turns; which is first is the balancer's business.
         let mut there = None;
         let end = std::time::Instant::now() + PATIENCE;

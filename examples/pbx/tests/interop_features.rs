@@ -5,11 +5,11 @@
 mod interop_support;
 
 use std::fs;
-use std::process::Command;
 
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::hearing::Sentence;
-use denwa_interop::{PATIENCE, Peer, Scratch, audio, linphone, require, wait_until};
+use denwa_interop::kamailio::{Kamailio, REGISTRAR};
+use denwa_interop::{PATIENCE, Scratch, audio, linphone, require, wait_until};
 use interop_support::{Exchange, PASSWORD};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
@@ -260,43 +260,9 @@ fn linphone_and_baresip_talk_through_the_exchange() {
 
 /// Kamailio as the exchange of a neighbour: a registrar that asks for a password, with telephones of its own, as the quick start
 /// guides of other exchanges have it.
-struct Kamailio {
-    peer: Peer,
-    port: u16,
-}
-
-impl Kamailio {
-    fn start(exchange: &Exchange, port: u16) -> Self {
-        let folder = exchange.scratch.path().to_owned();
-        let config = format!(
-            r#"#!KAMAILIO
-debug=1
-log_stderror=yes
-children=1
-auto_aliases=no
-listen=udp:127.0.0.1:{port}
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "maxfwd.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "xlog.so"
-loadmodule "usrloc.so"
-loadmodule "registrar.so"
-loadmodule "auth.so"
-modparam("usrloc", "db_mode", 0)
-request_route {{
-    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
-    if (is_method("CANCEL")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
-    if (has_totag()) {{
-        if (loose_route()) {{ t_relay(); exit; }}
-        if (is_method("ACK")) {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
-        sl_send_reply("404", "Not Here");
-        exit;
-    }}
-    if (is_method("OPTIONS")) {{ sl_send_reply("200", "Fine"); exit; }}
+fn neighbour(exchange: &Exchange) -> Kamailio {
+    let routes = format!(
+        r#"route[BEGIN] {{
     if (is_method("REGISTER")) {{
         if (!pv_www_authenticate("neighbour.example", "{PASSWORD}", "0")) {{ www_challenge("neighbour.example", "0"); exit; }}
         save("location");
@@ -309,22 +275,12 @@ request_route {{
         consume_credentials();
         xlog("L_ERR", "call from $fU to $rU\n");
     }}
-    record_route();
     # 1xxx are at the exchange that has registered here as `lab`.
     if ($rU =~ "^1[0-9][0-9][0-9]$") {{ $var(asked) = $rU; $rU = "lab"; if (lookup("location")) {{ $rU = $var(asked); }} t_relay(); exit; }}
     if (!lookup("location")) {{ sl_send_reply("404", "Nobody"); exit; }}
-    t_relay();
-}}
-"#
-        );
-        let path = folder.join("kamailio.cfg");
-        fs::write(&path, config).unwrap();
-        let mut command = Command::new("kamailio");
-        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(&path);
-        command.arg("-Y").arg(&folder).arg("-P").arg(folder.join("kamailio.pid"));
-        let peer = Peer::start("kamailio", &folder, &mut command);
-        Self { peer, port }
-    }
+}}"#
+    );
+    Kamailio::start(exchange.scratch.path(), exchange.neighbour_port, REGISTRAR, &routes)
 }
 
 #[test]
@@ -339,8 +295,8 @@ fn kamailio_is_registered_with_and_called_and_calls_as_a_neighbour() {
     );
     let mut exchange = Exchange::start("kamailio", &trunk);
     let voices = [said(43), said(44)];
-    let mut kamailio = Kamailio::start(&exchange, exchange.neighbour_port);
-    let registrar = format!("127.0.0.1:{}", kamailio.port);
+    let mut kamailio = neighbour(&exchange);
+    let registrar = kamailio.address.to_string();
     let account = Account {
         name: "far",
         user: "200",
@@ -365,7 +321,7 @@ fn kamailio_is_registered_with_and_called_and_calls_as_a_neighbour() {
     alice.hang_up();
     far.peer.wait_for("terminated", PATIENCE);
     // The other way: the far telephone dials an extension here.
-    far.dial(&format!("sip:1001@127.0.0.1:{}", kamailio.port));
+    far.dial(&format!("sip:1001@{}", kamailio.address));
     established(&alice, 2);
     hears("ours to the neighbour's that called", &far, &voices[1]);
     hears("the neighbour's to ours that was called", &alice, &voices[0]);

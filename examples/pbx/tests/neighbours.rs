@@ -264,17 +264,21 @@ fn neighbours_are_found_by_their_names() {
     assert_eq!(alice.final_of(&calling).status(), 486);
 }
 
-/// The line's address is one of the loopback's; its one SIP port is the exchange's.
+/// A telephone company on the loopback, with one line whose one SIP port is the exchange's.
+fn carrier(port: u16) -> Carrier {
+    Carrier::start(Line {
+        number: "0312345678".to_owned(),
+        domain: "ntt-east.ne.jp".to_owned(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port,
+    })
+}
+
 #[test]
 fn a_carrier_that_refuses_much_is_satisfied() {
     let mut ports = Ports::block();
     let (server, limit) = (ports.take(2), Duration::from_secs(60));
-    let carrier = Carrier::start(Line {
-        number: "0312345678".to_owned(),
-        domain: "ntt-east.ne.jp".to_owned(),
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: server,
-    });
+    let carrier = carrier(server);
     let tables = format!(
         "[[trunks]]\nname = \"ntt\"\nprofile = \"hikari\"\naddress = \"udp:{}\"\nuser = \"0312345678\"\n\
          domain = \"ntt-east.ne.jp\"\nincoming = \"1001\"\n[[routes]]\nprefix = \"0\"\nstrip = 0\ntrunk = \"ntt\"\n",
@@ -324,12 +328,7 @@ fn a_carrier_that_refuses_much_is_satisfied() {
 fn the_carrier_refuses_who_does_not_know_it() {
     let mut ports = Ports::block();
     let (server, limit) = (ports.take(2), Duration::from_secs(60));
-    let carrier = Carrier::start(Line {
-        number: "0312345678".to_owned(),
-        domain: "ntt-east.ne.jp".to_owned(),
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: server,
-    });
+    let carrier = carrier(server);
     let tables = format!(
         "[[trunks]]\nname = \"ntt\"\naddress = \"udp:{}\"\nuser = \"0312345678\"\npassword = \"x\"\nregister = true\n\
          [[routes]]\nprefix = \"0\"\nstrip = 0\ntrunk = \"ntt\"\n",

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use denwa_interop::{Peer, Ports, Scratch, require, wait_until};
+use denwa_interop::{PATIENCE, Peer, Ports, Scratch, require, wait_until};
 use phone::{Phone, Program, folder, free_port};
 
 /// Runs `pbx` in a folder with something on its input; what it printed, both ways.
@@ -61,7 +61,11 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
     let signs = |url: &str| format!("[identity]\nurl = \"{url}\"\n");
     let (one, other, thief) = (folder("signer"), folder("verifier"), folder("thief"));
     // P's key is made by the command, and handed to Q.
-    fs::write(one.join("pbx.toml"), exchange(p, q, "sign = true", &signs("https://p.example/key"))).unwrap();
+    fs::write(
+        one.join("pbx.toml"),
+        exchange(p, q, "sign = true\nidentity = \"p-asserted\"", &signs("https://p.example/key")),
+    )
+    .unwrap();
     let (good, printed) = pbx(&one, &["--config", "pbx.toml", "identity"], "");
     assert!(good && printed.starts_with("-----BEGIN PUBLIC KEY-----"), "{printed}");
     fs::write(other.join("p.pem"), &printed).unwrap();
@@ -70,15 +74,22 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
         "trusted_url = \"https://p.example/key\"\ntrusted_key = \"p.pem\"\nsignature_required = true";
     let mut q_program = Program::start(other, &exchange(q, p, trusts, ""));
     let (mut alice, mut bob) = (phone(p), phone(q));
-    let calling = alice.call("0510200");
-    let called = bob.invited();
-    bob.reply(&called, 180, "");
-    alice.expect("INVITE", 180);
-    alice.cancel(&calling);
-    let cancel = bob.expect("CANCEL", 0);
-    bob.reply_to(&cancel, cancel.header("To"), 200, "");
-    bob.reply(&called, 487, "");
-    assert_eq!(alice.final_of(&calling).status(), 487);
+    // A caller who withholds his number is signed for by the number that P asserts to Q; Q shows it to nobody.
+    for (number, shown) in [("0510200", "<sip:0510200@"), ("*670510200", "<sip:anonymous@anonymous.invalid>")]
+    {
+        let calling = alice.call(number);
+        let called = bob.invited();
+        assert!(called.invite.header("From").contains(shown), "{:?}", called.invite);
+        assert!(number.starts_with("05") || !called.invite.text().contains("0510"), "{:?}", called.invite);
+        bob.reply(&called, 180, "");
+        alice.expect("INVITE", 180);
+        alice.cancel(&calling);
+        let cancel = bob.expect("CANCEL", 0);
+        bob.reply_to(&cancel, cancel.header("To"), 200, "");
+        bob.reply(&called, 487, "");
+        bob.expect("ACK", 0);
+        assert_eq!(alice.final_of(&calling).status(), 487);
+    }
 
     // Q itself does not sign, and P does not ask for it.
     let calling = bob.call("0510200");
@@ -119,7 +130,7 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
 fn why(program: &mut Program, call: u64) -> String {
     program.wait_for(&format!("call {call}: "));
     let mut said = String::new();
-    let known = wait_until(Duration::from_secs(30), || {
+    let known = wait_until(PATIENCE, || {
         let (good, printed) = pbx(&program.folder, &["--config", "pbx.toml", "why", &call.to_string()], "");
         said = printed;
         good && !said.contains("ago; it is")
@@ -326,15 +337,13 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = old")
-        || shown_by().contains("CN=old")));
+    assert!(wait_until(PATIENCE, || shown_by().contains("CN = old") || shown_by().contains("CN=old")));
     let [_, new_cert, new_key] = certificate(&folder, "new");
     fs::copy(new_cert, &cert).unwrap();
     fs::copy(new_key, &key).unwrap();
     program.signal("HUP");
     program.wait_for("the configuration was read anew");
-    assert!(wait_until(denwa_interop::PATIENCE, || shown_by().contains("CN = new")
-        || shown_by().contains("CN=new")));
+    assert!(wait_until(PATIENCE, || shown_by().contains("CN = new") || shown_by().contains("CN=new")));
 }
 
 #[test]
@@ -392,7 +401,7 @@ fn documents_of_neighbours_are_fetched_over_https() {
     server.current_dir(scratch.path()).args(["s_server", "-WWW", "-accept", &port.to_string(), "-cert"]);
     server.arg(&cert).arg("-key").arg(&key);
     let server = Peer::start("openssl", scratch.path(), &mut server);
-    assert!(wait_until(denwa_interop::PATIENCE, || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
+    assert!(wait_until(PATIENCE, || TcpStream::connect(at(port)).is_ok()), "{}", server.log());
     let file = format!(
         "[[trunks]]\nname = \"valley\"\naddress = \"udp:192.0.2.1\"\nmantela = \"https://127.0.0.1:{port}/mantela.json\"\n\
          [[routes]]\nprefix = \"0510\"\ntrunk = \"valley\"\n[store]\nurl = \"sqlite::memory:\"\n"

@@ -330,6 +330,22 @@ fn a_withheld_number_stays_withheld_over_a_hop() {
 }
 
 #[test]
+fn networks_that_stumble_over_rport_see_none() {
+    for (keys, shows) in [("", true), ("plain_via = true", false)] {
+        let house = House::new("plain-via", &trunk(keys));
+        let (mut alice, mut near) = (house.phone("1001"), house.near());
+        let sent = invite(&mut alice, &mut near, "9200");
+        assert_eq!(sent.header("Via").contains("rport"), shows, "{sent:?}");
+        // What it is answered has its own Via as it sent it.
+        let calling = near.call("1001");
+        let called = alice.invited();
+        alice.reply(&called, 486, "");
+        let answer = near.final_of(&calling);
+        assert_eq!((answer.status(), answer.header("Via").contains("rport")), (486, shows), "{answer:?}");
+    }
+}
+
+#[test]
 fn stubborn_neighbours_are_put_right_by_rules() {
     let rules = "[[rewrites]]\npeer = \"lab\"\non = \"received\"\nat = \"header From\"\nfind = \"anonymous@localhost\"\n\
                  put = \"555@localhost\"\nexamples = [\"<sip:anonymous@localhost>;tag=1\", \"<sip:555@localhost>;tag=1\"]\n\
@@ -433,9 +449,34 @@ fn some_numbers_need_a_pin() {
 
 #[test]
 fn a_telephone_that_challenges_gets_its_answer() {
-    let house = House::new("challenges", "1001: challenges = true");
-    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
-    let calling = bob.call("1001");
+    // One of the file, and one of the store: its password is kept sealed.
+    let mut house = House::new("challenges", "1001: challenges = true");
+    let pbx = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pbx"))
+            .args(["--config", "pbx.toml", "extensions"])
+            .args(arguments)
+            .current_dir(&house.program.folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    pbx(&["add", "1003", "--password", "secret-before", "--challenges"]);
+    // The password is another one; that it is kept stays.
+    pbx(&["password", "1003", "--password", "secret-1003"]);
+    assert!(pbx(&["list", "--json"]).contains("\"challenges\": true"));
+    let store = std::fs::read(house.program.folder.join("pbx.db")).unwrap();
+    assert!(!store.windows(11).any(|bytes| bytes == b"secret-1003"), "it stands in the store as it is");
+    house.program.wait_for("the extensions were changed, there are 3 now");
+    let mut bob = house.phone("1002");
+    for number in ["1001", "1003"] {
+        challenged(&house, &mut bob, number);
+    }
+}
+
+fn challenged(house: &House, bob: &mut Phone, number: &str) {
+    let mut alice = house.phone(number);
+    let calling = bob.call(number);
     let first = alice.invited();
     alice.more = "WWW-Authenticate: Digest realm=\"HT701\", nonce=\"abc\", algorithm=MD5\r\n".to_owned();
     alice.reply(&first, 401, "");
@@ -443,9 +484,14 @@ fn a_telephone_that_challenges_gets_its_answer() {
     alice.expect("ACK", 0);
     let second = alice.invited();
     let answer = second.invite.header("Authorization");
-    assert!(answer.contains("username=\"1001\"") && answer.contains("realm=\"HT701\""), "{answer}");
+    assert!(
+        answer.contains(&format!("username=\"{number}\"")) && answer.contains("realm=\"HT701\""),
+        "{answer}"
+    );
     assert!(alice.proves(answer, "INVITE"), "{answer}");
-    bob.cancel(&calling);
+    alice.reply(&second, 486, "");
+    alice.expect("ACK", 0);
+    assert_eq!(bob.final_of(&calling).status(), 486);
 }
 
 #[test]

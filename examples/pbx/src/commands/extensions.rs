@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{failed, load};
 use crate::config::{Codec, Config, Secret, is_number};
 use crate::policy::directory::{Account, Defined, Directory};
+use crate::secrets::KeyFile;
 use crate::store::{MadeBy, Store, StoreError, StoredBinding, StoredExtension, StoredSetting, password};
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,9 @@ pub(super) enum Command {
         /// The password; a random one is made when it is left out.
         #[arg(long)]
         password: Option<String>,
+        /// Its telephone challenges calls to it: the password is kept too, sealed under the key file, to answer with.
+        #[arg(long)]
+        challenges: bool,
     },
     /// Give an extension a new password and print it.
     Password {
@@ -37,6 +41,9 @@ pub(super) enum Command {
         /// The password; a random one is made when it is left out.
         #[arg(long)]
         password: Option<String>,
+        /// Its telephone challenges calls to it, as with `add`; what was said there stays.
+        #[arg(long)]
+        challenges: bool,
     },
     /// Set something for an extension, as its own star codes do: it comes before what the file says.
     Set {
@@ -73,8 +80,12 @@ pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitC
             Command::List => work.list(as_json),
             Command::Set { number, settings } => work.set(&number, &settings),
             Command::Unset { number, keys } => work.unset(&number, &keys),
-            Command::Add { number, name, password } => work.add(&number, &name, password),
-            Command::Password { number, password } => work.password(&number, password),
+            Command::Add { number, name, password, challenges } => {
+                work.add(&number, &name, password, challenges)
+            }
+            Command::Password { number, password, challenges } => {
+                work.password(&number, password, challenges)
+            }
             Command::Remove { number } => work.remove(&number),
         }
     });
@@ -148,7 +159,13 @@ impl Work<'_> {
         Ok(list)
     }
 
-    fn add(&mut self, number: &str, name: &str, given: Option<String>) -> Result<String, String> {
+    fn add(
+        &mut self,
+        number: &str,
+        name: &str,
+        given: Option<String>,
+        challenges: bool,
+    ) -> Result<String, String> {
         if !is_number(number) {
             return Err(format!(
                 "\"{number}\" is not a number to dial, expected digits, letters and * # + . _ -"
@@ -162,12 +179,12 @@ impl Work<'_> {
                 "extension {number} is there already; `pbx extensions password` gives it a new password"
             ));
         }
-        self.put(number, name, given, "is made")
+        self.put(number, name, given, challenges, "is made")
     }
 
-    fn password(&mut self, number: &str, given: Option<String>) -> Result<String, String> {
-        let name = match self.store.extension(number).map_err(text)? {
-            Some(extension) => extension.name,
+    fn password(&mut self, number: &str, given: Option<String>, challenges: bool) -> Result<String, String> {
+        let (name, challenged) = match self.store.extension(number).map_err(text)? {
+            Some(extension) => (extension.name, !extension.sealed.is_empty()),
             None if self.config.extension(number).is_some() => {
                 return Err(format!(
                     "extension {number} is in {}: change its password there",
@@ -176,7 +193,7 @@ impl Work<'_> {
             }
             None => return Err(format!("there is no extension {number}; `pbx extensions add` makes one")),
         };
-        self.put(number, &name, given, "has a new password")
+        self.put(number, &name, given, challenges || challenged, "has a new password")
     }
 
     fn set(&mut self, number: &str, settings: &[String]) -> Result<String, String> {
@@ -219,7 +236,14 @@ impl Work<'_> {
         }
     }
 
-    fn put(&mut self, number: &str, name: &str, given: Option<String>, what: &str) -> Result<String, String> {
+    fn put(
+        &mut self,
+        number: &str,
+        name: &str,
+        given: Option<String>,
+        challenges: bool,
+        what: &str,
+    ) -> Result<String, String> {
         let secret = match given {
             Some(given) if given.is_empty() || given.chars().any(char::is_control) => {
                 return Err("expected a password that is not empty, without control characters".to_owned());
@@ -228,8 +252,12 @@ impl Work<'_> {
             None => password::random().map_err(text)?,
         };
         let realm = &self.config.sip.realm;
-        let extension =
+        let mut extension =
             StoredExtension::new(number, name, realm, &secret, MadeBy::Command, SystemTime::now());
+        if challenges {
+            let key = KeyFile::open_or_make(&self.config.key_file())?;
+            extension.sealed = key.seal(secret.reveal())?;
+        }
         self.store.put_extensions(&[extension]).map_err(text)?;
         let mut done = format!(
             "Extension {number} {what}.\n    user      {number}\n    password  {}\n",
@@ -262,6 +290,7 @@ fn account_json(account: &Account, registrations: &[StoredBinding]) -> serde_jso
         "defined": match account.defined { Defined::File => "file", Defined::Store => "store" },
         "codecs": account.voice.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>(),
         "phones": phones,
+        "challenges": !account.answers.is_empty(),
         "do_not_disturb": forward.do_not_disturb,
         "forward_always": forward.always,
         "forward_busy": forward.busy,

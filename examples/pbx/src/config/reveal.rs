@@ -53,6 +53,14 @@ impl Config {
         self.secrets.key_file.clone().unwrap_or_else(|| self.beside_store("secrets.key"))
     }
 
+    /// Decrypts what was sealed under the key file.
+    ///
+    /// # Errors
+    /// When the key file cannot be read, or is another one.
+    pub fn unseal(&self, sealed: &str) -> Result<Secret, String> {
+        KeyFile::open(&self.key_file()).and_then(|key| key.unseal(sealed)).map(Secret::new)
+    }
+
     /// Where the key is that signs callers: beside the store unless the file says otherwise.
     pub fn identity_file(&self) -> PathBuf {
         self.identity.key.clone().unwrap_or_else(|| self.beside_store("identity.pem"))

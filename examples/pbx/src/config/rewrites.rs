@@ -83,6 +83,24 @@ pub(super) fn rewrite(
     Some(Rewrite { peer: peer?, rule: rule.ok()? })
 }
 
+/// What the style of trunks asks for, after what is written.
+pub(super) fn of_styles(trunks: &[Trunk]) -> Vec<Rewrite> {
+    let text = RuleText {
+        on: "sent".to_owned(),
+        at: "header Via".to_owned(),
+        find: Some(";(rport|received)(=[^;, ]*)?".to_owned()),
+        put: Some(String::new()),
+        ..RuleText::default()
+    };
+    let rule = Rule::new(&text).ok();
+    let plain = trunks.iter().filter(|trunk| trunk.style.plain_via).zip(std::iter::repeat(rule));
+    plain
+        .filter_map(|(trunk, rule)| {
+            Some(Rewrite { peer: RewritePeer::Trunk(trunk.name.clone()), rule: rule? })
+        })
+        .collect()
+}
+
 fn peer(text: &str, extensions: &[Extension], trunks: &[Trunk]) -> Option<RewritePeer> {
     if trunks.iter().any(|trunk| trunk.name == text) {
         return Some(RewritePeer::Trunk(text.to_owned()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use denwa::media::KeyPath;
+use denwa::tokio::Dscp;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
@@ -67,11 +68,9 @@ fn document_into_config(mut root: Section<'_>, problems: &mut Problems) -> Confi
         .into_iter()
         .filter_map(|section| trunks::trunk(section, &mut taken, problems))
         .collect();
-    let rewrites = root
-        .sections("rewrites", problems)
-        .into_iter()
-        .filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems))
-        .collect();
+    let written = root.sections("rewrites", problems).into_iter();
+    let written = written.filter_map(|section| rewrites::rewrite(section, &extensions, &trunks, problems));
+    let rewrites = written.chain(rewrites::of_styles(&trunks)).collect();
     let secrets = read(&mut root, "secrets", problems, safety::secrets);
     let identity = read(&mut root, "identity", problems, safety::identity);
     let metrics = read(&mut root, "metrics", problems, safety::metrics);
@@ -183,6 +182,11 @@ pub(super) fn take(text: &Text, owner: &str, taken: &mut HashMap<String, String>
     }
 }
 
+/// A mark on packets (RFC 2474).
+pub(super) fn dscp(section: &mut Section<'_>, problems: &mut Problems) -> Option<Dscp> {
+    section.whole("dscp", 0..=63, problems).and_then(|value| Dscp::new(u8::try_from(value).ok()?))
+}
+
 fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
     let mut sip = Sip::default();
     if let Some(texts) = section.texts("listen", problems) {
@@ -202,6 +206,7 @@ fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
             problems.add(section.span(), section.key("listen"), message);
         }
     }
+    sip.dscp = dscp(&mut section, problems);
     if let Some(realm) = section.text("realm", problems) {
         if realm.value.is_empty() || !realm.value.chars().all(is_realm_character) {
             problems.add(

@@ -27,6 +27,8 @@ pub struct TrunkStyle {
     pub contact_user: Option<String>,
     /// Whether numbers carry `user=phone`.
     pub user_phone: bool,
+    /// Via to it has no `rport`, and Via back to it no `received`: networks of 2007 stumble over them.
+    pub plain_via: bool,
     /// How numbers it is asked for are rewritten.
     pub outgoing: NumberRules,
     /// The same for numbers that it asks for or shows.
@@ -126,6 +128,7 @@ pub(super) fn trunk_style(
     let request_domain =
         word(section, "request_domain", problems).or_else(|| profile.by_name.then(by_name).flatten());
     let user_phone = section.flag("user_phone", problems).unwrap_or(profile.user_phone);
+    let plain_via = section.flag("plain_via", problems).unwrap_or(false);
     let outgoing = numbers(section, "rewrite_outgoing", "outgoing_examples", problems);
     let incoming = numbers(section, "rewrite_incoming", "incoming_examples", problems);
     TrunkStyle {
@@ -137,6 +140,7 @@ pub(super) fn trunk_style(
         request_domain,
         contact_user,
         user_phone,
+        plain_via,
         outgoing,
         incoming,
         called_in,

@@ -377,10 +377,16 @@ pub(super) fn invite(
         if plan.terms.early_media == EarlyMedia::Authorised {
             let _ = call.headers.push("P-Early-Media", "supported");
         }
-        // Whoever does not want to be known is not signed for either.
-        if let Some(signature) =
-            desk.signature(&call.from, &call.to).filter(|_| plan.is_signed && !caller.withheld)
-        {
+        // Whoever does not want to be known is signed for where the neighbour is told him all the same (RFC 3325), and by the
+        // number that it is told so; From names nobody.
+        let is_asserted = style.is_some_and(|style| style.identity == IdentityHeader::Asserted);
+        let signed = match (caller.withheld, is_asserted) {
+            (false, _) => Some(call.from.clone()),
+            (true, true) => Some(Party::new(own)),
+            (true, false) => None,
+        };
+        let signature = signed.filter(|_| plan.is_signed).and_then(|from| desk.signature(&from, &call.to));
+        if let Some(signature) = signature {
             let _ = call.headers.push("Identity", signature);
         }
     }

@@ -10,9 +10,7 @@ use denwa_sip_core::auth::client::Credentials;
 use denwa_sip_core::auth::secret::{Ha1Set, Secret};
 use denwa_sip_core::io::{Flow, PeerIdentity};
 
-use crate::config::{
-    Acl, Config, Extension, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number,
-};
+use crate::config::{Acl, Config, Forward, Host, KnownBy, Secret as ConfigSecret, Voice, is_number};
 use crate::services::wake;
 use crate::store::{StoredExtension, StoredSetting};
 
@@ -20,6 +18,8 @@ use crate::store::{StoredExtension, StoredSetting};
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     extensions: BTreeMap<String, Account>,
+    /// The numbers of those that are known by something else than a password: few or none, and asked for with every message.
+    known_otherwise: Vec<String>,
     notices: Vec<String>,
 }
 
@@ -94,7 +94,11 @@ impl Directory {
                 voicemail_pin: extension.voicemail_pin.clone(),
                 allow: extension.allow.clone(),
                 overlap: extension.overlap,
-                answers: extension.challenges.then(|| answer(extension)).into_iter().collect(),
+                answers: extension
+                    .challenges
+                    .then(|| answer(number, &extension.password))
+                    .into_iter()
+                    .collect(),
                 wake_up: None,
                 defined: Defined::File,
             };
@@ -103,6 +107,9 @@ impl Directory {
                     "extension {number} is in {file} and in the store: the file wins, name, password and codecs are \
                      those of the file"
                 ));
+            }
+            if extension.known_by != KnownBy::default() {
+                directory.known_otherwise.push(number.clone());
             }
         }
         directory
@@ -141,8 +148,7 @@ impl Directory {
             });
             is_there || has_shown
         };
-        // Most exchanges have none: a look at those few that do.
-        self.extensions.values().find(is_it)
+        self.known_otherwise.iter().filter_map(|number| self.extensions.get(number)).find(is_it)
     }
 
     /// Every extension, by number.
@@ -181,6 +187,17 @@ impl Directory {
                  another number under [services] in {file}"
             ));
         }
+        let is_sealed = !extension.sealed.is_empty();
+        let answers = match is_sealed.then(|| config.unseal(&extension.sealed)).transpose() {
+            Ok(password) => password.map(|password| answer(number, &password)),
+            Err(error) => {
+                self.notices.push(format!(
+                    "the telephone of extension {number} cannot be answered when it challenges a call: {error}; \
+                     `pbx extensions password {number} --challenges` gives it a new password"
+                ));
+                None
+            }
+        };
         // Digests of another realm verify for nobody, which is what is wanted: the number exists, the password is wrong.
         let account = Account {
             number: number.clone(),
@@ -196,7 +213,7 @@ impl Directory {
             voicemail_pin: ConfigSecret::new(""),
             allow: Acl::default(),
             overlap: false,
-            answers: Vec::new(),
+            answers: answers.into_iter().collect(),
             wake_up: None,
             defined: Defined::Store,
         };
@@ -271,9 +288,8 @@ impl Account {
 }
 
 /// The telephone names a realm of its own: only the password itself can answer that.
-fn answer(extension: &Extension) -> Credentials {
-    let secret = Secret::password(extension.password.reveal());
-    Credentials { realm: None, username: extension.number.clone(), secret }
+fn answer(number: &str, password: &ConfigSecret) -> Credentials {
+    Credentials { realm: None, username: number.to_owned(), secret: Secret::password(password.reveal()) }
 }
 
 fn flag(value: &str) -> Result<bool, String> {

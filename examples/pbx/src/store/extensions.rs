@@ -1,4 +1,5 @@
-//! Extensions made by the first run or by `pbx extensions`: a name, codecs, and digests of the password, never itself.
+//! Extensions made by the first run or by `pbx extensions`: a name, codecs, and digests of the password, never itself but
+//! where a telephone asks for it: there it is encrypted under the key file.
 
 use std::time::SystemTime;
 
@@ -20,6 +21,8 @@ pub struct StoredExtension {
     pub realm: String,
     /// HA1 of number, realm and password (RFC 7616 section 3.4.2), for each hash.
     pub digests: Ha1Set,
+    /// The password encrypted under the key file, when its telephone challenges calls to it; else empty.
+    pub sealed: String,
     /// Codecs, best first.
     pub codecs: Vec<Codec>,
     /// Who made it.
@@ -43,6 +46,7 @@ impl StoredExtension {
             name: name.to_owned(),
             realm: realm.to_owned(),
             digests: Ha1Set::of_password(number, realm, password.reveal()),
+            sealed: String::new(),
             codecs: Codec::DEFAULT.to_vec(),
             made_by,
             made_at: now,
@@ -104,8 +108,8 @@ fn put(transaction: &Transaction<'_>, extension: &StoredExtension) -> rusqlite::
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO extensions
-             (number, name, realm, ha1_md5, ha1_sha256, ha1_sha512, codecs, made_by, made_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (number, name, realm, ha1_md5, ha1_sha256, ha1_sha512, codecs, made_by, made_at, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             extension.number,
@@ -117,6 +121,7 @@ fn put(transaction: &Transaction<'_>, extension: &StoredExtension) -> rusqlite::
             codecs.join(" "),
             extension.made_by.text(),
             milliseconds(extension.made_at),
+            extension.sealed,
         ])?;
     Ok(())
 }
@@ -141,5 +146,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredExtension> {
         codecs: codecs.split(' ').filter_map(Codec::by_name).collect(),
         made_by: if made_by == MadeBy::FirstRun.text() { MadeBy::FirstRun } else { MadeBy::Command },
         made_at: time(row.get("made_at")?),
+        sealed: row.get("sealed")?,
     })
 }

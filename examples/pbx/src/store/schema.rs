@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
 /// Step `n` turns format `n` into `n + 1`.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE extensions (
         number      TEXT PRIMARY KEY NOT NULL,
@@ -65,6 +65,9 @@ const STEPS: [&str; 2] = [
         value       TEXT NOT NULL,
         PRIMARY KEY (number, key)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    ALTER TABLE extensions ADD COLUMN sealed TEXT NOT NULL DEFAULT '';
 ",
 ];
 

@@ -137,7 +137,7 @@ fn a_store_of_a_newer_format_is_left_alone() {
     let StoreUrl::Sqlite(path) = folder.url() else { unreachable!() };
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let error = Store::open(&folder.url()).unwrap_err().to_string();
-    assert!(error.contains("written by a newer pbx (format 999, this one knows 2)"), "{error}");
+    assert!(error.contains("written by a newer pbx (format 999, this one knows 3)"), "{error}");
 }
 
 #[test]
