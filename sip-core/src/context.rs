@@ -260,11 +260,11 @@ impl Context {
     }
 
     fn authorize(&mut self, request: Request, auth: Option<AuthHandle>) -> Result<Request, Misuse> {
-        let nonce = self.tag();
         let Some(auth) = auth.and_then(|auth| self.auths.get_mut(auth)) else { return Ok(request) };
         if auth.sessions.is_empty() {
             return Ok(request);
         }
+        let nonce = hex(&self.random.bytes::<8>());
         let subject =
             Subject { method: request.method().as_str(), uri: request.uri_text(), body: request.body() };
         let values = auth.sessions.authorize(subject, || nonce.clone());

@@ -268,7 +268,9 @@ pub struct Builder {
 
 impl Builder {
     fn request(method: Method, uri: impl fmt::Display) -> Self {
-        let mut writer = Writer::new(512);
+        // As much as they mostly come to, without growing.
+        let capacity = if method == Method::Invite { 1024 } else { 512 };
+        let mut writer = Writer::new(capacity);
         let uri = writer.request_line(&method, uri);
         Self { kind: Kind::Request { method, uri }, writer, body: Bytes::new() }
     }

@@ -98,8 +98,8 @@ pub(crate) type Nonce = [u8; 12];
 pub(crate) fn branch_text(id: Id, nonce: &Nonce, suffix: Option<&str>) -> String {
     let mut text = String::with_capacity(48);
     text.push_str(BRANCH_COOKIE);
-    text.push_str(&crate::random::hex(&id.index.to_be_bytes()));
-    text.push_str(&crate::random::hex(nonce));
+    crate::random::push_hex(&mut text, &id.index.to_be_bytes());
+    crate::random::push_hex(&mut text, nonce);
     if let Some(suffix) = suffix {
         text.push('.');
         text.push_str(suffix);

@@ -2,6 +2,7 @@
 
 use super::ContactTemplate;
 use crate::{config::SentBy, io::Protocol, message::Request};
+use std::fmt::Write as _;
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
 pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offers_overload: bool) -> String {
@@ -11,7 +12,10 @@ pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offer
         Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
     };
     let overload = if offers_overload { ";oc;oc-algo=\"loss\"" } else { "" };
-    format!("SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token())
+    let mut text = String::with_capacity(128);
+    // Writing to a string does not fail.
+    let _ = write!(text, "SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token());
+    text
 }
 
 /// Our Contact in a request, or in the response to one: `sips` when that was asked for (RFC 3261 §8.1.1.8, §12.1.1).
@@ -34,5 +38,12 @@ pub(super) fn contact_text(
         Protocol::Tls if is_sips => String::new(),
         other => format!(";transport={}", other.uri_token()),
     };
-    format!("<{scheme}:{user}{at}{sent_by}{transport}{}>{}", contact.uri_parameters, contact.parameters)
+    let mut text = String::with_capacity(96);
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "<{scheme}:{user}{at}{sent_by}{transport}{}>{}",
+        contact.uri_parameters, contact.parameters
+    );
+    text
 }
