@@ -72,6 +72,25 @@ pub fn tone(hertz: f64, peak: f64, seconds: u32) -> Vec<i16> {
         .collect()
 }
 
+/// How much of a sound is a tone of `hertz`: 1 when it is nothing else. Pieces of 100 ms are looked at each by itself, so slips of a
+/// jitter buffer do not matter.
+#[must_use]
+pub fn share_of_tone(sound: &[i16], hertz: f64) -> f64 {
+    let (mut found, mut all) = (0.0, 0.0);
+    for piece in sound.chunks_exact(RATE as usize / 10) {
+        let (mut real, mut imaginary, mut power) = (0.0, 0.0, 0.0);
+        for (n, sample) in piece.iter().enumerate() {
+            let (angle, sample) = (TAU * hertz * n as f64 / f64::from(RATE), f64::from(*sample));
+            real += sample * angle.cos();
+            imaginary += sample * angle.sin();
+            power += sample * sample;
+        }
+        found += 2.0 * (real * real + imaginary * imaginary) / piece.len() as f64;
+        all += power;
+    }
+    if all < 1.0 { 0.0 } else { found / all }
+}
+
 /// Writes 8 kHz mono 16-bit WAV.
 ///
 /// # Panics
@@ -372,6 +391,15 @@ mod tests {
         assert!(likeness(&one, &quieter) > 0.95);
         assert!(likeness(&one, &other) < 0.8, "{}", likeness(&one, &other));
         assert!(likeness(&one, &[]) < 0.01);
+    }
+
+    #[test]
+    fn a_tone_is_told_from_another() {
+        let (low, high) = (tone(520.0, 6_000.0, 1), tone(1_800.0, 6_000.0, 1));
+        assert!(share_of_tone(&low, 520.0) > 0.99 && share_of_tone(&low, 1_800.0) < 0.01);
+        let both: Vec<i16> = low.iter().zip(&high).map(|(one, other)| one / 2 + other / 2).collect();
+        assert!((share_of_tone(&both, 520.0) - 0.5).abs() < 0.02);
+        assert_eq!(share_of_tone(&[0; 8_000], 520.0), 0.0);
     }
 
     #[test]

@@ -71,6 +71,22 @@ impl Phone {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), account, folder, ports, says, more_config)
     }
 
+    /// As [`Phone::start_with`], with the lines of its `contacts`: the first is whom it writes to.
+    ///
+    /// # Panics
+    /// When its profile cannot be written or it does not start.
+    #[must_use]
+    pub fn start_knowing(
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+        contacts: &str,
+    ) -> Self {
+        Self::start_whole(Ipv4Addr::LOCALHOST.into(), account, folder, ports, says, more_config, contacts)
+    }
+
     /// As [`Phone::start_with`], at an address of the host that this thread is on; only there it takes commands.
     ///
     /// # Panics
@@ -83,6 +99,18 @@ impl Phone {
         ports: &mut Ports,
         says: &[i16],
         more_config: &str,
+    ) -> Self {
+        Self::start_whole(address, account, folder, ports, says, more_config, "")
+    }
+
+    fn start_whole(
+        address: IpAddr,
+        account: &Account<'_>,
+        folder: &Path,
+        ports: &mut Ports,
+        says: &[i16],
+        more_config: &str,
+        contacts: &str,
     ) -> Self {
         let home = folder.join(account.name);
         let recordings = home.join("snd");
@@ -133,8 +161,9 @@ impl Phone {
             every = account.register_every,
             more = account.parameters,
         );
-        let contact = format!("\"desk\" <sip:desk@{};transport={}>\n", account.registrar, account.transport);
-        for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", &contact)] {
+        let desk = format!("\"desk\" <sip:desk@{};transport={}>\n", account.registrar, account.transport);
+        let contacts = if contacts.is_empty() { &desk } else { contacts };
+        for (file, text) in [("config", config.as_str()), ("accounts", &line), ("contacts", contacts)] {
             fs::write(home.join(file), text).expect("the scratch folder is writable");
         }
         let mut command = Command::new("baresip");
@@ -217,10 +246,29 @@ impl Phone {
     /// Name and sound of the recording that was begun last, while the phone runs; empty when there is none.
     #[must_use]
     pub fn newest_recording(&self) -> (PathBuf, Vec<i16>) {
+        self.newest("dec")
+    }
+
+    /// What it has said itself since its last call began, while it runs.
+    #[must_use]
+    pub fn said(&self) -> Vec<i16> {
+        self.newest("enc").1
+    }
+
+    /// Makes away with what it recorded of former calls: recordings are named by the second, and a new one is then surely that.
+    pub fn forget_recordings(&self) {
         let files = fs::read_dir(self.folder.join("snd")).expect("the folder was made at the start");
+        for file in files.flatten() {
+            let _ = fs::remove_file(file.path());
+        }
+    }
+
+    fn newest(&self, direction: &str) -> (PathBuf, Vec<i16>) {
+        let files = fs::read_dir(self.folder.join("snd")).expect("the folder was made at the start");
+        let ending = format!("-{direction}.wav");
         let newest = files
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .filter(|path| path.to_string_lossy().ends_with(&ending))
             .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
         newest.map(|path| (path.clone(), audio::read_growing_wav(&path, audio::RATE))).unwrap_or_default()
     }

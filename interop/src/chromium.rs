@@ -75,15 +75,21 @@ impl Browser {
         use std::io::{Read as _, Write as _};
         let end = Instant::now() + PATIENCE;
         loop {
-            let mut text = String::new();
+            let mut text = Vec::new();
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
                 let _ = stream.set_read_timeout(Some(PATIENCE));
                 let head =
                     format!("GET /json/list HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
-                if stream.write_all(head.as_bytes()).is_ok() {
-                    let _ = stream.read_to_string(&mut text);
+                let mut chunk = [0; 4096];
+                let mut is_open = stream.write_all(head.as_bytes()).is_ok();
+                // It does not close the connection, whatever it is asked: the answer is over when it can be read.
+                while is_open && !is_whole(&text) {
+                    let count = stream.read(&mut chunk).unwrap_or(0);
+                    text.extend_from_slice(&chunk[..count]);
+                    is_open = count > 0;
                 }
             }
+            let text = String::from_utf8_lossy(&text);
             let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
             let tabs: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
             let page = tabs.iter().find(|tab| tab["type"] == "page");
@@ -199,4 +205,14 @@ fn base64(text: &str) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Whether an answer of HTTP has come as far as it says it is long.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: Option<usize> = length.filter_map(|(_, value)| value.trim().parse().ok()).next();
+    length.is_some_and(|length| body.len() >= length)
 }

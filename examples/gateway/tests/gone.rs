@@ -10,6 +10,7 @@ mod virtual_host;
 
 use denwa::Seed;
 use denwa_interop::baresip::{Account, Phone};
+use denwa_interop::chromium::Browser;
 use denwa_interop::{PATIENCE, Peer, Ports, Scratch, audio, require, wait_until};
 use denwa_sim::{HostId, Node};
 use denwa_sip_core::Protocol;
@@ -108,6 +109,8 @@ struct Ends {
     scratch: Scratch,
     _ports: Ports,
     port: u16,
+    /// Of the gateway's page.
+    page: u16,
     phones: [Phone; 2],
 }
 
@@ -115,7 +118,7 @@ impl Ends {
     /// Two telephones and the gateway's file between them.
     fn new(name: &str) -> Self {
         let (scratch, mut ports) = (Scratch::new(name), Ports::block());
-        let (port, media) = (ports.take(2), ports.take(20));
+        let (port, page, media) = (ports.take(2), ports.take(1), ports.take(20));
         let registrar = format!("127.0.0.1:{port}");
         let phones = ["ann", "bob"].map(|user| {
             let account = Account {
@@ -135,12 +138,14 @@ impl Ends {
             "[sip]\nlisten = [\"udp:{registrar}\"]\n[media]\nports = [\"{media}-{}\"]\n\
              [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.1\"]\n\
              [[sides]]\nname = \"outside\"\nto = \"udp:127.0.0.1:{}\"\n\
-             [[routes]]\nfrom = \"inside\"\nto = \"outside\"\n",
+             [[routes]]\nfrom = \"inside\"\nto = \"outside\"\n\
+             [web]\nlisten = \"127.0.0.1:{page}\"\n[[sides]]\nname = \"web\"\nkind = \"webrtc\"\n\
+             [[routes]]\nfrom = \"web\"\nto = \"outside\"\n",
             media + 19,
             phones[1].sip_port
         );
         std::fs::write(scratch.path().join("gateway.toml"), text).unwrap();
-        Self { scratch, _ports: ports, port, phones }
+        Self { scratch, _ports: ports, port, page, phones }
     }
 
     fn gateway(&self, name: &str) -> Peer {
@@ -209,4 +214,35 @@ fn killed_and_restarted_it_answers_481() {
     }
     // And the next call is as good as the first.
     ends.talk();
+}
+
+/// Whoever calls by the page is told when the gateway ends, and when it is not there any more.
+#[test]
+fn the_page_says_that_it_is_gone() {
+    if !require("baresip") || !Browser::is_here() {
+        return;
+    }
+    let mut ends = Ends::new("gateway-page-gone");
+    let mut gateway = ends.gateway("gateway");
+    let address = format!("http://127.0.0.1:{}/web?to=bob&lang=en", ends.page);
+    let mut browser = Browser::open(&address, ends.scratch.path(), &audio::signal(32, 4));
+    let said = "document.body.innerText";
+    browser.wait_for("document.getElementById('number')?.value === 'bob'", said);
+    let call = |browser: &mut Browser| {
+        browser.evaluate("document.getElementById('call').click()");
+        browser.wait_for("document.getElementById('state').dataset.state === 'answered'", said);
+    };
+    call(&mut browser);
+    assert!(gateway.stop().is_some_and(|status| status.success()), "{}", gateway.log());
+    browser.wait_for("document.getElementById('state').dataset.state === 'over'", said);
+    let bob = &ends.phones[1];
+    assert!(wait_until(PATIENCE, || is_idle(bob)), "{}", bob.peer.log());
+
+    let mut gateway = ends.gateway("gateway-again");
+    call(&mut browser);
+    gateway.kill();
+    browser.wait_for("document.getElementById('state').dataset.state === 'failed'", said);
+    browser.wait_for("document.getElementById('why').textContent.includes('gateway')", said);
+    // Bob would wait for an answer to his BYE before he ends.
+    ends.phones.iter_mut().for_each(|phone| phone.peer.kill());
 }

@@ -3,7 +3,7 @@
 
 #[path = "../../softphone/tests/running/mod.rs"]
 mod running;
-#[path = "town/sound.rs"]
+#[path = "../../softphone/tests/running/sound.rs"]
 mod sound;
 
 use denwa_interop::{Ports, at_last};

@@ -5,7 +5,7 @@
 
 #[path = "../../softphone/tests/running/mod.rs"]
 mod running;
-#[path = "town/sound.rs"]
+#[path = "../../softphone/tests/running/sound.rs"]
 mod sound;
 mod town;
 

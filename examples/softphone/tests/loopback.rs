@@ -1,50 +1,25 @@
 //! Two softphones on loopback: what the one says, the other records, both ways; and what does not come about says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod certificates;
 mod running;
+#[path = "running/sound.rs"]
+mod sound;
 
+use certificates::Certificates;
 use clap::Parser;
-use denwa_codecs::g711::Law;
 use denwa_interop::at_last;
 use running::Running;
 use softphone::arguments::Arguments;
 use softphone::phone::Outcome;
 use softphone::{run, wav};
+use sound::{noise, share_heard};
 use std::path::{Path, PathBuf};
 
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// Two seconds of noise that nowhere repeats itself.
-fn noise(seed: u32) -> Vec<i16> {
-    let mut state = seed;
-    let mut smooth = 0i32;
-    (0..16_000)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            smooth = (smooth * 3 + i32::from((state >> 18) as i16) - 8192) / 4;
-            smooth as i16
-        })
-        .collect()
-}
-
-/// The share of 20 ms pieces of `said` that stand, in order, in `heard`, sample by sample as A-law knows them.
-fn share_heard(said: &[i16], heard: &[i16]) -> f64 {
-    let codes =
-        |samples: &[i16]| -> Vec<u8> { samples.iter().map(|sample| Law::A.encode(*sample)).collect() };
-    let (said, heard) = (codes(said), codes(heard));
-    let (mut at, mut found, mut pieces) = (0, 0, 0);
-    for piece in said.chunks_exact(160) {
-        pieces += 1;
-        if let Some(place) = heard[at..].windows(160).position(|window| window == piece) {
-            at += place + 160;
-            found += 1;
-        }
-    }
-    f64::from(found) / f64::from(pieces)
 }
 
 #[test]
@@ -175,24 +150,12 @@ fn a_report_tells_everything_and_messages_pass() {
 
 #[test]
 fn over_tls_with_an_authority_of_ones_own() {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
     let folder = scratch("tls");
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut own = CertificateParams::new(Vec::new()).unwrap();
-    own.subject_alt_names = vec![SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())];
-    let own = own.signed_by(&key, &authority).unwrap();
+    let Certificates { authorities, certificate, key } = Certificates::in_folder(&folder);
     let file = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).unwrap();
         folder.join(name).display().to_string()
     };
-    let (authorities, certificate, key) = (
-        file("ca.pem", &authority.pem()),
-        file("own.pem", &own.pem()),
-        file("own.key", &key.serialize_pem()),
-    );
     let bob = file("bob.toml", &format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"));
     let ann = file("ann.toml", &format!("[tls]\nauthorities = {authorities:?}\n"));
     let mut answers = Running::start(&format!(

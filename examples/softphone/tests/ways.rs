@@ -2,8 +2,13 @@
 //! and TURN.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod certificates;
 mod running;
 
+use certificates::Certificates;
+use denwa::port_set::PortSet;
+use denwa::tokio::{Certificate, Listen, Tls, TlsConfig, TurnServer, TurnServerConfig};
+use denwa_ice::turn::server::{CredentialSource, Users};
 use denwa_interop::{PATIENCE, Peer, Ports, Scratch, require, wait_until};
 use running::Running;
 use softphone::phone::Outcome;
@@ -136,4 +141,33 @@ fn ice_finds_the_way_directly_or_through_a_relay() {
             assert!(says(lines, ", relayed") && says(lines, "keys by DTLS: "), "{lines:#?}");
         }
     }
+}
+
+/// The server of this family, over TLS: one end comes by nothing but a port of it, and believes nobody but its authority.
+#[test]
+fn a_relay_is_reached_over_tls() {
+    let (scratch, mut ports) = (Scratch::new("softphone-turns"), Ports::block());
+    let Certificates { authorities, certificate, key } = Certificates::in_folder(scratch.path());
+    let first = ports.take(40);
+    let users = CredentialSource::Users(Users::from_iter([("ann", "secret")]));
+    let mut config = TurnServerConfig::new(users);
+    config.listen = vec![Listen::for_turn("tls:127.0.0.1:0").unwrap()];
+    config.ports = PortSet::from_ranges([first..=first + 39]);
+    config.relay = vec!["127.0.0.1".parse().unwrap()];
+    config.peers = vec!["127.0.0.0/8".parse().unwrap()];
+    let mut tls = TlsConfig::default();
+    tls.certificate = Some(Certificate::from_files(certificate.as_ref(), key.as_ref()).unwrap());
+    config.tls = Some(Tls::new(&tls).unwrap());
+    let server = TurnServer::start(config, |_| {}).unwrap();
+    let file = scratch.path().join("ann.toml");
+    std::fs::write(&file, format!("[tls]\nauthorities = {authorities:?}\n")).unwrap();
+    let relay = format!(
+        "--config {} --ice require --turn turns:{} --turn-user ann --turn-password secret --relay-only",
+        file.display(),
+        server.listening()[0].address
+    );
+    let (outcome, called, answered) = call(&relay, "--ice require");
+    assert_eq!(outcome, Outcome::Good, "{called:#?}\n{answered:#?}");
+    assert!(says(&called, ", relayed"), "{called:#?}");
+    assert!(server.status().relayed_packets > 50);
 }

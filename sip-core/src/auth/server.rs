@@ -16,6 +16,7 @@ use super::{
     replay::{CountVerdict, NonceCounts},
     secret::Secret,
 };
+use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
@@ -207,22 +208,27 @@ impl Authenticator {
         value: &AuthValue<'a>,
         now: Instant,
     ) -> Examined<'a> {
-        let name = value.get("username").unwrap_or_default();
-        let Some(response) = value.get("response") else { return Examined::Unfit("response", name) };
-        let Some(uri) = value.get("uri") else { return Examined::Unfit("uri", name) };
-        let Some(nonce_text) = value.get("nonce") else { return Examined::Unfit("nonce", name) };
+        // Read once, looked into often.
+        let parameters: SmallVec<[(&str, &str); 16]> = value.iter().collect();
+        let get = |name: &str| {
+            parameters.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        };
+        let name = get("username").unwrap_or_default();
+        let Some(response) = get("response") else { return Examined::Unfit("response", name) };
+        let Some(uri) = get("uri") else { return Examined::Unfit("uri", name) };
+        let Some(nonce_text) = get("nonce") else { return Examined::Unfit("nonce", name) };
         if name.is_empty() {
             return Examined::Unfit("username", name);
         }
-        let algorithm = Algorithm::from_token(value.get("algorithm").unwrap_or("MD5"));
+        let algorithm = Algorithm::from_token(get("algorithm").unwrap_or("MD5"));
         let Some(algorithm) = algorithm.filter(|algorithm| policy.algorithms.contains(algorithm)) else {
             return Examined::Unfit("algorithm", name);
         };
-        let hashed = value.get("userhash").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+        let hashed = get("userhash").is_some_and(|it| it.eq_ignore_ascii_case("true"));
         if hashed && !policy.user_hash {
             return Examined::Unfit("userhash", name);
         }
-        let protection = match value.get("qop") {
+        let protection = match get("qop") {
             None if policy.legacy && policy.body != BodyProtection::Required => Protection::Legacy,
             Some(qop) if qop.eq_ignore_ascii_case("auth") && policy.body != BodyProtection::Required => {
                 Protection::Request
@@ -232,8 +238,8 @@ impl Authenticator {
             }
             _ => return Examined::Unfit("qop", name),
         };
-        let count_text = value.get("nc").unwrap_or_default();
-        let client_nonce = value.get("cnonce").unwrap_or_default();
+        let count_text = get("nc").unwrap_or_default();
+        let client_nonce = get("cnonce").unwrap_or_default();
         let count = match protection {
             // Without a count each nonce serves once.
             Protection::Legacy => 1,

@@ -1,4 +1,4 @@
-//! `presence`: is somebody there? RFC 3856, with the PIDF of RFC 3863.
+//! `presence`: is somebody there, and what is he doing? RFC 3856, with the PIDF of RFC 3863 and the activities of RFC 4480.
 
 use super::xml::{Element, Escaped, XmlError};
 use crate::command::Body;
@@ -33,6 +33,25 @@ pub struct Tuple {
     pub note: Option<String>,
 }
 
+/// What somebody does, as telephones show it (RPID, RFC 4480 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// He has a call.
+    OnThePhone,
+    /// He is not to be disturbed.
+    Busy,
+}
+
+impl Activity {
+    fn element(self) -> &'static str {
+        match self {
+            Self::OnThePhone => "on-the-phone",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 impl Presence {
     /// One way, open or closed.
     #[must_use]
@@ -45,9 +64,20 @@ impl Presence {
     /// The body of a NOTIFY or PUBLISH.
     #[must_use]
     pub fn to_body(&self) -> Body {
+        self.to_body_with(None)
+    }
+
+    /// The same with what the person is doing.
+    #[must_use]
+    pub fn to_body_with(&self, activity: Option<Activity>) -> Body {
         let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n");
         let entity = Escaped(&self.entity);
-        let _ = write!(out, "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{entity}\">\r\n");
+        let more = if activity.is_some() {
+            " xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\""
+        } else {
+            ""
+        };
+        let _ = write!(out, "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"{more} entity=\"{entity}\">\r\n");
         for tuple in &self.tuples {
             let _ = write!(out, "<tuple id=\"{}\">\r\n<status>", Escaped(&tuple.id));
             if let Some(open) = tuple.open {
@@ -64,6 +94,13 @@ impl Presence {
         }
         for note in &self.notes {
             let _ = write!(out, "<note>{}</note>\r\n", Escaped(note));
+        }
+        if let Some(activity) = activity {
+            let element = activity.element();
+            let _ = write!(
+                out,
+                "<dm:person id=\"p1\"><rpid:activities><rpid:{element}/></rpid:activities></dm:person>\r\n"
+            );
         }
         out.push_str("</presence>\r\n");
         Body::new(CONTENT_TYPE, out)
@@ -105,6 +142,15 @@ mod tests {
         let mut presence = Presence::simple("sip:alice@example.com", false, Some("gone <fishing>"));
         presence.notes.push("back soon".to_owned());
         let text = String::from_utf8(presence.to_body().bytes.to_vec()).unwrap();
+        assert_eq!(Presence::parse(&text).unwrap(), presence);
+    }
+
+    #[test]
+    fn an_activity_is_said_beside_it_and_does_not_disturb() {
+        let presence = Presence::simple("sip:alice@example.com", true, None);
+        let body = presence.to_body_with(Some(Activity::OnThePhone));
+        let text = String::from_utf8(body.bytes.to_vec()).unwrap();
+        assert!(text.contains("<rpid:activities><rpid:on-the-phone/></rpid:activities>"), "{text}");
         assert_eq!(Presence::parse(&text).unwrap(), presence);
     }
 

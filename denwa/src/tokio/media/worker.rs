@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -45,12 +46,14 @@ impl Waker {
 pub(super) struct Post {
     channel: mpsc::Sender<Work>,
     waker: Waker,
+    /// Whether it was woken and has not looked yet: a second time would only cost a call to the system.
+    woken: Arc<AtomicBool>,
 }
 
 impl Post {
     pub(super) fn send(&self, work: Work) {
         // A worker that has ended takes no more work, and there is nobody to tell.
-        if self.channel.send(work).is_ok() {
+        if self.channel.send(work).is_ok() && !self.woken.swap(true, Ordering::AcqRel) {
             (self.waker.0)();
         }
     }
@@ -85,6 +88,7 @@ pub(super) struct Worker<P: Poller> {
     dscp: Option<Dscp>,
     poller: P,
     work: mpsc::Receiver<Work>,
+    woken: Arc<AtomicBool>,
     tell: Arc<dyn Fn(Event) + Send + Sync>,
     /// By token, two to a leg: that of RTCP is one above that of RTP.
     sockets: Vec<Option<(LegId, P::Socket)>>,
@@ -105,12 +109,14 @@ impl<P: Poller> Worker<P> {
     ) -> io::Result<(Post, Self)> {
         let (channel, work) = mpsc::channel();
         let poller = P::new()?;
-        let post = Post { channel, waker: poller.waker() };
+        let woken = Arc::new(AtomicBool::new(false));
+        let post = Post { channel, waker: poller.waker(), woken: Arc::clone(&woken) };
         let worker = Self {
             bridge,
             dscp,
             poller,
             work,
+            woken,
             tell,
             sockets: Vec::new(),
             free: Vec::new(),
@@ -148,6 +154,9 @@ impl<P: Poller> Worker<P> {
     }
 
     fn take_work(&mut self) -> bool {
+        // Before it looks: what comes after the look wakes it again. A swap, and no store, so that it sees all that was sent by those
+        // who found the flag set.
+        self.woken.swap(false, Ordering::AcqRel);
         loop {
             match self.work.try_recv() {
                 Ok(Work::Command(command)) if self.expected.is_empty() => {

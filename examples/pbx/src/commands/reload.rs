@@ -102,6 +102,12 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     if config.sip.realm != before.sip.realm {
         restart("sip.realm");
     }
+    if config.sip.dscp != before.sip.dscp {
+        restart("sip.dscp");
+    }
+    if config.media.dscp != before.media.dscp {
+        restart("media.dscp");
+    }
     if config.network.dns != before.network.dns {
         restart("network.dns");
     }
@@ -125,6 +131,7 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
     }
     config.sip.listen.clone_from(&before.sip.listen);
     config.sip.realm.clone_from(&before.sip.realm);
+    (config.sip.dscp, config.media.dscp) = (before.sip.dscp, before.media.dscp);
     config.network.dns.clone_from(&before.network.dns);
     config.media.ports.clone_from(&before.media.ports);
     config.store = before.store.clone();

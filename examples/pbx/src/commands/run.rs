@@ -124,6 +124,8 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let mut driver_config = DriverConfig::new(listen);
     driver_config.media = Some(MediaDriverConfig::default());
     driver_config.dns.servers.clone_from(&config.network.dns);
+    driver_config.signalling_dscp = config.sip.dscp;
+    driver_config.media_dscp = config.media.dscp;
     driver_config.tls = certificate::tls(&config, &own_addresses())?;
     let turn = turn::start(&config, driver_config.tls.as_ref())?.map(Arc::new);
     let text = welcome::text(&welcome::Facts {

@@ -6,6 +6,7 @@
 mod acl;
 mod address;
 mod document;
+mod extension;
 mod features;
 mod network;
 mod problem;
@@ -17,6 +18,7 @@ mod sections;
 mod style;
 mod trunks;
 mod turn;
+mod voice;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,14 +26,15 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use denwa::address::Network;
-use denwa::media::KeyPath;
 use denwa::port_set::PortSet;
+use denwa::tokio::Dscp;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 pub use acl::Acl;
 pub use address::{Finding, Host, HostPort, Listen, PeerAddress, Protocol, SIP_PORT};
+pub use extension::{Extension, Forward, Group, KnownBy, Strategy};
 pub use features::{
     Clock, Conference, Mantela, Menu, PromptFiles, Queue, Recording, Rule, Services, TlsFiles, Voicemail,
 };
@@ -42,6 +45,7 @@ pub(crate) use sections::is_number;
 pub use style::{DivertedBy, IdentityHeader, TrunkStyle};
 pub use trunks::{EarlyMedia, InboundAccount, SessionTerms, Signatures, Terms, Trunk, TrunkAccount};
 pub use turn::{Turn, TurnUsers};
+pub use voice::{Codec, Encryption, Keying, Nat, Voice};
 
 /// Everything an operator can say about an exchange.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -114,6 +118,8 @@ pub struct Sip {
     /// The algorithms telephones may prove their password with, best first. MD5 alone unless the file says otherwise: many
     /// telephones give up when they are offered one that they do not know beside it.
     pub digest: Vec<Algorithm>,
+    /// What packets with SIP are marked with; not at all unless written.
+    pub dscp: Option<Dscp>,
 }
 
 /// `[network]`: what peers are told about where the exchange is.
@@ -149,6 +155,8 @@ pub struct Media {
     pub silence: Duration,
     /// Whether fax machines and modems are listened for, and given a clear channel.
     pub fax: bool,
+    /// What packets of voice are marked with; not at all unless written.
+    pub dscp: Option<Dscp>,
 }
 
 /// `[calls]`: how long and how many.
@@ -232,181 +240,6 @@ pub struct Control {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
-/// `[[extensions]]`: a telephone's number and what it registers with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Extension {
-    /// The number dialled, and the user name registered with.
-    pub number: String,
-    /// The name shown to those it calls; may be empty.
-    pub name: String,
-    /// The password it registers and calls with.
-    pub password: Secret,
-    /// How voice travels to and from it.
-    pub voice: Voice,
-    /// How it is known when not by its password.
-    pub known_by: KnownBy,
-    /// What becomes of calls to it that it does not take.
-    pub forward: Forward,
-    /// Whether it stands in the document that Mantela publishes.
-    pub published: bool,
-    /// Whether its calls are recorded.
-    pub record: bool,
-    /// Where it may register and call from.
-    pub allow: Acl,
-    /// Whether it dials digit by digit: a call to what may become a longer number waits for the next one.
-    pub overlap: bool,
-    /// Whether its telephone challenges calls to it, and gets an answer.
-    pub challenges: bool,
-    /// The most calls it may have at a time; `None`: any number.
-    pub call_limit: Option<usize>,
-    /// Whether it rings while it has a call.
-    pub call_waiting: bool,
-    /// What its mailbox asks for; empty: nothing when called by its own telephone.
-    pub voicemail_pin: Secret,
-}
-
-/// How a telephone is known that cannot, or need not, show a password.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownBy {
-    /// Its address: what comes from there is the extension's, and calls go there. A port counts on UDP when it is written.
-    pub address: Option<PeerAddress>,
-    /// A name in the certificate that it shows when it connects by TLS.
-    pub certificate: Option<String>,
-}
-
-/// Where calls to an extension go that it does not take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forward {
-    /// It is not to be disturbed: calls find it busy.
-    pub do_not_disturb: bool,
-    /// Every call goes there.
-    pub always: Option<String>,
-    /// When it is busy or declines.
-    pub busy: Option<String>,
-    /// When nobody answers.
-    pub no_answer: Option<String>,
-    /// When none of its telephones is there.
-    pub unreachable: Option<String>,
-    /// How long it rings before nobody has answered; as `[calls] ring_seconds` says when `None`.
-    pub ring: Option<Duration>,
-    /// Telephones ring one after the other, by the preference (`q`) they registered with, each for so long; all at once when
-    /// `None`.
-    pub by_priority: Option<Duration>,
-    /// Where it is looked for, one number after the other, when its own telephones were not answered.
-    pub follow_me: Vec<String>,
-    /// How long each of those rings; as `[calls] ring_seconds` says when `None`.
-    pub follow_me_ring: Option<Duration>,
-}
-
-/// `[[groups]]`: a number that rings several extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The number dialled.
-    pub number: String,
-    /// Numbers of extensions, in order.
-    pub members: Vec<String>,
-    /// Which of them ring, and when.
-    pub strategy: Strategy,
-    /// How long each ring of it lasts; as `[calls] ring_seconds` says when `None`.
-    pub ring: Option<Duration>,
-    /// What is called when nobody answers.
-    pub no_answer: Option<String>,
-}
-
-/// How a group rings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// All at once; the first to answer has the call.
-    #[default]
-    All,
-    /// One after the other, from the first.
-    Hunt,
-    /// One after the other, who has been without a call longest first.
-    LongestIdle,
-    /// One after the other, each call beginning behind the one that the call before began with.
-    RoundRobin,
-    /// None rings: all telephones answer by themselves and hear the caller.
-    Page,
-}
-
-/// How voice travels to and from one side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voice {
-    /// Codecs offered and accepted, best first.
-    pub codecs: Vec<Codec>,
-    /// Whether it is encrypted.
-    pub encryption: Encryption,
-    /// How its keys are agreed on, where this side is called. A caller says himself.
-    pub keying: Keying,
-    /// Whether its way is found by ICE (RFC 8445), where the other side can.
-    pub ice: bool,
-    /// Whether it is certain to know one port for RTP and RTCP, as browsers are.
-    pub one_port: bool,
-    /// How keys of the telephone are told to it.
-    pub keys: KeyPath,
-    /// How much sound a packet should hold; as the other side wishes when `None`.
-    pub packet_time: Option<Duration>,
-    /// Whether it is where its messages come from, or where they say.
-    pub nat: Nat,
-}
-
-/// How the keys of encrypted voice are agreed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keying {
-    /// They stand in the description (RFC 4568).
-    #[default]
-    Sdes,
-    /// By a handshake on the way of the voice (RFC 5764), as browsers do. Telephones on WebSockets always.
-    Dtls,
-}
-
-/// What is believed of the addresses that a telephone tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nat {
-    /// It is called where its REGISTER came from; voice goes where its description says and follows what comes.
-    #[default]
-    Auto,
-    /// What it tells is true: it is called at its Contact.
-    Off,
-    /// What it tells is not: voice goes to the address of its signalling, too, before any has come.
-    Behind,
-}
-
-/// Whether voice is encrypted (SRTP with keys in the description, RFC 4568).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encryption {
-    /// Never; an encrypted offer is refused.
-    Off,
-    /// When the other side offers it.
-    #[default]
-    Accepted,
-    /// Offered to it, and taken when it can.
-    Offered,
-    /// Always; what is not encrypted is refused.
-    Required,
-}
-
-/// A codec the exchange can carry. What both sides have passes untouched, any other becomes what the other side has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 A-law.
-    Pcma,
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.722, wideband.
-    G722,
-    /// G.729 and its annexes.
-    G729,
-    /// GSM full rate.
-    Gsm,
-    /// iLBC.
-    Ilbc,
-    /// Opus.
-    Opus,
-    /// G.726 at 32 kbit/s.
-    G726,
-}
-
 /// `[[routes]]`: what is dialled with `prefix` goes out by `trunk`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -487,6 +320,7 @@ impl Default for Sip {
             listen_is_default: true,
             realm: "pbx.example".to_owned(),
             digest: vec![Algorithm::Md5],
+            dscp: None,
         }
     }
 }
@@ -504,6 +338,7 @@ impl Default for Media {
             ports_are_of_router: false,
             silence: Duration::from_secs(30),
             fax: true,
+            dscp: None,
         }
     }
 }
@@ -536,40 +371,6 @@ impl Default for GuardPolicy {
     }
 }
 
-impl Default for Voice {
-    fn default() -> Self {
-        Self {
-            codecs: Codec::DEFAULT.to_vec(),
-            encryption: Encryption::default(),
-            keying: Keying::default(),
-            ice: false,
-            one_port: false,
-            keys: KeyPath::Agreed,
-            packet_time: None,
-            nat: Nat::default(),
-        }
-    }
-}
-
-impl Voice {
-    /// The same for a telephone on this transport: those on WebSockets are browsers, which know but one way.
-    #[must_use]
-    pub fn over(&self, protocol: Protocol) -> Self {
-        let is_browser =
-            matches!(protocol, Protocol::Ws | Protocol::Wss) && self.encryption != Encryption::Off;
-        if !is_browser {
-            return self.clone();
-        }
-        Self {
-            encryption: Encryption::Required,
-            keying: Keying::Dtls,
-            ice: true,
-            one_port: true,
-            ..self.clone()
-        }
-    }
-}
-
 impl Default for StoreUrl {
     fn default() -> Self {
         Self::Sqlite(PathBuf::from("pbx-data/pbx.db"))
@@ -591,34 +392,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(…)")
-    }
-}
-
-impl Codec {
-    /// Every codec.
-    pub const ALL: [Self; 8] =
-        [Self::Pcma, Self::Pcmu, Self::G722, Self::G729, Self::Gsm, Self::Ilbc, Self::Opus, Self::G726];
-
-    /// Those that every telephone has, in the order they are offered when the file says nothing.
-    pub const DEFAULT: [Self; 2] = [Self::Pcma, Self::Pcmu];
-
-    /// The name of RFC 3551 and its like, as the file writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pcma => "PCMA",
-            Self::Pcmu => "PCMU",
-            Self::G722 => "G722",
-            Self::G729 => "G729",
-            Self::Gsm => "GSM",
-            Self::Ilbc => "iLBC",
-            Self::Opus => "opus",
-            Self::G726 => "G726-32",
-        }
-    }
-
-    /// The codec of a name, in any case.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 }
 

@@ -10,7 +10,7 @@ use denwa::port_set::PortSet;
 use super::address::{Host, HostPort};
 use super::document::{Section, Text};
 use super::problem::Problems;
-use super::sections::checked;
+use super::sections::{checked, dscp};
 use super::{External, Media, Networks, Turn};
 
 /// The port of STUN (RFC 8489).
@@ -99,6 +99,7 @@ pub(super) fn media(mut section: Section<'_>, problems: &mut Problems) -> Media 
     if let Some(seconds) = section.whole("silence_seconds", 0..=86_400, problems) {
         media.silence = Duration::from_secs(seconds);
     }
+    media.dscp = dscp(&mut section, problems);
     if let Some(fax) = section.flag("fax", problems) {
         media.fax = fax;
     }

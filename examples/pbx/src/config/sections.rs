@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use denwa::media::KeyPath;
+use denwa::tokio::Dscp;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use toml::de::DeTable;
 
@@ -181,6 +182,11 @@ pub(super) fn take(text: &Text, owner: &str, taken: &mut HashMap<String, String>
     }
 }
 
+/// A mark on packets (RFC 2474).
+pub(super) fn dscp(section: &mut Section<'_>, problems: &mut Problems) -> Option<Dscp> {
+    section.whole("dscp", 0..=63, problems).and_then(|value| Dscp::new(u8::try_from(value).ok()?))
+}
+
 fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
     let mut sip = Sip::default();
     if let Some(texts) = section.texts("listen", problems) {
@@ -200,6 +206,7 @@ fn sip(mut section: Section<'_>, problems: &mut Problems) -> Sip {
             problems.add(section.span(), section.key("listen"), message);
         }
     }
+    sip.dscp = dscp(&mut section, problems);
     if let Some(realm) = section.text("realm", problems) {
         if realm.value.is_empty() || !realm.value.chars().all(is_realm_character) {
             problems.add(

@@ -84,6 +84,15 @@ fn what_is_not_toml_has_its_place() {
 }
 
 #[test]
+fn packets_are_marked_where_the_file_says_so() {
+    let config = Config::parse("[sip]\ndscp = 32\n[media]\ndscp = 46\n").unwrap();
+    let marks = [config.sip.dscp, config.media.dscp].map(|mark| mark.map(Dscp::value));
+    assert_eq!(marks, [Some(32), Some(46)]);
+    assert_eq!((Config::default().sip.dscp, Config::default().media.dscp), (None, None));
+    assert!(problems("[media]\ndscp = 64\n").contains("dscp"));
+}
+
+#[test]
 fn an_unknown_key_is_an_error_and_a_slip_is_guessed() {
     assert_eq!(
         problems("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n  relm = \"x\"\n"),
@@ -91,7 +100,7 @@ fn an_unknown_key_is_an_error_and_a_slip_is_guessed() {
     );
     assert_eq!(
         problems("[sip]\ncolour = \"red\"\n"),
-        "line 2, column 1: sip.colour: is not a key that is known here, expected one of `listen`, `realm`, `digest`\n"
+        "line 2, column 1: sip.colour: is not a key that is known here, expected one of `listen`, `dscp`, `realm`, `digest`\n"
     );
     assert!(problems("[extension]\nnumber = \"1\"\n").contains("did you mean `extensions`?"));
     assert!(

@@ -74,7 +74,10 @@ impl Exchange {
 
     pub(super) fn cabinet(&mut self, answer: cabinet::Answer) {
         match answer {
-            cabinet::Answer::Mailboxes(mailboxes) => self.desk.mailboxes = mailboxes,
+            cabinet::Answer::Mailboxes(mailboxes) => {
+                self.desk.mailboxes = mailboxes;
+                self.desk.lamps_moved = true;
+            }
             cabinet::Answer::Loaded { call, sound } => {
                 self.with_call(call, |call, desk| call.hear(desk, Heard::Loaded(sound)));
             }

@@ -175,6 +175,9 @@ pub(super) struct Desk {
     pub(super) wishes: Vec<Wish>,
     /// An extension's call has ended since this was looked at.
     pub(super) somebody_is_free: bool,
+    /// Since the lamps were looked at: something happened to a call; something else happened that they show.
+    pub(super) calls_moved: bool,
+    pub(super) lamps_moved: bool,
     /// How often each group has been called, for those that take turns.
     turns: HashMap<String, usize>,
     random: ChaCha20Rng,
@@ -223,6 +226,8 @@ impl Desk {
             found_busy: HashMap::new(),
             wishes: Vec::new(),
             somebody_is_free: false,
+            calls_moved: false,
+            lamps_moved: false,
             turns: HashMap::new(),
             random: ChaCha20Rng::from_seed(seed.0),
         }

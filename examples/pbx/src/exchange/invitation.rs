@@ -170,5 +170,6 @@ pub(super) fn dialled(message: &Request) -> String {
 
 /// `udp 192.0.2.1:5060`
 pub(super) fn whence(protocol: Protocol, remote: SocketAddr) -> String {
-    format!("{} {remote}", protocol.uri_token())
+    // A URI calls both kinds of WebSockets the same.
+    format!("{} {remote}", protocol.via_token().to_ascii_lowercase())
 }

@@ -184,6 +184,7 @@ impl Exchange {
             Input::Directory(directory) => {
                 self.desk.tell(Event::ExtensionsChanged { count: directory.len() });
                 self.desk.directory = directory;
+                self.desk.lamps_moved = true;
                 self.registrar.forget_strangers(&mut self.desk);
                 self.errands.plan_wakes(&self.desk);
             }

@@ -306,6 +306,6 @@ fn leg_direction_changed(call: &mut Call, which: Which, direction: Direction) ->
 }
 
 /// Whether a side that wants this direction does not want to hear the other.
-fn is_hold(direction: Direction) -> bool {
+pub(super) fn is_hold(direction: Direction) -> bool {
     matches!(direction, Direction::SendOnly | Direction::Inactive)
 }

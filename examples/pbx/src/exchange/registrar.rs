@@ -82,6 +82,7 @@ impl Registrar {
     /// The bindings of a number have changed: the log hears what is new and what is gone.
     pub(super) fn changed(&mut self, desk: &mut Desk, number: &str, bindings: &[Binding]) {
         let before = self.told.remove(number).unwrap_or_default();
+        desk.lamps_moved |= before.is_empty() != bindings.is_empty();
         for contact in &before {
             if !bindings.iter().any(|binding| binding.contact.as_str() == &**contact) {
                 let contact = contact.to_string();
@@ -118,6 +119,7 @@ impl Registrar {
                 self.told.remove(number);
             }
         }
+        desk.lamps_moved = true;
         let contact = contact.as_str().to_owned();
         desk.tell(Event::Unregistered { number: number.to_owned(), contact, expired: true });
     }

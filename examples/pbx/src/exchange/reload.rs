@@ -12,6 +12,7 @@ impl Exchange {
         let now = self.desk.now;
         self.desk.setup.policy = Policy::new(&self.file);
         self.desk.directory = directory;
+        self.desk.lamps_moved = true;
         self.registrar.forget_strangers(&mut self.desk);
         self.errands.plan_wakes(&self.desk);
         if self.file.network != before.network {

@@ -30,6 +30,7 @@ impl Exchange {
             self.deadlines.remove(&(deadline, number));
         }
         work(call, &mut self.desk);
+        self.desk.calls_moved = true;
         let lines = call.lines();
         let before = if lines.is_empty() {
             self.desk.lines.remove(&number).unwrap_or_default()

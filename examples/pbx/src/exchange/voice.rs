@@ -8,6 +8,7 @@ use denwa::evidence::{Fact, RouteUse};
 use super::call::{Call, Stage, Which};
 use super::desk::Desk;
 use super::facts;
+use super::modify::is_hold;
 use super::whereabouts::Way;
 use crate::why::End;
 
@@ -63,6 +64,8 @@ impl Call {
             Media::NoConversion { from, to, .. } => {
                 self.evidence.add(side, Fact::TranscoderMissing { from, to }, now);
             }
+            // Whoever holds may say music of his own, or nothing at all.
+            Media::Silent { .. } if is_hold(leg.direction) => {}
             Media::Silent { lasted, .. } => {
                 let at = leg.heard_from.or(leg.expected).unwrap_or(leg.peer).to_string();
                 let never_came = leg.heard_from.is_none();

@@ -12,7 +12,7 @@ use denwa_sip_core::endpoint::{
 use denwa_sip_core::message::Request;
 use denwa_sip_core::subscription::dialog_info::{self, DialogEntry, DialogInfo, DialogState, Direction};
 use denwa_sip_core::subscription::message_summary::{self, MessageSummary, Messages};
-use denwa_sip_core::subscription::presence::{self, Presence};
+use denwa_sip_core::subscription::presence::{self, Activity, Presence};
 
 use super::Exchange;
 use super::admission::may_come_so;
@@ -36,7 +36,7 @@ enum Package {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Lamp {
     Lines(Vec<Line>),
-    Present { open: bool, note: &'static str },
+    Present { open: bool, note: &'static str, activity: Option<Activity> },
     Messages { new: u32, old: u32 },
 }
 
@@ -63,6 +63,8 @@ pub(super) struct Watching {
     /// Those who are answered once the way to them is known.
     waiting: Vec<(RequestHandle, Request, Flow, String)>,
     watchers: HashMap<SubscriptionHandle, Watcher>,
+    /// The calls of every extension, as the watchers were told them.
+    lines: BTreeMap<String, Vec<Line>>,
 }
 
 impl Exchange {
@@ -103,6 +105,7 @@ impl Exchange {
         let now = self.desk.now;
         if let Ok(handle) = self.desk.endpoint.accept_subscription(request, accept, now) {
             self.watching.watchers.insert(handle, Watcher { package, number, told, version: 1 });
+            self.desk.lamps_moved = true;
         }
     }
 
@@ -120,10 +123,16 @@ impl Exchange {
 
     /// Tells every watcher what has changed for him.
     pub(super) fn tell_watchers(&mut self) {
-        if self.watching.watchers.is_empty() {
+        let moved = std::mem::take(&mut self.desk.lamps_moved);
+        let calls_moved = std::mem::take(&mut self.desk.calls_moved);
+        if self.watching.watchers.is_empty() || !(moved || calls_moved) {
             return;
         }
+        // Most of what happens to a call moves no lamp, and there may be a lamp for every telephone.
         let lines = self.lines();
+        if !moved && lines == self.watching.lines {
+            return;
+        }
         let mut watchers = std::mem::take(&mut self.watching.watchers);
         for (handle, watcher) in &mut watchers {
             let lamp = self.lamp(watcher.package, &watcher.number, &lines);
@@ -151,6 +160,7 @@ impl Exchange {
             );
         }
         self.watching.watchers = watchers;
+        self.watching.lines = lines;
     }
 
     /// The calls of every extension.
@@ -170,13 +180,13 @@ impl Exchange {
             Package::Presence => {
                 let disturbed = self.desk.directory.get(number).is_some_and(|own| own.forward.do_not_disturb);
                 let is_there = !self.desk.endpoint.bindings(number).is_empty();
-                let (open, note) = match (is_there, disturbed, lines.contains_key(number)) {
-                    (false, ..) => (false, "Not registered"),
-                    (true, true, _) => (false, "Do not disturb"),
-                    (true, false, true) => (true, "On the phone"),
-                    (true, false, false) => (true, "Ready"),
+                let (open, note, activity) = match (is_there, disturbed, lines.contains_key(number)) {
+                    (false, ..) => (false, "Not registered", None),
+                    (true, true, _) => (false, "Do not disturb", Some(Activity::Busy)),
+                    (true, false, true) => (true, "On the phone", Some(Activity::OnThePhone)),
+                    (true, false, false) => (true, "Ready", None),
                 };
-                Lamp::Present { open, note }
+                Lamp::Present { open, note, activity }
             }
             Package::Messages => {
                 let all = self.desk.mailboxes.get(number).map(Vec::as_slice).unwrap_or_default();
@@ -233,7 +243,9 @@ fn body(lamp: &Lamp, number: &str, realm: &str, version: u32) -> Body {
             let dialogs = lines.iter().map(entry).collect();
             DialogInfo { version, partial: false, entity: entity.clone(), dialogs }.to_body()
         }
-        Lamp::Present { open, note } => Presence::simple(entity, *open, Some(note)).to_body(),
+        Lamp::Present { open, note, activity } => {
+            Presence::simple(entity, *open, Some(note)).to_body_with(*activity)
+        }
         Lamp::Messages { new, old } => MessageSummary {
             waiting: *new > 0,
             account: Some(entity),

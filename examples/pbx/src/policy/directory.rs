@@ -18,6 +18,8 @@ use crate::store::{StoredExtension, StoredSetting};
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     extensions: BTreeMap<String, Account>,
+    /// The numbers of those that are known by something else than a password: few or none, and asked for with every message.
+    known_otherwise: Vec<String>,
     notices: Vec<String>,
 }
 
@@ -106,6 +108,9 @@ impl Directory {
                      those of the file"
                 ));
             }
+            if extension.known_by != KnownBy::default() {
+                directory.known_otherwise.push(number.clone());
+            }
         }
         directory
     }
@@ -143,8 +148,7 @@ impl Directory {
             });
             is_there || has_shown
         };
-        // Most exchanges have none: a look at those few that do.
-        self.extensions.values().find(is_it)
+        self.known_otherwise.iter().filter_map(|number| self.extensions.get(number)).find(is_it)
     }
 
     /// Every extension, by number.

@@ -1,12 +1,13 @@
 //! The store on a thread of its own, so that signalling never waits for a disk.
 //!
 //! Whatever is queued when the thread looks is written in one commit and synced once: a storm of registrations costs
-//! one sync, not one each. Answers are given only after the commit. The queue is bounded by what the exchange leaves
+//! one sync, not one each, and while registrations keep coming each commit waits a moment for company. Answers are given only
+//! after the commit. The queue is bounded by what the exchange leaves
 //! unanswered, which its own limits bound. The thread also looks, now and then, whether a command has changed the store.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::{
@@ -19,6 +20,12 @@ const GLANCE: Duration = Duration::from_secs(2);
 
 /// The most requests written in one commit.
 const BATCH: usize = 256;
+
+/// While requests keep coming, commits are so far apart: a telephone waits for its answer ten times as long before it asks again.
+const GATHER: Duration = Duration::from_millis(40);
+
+/// After a wait in vain so many commits do not wait: whoever asks one thing after the other is not slowed down.
+const ALONE: u32 = 16;
 
 /// Something to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,15 +129,45 @@ impl Drop for StoreThread {
     }
 }
 
+/// When a commit waits for company.
+#[derive(Default)]
+struct Gathering {
+    last: Option<Instant>,
+    alone: u32,
+}
+
+impl Gathering {
+    /// All that is to be written with the first of a commit.
+    fn gather(&mut self, first: StoreRequest, queue: &Receiver<StoreRequest>) -> Vec<StoreRequest> {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        let wait = self.last.and_then(|last| GATHER.checked_sub(last.elapsed()));
+        if let Some(wait) = wait {
+            if self.alone > 0 {
+                self.alone -= 1;
+            } else {
+                let before = batch.len();
+                thread::sleep(wait);
+                batch.extend(queue.try_iter().take(BATCH.saturating_sub(before)));
+                if batch.len() == before {
+                    self.alone = ALONE;
+                }
+            }
+        }
+        self.last = Some(Instant::now());
+        batch
+    }
+}
+
 fn serve(mut store: Store, queue: &Receiver<StoreRequest>, mut answer: impl FnMut(StoreAnswer)) {
     let mut version = store.version().unwrap_or(0);
+    let mut gathering = Gathering::default();
     loop {
         // One's own writes do not change the version that is seen here.
         let mut changed = false;
         match queue.recv_timeout(GLANCE) {
             Ok(first) => {
-                let mut batch = vec![first];
-                batch.extend(queue.try_iter().take(BATCH - 1));
+                let batch = gathering.gather(first, queue);
                 changed = batch.iter().any(|request| matches!(request, StoreRequest::PutSetting { .. }));
                 write(&mut store, &batch, &mut answer);
             }

@@ -10,7 +10,7 @@ pub(crate) struct Exchange {
     pub(crate) scratch: Scratch,
     pub(crate) ports: Ports,
     pub(crate) sip_port: u16,
-    /// For browsers.
+    /// For browsers: `ws:` here, `wss:` on the next one.
     pub(crate) web_port: u16,
     /// For a neighbour, who is called `{neighbour}` in the lines of configuration.
     pub(crate) neighbour_port: u16,
@@ -34,15 +34,16 @@ impl Exchange {
         let mut ports = Ports::block();
         let sip_port = ports.take(2);
         let first = ports.take(300);
-        let web_port = ports.take(1);
+        let web_port = ports.take(2);
         let neighbour_port = ports.take(2);
         let codecs: Vec<_> = codecs.iter().map(|codec| format!("{codec:?}")).collect();
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\", \"ws:127.0.0.1:{web_port}\"]\nrealm = \"pbx.example\"\n\n\
+            "[sip]\nlisten = [\"udp:127.0.0.1:{sip_port}\", \"tcp:127.0.0.1:{sip_port}\", \"tls:127.0.0.1:{tls_port}\", \"ws:127.0.0.1:{web_port}\", \"wss:127.0.0.1:{safe_web_port}\"]\nrealm = \"pbx.example\"\n\n\
              [network]\nexternal = \"auto\"\nlocal = [\"127.0.0.0/8\"]\n\n\
              [media]\nports = [\"{first}-{last}\"]\n\n\
              [store]\nurl = \"sqlite:{store}\"\n\n",
             tls_port = sip_port + 1,
+            safe_web_port = web_port + 1,
             last = first + 299,
             store = scratch.path().join("pbx-data/pbx.db").display(),
         );

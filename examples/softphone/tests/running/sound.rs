@@ -2,13 +2,15 @@
 
 use denwa_codecs::g711::Law;
 
-/// Two seconds of noise that no other seed makes, at 8000 Hz.
+/// Two seconds of noise that nowhere repeats itself.
 pub(crate) fn noise(seed: u32) -> Vec<i16> {
     let mut state = seed;
+    let mut smooth = 0i32;
     (0..16_000)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 19) as i16 - 4096
+            smooth = (smooth * 3 + i32::from((state >> 18) as i16) - 8192) / 4;
+            smooth as i16
         })
         .collect()
 }
