@@ -256,7 +256,7 @@ def theirs():
         here = os.getcwd()
         kamailio = subprocess.Popen(["kamailio", "-DD", "-E", "-m", "256", "-M", "8", "-f", "kamailio.cfg", "-Y", here, "-P", f"{here}/kamailio.pid"], **QUIET)
         relay = subprocess.Popen(["rtpengine", "--foreground", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:48222", "--port-min=26000",
-                                  "--port-max=29999", "--table=-1", "--log-level=2", f"--pidfile={here}/rtpengine.pid"], **QUIET)
+                                  "--port-max=29999", "--table=-1", "--log-level=2", "--delete-delay=0", f"--pidfile={here}/rtpengine.pid"], **QUIET)
         options(THEIRS, 20)
         time.sleep(1)
         if media:

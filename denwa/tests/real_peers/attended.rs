@@ -67,8 +67,11 @@ fn python(module: &str, script: &str) {
     let (peer, input) = Peer::start_with_input(module, scratch.path(), &mut command);
     let binding = exchange.expect_binding();
     peer.wait_for("registered", PATIENCE);
-    in_every_role(&exchange, &binding, &mut Python { _peer: peer, input });
+    let mut telephone = Python { _peer: peer, input };
+    in_every_role(&exchange, &binding, &mut telephone);
+    // It has the last BYE to answer: it outlives the exchange.
     exchange.stop();
+    drop(telephone);
 }
 
 impl Telephone for linphone::Phone {

@@ -1,10 +1,8 @@
 """PJSIP as a telephone that is steered by lines: `dial URI`, `attend N M`, `quit`; calls are numbered as they come. It
 lifts by itself, does as it is asked by REFER, and says what it sees.
 Arguments: registrar, user, password, SIP port, first RTP port."""
-import faulthandler, select, sys
+import select, sys
 import pjsua2 as pj
-
-faulthandler.enable()
 
 registrar, user, password, sip_port, rtp_port = sys.argv[1:6]
 calls = []
@@ -67,7 +65,7 @@ transport = pj.TransportConfig()
 transport.boundAddress, transport.port = "127.0.0.1", int(sip_port)
 library.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
 library.libStart()
-# No sound at all: the thread of the null device takes streams down beside the calls, and fell over it once.
+# No sound at all: it is about signalling.
 library.audDevManager().setNoDev()
 settings = pj.AccountConfig()
 settings.idUri = f"sip:{user}@{registrar}"

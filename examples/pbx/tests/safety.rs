@@ -200,6 +200,20 @@ fn what_rules_forbid_is_told_with_cause_and_remedy() {
     program.wait_for(
         "the password is wrong. Compare number and password in the phone with those given out here.",
     );
+    // From many places, over UDP and TCP: the account is closed to strangers, and who is registered speaks on.
+    for host in 20..120 {
+        if program.printed().contains("account 201 is banned") {
+            break;
+        }
+        let local = format!("127.0.{host}.1:0").parse().unwrap();
+        let mut other = Phone::udp_at(at(port), "201", "wrong", local);
+        assert_eq!(other.register(300).status(), 401);
+    }
+    program.wait_for("account 201 is banned for");
+    let mut owner = Phone::udp_at(at(port), "201", "secret-201", "127.0.1.1:0".parse().unwrap());
+    assert_eq!(owner.register(300).status(), 401, "he is a stranger, with the right password or not");
+    program.wait_for("its password was guessed too often of late, so that strangers cannot log in with it");
+    assert_eq!(alice.register(300).status(), 200, "another account is none of it");
     guesser.patience(Duration::from_millis(200));
     for _ in 0..100 {
         if program.printed().contains("is banned for") {

@@ -287,6 +287,10 @@ impl Admission {
         let number: String = username.chars().filter(|letter| !letter.is_control()).take(64).collect();
         let cause = match reason {
             AuthenticationFailure::WrongPassword => "the password is wrong".to_owned(),
+            AuthenticationFailure::UnknownUser if desk.is_account(username) => {
+                "its password was guessed too often of late, so that strangers cannot log in with it"
+                    .to_owned()
+            }
             AuthenticationFailure::UnknownUser => "there is no such extension".to_owned(),
             AuthenticationFailure::NoSecretForAlgorithm => {
                 "its password is not kept for that algorithm".to_owned()
@@ -302,6 +306,9 @@ impl Admission {
         };
         let remedy = match reason {
             AuthenticationFailure::WrongPassword => remedy_of_credentials(&number, true, desk.now),
+            AuthenticationFailure::UnknownUser if desk.is_account(username) => {
+                Rule::Banned.remedy().to_owned()
+            }
             AuthenticationFailure::UnknownUser => remedy_of_credentials(&number, false, desk.now),
             AuthenticationFailure::NoSecretForAlgorithm => {
                 "Give it a password anew: `pbx extensions password`.".to_owned()

@@ -3,12 +3,14 @@
 //! The networks under `local` and the neighbours' addresses are never refused, and a telephone that has proved its password
 //! is heard on whatever its neighbours behind the same address do. Everything else is [`denwa::guard`]'s.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use denwa::address::Network;
 use denwa::guard::{self, Guard, GuardConfig, Offence, Scanner, Standing, Verdict, recognise};
 use denwa_sip_core::endpoint::{AuthenticationFailure, Binding};
+use denwa_sip_core::io::StreamId;
 
 use super::desk::Desk;
 use super::invitation::whence;
@@ -23,8 +25,11 @@ const CALL_VOUCHES: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Defence {
     guard: Guard,
-    /// What the sender of the input that is being worked on is.
+    /// What the sender of the input that is being worked on is, and where it sends from.
     standing: Standing,
+    source: Option<SocketAddr>,
+    /// Who is at the other end of connections that were accepted.
+    streams: HashMap<StreamId, (Protocol, SocketAddr)>,
     /// Who may speak to the exchange at all, and who may not.
     allow: Acl,
     deny: Acl,
@@ -50,6 +55,8 @@ impl Defence {
         Self {
             guard,
             standing: Standing::Stranger,
+            source: None,
+            streams: HashMap::new(),
             allow,
             deny,
             turned_away: 0,
@@ -63,10 +70,11 @@ impl Defence {
         let seed = denwa::Seed(desk.random_bytes());
         self.guard = Guard::new(guard_config(file, desk), seed, desk.now);
         (self.allow, self.deny) = (file.guard.allow.clone(), file.guard.deny.clone());
-        for account in desk.directory.iter() {
-            let bindings: Vec<Binding> =
-                desk.endpoint.bindings(&account.number).into_iter().cloned().collect();
-            self.registered(&account.number, &bindings, desk.now);
+        let neighbours = desk.links.iter().filter_map(|link| link.trunk.inbound.as_ref());
+        let users = desk.directory.iter().map(|account| &account.number);
+        for user in users.chain(neighbours.map(|inbound| &inbound.user)) {
+            let bindings: Vec<Binding> = desk.endpoint.bindings(user).into_iter().cloned().collect();
+            self.registered(user, &bindings, desk.now);
         }
     }
 
@@ -117,6 +125,7 @@ impl Defence {
             self.untold = Some(TurnedAway { count, example: whence(protocol, source), list });
             return false;
         }
+        self.source = Some(source);
         match self.guard.admit(source, now) {
             Verdict::Admit(standing) => {
                 self.standing = standing;
@@ -124,6 +133,46 @@ impl Defence {
             }
             Verdict::Refuse(_) => false,
         }
+    }
+
+    /// Whether a connection that somebody made is kept.
+    pub(super) fn admits_stream(
+        &mut self,
+        stream: StreamId,
+        protocol: Protocol,
+        source: SocketAddr,
+        now: Instant,
+    ) -> bool {
+        let is_kept = self.admits(protocol, source, now);
+        if is_kept {
+            self.streams.insert(stream, (protocol, source));
+        }
+        is_kept
+    }
+
+    /// Whether a piece of a connection is read. Of one that somebody made and that is not kept nothing is.
+    pub(super) fn admits_piece(&mut self, stream: StreamId, now: Instant) -> bool {
+        if !stream.is_accepted() {
+            (self.standing, self.source) = (Standing::Exempt, None);
+            return true;
+        }
+        let Some((protocol, source)) = self.streams.get(&stream).copied() else { return false };
+        let is_read = self.admits(protocol, source, now);
+        if !is_read {
+            self.streams.remove(&stream);
+        }
+        is_read
+    }
+
+    /// A connection is gone.
+    pub(super) fn stream_closed(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+    }
+
+    /// Whether the sender of the input that is being worked on may try a password for an account: not when it was guessed too
+    /// often, from wherever.
+    pub(super) fn admits_account(&mut self, account: &str, now: Instant) -> bool {
+        self.source.is_none_or(|source| self.guard.admits_account(account, source, now))
     }
 
     /// A source did something it should not have done.

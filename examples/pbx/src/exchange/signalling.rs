@@ -44,10 +44,15 @@ impl Exchange {
                 }
             }
             SipInput::StreamOpened { stream, protocol, remote, .. }
-                if stream.is_accepted() && !self.defence.admits(*protocol, *remote, self.desk.now) =>
+                if stream.is_accepted()
+                    && !self.defence.admits_stream(*stream, *protocol, *remote, self.desk.now) =>
             {
                 return self.desk.put(Output::CloseStream { stream: *stream });
             }
+            SipInput::StreamData { stream, .. } if !self.defence.admits_piece(*stream, self.desk.now) => {
+                return self.desk.put(Output::CloseStream { stream: *stream });
+            }
+            SipInput::StreamClosed { stream } => self.defence.stream_closed(*stream),
             _ => {}
         }
         let now = self.desk.now;
@@ -99,6 +104,8 @@ impl Exchange {
     pub(super) fn lookup(&mut self, id: QueryId, lookup: Lookup) {
         let now = self.desk.now;
         let provided = match lookup {
+            // As if it were unknown: the same answer at the same cost.
+            Lookup::Credentials { user, .. } if !self.defence.admits_account(&user, now) => Provided::Nothing,
             Lookup::Credentials { user, hashed: false, .. } => match self.desk.directory.get(&user) {
                 Some(Account { secret, .. }) => Provided::Secret { user, secret: secret.clone() },
                 None => match self.desk.links.by_user(&user).and_then(Link::secret) {
