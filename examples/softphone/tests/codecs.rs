@@ -89,6 +89,7 @@ fn call_from_baresip(codec: &Codec) {
             alice.wait_hears(&format!("{} to them", codec.0), answered);
         }
         alice.hang_up();
+        true
     });
 }
 
@@ -114,12 +115,21 @@ fn call_from_linphone(codec: &Codec) {
                 linphone.wait_hears(&format!("{} to them", codec.0), answered);
             }
         }
-        linphone.hang_up();
+        // Linphone 5.1 may die of a null pointer while it plays L16 (libmediastreamer); then there is nothing to judge.
+        let lives = codec.1 != "L16" || linphone.peer.alive();
+        if lives {
+            linphone.hang_up();
+        }
+        lives
     });
 }
 
-/// Our softphone is called by a peer, which is to say the first to a URI, and hangs up when it has heard the second.
-fn call(&(ours, _, rate, likeness): &Codec, folder: &Path, peer: impl FnOnce(&[i16], Sentence<'_>, &str)) {
+/// Our softphone is called by a peer, which is to say the first to a URI, and hangs up when it has heard the second; whether it did.
+fn call(
+    &(ours, _, rate, likeness): &Codec,
+    folder: &Path,
+    peer: impl FnOnce(&[i16], Sentence<'_>, &str) -> bool,
+) {
     let (said, answered) = (audio::signal(1, 1), audio::signal(2, 1));
     let sentence = |said| Sentence { said, likeness };
     let path = |name: &str| folder.join(name).display().to_string();
@@ -131,7 +141,9 @@ fn call(&(ours, _, rate, likeness): &Codec, folder: &Path, peer: impl FnOnce(&[i
     );
     let mut telephone = Running::start(&line);
     let port = telephone.expect("listening on udp:");
-    peer(&Sentence::for_minutes(&said), sentence(&answered), &format!("sip:bob@{port}"));
+    if !peer(&Sentence::for_minutes(&said), sentence(&answered), &format!("sip:bob@{port}")) {
+        return println!("{ours}: the peer has died: this call proves nothing");
+    }
     let (outcome, seen) = telephone.end();
     assert_eq!(outcome, Outcome::Good, "{ours}: {seen:#?}");
     let name = ours.split('/').next().unwrap();
