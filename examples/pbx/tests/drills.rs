@@ -236,12 +236,14 @@ fn flood(calls: u32, lasts: Duration, per_second: u64) {
     );
     // A loaded machine may lose a datagram; a call that loses its sound loses more.
     assert!(said > 0 && lost * 100 <= said, "{lost} of {said} packets of voice were not heard");
-    assert!(after < before + 65_536, "memory: {before} KiB before, {after} KiB after");
+    assert!(after < before + 98_304, "memory: {before} KiB before, {after} KiB after");
     // The report names the attackers, what they did and what was done, and nobody else.
     assert!(banned > 0 && refused > 0, "{attacks:#}");
     for source in sources {
         assert!(source["who"].as_str().unwrap().starts_with("127.7."), "{source:#}");
-        assert!(!source["offences"].as_array().unwrap().is_empty(), "{source:#}");
+        // Strangers together may send so much and no more: some were dropped before they did anything.
+        let did_something = !source["offences"].as_array().unwrap().is_empty();
+        assert!(did_something || source["refused"].as_u64() > Some(0), "{source:#}");
     }
     assert!(attacks.to_string().contains("a scanner by its own name"), "{attacks:#}");
     assert!(sources.iter().map(|source| source["refused"].as_u64().unwrap()).sum::<u64>() <= refused);
