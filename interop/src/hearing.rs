@@ -107,8 +107,10 @@ impl<'a> Sentence<'a> {
     /// `other`.
     ///
     /// # Panics
-    /// When it never is.
+    /// When it never is, and when the two are too much alike to be told from one another so.
     pub fn wait_in_sound(self, label: &str, other: &[i16], mut recorded: impl FnMut() -> Vec<i16>) {
+        let alike = audio::likeness(other, &self.said.repeat(2));
+        assert!(alike < 0.8, "{label}: {alike:.2} alike by loudness: have something else said");
         let (mut judged, mut best) = (0, (0.0, 0.0));
         let heard = wait_until(2 * PATIENCE, || {
             thread::sleep(PAUSE);

@@ -172,6 +172,19 @@ impl Desk {
         while let Ok((length, from)) = self.voice.recv_from(&mut buffer) {
             let _ = self.voice.send_to(&buffer[..length], from);
         }
+        self.fulfil();
+        if self.call.as_ref().and_then(|call| call.must_ring_by).is_some_and(|by| Instant::now() > by) {
+            self.tell("gave up: it did not ring promptly".to_owned());
+            self.cancel();
+        }
+        let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { return };
+        // What was wished while it was waited for this datagram was wished before it came.
+        self.fulfil();
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if text.starts_with("SIP/2.0 ") { self.response(&text) } else { self.request(&text, from) }
+    }
+
+    fn fulfil(&mut self) {
         let wishes = std::mem::take(&mut *self.wishes.lock().expect("no panic"));
         for wish in wishes {
             match wish {
@@ -180,13 +193,6 @@ impl Desk {
                 Wish::Refuse(status) => self.refuses = Some(status),
             }
         }
-        if self.call.as_ref().and_then(|call| call.must_ring_by).is_some_and(|by| Instant::now() > by) {
-            self.tell("gave up: it did not ring promptly".to_owned());
-            self.cancel();
-        }
-        let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { return };
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        if text.starts_with("SIP/2.0 ") { self.response(&text) } else { self.request(&text, from) }
     }
 
     fn tell(&self, what: String) {

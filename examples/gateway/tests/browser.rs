@@ -152,7 +152,7 @@ fn the_page_is_relayed_to_a_telephone_with_g729() {
     let scratch = Scratch::new("gateway-relay");
     let mut ports = Ports::block();
     let exchange = exchange(&scratch, &mut ports, "codecs = [\"G729\"]");
-    let (one, two) = (audio::signal(25, 4), audio::signal(26, 4));
+    let (one, two) = (audio::signal(22, 4), audio::signal(24, 4));
     let account = format!(
         "\n[proxy_0]\nreg_proxy=<sip:127.0.0.1:{exchange};transport=udp>\nreg_identity=sip:1002@127.0.0.1:{exchange}\n\
          reg_expires=300\nreg_sendregister=1\npublish=0\n\

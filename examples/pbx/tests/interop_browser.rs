@@ -27,7 +27,7 @@ fn call_each_other(transport: &str) {
         return;
     }
     let mut exchange = Exchange::start("browser", "");
-    let (one, two) = (audio::signal(51, 4), audio::signal(52, 4));
+    let (one, two) = (audio::signal(24, 4), audio::signal(26, 4));
     let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
     bob.wait_registered();
     let port = exchange.web_port + u16::from(transport == "wss");
