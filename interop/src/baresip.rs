@@ -35,6 +35,24 @@ pub struct Account<'a> {
     pub parameters: &'a str,
 }
 
+impl<'a> Account<'a> {
+    /// Of one who registers nowhere and lifts by himself, over UDP, with PCMA alone.
+    #[must_use]
+    pub fn unregistered(user: &'a str, registrar: &'a str) -> Self {
+        Self {
+            name: user,
+            user,
+            password: "none",
+            registrar,
+            transport: "udp",
+            codecs: "PCMA",
+            answers: true,
+            register_every: 0,
+            parameters: "",
+        }
+    }
+}
+
 /// A running baresip.
 #[derive(Debug)]
 pub struct Phone {

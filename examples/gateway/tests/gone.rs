@@ -121,17 +121,7 @@ impl Ends {
         let (port, page, media) = (ports.take(2), ports.take(1), ports.take(20));
         let registrar = format!("127.0.0.1:{port}");
         let phones = ["ann", "bob"].map(|user| {
-            let account = Account {
-                name: user,
-                user,
-                password: "none",
-                registrar: &registrar,
-                transport: "udp",
-                codecs: "PCMA",
-                answers: true,
-                register_every: 0,
-                parameters: "",
-            };
+            let account = Account::unregistered(user, &registrar);
             Phone::start(&account, scratch.path(), &mut ports, &audio::signal(31, 60))
         });
         let text = format!(

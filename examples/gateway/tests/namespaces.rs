@@ -161,17 +161,7 @@ fn plain_phone(network: &Network, scratch: &Scratch, ports: &mut Ports, user: &s
     let net = if user == "six" { SIX } else { FOUR };
     let gateway: IpAddr = format!("{net}1").parse().unwrap();
     let registrar = std::net::SocketAddr::new(gateway, 5060).to_string();
-    let account = Account {
-        name: user,
-        user,
-        password: "none",
-        registrar: &registrar,
-        transport: "udp",
-        codecs: "PCMA",
-        answers: true,
-        register_every: 0,
-        parameters: "",
-    };
+    let account = Account::unregistered(user, &registrar);
     let address = format!("{net}2").parse().unwrap();
     // It hangs up when it has nothing more to say.
     let mut file = says.to_vec();

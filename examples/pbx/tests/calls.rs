@@ -238,12 +238,7 @@ fn a_caller_who_gives_up_silences_the_bell() {
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
     let calling = alice.call("1002");
     let called = bob.invited();
-    bob.reply(&called, 180, "");
-    alice.expect("INVITE", 180);
-    alice.cancel(&calling);
-    let cancel = bob.expect("CANCEL", 0);
-    bob.reply_to(&cancel, cancel.header("To"), 200, "");
-    bob.reply(&called, 487, "");
+    alice.give_up(&calling, &mut bob, &called);
     assert_eq!(alice.refused(&calling).status(), 487);
     exchange.program.wait_for("(cancelled)");
 }

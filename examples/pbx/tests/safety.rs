@@ -81,12 +81,7 @@ fn callers_are_signed_between_exchanges_and_nobody_else_can() {
         let called = bob.invited();
         assert!(called.invite.header("From").contains(shown), "{:?}", called.invite);
         assert!(number.starts_with("05") || !called.invite.text().contains("0510"), "{:?}", called.invite);
-        bob.reply(&called, 180, "");
-        alice.expect("INVITE", 180);
-        alice.cancel(&calling);
-        let cancel = bob.expect("CANCEL", 0);
-        bob.reply_to(&cancel, cancel.header("To"), 200, "");
-        bob.reply(&called, 487, "");
+        alice.give_up(&calling, &mut bob, &called);
         bob.expect("ACK", 0);
         assert_eq!(alice.final_of(&calling).status(), 487);
     }

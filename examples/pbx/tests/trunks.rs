@@ -396,12 +396,7 @@ fn digits_dialled_one_by_one_are_waited_for() {
     assert_eq!(alice.refused(&calling).status(), 484);
     let calling = alice.call("1002");
     let called = bob.invited();
-    bob.reply(&called, 180, "");
-    alice.expect("INVITE", 180);
-    alice.cancel(&calling);
-    let cancel = bob.expect("CANCEL", 0);
-    bob.reply_to(&cancel, cancel.header("To"), 200, "");
-    bob.reply(&called, 487, "");
+    alice.give_up(&calling, &mut bob, &called);
     alice.final_of(&calling);
     // Nobody who calls for help waits, though a longer number may begin so.
     let help = alice.call("110");

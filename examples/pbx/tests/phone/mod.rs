@@ -550,6 +550,16 @@ impl Phone {
 
     // -- calls, as callee
 
+    /// Gives up a call that has not been answered: it rings at the callee, is cancelled, and the callee says so (RFC 3261 §9).
+    pub fn give_up(&mut self, calling: &Dialog, callee: &mut Self, called: &Dialog) {
+        callee.reply(called, 180, "");
+        self.expect("INVITE", 180);
+        self.cancel(calling);
+        let cancel = callee.expect("CANCEL", 0);
+        callee.reply_to(&cancel, cancel.header("To"), 200, "");
+        callee.reply(called, 487, "");
+    }
+
     /// Waits for an INVITE that begins a call.
     pub fn invited(&mut self) -> Dialog {
         let invite = self.expect("INVITE", 0);
