@@ -207,9 +207,8 @@ fn several_fingerprints_are_kept() {
     assert_eq!(prints, [("sha-1", vec![0xaa; 20]), ("sha-256", vec![0xcc; 32])]);
     assert_eq!(agreed.role, DtlsRole::Server);
     // Before the media, for all of them.
-    let session = offer(&format!(
-        "a=setup:actpass\r\na=fingerprint:sha-1 {short}\r\nm=audio 1 RTP/SAVPF 0\r\n"
-    ));
+    let session =
+        offer(&format!("a=setup:actpass\r\na=fingerprint:sha-1 {short}\r\nm=audio 1 RTP/SAVPF 0\r\n"));
     let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
     b.answer(session.as_bytes()).unwrap();
     assert_eq!(handshake(b.agreed().unwrap().audio().unwrap()).fingerprints[0].bytes, [0xaa; 20]);
@@ -219,10 +218,13 @@ fn several_fingerprints_are_kept() {
 fn fingerprints_that_prove_nothing_are_none() {
     // MD5 must not be used (RFC 8122 §5), and a hash that is too short is of no certificate.
     let (md5, sha1) = (vec!["00"; 16].join(":"), vec!["00"; 20].join(":"));
-    for print in [format!("md5 {md5}"), "sha-256 AA:BB".into(), format!("sha-256 {sha1}"), format!("x {sha1}")] {
+    for print in
+        [format!("md5 {md5}"), "sha-256 AA:BB".into(), format!("sha-256 {sha1}"), format!("x {sha1}")]
+    {
         let lines = format!("a=setup:actpass\r\na=fingerprint:{print}\r\n");
         let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
-        let error = b.answer(offer(&format!("m=audio 1 UDP/TLS/RTP/SAVP 0\r\n{lines}")).as_bytes()).unwrap_err();
+        let error =
+            b.answer(offer(&format!("m=audio 1 UDP/TLS/RTP/SAVP 0\r\n{lines}")).as_bytes()).unwrap_err();
         assert_eq!(error.mismatch().unwrap().main().unwrap().rule, Rule::FingerprintMissing, "{print}");
         // Where it was only offered, the call goes on in the clear.
         let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);

@@ -64,7 +64,8 @@ impl Codec {
                 ((960, 0), (Box::new(encoder), Box::new(decoder)))
             }
             _ => {
-                let (rate, packing) = g726_of(&name).ok_or_else(|| format!("codec {name} is not known; {KNOWN}"))?;
+                let (rate, packing) =
+                    g726_of(&name).ok_or_else(|| format!("codec {name} is not known; {KNOWN}"))?;
                 let (encoder, decoder) =
                     (g726::Encoder::new(rate, packing), g726::Decoder::new(rate, packing));
                 ((160, 20 * rate.bits() as usize), (Box::new(encoder), Box::new(decoder)))

@@ -296,9 +296,11 @@ impl Codec {
         match clock_rate {
             None => Some(codec),
             // Those that are there at many rates.
-            Some(rate) if matches!(&*codec.name, "L16" | "speex" | "CN") => {
-                Some(Self { clock_rate: rate, payload_type: codec.payload_type.filter(|_| rate == 8_000), ..codec })
-            }
+            Some(rate) if matches!(&*codec.name, "L16" | "speex" | "CN") => Some(Self {
+                clock_rate: rate,
+                payload_type: codec.payload_type.filter(|_| rate == 8_000),
+                ..codec
+            }),
             Some(rate) => (codec.clock_rate == rate).then_some(codec),
         }
     }

@@ -305,7 +305,10 @@ impl fmt::Display for MediumMismatch {
                 write!(f, "{refused} announces encrypted {kind} and gives no key that can be used")
             }
             Rule::FingerprintMissing => {
-                write!(f, "{refused} announces {kind} encrypted by DTLS and gives no usable certificate fingerprint")
+                write!(
+                    f,
+                    "{refused} announces {kind} encrypted by DTLS and gives no usable certificate fingerprint"
+                )
             }
             Rule::Setup { said } => {
                 write!(f, "the DTLS role for {kind} cannot be settled: {refused} says setup:{said}")
