@@ -96,7 +96,7 @@ pub struct Negotiator {
 enum Exchange {
     None,
     Offered { media: Vec<LocalMedium>, saved: Saved },
-    Received { offer: RemoteDescription, saved: Saved },
+    Received { offer: Box<RemoteDescription>, saved: Saved },
 }
 
 /// What an exchange that fails is undone with.
@@ -284,7 +284,7 @@ impl Negotiator {
     /// It cannot be read, or an exchange is under way.
     pub fn receive_offer(&mut self, offer: &[u8]) -> Result<&RemoteDescription, OfferError> {
         self.expect_stable()?;
-        let offer = self.read(offer)?;
+        let offer = Box::new(self.read(offer)?);
         let saved = self.save();
         self.exchange = Exchange::Received { offer, saved };
         match &self.exchange {
@@ -309,7 +309,7 @@ impl Negotiator {
                 self.timings.clone_from(&offer.timings);
                 let body = self.write(&media, &bundle);
                 self.exchange = Exchange::None;
-                self.remote = Some(offer);
+                self.remote = Some(*offer);
                 self.agreed = Some(agreed);
                 Ok(body)
             }
@@ -345,7 +345,7 @@ impl Negotiator {
         self.timings.clone_from(&offer.timings);
         let body = self.write(&media, &[]);
         self.exchange = Exchange::None;
-        self.remote = Some(offer);
+        self.remote = Some(*offer);
         self.agreed = Some(agreed);
         Ok(body)
     }
