@@ -137,7 +137,7 @@ fn scan_odd_value(scanner: &mut Scanner<'_>, name: &str, start: usize) -> Result
     let value = scanner.since(start);
     let bracketed = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
     let address = bracketed.or_else(|| name.eq_ignore_ascii_case("received").then_some(value));
-    if !address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
+    if address.is_none_or(|address| address.parse::<Ipv6Addr>().is_err()) {
         scanner.forgive(at, Liberty::UnquotedParameter, "a token, a host or a quoted string")?;
     }
     Ok(())
