@@ -190,3 +190,31 @@ fn machines_get_one_law_of_g711_on_both_sides() {
     let why = String::from_utf8(why.stdout).unwrap();
     assert!(why.contains("a fax machine or modem has answered: it has a clear channel"), "{why}");
 }
+
+#[test]
+fn whoever_says_nothing_or_another_codec_than_was_agreed_on_is_named_when_all_have_hung_up() {
+    let mut house = House::new("unheard", &["", "", ""], "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    // What Bob says in the time of two hundred packets of Alice's, and what is said of it.
+    let silent = "passes, media do not: ";
+    let foreign = "sends payload type 9 (G722), but PCMA/8000 was agreed on";
+    for (call, says, sentence) in [(1, None, silent), (2, Some(9), foreign)] {
+        let mut calling = alice.call("1002");
+        let called = bob.invited();
+        bob.answer(&called, &bob.offer("8 101"));
+        let answer = alice.answered(&mut calling);
+        alice.says_to(0x11, answer.rtp(), 8, &bob);
+        for sequence in 1_000..1_200 {
+            alice.say(answer.rtp(), 8, sequence, &[0x11; 160]);
+            if let Some(kind) = says {
+                bob.say(called.invite.rtp(), kind, sequence, &[0x12; 160]);
+            }
+            bob.hear();
+        }
+        alice.hang_up(&mut calling);
+        bob.hung_up(&called);
+        let ended = house.program.wait_for(&format!("call {call}: 1001 → 1002 ended"));
+        assert!(ended.contains(&bob.address().to_string()) && ended.contains(sentence), "{ended}");
+        assert!(!ended.contains(&alice.address().to_string()), "{ended}");
+    }
+}
