@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use denwa_codecs::g711::Law;
 use house::House;
-use phone::{Phone, free_port};
+use phone::{Phone, Program, folder, free_port};
 
 #[test]
 fn keys_become_what_the_other_side_takes() {
@@ -217,4 +217,28 @@ fn whoever_says_nothing_or_another_codec_than_was_agreed_on_is_named_when_all_ha
         assert!(ended.contains(&bob.address().to_string()) && ended.contains(sentence), "{ended}");
         assert!(!ended.contains(&alice.address().to_string()), "{ended}");
     }
+}
+
+#[test]
+fn whom_the_exchange_answers_is_told_an_address_where_it_listens() {
+    // One of several addresses of the machine, and not the one that packets to the telephones leave by.
+    let server = SocketAddr::from(([127, 0, 0, 5], free_port()));
+    let extension =
+        |number: u32| format!("[[extensions]]\nnumber = \"{number}\"\npassword = \"secret-{number}\"\n");
+    let sip = format!("[sip]\nlisten = [\"udp:{server}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n");
+    let _program = Program::start(folder("several"), &format!("{}{}{sip}", extension(1001), extension(1002)));
+    let mut phones = ["1001", "1002"].map(|user| Phone::udp(server, user, &format!("secret-{user}")));
+    for phone in &mut phones {
+        assert_eq!(phone.register(300).status(), 200);
+    }
+    let [mut alice, mut bob] = phones;
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    for message in [&answer, &called.invite] {
+        assert!(message.header("Contact").contains(&format!("@{server}")), "{message:?}");
+    }
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
 }
