@@ -55,7 +55,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(config.network.local.len(), 3);
     assert_eq!(config.network.stun, None);
     assert_eq!(config.media.ports.to_string(), "20000-20999");
-    assert_eq!(config.store, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
+    assert_eq!(config.store.url, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
     let kitchen = config.extension("1001").unwrap();
     assert_eq!((kitchen.name.as_str(), kitchen.password.reveal()), ("Kitchen", "secret"));
     assert_eq!(kitchen.voice, Voice::default());
