@@ -179,6 +179,7 @@ pub mod driver;
 pub mod echo_test;
 pub mod evidence;
 pub mod guard;
+pub mod marking;
 pub mod media;
 pub mod port_set;
 pub mod robot;

@@ -9,7 +9,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use house::House;
-use phone::Phone;
+use phone::{Phone, free_port};
 
 #[test]
 fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
@@ -45,11 +45,8 @@ fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
 fn a_second_exchange_is_kept_from_the_store_of_the_first() {
     let house = House::new("second", &[""], "");
     let folder = &house.program.folder;
-    std::fs::write(
-        folder.join("second.toml"),
-        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[store]\nurl = \"sqlite:pbx.db\"\n",
-    )
-    .unwrap();
+    let listen = format!("[sip]\nlisten = [\"udp:127.0.0.1:{}\"]\n", free_port());
+    std::fs::write(folder.join("second.toml"), listen + "[store]\nurl = \"sqlite:pbx.db\"\n").unwrap();
     let second = Command::new(env!("CARGO_BIN_EXE_pbx"))
         .args(["--config", "second.toml"])
         .current_dir(folder)

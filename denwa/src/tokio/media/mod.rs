@@ -9,9 +9,9 @@ mod epoll;
 mod portable;
 mod worker;
 
-use super::marking::Dscp;
 use crate::Seed;
 use crate::bridge::{BridgeConfig, Command, ConferenceId, Connection, Event, LegId, MediaBridge, Misuse};
+use crate::marking::Dscp;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;

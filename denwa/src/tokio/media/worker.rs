@@ -4,7 +4,8 @@ use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
-use crate::tokio::marking::{Dscp, mark};
+use crate::marking::Dscp;
+use crate::tokio::marking::mark;
 use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub(super) trait Poller: Sized + Send + 'static {
     fn wait(&mut self, patience: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()>;
     fn receive(socket: &Self::Socket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     fn send(socket: &Self::Socket, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
+    /// Has it mark what it sends.
+    fn mark(socket: &Self::Socket, dscp: Dscp);
 }
 
 /// Ends a worker's waiting.
@@ -160,7 +163,7 @@ impl<P: Poller> Worker<P> {
         loop {
             match self.work.try_recv() {
                 Ok(Work::Command(command)) if self.expected.is_empty() => {
-                    self.bridge.handle_command(command, Instant::now());
+                    self.obey(command);
                     // Sockets are opened and closed in the order of the commands.
                     self.do_what_is_wanted();
                 }
@@ -295,6 +298,22 @@ impl<P: Poller> Worker<P> {
         Ok(bound)
     }
 
+    fn obey(&mut self, command: Command) {
+        if let Command::Mark { leg, dscp } = command {
+            self.mark(leg, dscp);
+        }
+        self.bridge.handle_command(command, Instant::now());
+    }
+
+    fn mark(&self, leg: LegId, dscp: Dscp) {
+        let Some(place) = self.places.get(&leg) else { return };
+        for token in [*place, place.saturating_add(1)] {
+            if let Some(Some((_, socket))) = self.sockets.get(token) {
+                P::mark(socket, dscp);
+            }
+        }
+    }
+
     fn put(&mut self, leg: LegId, rtp: UdpSocket, rtcp: UdpSocket) -> io::Result<()> {
         let place = self.free.pop().unwrap_or_else(|| {
             self.sockets.extend([None, None]);
@@ -339,7 +358,7 @@ impl<P: Poller> Worker<P> {
         self.expected.retain(|expected| *expected != leg);
         if self.expected.is_empty() {
             for command in std::mem::take(&mut self.parked) {
-                self.bridge.handle_command(command, Instant::now());
+                self.obey(command);
                 self.do_what_is_wanted();
             }
         }

@@ -29,8 +29,8 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use denwa::address::Network;
+use denwa::marking::Dscp;
 use denwa::port_set::PortSet;
-use denwa::tokio::Dscp;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;

@@ -90,6 +90,14 @@ fn packets_are_marked_where_the_file_says_so() {
     assert_eq!(marks, [Some(32), Some(46)]);
     assert_eq!((Config::default().sip.dscp, Config::default().media.dscp), (None, None));
     assert!(problems("[media]\ndscp = 64\n").contains("dscp"));
+    // Voice to one neighbour, or to one telephone, as it alone wants it.
+    let config = Config::parse(
+        "[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.7:5060\"\ndscp = 34\n\
+         [[extensions]]\nnumber = \"1001\"\npassword = \"x\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.trunks[0].voice.dscp.map(Dscp::value), Some(34));
+    assert_eq!(config.extensions[0].voice.dscp, None);
 }
 
 #[test]

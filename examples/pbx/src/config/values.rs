@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use denwa::marking::Dscp;
 use denwa::media::KeyPath;
-use denwa::tokio::Dscp;
 
 use super::document::{Section, Text, listed};
 use super::problem::Problems;
@@ -38,6 +38,7 @@ pub(super) fn voice_or(section: &mut Section<'_>, default: &[Codec], problems: &
         keys: section.one_of("dtmf", &keys, problems).unwrap_or_default(),
         packet_time: section.whole("packet_ms", 10..=200, problems).map(Duration::from_millis),
         nat: section.one_of("nat", &nat, problems).unwrap_or_default(),
+        dscp: dscp(section, problems),
     }
 }
 

@@ -349,6 +349,9 @@ impl Leg {
             cname: desk.setup.cname.clone(),
         };
         desk.media(bridge::Command::Open { leg: self.id, spec });
+        if let Some(dscp) = self.voice.dscp {
+            desk.media(bridge::Command::Mark { leg: self.id, dscp });
+        }
     }
 
     fn ask_to_carry(&self, desk: &mut Desk) {
