@@ -421,6 +421,13 @@ pub enum Event {
         /// From where.
         from: SocketAddr,
     },
+    /// Packet after packet of a leg's peer has a payload type that was not agreed on; none of them is heard.
+    FormatNotAgreed {
+        /// Of which leg.
+        leg: LegId,
+        /// The payload type, 0–127.
+        payload_type: u8,
+    },
     /// The two legs agreed on codecs that cannot be made one another here: nothing is heard that way.
     NoConversion {
         /// The leg that hears nothing.
@@ -490,6 +497,7 @@ impl Event {
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }
+            | Self::FormatNotAgreed { leg, .. }
             | Self::NoConversion { leg, .. }
             | Self::ProtectionFailed { leg }
             | Self::Undeliverable { leg, .. }

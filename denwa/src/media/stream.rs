@@ -57,6 +57,9 @@ pub(crate) struct Stream {
     refusal_told: bool,
     /// Packets in a row that failed their check.
     unauthentic: u32,
+    /// A payload type that was not agreed on, and how many packets in a row have had it.
+    strange: (u8, u32),
+    strange_told: Option<u8>,
     undeliverable: u64,
     undeliverable_told: Option<SocketAddr>,
 }
@@ -122,6 +125,8 @@ impl Stream {
             news: Vec::new(),
             refusal_told: false,
             unauthentic: 0,
+            strange: (0, 0),
+            strange_told: None,
             undeliverable: 0,
             undeliverable_told: None,
         }
@@ -394,6 +399,7 @@ impl Stream {
                 return Received::Refused(reason);
             }
         };
+        self.strange.1 = 0;
         if !media.active {
             return Received::NotActive;
         }
@@ -424,10 +430,32 @@ impl Stream {
                 self.news.push(Event::ProtectionFailed);
             }
         }
+        if let DropReason::UnknownPayloadType(payload_type) = reason {
+            self.note_strange(path, payload_type);
+        }
         // While an address is being learned nothing is wrong yet.
         let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
         if refused && !std::mem::replace(&mut self.refusal_told, true) {
             self.news.push(Event::SourceRefused { from: path.source });
+        }
+    }
+
+    /// A packet with a payload type that was not agreed on. Of the peer's host only: what others send is nobody's mistake. Noise
+    /// for pauses is left out: many send it without having said so, and nothing is missed.
+    fn note_strange(&mut self, path: Path, payload_type: u8) {
+        const COMFORT_NOISE: [u8; 2] = [13, 19];
+        let followed = self.session.as_ref().and_then(Session::destination);
+        let described = self.parameters.as_ref().and_then(|parameters| parameters.remote_rtp);
+        let mut hosts = followed.into_iter().chain(described).map(|address| address.ip());
+        let receives = self.parameters.as_ref().is_some_and(|parameters| parameters.receives);
+        if !receives || COMFORT_NOISE.contains(&payload_type) || !hosts.any(|host| host == path.source.ip()) {
+            return;
+        }
+        let (before, count) = self.strange;
+        let count = if before == payload_type { count.saturating_add(1) } else { 1 };
+        self.strange = (payload_type, count);
+        if count == STRANGE_TOLD && self.strange_told.replace(payload_type) != Some(payload_type) {
+            self.news.push(Event::FormatNotAgreed { payload_type });
         }
     }
 
@@ -653,3 +681,7 @@ pub(crate) struct BadParameters;
 
 /// Packets that must fail their check before this is told: a few are forged, or late.
 const UNAUTHENTIC_TOLD: u32 = 25;
+
+/// Packets in a row with a payload type that was not agreed on before this is told: half a second of voice. After a change some
+/// are still on their way, and a key is shorter.
+const STRANGE_TOLD: u32 = 25;

@@ -4,7 +4,7 @@ use super::admission::Refused;
 use super::passage::{End, Link, PassageId};
 use super::{Gateway, Told};
 use denwa::bridge;
-use denwa::evidence::{Description, Fact, Party as Who};
+use denwa::evidence::{Description, Fact, Party as Who, SecurityFailure};
 use denwa_sdp::{LocalIce, NegotiationError};
 use denwa_sip_core::Method;
 use denwa_sip_core::StatusCode;
@@ -62,6 +62,8 @@ impl Gateway {
             bridge::Event::FirstPacket { from, expected, .. } => Fact::FirstPacket { from, expected },
             bridge::Event::SourceMoved { from, to, .. } => Fact::SourceMoved { from, to },
             bridge::Event::SourceRefused { from, .. } => Fact::SourceRefused { from },
+            bridge::Event::FormatNotAgreed { payload_type, .. } => Fact::FormatNotAgreed { payload_type },
+            bridge::Event::ProtectionFailed { .. } => Fact::SecurityFailed(SecurityFailure::WrongKeys),
             bridge::Event::Silent { lasted, .. } => {
                 self.line(format!("{id}: the {end} has been silent for {} s", lasted.as_secs()));
                 Fact::Silent { lasted }

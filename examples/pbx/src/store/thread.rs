@@ -3,7 +3,7 @@
 //! Whatever is queued when the thread looks is written in one commit: a storm of registrations costs one, not one each, and
 //! while registrations keep coming each commit waits a moment for company. Answers are given only after the commit. The queue
 //! is bounded by what the exchange leaves unanswered, which its own limits bound. The thread also looks, now and then,
-//! whether a command has changed the store. What it does when it cannot write is [`Keeper`]'s.
+//! whether a command has changed the store. What it does when it cannot write is told in `keeper`.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
