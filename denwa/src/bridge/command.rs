@@ -198,7 +198,7 @@ pub struct LegSpec {
 /// What carries a leg besides plain sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CarriedBy {
-    /// ICE finds its path. Only UDP leads to TURN servers from here, and the peer's candidates must be addresses.
+    /// ICE finds its path. UDP, TCP and TLS lead to TURN servers from here; the peer's candidates must be addresses.
     pub ice: Option<IceConfig>,
     /// Its certificate for DTLS.
     pub identity: Option<Identity>,

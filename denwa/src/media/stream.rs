@@ -225,10 +225,6 @@ impl Stream {
         self.carrier.as_deref()
     }
 
-    pub(crate) fn carrier_mut(&mut self) -> Option<&mut Carrier> {
-        self.carrier.as_deref_mut()
-    }
-
     /// What the peer is to be told of ICE: credentials and candidates, and where RTP and RTCP go without it.
     pub(crate) fn ice_description(&self) -> Option<(LocalIce, SocketAddr, Option<SocketAddr>)> {
         let ice = self.carrier.as_deref()?.ice()?;
@@ -255,6 +251,14 @@ impl Stream {
                 carrier.handle_input(denwa_ice::Input::Resolved { question, addresses: &[] }, now);
             }
             Wire::Send { .. } | Wire::Close { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    /// Tells ICE what became of what it asked for.
+    pub(crate) fn handle_ice(&mut self, input: denwa_ice::Input<'_>, now: Instant) {
+        if let Some(carrier) = &mut self.carrier {
+            carrier.handle_input(input, now);
         }
         self.settle(now);
     }
@@ -337,14 +341,24 @@ impl Stream {
         now: Instant,
         mut each: impl FnMut(Received, &[u8]),
     ) {
-        let Some(carrier) = &mut self.carrier else { return };
-        let packets = carrier.receive_stream(stream, bytes, now);
-        self.settle(now);
-        for (_, source, mut packet) in packets {
+        for (_, source, mut packet) in self.unpack(stream, bytes, now) {
             let length = packet.len();
             let received = self.receive_packet(Path::from(source), &mut packet, length, now);
             each(received, &packet);
         }
+    }
+
+    /// The packets in bytes of a stream that ICE asked for, and what component and whom they are of.
+    pub(crate) fn unpack(
+        &mut self,
+        stream: denwa_ice::StreamId,
+        bytes: &mut [u8],
+        now: Instant,
+    ) -> Vec<(u16, SocketAddr, Vec<u8>)> {
+        let Some(carrier) = &mut self.carrier else { return Vec::new() };
+        let packets = carrier.receive_stream(stream, bytes, now);
+        self.settle(now);
+        packets
     }
 
     fn compare(&mut self, before: &StreamParameters, codec: String) {
@@ -386,8 +400,15 @@ impl Stream {
         }
     }
 
+    /// As [`Stream::receive`], of what nothing is around any more.
     #[inline]
-    fn receive_packet(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
+    pub(crate) fn receive_packet(
+        &mut self,
+        path: Path,
+        buffer: &mut [u8],
+        length: usize,
+        now: Instant,
+    ) -> Received {
         let Some(session) = &mut self.session else { return Received::NotAgreed };
         let Some(datagram) = buffer.get_mut(..length) else { return Received::NotAgreed };
         let media = match session.receive(datagram, path, now) {
