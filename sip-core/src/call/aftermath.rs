@@ -44,6 +44,8 @@ impl Aftermath {
         if let Some(fork) = self.forks.iter_mut().find(|fork| *fork.tag == *tag) {
             fork.ack = ack;
         } else if self.forks.len() < FORKS {
+            // Mostly there is one.
+            self.forks.reserve_exact(1);
             self.forks.push(Fork { tag: tag.into(), ack });
         }
     }

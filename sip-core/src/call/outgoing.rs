@@ -384,6 +384,8 @@ impl Outgoing {
         session.note_local(self.offer.as_ref());
         session.largest_minimum = self.largest_minimum;
         self.next_fork = self.next_fork.saturating_add(1);
+        // Mostly there is one.
+        self.forks.reserve_exact(1);
         self.forks.push(session);
         self.forks.len().checked_sub(1)
     }

@@ -106,15 +106,21 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// The tag of one address, of which nothing else is read.
+pub(crate) fn tag_in(value: &str) -> Option<&str> {
+    Params::from_raw(after_address(value)?).get("tag").filter(|tag| !tag.is_empty())
+}
+
 /// What follows the URI of one address.
-pub(crate) fn after_address(value: &str) -> Option<&str> {
+fn after_address(value: &str) -> Option<&str> {
     let mut rest = value;
     while let Some(at) = rest.find(['"', '<']) {
         let found = rest.get(at..)?;
         if found.starts_with('<') {
             return found.split_once('>').map(|(_, params)| params);
         }
-        rest = found.get(super::params::quoted_length(found.as_bytes())?..)?;
+        // A quote that is never closed is a character like others.
+        rest = found.get(super::params::quoted_length(found.as_bytes()).unwrap_or(1)..)?;
     }
     Some(value.find(';').and_then(|at| value.get(at..)).unwrap_or_default())
 }

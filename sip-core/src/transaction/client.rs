@@ -10,7 +10,7 @@ use super::{
     client_invite::ClientInvite,
     client_non_invite::ClientNonInvite,
     event::{DeadlineKey, Origin},
-    key::{Nonce, branch_text, stateless_branch},
+    key::{Branch, Nonce},
     machine::{Action, Context, Timer},
     own_headers::{contact_text, via_text},
     reach::Reach,
@@ -23,7 +23,7 @@ use crate::{
     io::Flow,
     limits::Limit,
     message::{Method, ParseOptions, Request, Response, StatusCode},
-    transport::{Hop, Target},
+    transport::{Hop, OwnName, Target},
 };
 
 /// One client transaction.
@@ -267,21 +267,21 @@ impl Transactions {
         self.set_client_timer(id, Timer::Resend, None);
         let Some(client) = self.clients.get_mut(id) else { return };
         let Stage::Reaching(request, _) = &client.stage else { return };
-        let sent_by = client
-            .options
-            .as_ref()
-            .and_then(|options| options.sent_by.clone())
-            .unwrap_or_else(|| self.listeners.sent_by(flow.protocol, flow.local));
-        let suffix = client.options.as_ref().and_then(|options| options.branch_suffix.as_deref());
-        let branch = if client.method == Method::Ack {
-            stateless_branch(&mut self.random)
-        } else {
-            branch_text(id, &client.nonce, suffix)
+        let options = client.options.as_deref();
+        let own = match options.and_then(|options| options.sent_by.as_ref()) {
+            Some(sent_by) => OwnName::Told(sent_by),
+            None => self.listeners.own_name(flow.protocol, flow.local),
         };
-        let via = via_text(flow.protocol, &sent_by, &branch, self.config.overload_control);
+        let branch = if client.method == Method::Ack {
+            Branch::stateless(&mut self.random)
+        } else {
+            let suffix = options.and_then(|options| options.branch_suffix.as_deref());
+            Branch { id, nonce: client.nonce, suffix }
+        };
+        let via = via_text(flow.protocol, own, &branch, self.config.overload_control);
         let mut edit = request.edit().prepend(HeaderName::Via, via);
-        if let Some(contact) = client.options.as_ref().and_then(|options| options.contact.as_ref()) {
-            edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, &sent_by, request));
+        if let Some(contact) = options.and_then(|options| options.contact.as_ref()) {
+            edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, own, request));
         }
         let wire = match edit.finish() {
             Ok(request) => request.bytes().clone(),

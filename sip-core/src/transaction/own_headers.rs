@@ -1,20 +1,29 @@
 //! Via and Contact of requests that leave from here, once it is known by which way.
 
-use super::ContactTemplate;
-use crate::{config::SentBy, io::Protocol, message::Request};
-use std::fmt::Write as _;
+use super::{ContactTemplate, key::Branch};
+use crate::{io::Protocol, message::Request, transport::OwnName};
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
-pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offers_overload: bool) -> String {
-    let extra = match protocol {
-        Protocol::Udp => ";rport",
-        Protocol::Tls => ";alias;rport",
-        Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
-    };
-    let overload = if offers_overload { ";oc;oc-algo=\"loss\"" } else { "" };
+pub(super) fn via_text(
+    protocol: Protocol,
+    own: OwnName<'_>,
+    branch: &Branch<'_>,
+    offers_overload: bool,
+) -> String {
     let mut text = String::with_capacity(128);
-    // Writing to a string does not fail.
-    let _ = write!(text, "SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token());
+    text.push_str("SIP/2.0/");
+    text.push_str(protocol.via_token());
+    text.push(' ');
+    own.push_to(&mut text);
+    text.push_str(";branch=");
+    branch.push_to(&mut text);
+    text.push_str(match protocol {
+        Protocol::Udp | Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
+        Protocol::Tls => ";alias;rport",
+    });
+    if offers_overload {
+        text.push_str(";oc;oc-algo=\"loss\"");
+    }
     text
 }
 
@@ -22,28 +31,32 @@ pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offer
 pub(super) fn contact_text(
     contact: &ContactTemplate,
     protocol: Protocol,
-    sent_by: &SentBy,
+    own: OwnName<'_>,
     request: &Request,
 ) -> String {
     if let Some(uri) = &contact.uri {
         return format!("<{uri}>{}", contact.parameters);
     }
-    let is_sips = request.uri().is_ok_and(|uri| uri.is_sips());
-    let user = crate::message::escape_user(&contact.user);
-    let at = if user.is_empty() { "" } else { "@" };
-    let scheme = if is_sips { "sips" } else { "sip" };
-    let transport = match protocol {
-        Protocol::Udp => String::new(),
-        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
-        Protocol::Tls if is_sips => String::new(),
-        other => format!(";transport={}", other.uri_token()),
-    };
+    let is_sips = request.uri_text().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
     let mut text = String::with_capacity(96);
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "<{scheme}:{user}{at}{sent_by}{transport}{}>{}",
-        contact.uri_parameters, contact.parameters
-    );
+    text.push_str(if is_sips { "<sips:" } else { "<sip:" });
+    let user = crate::message::escape_user(&contact.user);
+    if !user.is_empty() {
+        text.push_str(&user);
+        text.push('@');
+    }
+    own.push_to(&mut text);
+    match protocol {
+        Protocol::Udp => {}
+        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
+        Protocol::Tls if is_sips => {}
+        other => {
+            text.push_str(";transport=");
+            text.push_str(other.uri_token());
+        }
+    }
+    text.push_str(&contact.uri_parameters);
+    text.push('>');
+    text.push_str(&contact.parameters);
     text
 }
