@@ -385,6 +385,25 @@ fn refreshing() -> (Stage, Request) {
 }
 
 #[test]
+fn rfc_3261_section_9_1_a_change_left_behind_by_a_bye_is_not_waited_for_without_end() {
+    // Bob says that he works on Alice's change, and she hangs up meanwhile. What he would have answered never comes.
+    for working in ["100 Trying", "183 Session Progress"] {
+        let mut stage = Stage::new();
+        let invite = stage.reinvite();
+        stage.respond(&invite, working, "192.0.2.2", "", "");
+        stage.ladder.hang_up("alice", stage.call.unwrap());
+        stage.ladder.run();
+        let bye = stage.ladder.received_request("bob", Method::Bye);
+        stage.respond(&bye, "200 OK", "192.0.2.2", "", "");
+        // He goes on working, which does not prolong it.
+        stage.respond(&invite, working, "192.0.2.2", "", "");
+        assert_eq!(stage.ladder.user("alice").endpoint.counts().clients, 1, "the re-INVITE");
+        stage.ladder.pass_seconds(33);
+        assert_eq!(stage.ladder.user("alice").endpoint.counts(), Counts::default());
+    }
+}
+
+#[test]
 fn rfc_4028_section_7_4_a_422_to_a_refresh_asks_for_longer() {
     let (mut stage, refresh) = refreshing();
     stage.respond(&refresh, "422 Session Interval Too Small", "192.0.2.2", "Min-SE: 300\n", "");

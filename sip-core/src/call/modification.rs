@@ -67,9 +67,11 @@ impl Modification {
     }
 
     /// The call ends before its answer: nobody waits for it any more, but a 2xx to a re-INVITE still gets its ACK
-    /// (RFC 5407 §3.2.3).
+    /// (RFC 5407 §3.2.3). It is waited for 64·T1: the 2xx may have been lost for good, and a peer that has got our BYE
+    /// repeats it no more.
     pub(super) fn forget(self, common: &Common, cx: &mut Context, dialog: DialogHandle) {
         let Progress::Sent { client, request } = self.progress else { return };
+        cx.transactions.abandon(client, cx.now);
         let dialog = cx.dialogs.get(dialog).filter(|_| self.method == Method::Invite);
         let aftermath = dialog.and_then(|dialog| {
             let target = dialog.target().ok()?;

@@ -1,5 +1,5 @@
 //! Client transactions in the table: the top Via is written, the request sent, a server that fails is replaced by the
-//! next one, CANCELs and ACKs to failures are made.
+//! next one, ACKs to failures are made. CANCELs are in [`cancel`](super::cancel).
 
 use std::time::Instant;
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{
     ClientId, EndReason, SendOptions, TransactionEvent, Transactions, assert_request,
+    cancel::Cancel,
     client_invite::ClientInvite,
     client_non_invite::ClientNonInvite,
     event::{DeadlineKey, Origin},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     deadline::DeadlineId,
     error::{BuildError, Misuse},
-    header::{HeaderName, Name},
+    header::HeaderName,
     id::Id,
     io::Flow,
     limits::Limit,
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(super) stage: Stage,
-    method: Method,
+    pub(super) method: Method,
     pub(super) nonce: Nonce,
     pub(super) flow: Option<Flow>,
     /// Which server it is at now, and which are left.
@@ -38,11 +39,11 @@ pub(crate) struct Client {
     pub(super) hops: Vec<Hop>,
     /// Place in the list of those that use the same carrier.
     pub(super) place: usize,
-    options: Option<Box<SendOptions>>,
-    timers: [Option<DeadlineId>; 2],
-    cancel: Cancel,
+    pub(super) options: Option<Box<SendOptions>>,
+    pub(super) timers: [Option<DeadlineId>; 2],
+    pub(super) cancel: Cancel,
     /// A CANCEL of ours: the layer above knows nothing of it.
-    is_internal: bool,
+    pub(super) is_internal: bool,
     /// Whether a URI was asked for, so that the MTU rule applies (RFC 3261 §18.1.1).
     pub(super) is_free_to_choose: bool,
 }
@@ -75,17 +76,8 @@ pub(super) enum ClientMachine {
     NonInvite(ClientNonInvite),
 }
 
-#[derive(Debug)]
-enum Cancel {
-    None,
-    /// To be sent with these headers when a provisional response comes.
-    Wanted(Box<[(String, String)]>),
-    /// Its transaction.
-    Sent(Id),
-}
-
 impl ClientMachine {
-    fn start(is_invite: bool, cx: &mut Context<'_>) -> Self {
+    pub(super) fn start(is_invite: bool, cx: &mut Context<'_>) -> Self {
         if is_invite {
             Self::Invite(ClientInvite::start(cx))
         } else {
@@ -222,46 +214,6 @@ impl Transactions {
         Ok(())
     }
 
-    /// Cancels an INVITE (RFC 3261 §9.1). The CANCEL leaves with the first provisional response; before the INVITE itself
-    /// has left, the transaction just ends. `headers` are added to the CANCEL, such as a Reason.
-    ///
-    /// # Errors
-    /// [`Misuse::UnknownTransaction`], [`Misuse::Method`] for anything but an INVITE, [`Misuse::WrongState`] after a final
-    /// response.
-    pub fn cancel(
-        &mut self,
-        transaction: ClientId,
-        headers: &[(Name<'_>, &str)],
-        now: Instant,
-    ) -> Result<(), Misuse> {
-        self.advance(now);
-        let id = transaction.0;
-        let client = self.clients.get_mut(id).ok_or(Misuse::UnknownTransaction)?;
-        if client.method != Method::Invite {
-            return Err(Misuse::Method);
-        }
-        let Stage::Sent(_, ClientMachine::Invite(state)) = &client.stage else {
-            self.end_client(id, EndReason::Cancelled);
-            return Ok(());
-        };
-        let is_proceeding = *state == ClientInvite::Proceeding;
-        if !is_proceeding && !matches!(state, ClientInvite::Calling(_)) {
-            return Err(Misuse::WrongState);
-        }
-        if !matches!(client.cancel, Cancel::None) {
-            return Ok(());
-        }
-        let headers =
-            headers.iter().map(|(name, value)| (name.as_str().to_owned(), (*value).to_owned())).collect();
-        client.cancel = Cancel::Wanted(headers);
-        // No other server is to be tried for a call that nobody wants.
-        client.hops.clear();
-        if is_proceeding {
-            self.send_cancel(id);
-        }
-        Ok(())
-    }
-
     /// The way is known: the Via is written and the request sent.
     pub(super) fn launch(&mut self, id: Id, flow: Flow) {
         self.set_client_timer(id, Timer::Resend, None);
@@ -317,6 +269,7 @@ impl Transactions {
         let was_untouched = machine.is_untouched();
         let reliable = client.flow.is_some_and(|flow| flow.protocol.is_reliable());
         let mut cx = Context::new(&self.config.timers, reliable, !client.hops.is_empty());
+        cx.is_unwanted = client.cancel.is_unwanted();
         *machine = machine.on_response(status, &mut cx);
         let actions = cx.actions;
         if retry {
@@ -329,10 +282,6 @@ impl Transactions {
         if was_untouched && status.is_provisional() && self.wants_cancel(id) {
             self.send_cancel(id);
         }
-    }
-
-    fn wants_cancel(&self, id: Id) -> bool {
-        self.clients.get(id).is_some_and(|client| matches!(client.cancel, Cancel::Wanted(_)))
     }
 
     pub(super) fn on_client_timer(&mut self, id: Id, timer: Timer) {
@@ -366,7 +315,12 @@ impl Transactions {
         self.act_for_client(id, &actions, None);
     }
 
-    fn act_for_client(&mut self, id: Id, actions: &[Action], mut message: Option<(Response, Origin)>) {
+    pub(super) fn act_for_client(
+        &mut self,
+        id: Id,
+        actions: &[Action],
+        mut message: Option<(Response, Origin)>,
+    ) {
         for action in actions {
             match *action {
                 Action::Transmit => {
@@ -480,55 +434,7 @@ impl Transactions {
         }
     }
 
-    /// The CANCEL of an INVITE (RFC 3261 §9.1): a transaction of its own with the INVITE's branch.
-    fn send_cancel(&mut self, id: Id) {
-        let Some((request, flow)) = self.sent_request(id) else { return };
-        let Some(via) = first_via(&request) else { return };
-        let Ok(sequence) = request.cseq() else { return };
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let Cancel::Wanted(headers) = std::mem::replace(&mut client.cancel, Cancel::None) else { return };
-        let mut cancel = Request::builder(Method::Cancel, request.uri_text())
-            .header(HeaderName::Via, via)
-            .header(HeaderName::MaxForwards, 70)
-            .copy(&request, HeaderName::Route)
-            .copy(&request, HeaderName::From)
-            .copy(&request, HeaderName::To)
-            .copy(&request, HeaderName::CallId)
-            .header(HeaderName::CSeq, format_args!("{} CANCEL", sequence.sequence));
-        for (name, value) in &headers {
-            cancel = cancel.header(name.as_str(), value);
-        }
-        let Ok(cancel) = cancel.finish() else { return };
-        let nonce = client.nonce;
-        let mut cx = Context::new(&self.config.timers, flow.protocol.is_reliable(), false);
-        let machine = ClientMachine::start(false, &mut cx);
-        let actions = cx.actions;
-        let cancel_id = self.clients.insert(Client {
-            stage: Stage::Sent(cancel.bytes().clone(), machine),
-            method: Method::Cancel,
-            nonce,
-            flow: Some(flow),
-            hop: None,
-            hops: Vec::new(),
-            place: 0,
-            options: None,
-            timers: [None; 2],
-            cancel: Cancel::None,
-            is_internal: true,
-            is_free_to_choose: false,
-        });
-        self.join_carrier(cancel_id, flow);
-        self.act_for_client(cancel_id, &actions, None);
-        let Some(client) = self.clients.get_mut(id) else { return };
-        client.cancel = Cancel::Sent(cancel_id);
-        let Stage::Sent(_, ClientMachine::Invite(state)) = &mut client.stage else { return };
-        let mut cx = Context::new(&self.config.timers, flow.protocol.is_reliable(), false);
-        *state = state.on_cancelled(&mut cx);
-        let actions = cx.actions;
-        self.act_for_client(id, &actions, None);
-    }
-
-    fn sent_request(&self, id: Id) -> Option<(Request, Flow)> {
+    pub(super) fn sent_request(&self, id: Id) -> Option<(Request, Flow)> {
         let client = self.clients.get(id)?;
         let Stage::Sent(wire, _) = &client.stage else { return None };
         let options = ParseOptions { limits: self.config.parse.limits, ..ParseOptions::default() };
@@ -552,7 +458,7 @@ impl Transactions {
 }
 
 /// The value of the top Via alone.
-fn first_via(request: &Request) -> Option<String> {
+pub(super) fn first_via(request: &Request) -> Option<String> {
     request.via().ok().map(|via| via.to_string())
 }
 

@@ -52,8 +52,13 @@ impl ClientInvite {
         match self {
             Self::Calling(_) | Self::Proceeding if status.is_provisional() => {
                 cx.act(Action::Disarm(Timer::Resend));
-                // A peer that rings for ever is the call's to give up; this is only so that nothing stays for good.
-                cx.arm(Timer::GiveUp, cx.timers.proceeding_limit);
+                match (self, cx.is_unwanted) {
+                    // A peer that rings for ever is the call's to give up; this is only so that nothing stays for good.
+                    (_, false) => cx.arm(Timer::GiveUp, cx.timers.proceeding_limit),
+                    (Self::Calling(_), true) => cx.arm(Timer::GiveUp, cx.timers.t1.saturating_mul(64)),
+                    // One that goes on ringing does not prolong it.
+                    (_, true) => {}
+                }
                 cx.act(Action::Deliver);
                 Self::Proceeding
             }
@@ -107,8 +112,9 @@ impl ClientInvite {
         }
     }
 
-    /// A CANCEL was sent: if no final response comes within 64·T1, none is waited for (RFC 3261 §9.1).
-    pub(crate) fn on_cancelled(self, cx: &mut Context<'_>) -> Self {
+    /// A CANCEL was sent, or the call ended without one: if no final response comes within 64·T1, none is waited for
+    /// (RFC 3261 §9.1).
+    pub(crate) fn on_unwanted(self, cx: &mut Context<'_>) -> Self {
         if self == Self::Proceeding {
             cx.arm(Timer::GiveUp, cx.timers.t1.saturating_mul(64));
         }
@@ -246,7 +252,23 @@ mod tests {
 
     #[test]
     fn a_cancelled_invite_is_waited_for_64_t1() {
-        let (_, actions) = step(false, |cx| ClientInvite::Proceeding.on_cancelled(cx));
+        let (_, actions) = step(false, |cx| ClientInvite::Proceeding.on_unwanted(cx));
         assert_eq!(actions, [Action::Arm(Timer::GiveUp, S(32_000))]);
+    }
+
+    #[test]
+    fn ringing_does_not_prolong_an_invite_that_nobody_wants() {
+        let unwanted = |state: ClientInvite| {
+            step(false, |cx| {
+                cx.is_unwanted = true;
+                state.on_response(StatusCode::RINGING, cx)
+            })
+        };
+        let (state, actions) = unwanted(ClientInvite::Proceeding);
+        assert_eq!(state, ClientInvite::Proceeding);
+        assert!(!actions.iter().any(|action| matches!(action, Action::Arm(..))), "{actions:?}");
+        let (state, actions) = unwanted(ClientInvite::Calling(Calling { interval: S(500) }));
+        assert_eq!(state, ClientInvite::Proceeding);
+        assert!(actions.contains(&Action::Arm(Timer::GiveUp, S(32_000))), "{actions:?}");
     }
 }

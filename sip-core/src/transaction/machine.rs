@@ -45,12 +45,14 @@ pub(crate) struct Context<'a> {
     pub(crate) is_reliable: bool,
     /// Whether another server can be tried after this one (RFC 3263 §4.3).
     pub(crate) has_alternative: bool,
+    /// Whether nobody wants the final response of this INVITE any more (client).
+    pub(crate) is_unwanted: bool,
     pub(crate) actions: SmallVec<[Action; 6]>,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(timers: &'a TimerConfig, is_reliable: bool, has_alternative: bool) -> Self {
-        Self { timers, is_reliable, has_alternative, actions: SmallVec::new() }
+        Self { timers, is_reliable, has_alternative, is_unwanted: false, actions: SmallVec::new() }
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -5,6 +5,7 @@
 //! after 200 ms, the ACK to a failure, 200 or 481 to a CANCEL, 400 to what cannot be read, 482 to merged requests. The ACK
 //! to a 2xx is the layer's above, and so is repeating a 2xx until it comes.
 
+mod cancel;
 mod carrier;
 mod client;
 mod client_invite;
