@@ -112,6 +112,16 @@ impl Capabilities {
         }
     }
 
+    /// How many bytes they and the ends of a message take at most.
+    pub(crate) fn room(&self) -> usize {
+        let packages = self.packages.as_ref().map_or(0, String::len);
+        self.allow
+            .len()
+            .saturating_add(self.supported(true, true).len())
+            .saturating_add(packages)
+            .saturating_add(128)
+    }
+
     /// `Supported`, with 100rel and timer or without.
     fn supported(&self, reliable: bool, timer: bool) -> &str {
         let [without, with] = &self.supported;
@@ -421,7 +431,8 @@ impl Context {
 
     /// The same as far as a call may use it.
     pub(crate) fn capabilities_of<B: Write>(&self, builder: B, options: &CallOptions) -> B {
-        let supported = self.capabilities.supported(options.offers_reliable(), options.session_timer.is_some());
+        let supported =
+            self.capabilities.supported(options.offers_reliable(), options.session_timer.is_some());
         self.write_capabilities(builder, supported)
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Outgoing {
     pub(crate) offer: Option<Body>,
     /// The largest Min-SE of a 422 (RFC 4028 §7.3).
     pub(crate) largest_minimum: Option<Duration>,
+    /// How often it was refused so.
+    pub(crate) intervals_refused: u8,
     /// Whether anything was heard of the INVITE, be it a 100 alone.
     pub(crate) is_proceeding: bool,
 }
@@ -101,10 +103,14 @@ impl Outgoing {
     }
 
     fn on_provisional(&mut self, common: &mut Common, cx: &mut Context, response: &Response, flow: Flow) {
+        let known = self.forks.len();
         let Some(at) = self.fork_of(common, cx, response, flow) else { return };
         let silent = self.cancelled.is_some();
         let Some(fork) = self.forks.get_mut(at) else { return };
-        if let Some(dialog) = cx.dialogs.get_mut(fork.dialog) {
+        // A dialog that this response made has heard of it.
+        if at < known
+            && let Some(dialog) = cx.dialogs.get_mut(fork.dialog)
+        {
             dialog.heard_of_peer(response, flow);
         }
         if fork.on_provisional(common, cx, response, silent) == Taken::News && !silent {
@@ -206,9 +212,12 @@ impl Outgoing {
     fn ask_for_longer(&mut self, common: &Common, cx: &mut Context, response: &Response) -> Option<()> {
         let policy = common.options.session_timer.as_ref()?;
         let asked = read_session_timer(response).minimum?;
-        if self.largest_minimum.is_some_and(|known| asked <= known) {
+        // He who asks for more each time is not followed without end.
+        let too_often = self.intervals_refused >= cx.config.modification_attempts;
+        if too_often || self.largest_minimum.is_some_and(|known| asked <= known) {
             return None;
         }
+        self.intervals_refused = self.intervals_refused.saturating_add(1);
         self.largest_minimum = Some(asked);
         let wanted = session_timer::request(policy, self.largest_minimum, None);
         let sequence = response.cseq().ok()?.sequence.checked_add(1)?;
@@ -330,7 +339,7 @@ impl Outgoing {
 
     pub(crate) fn on_timeout(mut self: Box<Self>, common: &mut Common, cx: &mut Context) -> State {
         for fork in &mut self.forks {
-            fork.retry_modification(common, cx);
+            fork.on_modification_due(common, cx);
         }
         if self.give_up_at.is_none_or(|at| at > cx.now) {
             return State::Outgoing(self);
@@ -348,8 +357,7 @@ impl Outgoing {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        let retries =
-            self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(|ours| ours.retry_at()));
+        let retries = self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(|ours| ours.due()));
         retries.chain(self.give_up_at).min()
     }
 

@@ -109,13 +109,14 @@ impl PeerAllows {
         if fields.has(HeaderName::Supported) {
             let update = self.update;
             *self = Self { update, ..Self::default() };
-            for token in fields.tokens(HeaderName::Supported) {
+            let values = fields.get_all(HeaderName::Supported).map(str::as_bytes);
+            for token in values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
                 // By length first: most tokens are none of these.
                 let told = match token.len() {
-                    5 if token.eq_ignore_ascii_case("timer") => &mut self.timer,
-                    6 if token.eq_ignore_ascii_case("100rel") => &mut self.reliable,
-                    8 if token.eq_ignore_ascii_case("replaces") => &mut self.replaces,
-                    10 if token.eq_ignore_ascii_case("norefersub") => &mut self.norefersub,
+                    5 if token.eq_ignore_ascii_case(b"timer") => &mut self.timer,
+                    6 if token.eq_ignore_ascii_case(b"100rel") => &mut self.reliable,
+                    8 if token.eq_ignore_ascii_case(b"replaces") => &mut self.replaces,
+                    10 if token.eq_ignore_ascii_case(b"norefersub") => &mut self.norefersub,
                     _ => continue,
                 };
                 *told = true;

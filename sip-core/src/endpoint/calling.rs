@@ -83,6 +83,7 @@ impl Endpoint {
                     give_up_at,
                     offer: place.body,
                     largest_minimum: None,
+                    intervals_refused: 0,
                     is_proceeding: false,
                 })),
                 Err(misuse) => {

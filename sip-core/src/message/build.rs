@@ -388,6 +388,13 @@ impl ResponseBuilder {
         Self(builder)
     }
 
+    /// Makes room for so many bytes of headers and body to come, so that the message is not moved as it grows.
+    #[must_use]
+    pub(crate) fn with_room(mut self, bytes: usize) -> Self {
+        self.0.writer.buffer.reserve_exact(bytes);
+        self
+    }
+
     /// Another reason phrase.
     #[must_use]
     pub fn reason(self, reason: &str) -> Self {

@@ -452,7 +452,8 @@ impl Fields {
     /// Whether a comma list of tokens (Supported, Require, Allow, …) names this one, without regard to case.
     #[must_use]
     pub fn lists(&self, name: HeaderName, token: &str) -> bool {
-        self.tokens(name).any(|item| item.eq_ignore_ascii_case(token))
+        let is_token = |item: &[u8]| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
+        self.get_all(name).any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_token))
     }
 
     /// Each token of a comma list of tokens.

@@ -13,7 +13,7 @@ use super::{
     event::{DeadlineKey, Origin},
     key::{Branch, Nonce},
     machine::{Action, Context, Timer},
-    own_headers::{contact_text, via_text},
+    own_headers::complete,
     reach::Reach,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     io::Flow,
     limits::Limit,
     message::{Method, ParseOptions, Request, Response, StatusCode},
-    transport::{Hop, OwnName, Target},
+    transport::{Hop, Target},
 };
 
 /// One client transaction.
@@ -190,6 +190,17 @@ impl Transactions {
         }
         assert_request(&request)?;
         check_options(&options)?;
+        if let Target::Flow(flow) = &target
+            && self.is_flow_alive(flow)
+        {
+            // The way is known: nothing of it needs to be kept.
+            let branch = Branch::stateless(&mut self.random);
+            let overload = self.config.overload_control;
+            if let Ok(wire) = complete(&request, Some(&options), &branch, flow, &self.listeners, overload) {
+                self.send_request_bytes(*flow, wire);
+            }
+            return Ok(());
+        }
         if self.clients.len() >= self.config.limits.client_transactions {
             return Err(Misuse::Limit(Limit::ClientTransactions));
         }
@@ -220,24 +231,15 @@ impl Transactions {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Stage::Reaching(request, _) = &client.stage else { return };
         let options = client.options.as_deref();
-        let own = match options.and_then(|options| options.sent_by.as_ref()) {
-            Some(sent_by) => OwnName::Told(sent_by),
-            None => self.listeners.own_name(flow.protocol, flow.local),
-        };
         let branch = if client.method == Method::Ack {
             Branch::stateless(&mut self.random)
         } else {
             let suffix = options.and_then(|options| options.branch_suffix.as_deref());
             Branch { id, nonce: client.nonce, suffix }
         };
-        let via = via_text(flow.protocol, own, &branch, self.config.overload_control);
-        let mut edit = request.edit().prepend(HeaderName::Via, via);
-        if let Some(contact) = options.and_then(|options| options.contact.as_ref()) {
-            edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, own, request));
-        }
-        let wire = match edit.finish() {
-            Ok(request) => request.bytes().clone(),
-            Err(_) => return self.end_client(id, EndReason::NoRoute),
+        let overload = self.config.overload_control;
+        let Ok(wire) = complete(request, options, &branch, &flow, &self.listeners, overload) else {
+            return self.end_client(id, EndReason::NoRoute);
         };
         if client.method == Method::Ack {
             self.send_request_bytes(flow, wire);

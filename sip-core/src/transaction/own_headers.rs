@@ -1,15 +1,38 @@
 //! Via and Contact of requests that leave from here, once it is known by which way.
 
-use super::{ContactTemplate, key::Branch};
-use crate::{io::Protocol, message::Request, transport::OwnName};
+use super::{ContactTemplate, SendOptions, key::Branch};
+use crate::{
+    error::BuildError,
+    header::HeaderName,
+    io::{Flow, Protocol},
+    message::Request,
+    transport::{Listeners, OwnName},
+};
+use bytes::Bytes;
+
+/// A request of the layer above as it leaves on a flow: with our Via on top, and with our Contact where one is wanted.
+pub(super) fn complete(
+    request: &Request,
+    options: Option<&SendOptions>,
+    branch: &Branch<'_>,
+    flow: &Flow,
+    listeners: &Listeners,
+    offers_overload: bool,
+) -> Result<Bytes, BuildError> {
+    let own = match options.and_then(|options| options.sent_by.as_ref()) {
+        Some(sent_by) => OwnName::Told(sent_by),
+        None => listeners.own_name(flow.protocol, flow.local),
+    };
+    let via = via_text(flow.protocol, own, branch, offers_overload);
+    let mut edit = request.edit().prepend(HeaderName::Via, via);
+    if let Some(contact) = options.and_then(|options| options.contact.as_ref()) {
+        edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, own, request));
+    }
+    Ok(edit.finish()?.bytes().clone())
+}
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
-pub(super) fn via_text(
-    protocol: Protocol,
-    own: OwnName<'_>,
-    branch: &Branch<'_>,
-    offers_overload: bool,
-) -> String {
+fn via_text(protocol: Protocol, own: OwnName<'_>, branch: &Branch<'_>, offers_overload: bool) -> String {
     let mut text = String::with_capacity(128);
     text.push_str("SIP/2.0/");
     text.push_str(protocol.via_token());
