@@ -78,7 +78,8 @@ impl Modification {
         let aftermath = dialog.and_then(|dialog| {
             let target = dialog.target().ok()?;
             let ack = dialog.ack(request.cseq().ok()?.sequence).ok()?.finish().ok()?;
-            let mut aftermath = Aftermath::new(*request, common.face.clone(), dialog.way);
+            let mut aftermath =
+                Aftermath::new(*request, common.face.clone(), dialog.way, dialog.last_sequence());
             aftermath.remember(&dialog.id.remote_tag, Some((ack, target)));
             Some(Box::new(aftermath))
         });
@@ -331,7 +332,8 @@ impl Session {
         let sequence = response.cseq().map_or(1, |cseq| cseq.sequence);
         let ack = if self.late.is_some() { None } else { self.acknowledge(common, cx, sequence, None) };
         let Some(dialog) = cx.dialogs.get(self.dialog) else { return };
-        let mut aftermath = Aftermath::new(request.clone(), common.face.clone(), dialog.way);
+        let mut aftermath =
+            Aftermath::new(request.clone(), common.face.clone(), dialog.way, dialog.last_sequence());
         aftermath.remember(&dialog.id.remote_tag, ack);
         if let Some(record) = cx.clients.get_mut(&client) {
             *record = Client { owner: Owner::Answered(Box::new(aftermath)), auth: None, sent: None };

@@ -5,7 +5,7 @@
 
 use super::{
     Common, State,
-    aftermath::{Aftermath, hang_up_unwanted},
+    aftermath::Aftermath,
     established::Established,
     offer_answer::{Carrier, OfferAnswer},
     reliable_provisional::Taken,
@@ -41,6 +41,8 @@ pub(crate) struct Outgoing {
     pub(crate) offer_answer: OfferAnswer,
     /// The telephones that ring.
     pub(crate) forks: Vec<Session>,
+    /// The highest number of a request of ours in the dialogs of forks that are gone.
+    pub(crate) sequence: u32,
     pub(crate) next_fork: u16,
     /// CANCEL was asked for: this will be the end.
     pub(crate) cancelled: Option<CallEnd>,
@@ -123,9 +125,8 @@ impl Outgoing {
         }
         if response.status() == StatusCode::EARLY_DIALOG_TERMINATED {
             // RFC 6228: this telephone rings no more; the others do.
-            let mut fork = self.forks.remove(at);
-            fork.forget(common, cx);
-            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+            let fork = self.forks.remove(at);
+            self.release(common, cx, fork);
         }
     }
 
@@ -136,13 +137,12 @@ impl Outgoing {
         response: &Response,
         flow: Flow,
     ) -> State {
-        let mut aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
         if let Some(end) = self.cancelled.take() {
-            return self.unusable(common, cx, response, flow, aftermath, end);
+            return self.unusable(common, cx, response, flow, end);
         }
         let Some(at) = self.fork_of(common, cx, response, flow) else {
             let end = CallEnd::NoSession { carrier: Carrier::Success };
-            return self.unusable(common, cx, response, flow, aftermath, end);
+            return self.unusable(common, cx, response, flow, end);
         };
         let fork = self.forks.remove(at);
         let confirmed = match cx.dialogs.get_mut(fork.dialog) {
@@ -155,9 +155,10 @@ impl Outgoing {
         };
         if let Err(error) = confirmed {
             self.forks.push(fork);
-            return self.unusable(common, cx, response, flow, aftermath, CallEnd::Malformed(error));
+            return self.unusable(common, cx, response, flow, CallEnd::Malformed(error));
         }
         self.release_forks(common, cx);
+        let mut aftermath = self.aftermath(common);
         common.report(cx, response.status(), response.reason());
         let mut established = Established::as_caller(fork);
         let next = established.on_first_success(common, cx, response, &mut aftermath, self.invite);
@@ -175,13 +176,11 @@ impl Outgoing {
         cx: &mut Context,
         response: &Response,
         flow: Flow,
-        mut aftermath: Aftermath,
         end: CallEnd,
     ) -> State {
         self.release_forks(common, cx);
-        let ack =
-            hang_up_unwanted(cx, &self.request, response, flow, self.way, &common.face, common.auth.take());
-        aftermath.remember(tag_of(response), ack);
+        let mut aftermath = self.aftermath(common);
+        aftermath.on_success(cx, response, flow, common.auth.take());
         self.hand_over(cx, aftermath);
         State::over(end)
     }
@@ -349,7 +348,7 @@ impl Outgoing {
             None => self.cancel(common, cx, &Headers::new(), CallEnd::NotAnswered),
             Some(end) => {
                 self.release_forks(common, cx);
-                let aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
+                let aftermath = self.aftermath(common);
                 self.hand_over(cx, aftermath);
                 State::over(end)
             }
@@ -399,10 +398,21 @@ impl Outgoing {
     }
 
     fn release_forks(&mut self, common: &Common, cx: &mut Context) {
-        for mut fork in self.forks.drain(..) {
-            fork.forget(common, cx);
-            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+        for fork in std::mem::take(&mut self.forks) {
+            self.release(common, cx, fork);
         }
+    }
+
+    fn release(&mut self, common: &Common, cx: &mut Context, mut fork: Session) {
+        fork.forget(common, cx);
+        let sequence = cx.dialogs.get(fork.dialog).map_or(0, Dialog::last_sequence);
+        self.sequence = self.sequence.max(sequence);
+        cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+    }
+
+    /// What is left to do with 2xx that still come, once the forks are released.
+    fn aftermath(&self, common: &Common) -> Aftermath {
+        Aftermath::new(self.request.clone(), common.face.clone(), self.way, self.sequence)
     }
 
     /// Responses that still come for the INVITE are the aftermath's from now on.

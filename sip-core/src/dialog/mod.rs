@@ -309,6 +309,16 @@ impl Dialog {
         self.local_sequence
     }
 
+    /// The highest number a request of ours has had.
+    pub(crate) const fn last_sequence(&self) -> u32 {
+        self.local_sequence
+    }
+
+    /// Goes on behind a number that may have been used in this dialog before it was made anew.
+    pub(crate) fn go_on_after(&mut self, sequence: u32) {
+        self.local_sequence = self.local_sequence.max(sequence);
+    }
+
     /// Whom a request is sent to.
     pub(crate) fn target(&self) -> Result<Target, ParseError> {
         match self.way {

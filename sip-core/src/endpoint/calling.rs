@@ -78,6 +78,7 @@ impl Endpoint {
                     way,
                     offer_answer,
                     forks: Vec::new(),
+                    sequence: 0,
                     next_fork: 0,
                     cancelled: None,
                     give_up_at,
