@@ -166,6 +166,69 @@ fn what_makes_no_frame_is_told_and_left_out() {
     assert!(sentence.contains("1 frames, 20 samples at the end left out"), "{sentence}");
 }
 
+/// A WAV file of one channel.
+fn wav(kind: u16, rate: u32, bits: u16, body: &[u8]) -> Vec<u8> {
+    let bytes = u32::from(bits / 8);
+    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+    wav.extend_from_slice(&kind.to_le_bytes());
+    wav.extend_from_slice(&1u16.to_le_bytes());
+    wav.extend_from_slice(&rate.to_le_bytes());
+    wav.extend_from_slice(&(rate * bytes).to_le_bytes());
+    wav.extend_from_slice(&(bits / 8).to_le_bytes());
+    wav.extend_from_slice(&bits.to_le_bytes());
+    wav.extend_from_slice(b"data");
+    wav.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    wav.extend_from_slice(body);
+    wav
+}
+
+#[test]
+fn another_rate_of_wav_comes_out_neither_late_nor_early() {
+    let Some(program) = program() else { return };
+    let folder = folder().join("rates");
+    fs::create_dir_all(&folder).unwrap();
+    let (from, to) = (folder.join("in.wav"), folder.join("out.raw"));
+    let at = |seconds: f64| (seconds * 1_000.0 * std::f64::consts::TAU).sin() * 9_000.0;
+    for rate in [6_000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
+        // Floats of 64 bits, too.
+        let body: Vec<u8> = (0..rate / 2)
+            .flat_map(|n| (at(f64::from(n) / f64::from(rate)) / 32_768.0).to_le_bytes())
+            .collect();
+        fs::write(&from, wav(3, rate, 64, &body)).unwrap();
+        transcode(&program, &["--codec", "l16"], &from, &to);
+        let heard: Vec<f64> = fs::read(&to)
+            .unwrap()
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| f64::from(i16::from_le_bytes(*pair)))
+            .collect();
+        assert!(heard.len().abs_diff(4_000) <= 1, "{rate} Hz: {} samples", heard.len());
+        // Away from the ends, where the file begins and ends at once.
+        for (n, sample) in heard.iter().enumerate().take(3_900).skip(100) {
+            let error = sample - at(n as f64 / 8_000.0);
+            assert!(error.abs() < 60.0, "{rate} Hz: sample {n} is {sample}, {error} away");
+        }
+    }
+}
+
+#[test]
+fn a_serial_file_that_is_cut_off_says_what_is_left_out() {
+    let Some(program) = program() else { return };
+    let folder = folder().join("cut");
+    fs::create_dir_all(&folder).unwrap();
+    let (speech, bits, out) = (folder.join("in.raw"), folder.join("in.bit"), folder.join("out.raw"));
+    fs::write(&speech, [7; 160 * 3]).unwrap();
+    transcode(&program, &["--codec", "g729a"], &speech, &bits);
+    let whole = fs::read(&bits).unwrap();
+    assert_eq!(whole.len(), 3 * 164);
+    fs::write(&bits, &whole[..2 * 164 + 31]).unwrap();
+    for (to, samples) in [(&out, "160 samples"), (&folder.join("out.g729"), "2 frames")] {
+        let sentence = said(&program, &["--codec", "g729"], &bits, to);
+        assert!(sentence.contains(&format!("{samples}, 15 words at the end left out")), "{sentence}");
+    }
+}
+
 #[test]
 fn erased_frames_are_concealed_and_counted() {
     let Some(program) = program() else { return };

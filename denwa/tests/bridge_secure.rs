@@ -186,7 +186,7 @@ impl World {
                 Output::Bind { leg, rtp, rtcp } => {
                     self.bridge.handle_input(Input::Bound { leg, rtp, rtcp }, self.now)
                 }
-                Output::Unbind { .. } => {}
+                Output::Unbind { .. } | Output::Wire { .. } => {}
                 Output::Event(event) => self.events.push(event),
             }
         }

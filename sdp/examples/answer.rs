@@ -77,6 +77,7 @@ impl Wanted {
                     let all: Result<Vec<Codec>, String> = names
                         .split(',')
                         .filter(|name| !name.trim().is_empty())
+                        .filter(|name| !name.trim().to_ascii_lowercase().starts_with("telephone-event"))
                         .map(|name| Codec::by_name(name).ok_or(format!("{name} is no codec known here")))
                         .collect();
                     codecs = all?;

@@ -155,6 +155,11 @@ impl<'a> Description<'a> {
         Timing::parse(self.session_line(b't')?.value()).ok()
     }
 
+    /// Every `t=`; lines that cannot be read are left out.
+    pub fn timings(&self) -> impl Iterator<Item = Timing> {
+        values(&self.text, self.session_lines(), b't').filter_map(|value| Timing::parse(value).ok())
+    }
+
     /// The attributes of the session.
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes { text: &self.text, lines: self.session_lines().iter() }

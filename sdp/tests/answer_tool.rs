@@ -38,6 +38,17 @@ fn an_answer_or_a_sentence_is_printed() {
 }
 
 #[test]
+fn codecs_may_be_written_as_in_a_description() {
+    // Telephone events are implied, and no mistake.
+    let spelled = ["--codecs", "g722/8000, PCMA/8000/1,telephone-event/8000"];
+    assert_eq!(
+        on("peers/baresip-codecs.sdp", &spelled),
+        on("peers/baresip-codecs.sdp", &["--codecs", "G722,PCMA"])
+    );
+    assert!(matches!(on("peers/sipp.sdp", &["--codecs", "PCMU/16000"]), Outcome::Usage(_)));
+}
+
+#[test]
 fn wrong_words_are_named() {
     for options in
         [&["--codecs", "X"][..], &["--codecs"], &["--encryption", "maybe"], &["--what"], &["second"]]

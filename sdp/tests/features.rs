@@ -196,19 +196,84 @@ fn dtls_roles_are_settled_and_kept() {
 #[test]
 fn several_fingerprints_are_kept() {
     let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
-    let media = "m=audio 1 UDP/TLS/RTP/SAVP 0\r\na=setup:active\r\na=fingerprint:SHA-1 AA:BB\r\na=fingerprint:sha-256 CC:DD\r\n";
-    b.answer(offer(media).as_bytes()).unwrap();
+    let (short, long) = (vec!["aa"; 20].join(":"), vec!["CC"; 32].join(":"));
+    let media = format!(
+        "m=audio 1 UDP/TLS/RTP/SAVP 0\r\na=setup:active\r\na=fingerprint:SHA-1 {short}\r\na=fingerprint:sha-256 {long}\r\n"
+    );
+    b.answer(offer(&media).as_bytes()).unwrap();
     let agreed = handshake(b.agreed().unwrap().audio().unwrap()).clone();
     let prints: Vec<_> =
         agreed.fingerprints.iter().map(|print| (print.hash.as_str(), print.bytes.clone())).collect();
-    assert_eq!(prints, [("sha-1", vec![0xaa, 0xbb]), ("sha-256", vec![0xcc, 0xdd])]);
+    assert_eq!(prints, [("sha-1", vec![0xaa; 20]), ("sha-256", vec![0xcc; 32])]);
     assert_eq!(agreed.role, DtlsRole::Server);
     // Before the media, for all of them.
-    let session = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
-                   a=setup:actpass\r\na=fingerprint:sha-256 EE:FF\r\nm=audio 1 RTP/SAVPF 0\r\n";
+    let session =
+        offer(&format!("a=setup:actpass\r\na=fingerprint:sha-1 {short}\r\nm=audio 1 RTP/SAVPF 0\r\n"));
     let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
     b.answer(session.as_bytes()).unwrap();
-    assert_eq!(handshake(b.agreed().unwrap().audio().unwrap()).fingerprints[0].bytes, [0xee, 0xff]);
+    assert_eq!(handshake(b.agreed().unwrap().audio().unwrap()).fingerprints[0].bytes, [0xaa; 20]);
+}
+
+#[test]
+fn fingerprints_that_prove_nothing_are_none() {
+    // MD5 must not be used (RFC 8122 §5), and a hash that is too short is of no certificate.
+    let (md5, sha1) = (vec!["00"; 16].join(":"), vec!["00"; 20].join(":"));
+    for print in
+        [format!("md5 {md5}"), "sha-256 AA:BB".into(), format!("sha-256 {sha1}"), format!("x {sha1}")]
+    {
+        let lines = format!("a=setup:actpass\r\na=fingerprint:{print}\r\n");
+        let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
+        let error =
+            b.answer(offer(&format!("m=audio 1 UDP/TLS/RTP/SAVP 0\r\n{lines}")).as_bytes()).unwrap_err();
+        assert_eq!(error.mismatch().unwrap().main().unwrap().rule, Rule::FingerprintMissing, "{print}");
+        // Where it was only offered, the call goes on in the clear.
+        let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);
+        let answer = text(&b.answer(offer(&format!("m=audio 1 RTP/AVP 0\r\n{lines}")).as_bytes()).unwrap());
+        assert!(!answer.contains("fingerprint"), "{print}: {answer}");
+    }
+}
+
+#[test]
+fn an_answer_has_the_times_of_the_offer() {
+    // RFC 3264 §6, and for whatever comes later in the session.
+    let times = "t=3034423619 3042462419\r\nt=3134423619 0\r\n";
+    let offered = offer("m=audio 1 RTP/AVP 0\r\n").replace("t=0 0\r\n", times);
+    let mut b = side(phone(EncryptionCapability::none()), 2);
+    let answer = text(&b.answer(offered.as_bytes()).unwrap());
+    assert!(answer.contains(&format!("\r\n{times}m=audio")), "{answer}");
+    b.hold(HoldStyle::Direction, Direction::SendOnly);
+    assert!(text(&b.offer().unwrap()).contains(times));
+    let mut b = side(phone(EncryptionCapability::none()), 2);
+    b.receive_offer(offered.as_bytes()).unwrap();
+    assert!(text(&b.decline().unwrap()).contains(times));
+}
+
+#[test]
+fn an_answer_asks_for_no_longer_packets_than_the_offerer_takes() {
+    for (lines, asked) in [
+        ("a=ptime:40\r\na=maxptime:20\r\n", "a=ptime:20\r\n"),
+        ("a=ptime:20\r\na=maxptime:40\r\n", "a=ptime:20\r\n"),
+    ] {
+        let mut b = side(phone(EncryptionCapability::none()), 2);
+        let answer = text(&b.answer(offer(&format!("m=audio 1 RTP/AVP 0\r\n{lines}")).as_bytes()).unwrap());
+        assert!(answer.contains(asked), "{answer}");
+    }
+}
+
+#[test]
+fn held_by_the_ipv6_address_that_is_none_is_answered_over_ipv6() {
+    let both = || {
+        let mut audio = transport(Kind::Audio, "192.0.2.2:4000");
+        audio.addresses.push("[2001:db8::2]:4000".parse().unwrap());
+        Negotiator::new(phone(EncryptionCapability::none()), vec![audio], Seed([2; 32]))
+    };
+    let held = |address: &str| offer("m=audio 1 RTP/AVP 0\r\n").replace("c=IN IP4 192.0.2.9", address);
+    assert!(text(&both().answer(held("c=IN IP6 ::").as_bytes()).unwrap()).contains("c=IN IP6 2001:db8::2"));
+    // But a call that is there stays where it is, whatever the zeros look like.
+    let mut b = both();
+    b.answer(held("c=IN IP6 2001:db8::9").as_bytes()).unwrap();
+    let again = held("c=IN IP4 0.0.0.0").replace("o=- 1 1 ", "o=- 1 2 ");
+    assert!(text(&b.answer(again.as_bytes()).unwrap()).contains("c=IN IP6 2001:db8::2"));
 }
 
 #[test]

@@ -166,6 +166,7 @@ fn offer() -> impl Strategy<Value = Vec<u8>> {
         "a=setup:actpass",
         "a=setup:holdconn",
         "a=fingerprint:sha-256 AA:BB",
+        "a=fingerprint:sha-1 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33",
         "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
         "a=crypto:2 F8_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
         "a=crypto:x",

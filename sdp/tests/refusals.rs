@@ -5,7 +5,8 @@ use denwa_sdp::attribute::security::SrtpSuite;
 use denwa_sdp::*;
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
-const PRINT: &str = "a=fingerprint:sha-256 AA:BB\r\na=setup:actpass\r\n";
+const PRINT: &str =
+    "a=fingerprint:sha-1 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33\r\na=setup:actpass\r\n";
 const ICE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdabcdabcdabcdabcdabcd\r\n";
 
 fn offer(media: &str) -> String {
@@ -149,7 +150,7 @@ fn encryption() {
         dtls(Encryption::Offered),
         "m=audio 1 UDP/TLS/RTP/SAVP 0\r\na=setup:actpass\r\n",
         &Rule::FingerprintMissing,
-        "the other side announces audio encrypted by DTLS and gives no certificate fingerprint",
+        "the other side announces audio encrypted by DTLS and gives no usable certificate fingerprint",
         307,
     );
     check(
@@ -292,7 +293,7 @@ fn answers_are_refused_too() {
     );
     assert_eq!(
         answered(dtls(Encryption::Required), "m=audio 1 UDP/TLS/RTP/SAVP 8\r\n"),
-        "the other side announces audio encrypted by DTLS and gives no certificate fingerprint"
+        "the other side announces audio encrypted by DTLS and gives no usable certificate fingerprint"
     );
     // An answer that cannot be read leaves the offer waiting: a retransmission may be whole.
     let mut side = side(plain());

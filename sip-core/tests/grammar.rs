@@ -78,6 +78,25 @@ fn what_has_no_plain_meaning_is_refused_by_both() {
     }
 }
 
+/// What a parameter breaks is told where the parameter stands.
+#[test]
+fn the_offset_of_a_parameter_is_its_own() {
+    for (case, at) in [
+        ("Contact: <sip:a@b.com>;x;expires=6+0", "6+0"),
+        ("Contact: <sip:c@b.com>, <sip:a@b.com>;q=2", "2"),
+        ("Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;ttl=256", "256"),
+        ("Authorization: Digest realm=\"a\", nc=1x", "1x"),
+        ("Subscription-State: active;expires=1x", "1x"),
+        ("From: <sip:a@b.com>;y=1;tag=2;z;Y=3", "Y=3"),
+        ("Content-Type: text/plain;charset", "charset"),
+    ] {
+        let bytes = message(case);
+        let error = judge(&bytes, Attitude::Strict).expect_err(case);
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(error.offset, text.find(case).unwrap() + case.len() - at.len(), "{case:?}: {error}");
+    }
+}
+
 /// A headers part may hold an unescaped `@`: the host is what stands before it.
 #[test]
 fn the_host_stands_before_the_headers_part() {
@@ -115,6 +134,17 @@ const VALID: &[&str] = &[
     "Via: SIP/2.0/UDP 192.0.2.1;ttl=255;branch=z9hG4bK1",
     "Via: SIP/2.0/UDP 192.0.2.1;maddr=224.0.1.75;branch=z9hG4bK1",
     "Via: SIP/2.0/UDP host.example.com.;branch=z9hG4bK1",
+    // White space after the last slash alone, and a fold there.
+    "Via: SIP/2.0/ UDP 192.0.2.1;branch=z9hG4bK1",
+    "Via: SIP/2.0/\r\n UDP 192.0.2.1;branch=z9hG4bK1",
+    "Call-Info: <http://[2001:db8::1]:8080/a%20b?c=d> ;purpose=info",
+    "Alert-Info: <http://user@[2001:db8::1]/>",
+    "Accept-Language: *, de;q=0.3, es-419, zh-Hant-TW",
+    "Content-Language: en-GB, ja",
+    "Warning: 307 isi.edu:5060 \"a\", 301 pseudo_nym! \"b\", 399 [2001:db8::1]:5060 \"c\"",
+    "Timestamp: 54. .5",
+    "Event: presence.winfo.winfo;id=a",
+    "Reason: SIP;cause=200;x=[2001:db8::1]",
     "OPTIONS nobodyKnowsThisScheme:totallyopaquecontent SIP/2.0",
     "OPTIONS soap.beep://192.0.2.103:3002 SIP/2.0",
     "OPTIONS http://example.com/a?b=c SIP/2.0",
@@ -285,6 +315,31 @@ const VALID: &[&str] = &[
 ];
 
 const FORGIVEN: &[(&str, Liberty)] = &[
+    ("Content-Disposition: session;handling=optional[", Liberty::UnquotedParameter),
+    ("Session-Expires: 1800;refresher=ua:c", Liberty::UnquotedParameter),
+    ("Reason: SIP;x=2001:db8::1", Liberty::UnquotedParameter),
+    ("Alert-Info: <http://www.example.com/a#b>", Liberty::UnescapedCharacter),
+    ("Alert-Info: <http://www.[example.com/a>", Liberty::UnescapedCharacter),
+    ("Alert-Info: <http://[2001:db8::g]/a>", Liberty::UnescapedCharacter),
+    ("Call-Info: <http://www.example.com/%zz>", Liberty::UnescapedCharacter),
+    ("OPTIONS soap.beep://192.0.2[103:3002 SIP/2.0", Liberty::UnescapedCharacter),
+    ("Call-Info: a <http://www.example.com/>", Liberty::UnbracketedUri),
+    ("Error-Info: \"a\" <sip:a@example.com>", Liberty::UnbracketedUri),
+    ("Warning: 307isi.edu \"a\"", Liberty::ListSeparator),
+    ("Warning: 307 isi.edu\"a\"", Liberty::ListSeparator),
+    ("Warning: 307 isi$edu \"a\"", Liberty::HostCharacter),
+    ("Warning: 307 isi.edu:5&60 \"a\"", Liberty::HostCharacter),
+    ("Timestamp: 54.5.3", Liberty::ListSeparator),
+    ("Event: .winfo", Liberty::ParameterForm),
+    ("Allow-Events: presence, dialog..winfo", Liberty::ParameterForm),
+    ("Allow-Events:", Liberty::EmptyValue),
+    ("Accept-Language: en, -gb", Liberty::ParameterForm),
+    ("Accept-Language: !en", Liberty::ParameterForm),
+    ("Content-Language: f.r", Liberty::ParameterForm),
+    ("Content-Language: languages-x", Liberty::ParameterForm),
+    ("User-Agent: Softphone/1.5(x)", Liberty::ListSeparator),
+    ("Server: (x)Softphone", Liberty::ListSeparator),
+    ("To: \"a\\\r\n b\" <sip:b@example.com>", Liberty::UnescapedCharacter),
     ("CSeq: 2147483648 OPTIONS", Liberty::NumberForm),
     ("CSeq: 1 options", Liberty::MethodCase),
     ("CSeq: 1 OPTIONS x", Liberty::TrailingText),

@@ -12,6 +12,9 @@ use super::words;
 const G729_BYTES: usize = 10;
 const G729_SILENCE_BYTES: usize = 2;
 
+const KNOWN: &str = "these are: g729 g729a pcma pcmu g722 g722-56 g722-48 ilbc20 ilbc30 gsm g726-16 g726-24 g726-32 g726-40 \
+                     (aal2-g726-… for the other packing) l16, and opus with its feature";
+
 pub(super) struct Codec {
     name: String,
     dtx: bool,
@@ -61,7 +64,8 @@ impl Codec {
                 ((960, 0), (Box::new(encoder), Box::new(decoder)))
             }
             _ => {
-                let (rate, packing) = g726_of(&name).ok_or_else(|| format!("codec {name} is not known"))?;
+                let (rate, packing) =
+                    g726_of(&name).ok_or_else(|| format!("codec {name} is not known; {KNOWN}"))?;
                 let (encoder, decoder) =
                     (g726::Encoder::new(rate, packing), g726::Decoder::new(rate, packing));
                 ((160, 20 * rate.bits() as usize), (Box::new(encoder), Box::new(decoder)))
@@ -152,7 +156,8 @@ impl Codec {
     fn decode_serial(&self, bytes: &[u8]) -> Result<(Vec<i16>, String), String> {
         let mut decoder = g729::Decoder::new(variant(&self.name));
         let (mut samples, mut concealed) = (Vec::new(), 0);
-        for frame in serial_frames(bytes)? {
+        let (frames, left_out) = serial_frames(bytes)?;
+        for frame in frames {
             let mut out = [0; 80];
             decoder.decode_frame(&frame, &mut out);
             samples.extend_from_slice(&out);
@@ -160,6 +165,7 @@ impl Codec {
         }
         let mut sentence = format!("{} samples", samples.len());
         note(&mut sentence, concealed, "frames concealed");
+        note(&mut sentence, left_out, "words at the end left out");
         Ok((samples, sentence))
     }
 
@@ -189,7 +195,7 @@ impl Codec {
             return Err("there is nothing to convert between these two".into());
         }
         if from_serial {
-            let frames = serial_frames(bytes)?;
+            let (frames, cut_off) = serial_frames(bytes)?;
             let (mut out, mut left_out) = (Vec::new(), 0);
             for frame in &frames {
                 match frame {
@@ -200,6 +206,7 @@ impl Codec {
             }
             let mut sentence = format!("{} frames", frames.len() - left_out);
             note(&mut sentence, left_out, "erased or not sent and so not in the packed file");
+            note(&mut sentence, cut_off, "words at the end left out");
             return Ok((out, sentence));
         }
         let mut serial_words = Vec::new();
@@ -237,8 +244,9 @@ fn g726_of(name: &str) -> Option<(g726::Rate, g726::Packing)> {
     Some((rate, packing))
 }
 
-/// The frames of a `.bit` file; those of a machine with the other order of bytes are read too.
-fn serial_frames(bytes: &[u8]) -> Result<Vec<SerialFrame>, String> {
+/// The frames of a `.bit` file, and how many words at its end make none; one of a machine with the other order of bytes is
+/// read too.
+fn serial_frames(bytes: &[u8]) -> Result<(Vec<SerialFrame>, usize), String> {
     let mut words = words(bytes);
     match words.first() {
         None | Some(0x6b20 | 0x6b21) => {}
@@ -249,7 +257,13 @@ fn serial_frames(bytes: &[u8]) -> Result<Vec<SerialFrame>, String> {
             ));
         }
     }
-    Ok(serial::read(&words))
+    let mut rest = &words[..];
+    while let [_, count, after @ ..] = rest
+        && let Some(after) = after.get(usize::from(*count)..)
+    {
+        rest = after;
+    }
+    Ok((serial::read(&words), rest.len()))
 }
 
 /// Adds a number to a sentence, if there is anything to say.

@@ -1,4 +1,4 @@
-//! WAV as far as this program needs it, so that it builds without the crate's `wav` feature: linear of 8 to 32 bits, floats,
+//! WAV as far as this program needs it, so that it builds without the crate's `wav` feature: linear of 8 to 64 bits, floats,
 //! and companded; several channels become one.
 
 use denwa_codecs::g711::Law;
@@ -16,7 +16,7 @@ struct Format {
 
 /// The samples of a file at `rate`.
 pub(super) fn read(bytes: &[u8], rate: u32) -> Result<Vec<i16>, String> {
-    let (Some(b"RIFF"), Some(b"WAVE")) = (bytes.get(..4), bytes.get(8..12)) else {
+    let (Some(b"RIFF" | b"RF64"), Some(b"WAVE")) = (bytes.get(..4), bytes.get(8..12)) else {
         return Err("no WAV file".into());
     };
     let (mut rest, mut format) = (&bytes[12..], None);
@@ -50,8 +50,9 @@ fn samples(body: &[u8], format: Format) -> Result<Vec<i16>, String> {
     let one: fn(&[u8]) -> i16 = match (kind, bytes) {
         (1, 1) => |s| i16::from(s[0].wrapping_sub(128).cast_signed()) << 8,
         // The two most significant bytes come last.
-        (1, 2..=4) => |s| i16::from_le_bytes([s[s.len() - 2], s[s.len() - 1]]),
-        (3, 4) => |s| (f32::from_le_bytes([s[0], s[1], s[2], s[3]]) * 32_768.0) as i16,
+        (1, 2..=8) => |s| i16::from_le_bytes([s[s.len() - 2], s[s.len() - 1]]),
+        (3, 4) => |s| (f32::from_le_bytes([s[0], s[1], s[2], s[3]]) * 32_768.0).round() as i16,
+        (3, 8) => |s| s.try_into().map_or(0, |s| (f64::from_le_bytes(s) * 32_768.0).round() as i16),
         (6, 1) => |s| Law::A.decode(s[0]),
         (7, 1) => |s| Law::Mu.decode(s[0]),
         _ => return Err(format!("a WAV file of kind {kind} with {} bits", bytes * 8)),
@@ -72,13 +73,18 @@ fn convert(samples: &[i16], from: u32, to: u32) -> Result<Vec<i16>, String> {
         return Ok(samples.to_vec());
     }
     let mut resampler = Resampler::new(from, to).map_err(|error| error.to_string())?;
-    let late = resampler.delay_seconds();
-    let mut padded = samples.to_vec();
-    padded.resize(samples.len() + (late * f64::from(from)).ceil() as usize, 0);
+    let late = resampler.delay_seconds() * f64::from(to);
+    // So much silence in front that what is cut off afterwards is a whole number of samples, if there is such a number.
+    let delayed = |silence: usize| late + silence as f64 * f64::from(to) / f64::from(from);
+    let astray = |silence: usize| (delayed(silence) - delayed(silence).round()).abs();
+    let silence = (0..1_000).min_by(|a, b| (astray(*a) + 1e-9).total_cmp(&astray(*b))).unwrap_or(0);
+    let mut padded = vec![0; silence];
+    padded.extend_from_slice(samples);
+    padded.resize(padded.len() + (late * f64::from(from) / f64::from(to)).ceil() as usize, 0);
     let mut out = vec![0; resampler.max_output(padded.len())];
     let count = resampler.convert(&padded, &mut out);
     out.truncate(count);
-    out.drain(..((late * f64::from(to)).round() as usize).min(count));
+    out.drain(..(delayed(silence).round() as usize).min(count));
     Ok(out)
 }
 

@@ -189,7 +189,7 @@ pub struct LegSpec {
 /// What carries a leg besides plain sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CarriedBy {
-    /// ICE finds its path. Only UDP leads to TURN servers from here, and the peer's candidates must be addresses.
+    /// ICE finds its path. UDP, TCP and TLS lead to TURN servers from here; the peer's candidates must be addresses.
     pub ice: Option<IceConfig>,
     /// Its certificate for DTLS.
     pub identity: Option<Identity>,
@@ -412,6 +412,13 @@ pub enum Event {
         /// From where.
         from: SocketAddr,
     },
+    /// Packet after packet of a leg's peer has a payload type that was not agreed on; none of them is heard.
+    FormatNotAgreed {
+        /// Of which leg.
+        leg: LegId,
+        /// The payload type, 0–127.
+        payload_type: u8,
+    },
     /// The two legs agreed on codecs that cannot be made one another here: nothing is heard that way.
     NoConversion {
         /// The leg that hears nothing.
@@ -481,6 +488,7 @@ impl Event {
             | Self::Silent { leg, .. }
             | Self::Resumed { leg, .. }
             | Self::SourceRefused { leg, .. }
+            | Self::FormatNotAgreed { leg, .. }
             | Self::NoConversion { leg, .. }
             | Self::ProtectionFailed { leg }
             | Self::Undeliverable { leg, .. }

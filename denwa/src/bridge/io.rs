@@ -1,7 +1,9 @@
 //! What a bridge is made with, what it takes in and gives out, apart from commands and events.
 
 use super::{Event, LegId, OpenFailure};
+use crate::media::Wire;
 use bytes::Bytes;
+use denwa_ice::StreamId;
 use denwa_rtp::latch;
 use denwa_rtp::session::{DropReason, NotSent};
 use denwa_rtp::wallclock::WallClock;
@@ -60,6 +62,26 @@ pub enum Input {
         /// Where it went.
         destination: SocketAddr,
     },
+    /// A connection of [`Wire::Open`] is open. Bytes of it go to [`super::MediaBridge::receive_stream`].
+    StreamOpened {
+        /// Of which leg.
+        leg: LegId,
+        /// Which.
+        stream: StreamId,
+        /// Our end.
+        local: SocketAddr,
+        /// The other end.
+        remote: SocketAddr,
+    },
+    /// A connection could not be opened, or has ended.
+    StreamClosed {
+        /// Of which leg.
+        leg: LegId,
+        /// Which.
+        stream: StreamId,
+        /// It was open before.
+        was_open: bool,
+    },
 }
 
 /// What a bridge wants done.
@@ -79,8 +101,16 @@ pub enum Output {
         /// Which leg.
         leg: LegId,
     },
-    /// Send this control datagram.
+    /// Send this: a control datagram, or a packet that came by a connection.
     Transmit(Transmit),
+    /// Open a connection to a TURN server for the leg, send on it, close it; never [`Wire::Resolve`]. Those of a leg end with
+    /// [`Output::Unbind`]. Who has no connections answers [`Wire::Open`] with [`Input::StreamClosed`].
+    Wire {
+        /// For which leg; its connections have numbers of their own.
+        leg: LegId,
+        /// What.
+        wire: Wire,
+    },
     /// A fact for whoever gives the commands.
     Event(Event),
 }
@@ -94,7 +124,7 @@ pub enum Component {
     Rtcp,
 }
 
-/// A control datagram to send over UDP.
+/// A datagram to send that lies in no buffer of the caller's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// From which leg.

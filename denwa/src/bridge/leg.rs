@@ -193,6 +193,7 @@ pub(super) fn event(leg: LegId, event: media::Event) -> Option<Event> {
         media::Event::FirstPacket { from, expected } => Event::FirstPacket { leg, from, expected },
         media::Event::SourceMoved { from, to } => Event::SourceMoved { leg, from, to },
         media::Event::SourceRefused { from } => Event::SourceRefused { leg, from },
+        media::Event::FormatNotAgreed { payload_type } => Event::FormatNotAgreed { leg, payload_type },
         media::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
         media::Event::KeyToSignal { digit, duration } => Event::KeyToSignal { leg, digit, duration },
         media::Event::Silent { lasted } => Event::Silent { leg, lasted },

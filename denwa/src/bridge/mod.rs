@@ -26,6 +26,7 @@ mod player;
 mod program;
 mod recording;
 mod sound;
+mod streams;
 mod tap;
 mod transcode;
 
@@ -39,7 +40,9 @@ pub use program::{Piece, Program, Sound};
 pub use recording::{RecordingEnd, RecordingId, RecordingSpec, Sides};
 
 use crate::Seed;
-use crate::media::{self, DigitFault, Key, StreamOutput, StreamParameters, StreamReport};
+use crate::media::{
+    self, DigitFault, Key, StreamOutput, StreamParameters, StreamReport, Wire, stream_opened,
+};
 use crate::seed::Generator;
 use conference::Conference;
 use data_ear::DataEar;
@@ -165,6 +168,16 @@ impl MediaBridge {
                     self.drain(leg, now);
                 }
             }
+            Input::StreamOpened { leg, stream, local, remote } => {
+                self.handle_ice(leg, stream_opened(stream, local, remote), now);
+            }
+            Input::StreamClosed { leg, stream, was_open } => {
+                let input = match was_open {
+                    true => denwa_ice::Input::StreamClosed { stream },
+                    false => denwa_ice::Input::StreamFailed { stream },
+                };
+                self.handle_ice(leg, input, now);
+            }
         }
     }
 
@@ -203,6 +216,9 @@ impl MediaBridge {
             if let Some(sent) = sent {
                 let bytes = buffer.get(..sent.length).unwrap_or_default();
                 self.copy_out(leg, Component::Rtp, sent.destination, bytes, now);
+                if self.sends_on_stream(leg, &sent, buffer) {
+                    continue;
+                }
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
             if entry.transcoder.is_some()
@@ -281,6 +297,13 @@ impl MediaBridge {
         let Some(by) = entry.to_carry.take() else { return };
         entry.stream.carry(by.ice.as_ref(), by.identity, by.rtcp_mux, seed, now);
         self.drain(leg, now);
+    }
+
+    fn handle_ice(&mut self, leg: LegId, input: denwa_ice::Input<'_>, now: Instant) {
+        if let Some(entry) = self.legs.get_mut(&leg) {
+            entry.stream.handle_ice(input, now);
+            self.drain(leg, now);
+        }
     }
 
     fn restart_ice(&mut self, leg: LegId, now: Instant) -> Result<(), Misuse> {
@@ -375,8 +398,16 @@ impl MediaBridge {
                     let transmit = Transmit { leg, component, source, destination, payload };
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
-                // Legs have two sockets and nothing else.
-                StreamOutput::Wire(wire) => entry.stream.decline(&wire, now),
+                StreamOutput::Wire(resolve @ Wire::Resolve { .. }) => entry.stream.decline(&resolve, now),
+                StreamOutput::Wire(mut wire) => {
+                    // An address that we only are reached by is none to connect from.
+                    if let Wire::Open { local, .. } = &mut wire
+                        && entry.stream.config.rtp.ip().is_unspecified()
+                    {
+                        *local = None;
+                    }
+                    self.outputs.push_back(Output::Wire { leg, wire });
+                }
                 StreamOutput::Event(media::Event::Gathered) => {
                     self.outputs.extend(entry.ice_description().map(|told| Output::Event(told.of(leg))));
                 }

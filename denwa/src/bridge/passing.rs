@@ -5,7 +5,8 @@ use super::io::{Action, Component, Dropped, Forward, Outgoing, Output};
 use super::keys::{Heard, KeyEar};
 use super::transcode::Transcoder;
 use super::{Connection, Event, LegId, MediaBridge, Source};
-use crate::media::{Arrived, Key, Received};
+use crate::media::{Arrived, Key, Received, Wire};
+use bytes::Bytes;
 use denwa_rtp::session::{Content, NotSent, Path};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,21 @@ impl MediaBridge {
             self.copy_in(leg, (path.source, path.destination), bytes, now);
         }
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
-        let arrived = match from.stream.receive(path, buffer, length, now) {
+        let received = from.stream.receive(path, buffer, length, now);
+        self.take(leg, received, buffer, now)
+    }
+
+    /// Goes on with what a leg's stream has judged.
+    #[inline]
+    pub(super) fn take<'d>(
+        &mut self,
+        leg: LegId,
+        received: Received,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let arrived = match received {
             Received::Media(arrived) => arrived,
             other => {
                 self.drain(leg, now);
@@ -221,6 +236,11 @@ impl MediaBridge {
         while let Some(sent) = transcoder.send(to.stream.session.as_mut()?, buffer, now) {
             if let Ok(sent) = sent {
                 let sent = to.stream.wrap(&sent, buffer)?;
+                if let Some(stream) = sent.stream {
+                    let payload = Bytes::copy_from_slice(buffer.get(..sent.length)?);
+                    self.outputs.push_back(Output::Wire { leg, wire: Wire::Send { stream, payload } });
+                    continue;
+                }
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
         }
@@ -270,6 +290,9 @@ impl MediaBridge {
                 Some(bytes) => {
                     if self.copies(target) {
                         self.copy_out(target, Component::Rtp, sent.destination, bytes, now);
+                    }
+                    if self.sends_on_stream(target, &sent, bytes) {
+                        return Action::Consumed;
                     }
                     Action::Forward(Forward { leg: target, destination: sent.destination, also, bytes })
                 }

@@ -146,6 +146,11 @@ pub enum Fact {
         /// From where.
         from: SocketAddr,
     },
+    /// Packet after packet had a payload type that was not agreed on, and was not heard.
+    FormatNotAgreed {
+        /// The payload type, 0–127.
+        payload_type: u8,
+    },
     /// The peer's media stopped.
     Silent {
         /// How long it was when this was noticed.

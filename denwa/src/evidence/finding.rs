@@ -119,6 +119,8 @@ pub enum Cause {
     Unreadable,
     /// The path loses many packets.
     PacketLoss,
+    /// The peer sends a codec that was not agreed on.
+    FormatNotAgreed,
 }
 
 impl Cause {
@@ -163,5 +165,6 @@ impl Cause {
         Self::CallerBlocked,
         Self::Unreadable,
         Self::PacketLoss,
+        Self::FormatNotAgreed,
     ];
 }

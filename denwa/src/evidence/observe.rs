@@ -161,6 +161,9 @@ impl Fact {
             }
             media::Event::SourceMoved { from, to } => Self::SourceMoved { from: *from, to: *to },
             media::Event::SourceRefused { from } => Self::SourceRefused { from: *from },
+            media::Event::FormatNotAgreed { payload_type } => {
+                Self::FormatNotAgreed { payload_type: *payload_type }
+            }
             media::Event::Silent { lasted } => Self::Silent { lasted: *lasted },
             media::Event::Resumed { .. } => Self::Resumed,
             media::Event::ProtectionFailed => Self::SecurityFailed(SecurityFailure::WrongKeys),

@@ -127,6 +127,20 @@ fn a_call_of_one_second_is_no_silence() {
 }
 
 #[test]
+fn a_codec_that_was_not_agreed_on_is_named_whether_or_not_another_was_heard_before() {
+    let strange = || Fact::FormatNotAgreed { payload_type: 18 };
+    let story = Story::new().answered(PHONE, PHONE_MEDIA).then(strange()).counters(3000, 0);
+    let found = story.evidence.findings();
+    assert_eq!(
+        found[0].sentence,
+        "The peer at 192.168.1.20:5060 sends payload type 18 (G729), but PCMA/8000 was agreed on: that is not heard."
+    );
+    assert_eq!(story.means(), (Cause::FormatNotAgreed, Confidence::Certain));
+    let story = Story::new().answered(PHONE, PHONE_MEDIA).counters(3000, 1000).then(strange());
+    assert_eq!(story.means(), (Cause::FormatNotAgreed, Confidence::Certain));
+}
+
+#[test]
 fn a_media_server_apart_from_its_signalling_is_healthy_when_it_sends() {
     let story = Story::new()
         .answered("203.0.113.5:5060", "203.0.113.77:30000")
@@ -459,5 +473,5 @@ fn a_peer_that_wants_signatures_says_so_by_its_status() {
 fn all_causes_are_listed_once_and_in_order() {
     let places: Vec<usize> = Cause::ALL.iter().map(|cause| *cause as usize).collect();
     assert_eq!(places, (0..Cause::ALL.len()).collect::<Vec<_>>());
-    assert_eq!(Cause::ALL.last(), Some(&Cause::PacketLoss), "a new cause belongs into the list too");
+    assert_eq!(Cause::ALL.last(), Some(&Cause::FormatNotAgreed), "a new cause belongs into the list too");
 }

@@ -67,6 +67,9 @@ impl fmt::Display for Fact {
             Self::FirstPacket { from, .. } => write!(f, "the first media came from {from}"),
             Self::SourceMoved { from, to } => write!(f, "media come from {to}, no longer from {from}"),
             Self::SourceRefused { from } => write!(f, "media from {from} are not listened to"),
+            Self::FormatNotAgreed { payload_type } => {
+                write!(f, "media of payload type {payload_type} come, which was not agreed on")
+            }
             Self::Silent { lasted } => write!(f, "no media for {} s", lasted.as_secs()),
             Self::Resumed => f.write_str("media come again"),
             Self::Hold { by, state } => {

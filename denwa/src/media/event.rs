@@ -67,6 +67,12 @@ pub enum Event {
     },
     /// Packet after packet of the peer's fails its check: other keys than were agreed on, or no protection. Told once.
     ProtectionFailed,
+    /// Packet after packet of the peer's has a payload type that was not agreed on, half a second long: none of them is heard.
+    /// Told once for each payload type in a row.
+    FormatNotAgreed {
+        /// The payload type, 0–127.
+        payload_type: u8,
+    },
     /// The peer's host says that our media are not delivered. Told once for each address.
     Undeliverable {
         /// Where they went.

@@ -78,11 +78,13 @@ impl TurnServer {
     /// A server on UDP.
     #[must_use]
     pub fn udp(address: SocketAddr, username: &str, password: &str) -> Self {
-        Self {
-            server: ServerAddress::udp(address),
-            username: username.to_owned(),
-            password: Zeroizing::new(password.to_owned()),
-        }
+        Self::new(ServerAddress::udp(address), username, password)
+    }
+
+    /// A server on UDP, TCP or TLS.
+    #[must_use]
+    pub fn new(server: ServerAddress, username: &str, password: &str) -> Self {
+        Self { server, username: username.to_owned(), password: Zeroizing::new(password.to_owned()) }
     }
 }
 
@@ -197,6 +199,11 @@ pub enum Wire {
         /// The name.
         name: String,
     },
+}
+
+/// What ICE is told of a stream of [`Wire::Open`]: whom it leads to was seen to by whoever opened it.
+pub(crate) const fn stream_opened(stream: StreamId, local: SocketAddr, remote: SocketAddr) -> Input<'static> {
+    Input::StreamOpened { stream, protocol: Protocol::Tcp, local, remote, peer_identity: None }
 }
 
 /// What a datagram was.

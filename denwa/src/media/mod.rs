@@ -29,5 +29,6 @@ pub use session::{
 pub(crate) use decoding::{Decoders, scaled};
 pub(crate) use digits::{DigitFault, Key};
 pub(crate) use encoding::{Encoded, Encoding};
+pub(crate) use ice::{Sent, stream_opened};
 pub(crate) use stream::{Arrived, Output as StreamOutput, Received, Stream, StreamConfig};
 pub(crate) use voice::{Ear, Mouth};

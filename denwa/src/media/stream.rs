@@ -57,6 +57,9 @@ pub(crate) struct Stream {
     refusal_told: bool,
     /// Packets in a row that failed their check.
     unauthentic: u32,
+    /// A payload type that was not agreed on, and how many packets in a row have had it.
+    strange: (u8, u32),
+    strange_told: Option<u8>,
     undeliverable: u64,
     undeliverable_told: Option<SocketAddr>,
 }
@@ -122,6 +125,8 @@ impl Stream {
             news: Vec::new(),
             refusal_told: false,
             unauthentic: 0,
+            strange: (0, 0),
+            strange_told: None,
             undeliverable: 0,
             undeliverable_told: None,
         }
@@ -220,10 +225,6 @@ impl Stream {
         self.carrier.as_deref()
     }
 
-    pub(crate) fn carrier_mut(&mut self) -> Option<&mut Carrier> {
-        self.carrier.as_deref_mut()
-    }
-
     /// What the peer is to be told of ICE: credentials and candidates, and where RTP and RTCP go without it.
     pub(crate) fn ice_description(&self) -> Option<(LocalIce, SocketAddr, Option<SocketAddr>)> {
         let ice = self.carrier.as_deref()?.ice()?;
@@ -250,6 +251,14 @@ impl Stream {
                 carrier.handle_input(denwa_ice::Input::Resolved { question, addresses: &[] }, now);
             }
             Wire::Send { .. } | Wire::Close { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    /// Tells ICE what became of what it asked for.
+    pub(crate) fn handle_ice(&mut self, input: denwa_ice::Input<'_>, now: Instant) {
+        if let Some(carrier) = &mut self.carrier {
+            carrier.handle_input(input, now);
         }
         self.settle(now);
     }
@@ -332,14 +341,24 @@ impl Stream {
         now: Instant,
         mut each: impl FnMut(Received, &[u8]),
     ) {
-        let Some(carrier) = &mut self.carrier else { return };
-        let packets = carrier.receive_stream(stream, bytes, now);
-        self.settle(now);
-        for (_, source, mut packet) in packets {
+        for (_, source, mut packet) in self.unpack(stream, bytes, now) {
             let length = packet.len();
             let received = self.receive_packet(Path::from(source), &mut packet, length, now);
             each(received, &packet);
         }
+    }
+
+    /// The packets in bytes of a stream that ICE asked for, and what component and whom they are of.
+    pub(crate) fn unpack(
+        &mut self,
+        stream: denwa_ice::StreamId,
+        bytes: &mut [u8],
+        now: Instant,
+    ) -> Vec<(u16, SocketAddr, Vec<u8>)> {
+        let Some(carrier) = &mut self.carrier else { return Vec::new() };
+        let packets = carrier.receive_stream(stream, bytes, now);
+        self.settle(now);
+        packets
     }
 
     fn compare(&mut self, before: &StreamParameters, codec: String) {
@@ -381,8 +400,15 @@ impl Stream {
         }
     }
 
+    /// As [`Stream::receive`], of what nothing is around any more.
     #[inline]
-    fn receive_packet(&mut self, path: Path, buffer: &mut [u8], length: usize, now: Instant) -> Received {
+    pub(crate) fn receive_packet(
+        &mut self,
+        path: Path,
+        buffer: &mut [u8],
+        length: usize,
+        now: Instant,
+    ) -> Received {
         let Some(session) = &mut self.session else { return Received::NotAgreed };
         let Some(datagram) = buffer.get_mut(..length) else { return Received::NotAgreed };
         let media = match session.receive(datagram, path, now) {
@@ -394,6 +420,7 @@ impl Stream {
                 return Received::Refused(reason);
             }
         };
+        self.strange.1 = 0;
         if !media.active {
             return Received::NotActive;
         }
@@ -424,10 +451,32 @@ impl Stream {
                 self.news.push(Event::ProtectionFailed);
             }
         }
+        if let DropReason::UnknownPayloadType(payload_type) = reason {
+            self.note_strange(path, payload_type);
+        }
         // While an address is being learned nothing is wrong yet.
         let refused = matches!(reason, DropReason::Refused(why) if why != latch::Refusal::Learning);
         if refused && !std::mem::replace(&mut self.refusal_told, true) {
             self.news.push(Event::SourceRefused { from: path.source });
+        }
+    }
+
+    /// A packet with a payload type that was not agreed on. Of the peer's host only: what others send is nobody's mistake. Noise
+    /// for pauses is left out: many send it without having said so, and nothing is missed.
+    fn note_strange(&mut self, path: Path, payload_type: u8) {
+        const COMFORT_NOISE: [u8; 2] = [13, 19];
+        let followed = self.session.as_ref().and_then(Session::destination);
+        let described = self.parameters.as_ref().and_then(|parameters| parameters.remote_rtp);
+        let mut hosts = followed.into_iter().chain(described).map(|address| address.ip());
+        let receives = self.parameters.as_ref().is_some_and(|parameters| parameters.receives);
+        if !receives || COMFORT_NOISE.contains(&payload_type) || !hosts.any(|host| host == path.source.ip()) {
+            return;
+        }
+        let (before, count) = self.strange;
+        let count = if before == payload_type { count.saturating_add(1) } else { 1 };
+        self.strange = (payload_type, count);
+        if count == STRANGE_TOLD && self.strange_told.replace(payload_type) != Some(payload_type) {
+            self.news.push(Event::FormatNotAgreed { payload_type });
         }
     }
 
@@ -653,3 +702,7 @@ pub(crate) struct BadParameters;
 
 /// Packets that must fail their check before this is told: a few are forged, or late.
 const UNAUTHENTIC_TOLD: u32 = 25;
+
+/// Packets in a row with a payload type that was not agreed on before this is told: half a second of voice. After a change some
+/// are still on their way, and a key is shorter.
+const STRANGE_TOLD: u32 = 25;

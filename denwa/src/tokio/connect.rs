@@ -4,7 +4,7 @@
 
 use super::marking::{Dscp, mark};
 use super::stream::{Framing, StreamLimits};
-use super::tls::{self, Tls};
+use super::tls::{self, Tls, TlsConfig};
 use super::websocket::{self, WebSocketConfig};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::io::{PeerIdentity, StreamFailure};
@@ -47,6 +47,16 @@ pub(super) struct Means {
     pub(super) limits: StreamLimits,
     /// What is sent by them is marked with.
     pub(super) dscp: Option<Dscp>,
+}
+
+impl Means {
+    /// Those for a connection over this transport. Believes whom the system believes, when nothing else was said.
+    pub(super) fn made_for(&mut self, protocol: Protocol) -> Self {
+        if protocol.is_secure() && self.tls.is_none() {
+            self.tls = Tls::new(&TlsConfig::default()).ok();
+        }
+        self.clone()
+    }
 }
 
 /// Makes a connection.

@@ -23,7 +23,7 @@ mod websocket;
 
 pub use listen::{Listen, Listening, ParseListenError, StartError};
 pub use marking::Dscp;
-pub use media::{MediaDriver, MediaDriverConfig};
+pub use media::{MediaDriver, MediaDriverConfig, MediaMeans};
 pub use names::DnsConfig;
 pub use route::{own_addresses, route_to};
 pub use signalling::{DriverConfig, DriverHandle, SignallingDriver, Stopped};

@@ -320,7 +320,12 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         match message {
             Message::Command(command) => self.machine.handle_command(command, now),
             Message::Media(event) => self.machine.handle_media(event, now),
-            Message::Tls(tls) => self.streams.reload(tls),
+            Message::Tls(tls) => {
+                if let Some(media) = &self.media {
+                    media.reload_tls(tls.clone());
+                }
+                self.streams.reload(tls);
+            }
             Message::Accepted { protocol, stream, local, remote, place } => {
                 drop(place);
                 self.accept(protocol, stream, local, remote, now);

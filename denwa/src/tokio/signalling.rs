@@ -7,7 +7,7 @@
 use super::connect::{Means, Ready};
 use super::listen::{Listen, Listening, StartError, bind_tcp};
 use super::marking::{Dscp, mark};
-use super::media::{MediaDriver, MediaDriverConfig};
+use super::media::{MediaDriver, MediaDriverConfig, MediaMeans};
 use super::names::{DnsConfig, Names};
 use super::running::{Running, accept};
 use super::stream::{FromStream, StreamLimits};
@@ -203,8 +203,10 @@ impl<C: Send + 'static> SignallingDriver<C> {
             .clone()
             .map(|media| {
                 let inbox = inbox.clone();
-                let dscp = config.media_dscp;
-                MediaDriver::start_marked(media, dscp, move |event| drop(inbox.send(Message::Media(event))))
+                let (dscp, tls, limits) = (config.media_dscp, config.tls.clone(), config.limits);
+                MediaDriver::start_with(media, MediaMeans { dscp, tls, limits }, move |event| {
+                    drop(inbox.send(Message::Media(event)))
+                })
             })
             .transpose()
             .map_err(StartError::Thread)?;

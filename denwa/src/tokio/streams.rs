@@ -4,7 +4,7 @@ use super::connect::{self, Means, Ready};
 use super::running::Running;
 use super::signalling::Message;
 use super::stream::{self, FromStream, StreamHandle};
-use super::tls::{Tls, TlsConfig};
+use super::tls::Tls;
 use crate::driver::Machine;
 use bytes::Bytes;
 use denwa_sip_core::io::{Input, StreamFailure};
@@ -113,14 +113,6 @@ impl Streams {
     pub(super) fn are_writing(&self) -> bool {
         self.tasks > 0
     }
-
-    /// Believes whom the system believes, when nothing else was said.
-    fn means_for(&mut self, protocol: Protocol) -> Means {
-        if protocol.is_secure() && self.means.tls.is_none() {
-            self.means.tls = Tls::new(&TlsConfig::default()).ok();
-        }
-        self.means.clone()
-    }
 }
 
 impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
@@ -155,7 +147,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
     ) {
         let inbox = self.inbox.clone();
         let full = self.streams.is_full();
-        let means = self.streams.means_for(protocol);
+        let means = self.streams.means.made_for(protocol);
         spawn_local(async move {
             let result = if full {
                 Err(StreamFailure::Other)
@@ -207,7 +199,7 @@ impl<M: Machine, E: FnMut(M::Event)> Running<M, E> {
         if protocol == Protocol::Tcp {
             return self.welcomed(id, protocol, Ready::plain(stream), now);
         }
-        let (inbox, means) = (self.inbox.clone(), self.streams.means_for(protocol));
+        let (inbox, means) = (self.inbox.clone(), self.streams.means.made_for(protocol));
         spawn_local(async move {
             let _ = inbox.send(match connect::accept(means, protocol, stream).await {
                 Ok(ready) => Message::Welcomed { id, protocol, ready: Box::new(ready) },

@@ -4,6 +4,7 @@
 use denwa::Seed;
 use denwa::bridge::{self, Action, BridgeConfig, LegId, MediaBridge, Path};
 use denwa::driver::{Answer, Ask, Machine, Output, PortId, PortNews};
+use denwa::media::Wire;
 use denwa_sim as sim;
 use denwa_sip_core::io::{self, Question, RouteInfo};
 use denwa_sip_core::{Input, Protocol, StreamId};
@@ -199,6 +200,12 @@ impl<M: Machine> Host<M> {
                 bridge::Output::Transmit(transmit) => {
                     self.datagram(Some(transmit.source), transmit.destination, transmit.payload);
                 }
+                // Hosts of this network have no way to TURN servers but datagrams.
+                bridge::Output::Wire { leg, wire: Wire::Open { stream, .. } } => {
+                    let failed = bridge::Input::StreamClosed { leg, stream, was_open: false };
+                    self.bridge.handle_input(failed, now);
+                }
+                bridge::Output::Wire { .. } => {}
                 bridge::Output::Event(event) => {
                     self.machine.handle_media(event, now);
                     self.drain(now);

@@ -1,4 +1,4 @@
-//! Our end: a media session on sockets of this host, a tone of 1000 Hz, and what it heard.
+//! Our end: a media session on sockets of this host, a tone of 1000 Hz or another, and what it heard.
 
 use crate::servers::drivers::{Arrived, Sockets};
 use crate::servers::fresh_seed;
@@ -38,6 +38,11 @@ impl End {
         let session = MediaSession::new(config, Seed(fresh_seed()), now);
         let tone = Generator::new(&Tone::steady(&[Sine::new(1000.0, -10.0)]), 8000);
         Self { session, sockets, local, tone, beat: now, heard: Vec::new(), events: Vec::new() }
+    }
+
+    /// Says a tone of this pitch from now on.
+    pub(crate) fn says(&mut self, frequency_hz: f64) {
+        self.tone = Generator::new(&Tone::steady(&[Sine::new(frequency_hz, -10.0)]), 8000);
     }
 
     /// A few milliseconds pass.

@@ -6,6 +6,7 @@
 mod running;
 mod town;
 
+use denwa_interop::coturn::{self, Coturn};
 use denwa_interop::hikari::{Carrier, Line};
 use denwa_interop::{PATIENCE, Ports, Scratch, audio};
 use running::Running;
@@ -16,17 +17,22 @@ use town::Gate;
 /// A call from 127.0.0.2 through the gateway to a telephone that listens at `callee`, on a side with these lines. What was said is
 /// judged when the call is over: one of which a busy machine dropped too much is made again.
 fn talk(name: &str, callee: &str, line: &str) -> (Gate, Vec<String>) {
-    (0..4).find_map(|_| try_talk(name, callee, line)).expect("each hears what the other says")
+    talk_with(name, callee, "", line)
 }
 
-fn try_talk(name: &str, callee: &str, line: &str) -> Option<(Gate, Vec<String>)> {
+/// The same to a telephone with more on its command line.
+fn talk_with(name: &str, callee: &str, more: &str, line: &str) -> (Gate, Vec<String>) {
+    (0..4).find_map(|_| try_talk(name, callee, more, line)).expect("each hears what the other says")
+}
+
+fn try_talk(name: &str, callee: &str, more: &str, line: &str) -> Option<(Gate, Vec<String>)> {
     let (scratch, mut ports) = (Scratch::new(name), Ports::block());
     let (ann, bob) = (audio::signal(41, 2), audio::signal(42, 2));
     let path = |name: &str| scratch.path().join(name);
     softphone::wav::write(&path("ann.wav"), &ann, 8000).unwrap();
     softphone::wav::write(&path("bob.wav"), &bob, 8000).unwrap();
     let mut telephone = Running::start(&format!(
-        "softphone answer --user 200 --listen udp:{callee}:0 --calls 1 --play {} --record {} --expect-audio",
+        "softphone answer --user 200 --listen udp:{callee}:0 --calls 1 --play {} --record {} --expect-audio{more}",
         path("bob.wav").display(),
         path("bob-heard.wav").display()
     ));
@@ -68,6 +74,22 @@ fn from_ipv4_to_ipv6() {
         lines.iter().any(|line| line.contains("ann@[::1]")),
         "nothing of the other side is told: {lines:#?}"
     );
+    assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// The side's voice comes by nothing but a TURN server, which is reached over TCP.
+#[test]
+fn by_a_turn_server_over_tcp() {
+    let (scratch, mut ports) = (Scratch::new("gateway-coturn"), Ports::block());
+    let Some(coturn) = Coturn::start(scratch.path(), &mut ports, &[]) else { return };
+    let line = format!(
+        "ice = \"full\"\nrelay = {{ server = \"turn:{}?transport=tcp\", user = \"{}\", password = \"{}\" }}",
+        coturn.address,
+        coturn::USER,
+        coturn::PASSWORD
+    );
+    let (gate, lines) = talk_with("gateway-relay-tcp", "127.0.0.1", " --ice require", &line);
+    assert!(lines.iter().any(|line| line.contains("to relayed ")), "{lines:#?}");
     assert_eq!(gate.end(), Vec::<String>::new());
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use denwa_codecs::g711::Law;
 use house::House;
-use phone::{Phone, free_port};
+use phone::{Phone, Program, folder, free_port};
 
 #[test]
 fn keys_become_what_the_other_side_takes() {
@@ -189,4 +189,56 @@ fn machines_get_one_law_of_g711_on_both_sides() {
     let why = house.command(&["why", "1"]);
     let why = String::from_utf8(why.stdout).unwrap();
     assert!(why.contains("a fax machine or modem has answered: it has a clear channel"), "{why}");
+}
+
+#[test]
+fn whoever_says_nothing_or_another_codec_than_was_agreed_on_is_named_when_all_have_hung_up() {
+    let mut house = House::new("unheard", &["", "", ""], "");
+    let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
+    // What Bob says in the time of two hundred packets of Alice's, and what is said of it.
+    let silent = "passes, media do not: ";
+    let foreign = "sends payload type 9 (G722), but PCMA/8000 was agreed on";
+    for (call, says, sentence) in [(1, None, silent), (2, Some(9), foreign)] {
+        let mut calling = alice.call("1002");
+        let called = bob.invited();
+        bob.answer(&called, &bob.offer("8 101"));
+        let answer = alice.answered(&mut calling);
+        alice.says_to(0x11, answer.rtp(), 8, &bob);
+        for sequence in 1_000..1_200 {
+            alice.say(answer.rtp(), 8, sequence, &[0x11; 160]);
+            if let Some(kind) = says {
+                bob.say(called.invite.rtp(), kind, sequence, &[0x12; 160]);
+            }
+            bob.hear();
+        }
+        alice.hang_up(&mut calling);
+        bob.hung_up(&called);
+        let ended = house.program.wait_for(&format!("call {call}: 1001 → 1002 ended"));
+        assert!(ended.contains(&bob.address().to_string()) && ended.contains(sentence), "{ended}");
+        assert!(!ended.contains(&alice.address().to_string()), "{ended}");
+    }
+}
+
+#[test]
+fn whom_the_exchange_answers_is_told_an_address_where_it_listens() {
+    // One of several addresses of the machine, and not the one that packets to the telephones leave by.
+    let server = SocketAddr::from(([127, 0, 0, 5], free_port()));
+    let extension =
+        |number: u32| format!("[[extensions]]\nnumber = \"{number}\"\npassword = \"secret-{number}\"\n");
+    let sip = format!("[sip]\nlisten = [\"udp:{server}\"]\n[store]\nurl = \"sqlite:pbx.db\"\n");
+    let _program = Program::start(folder("several"), &format!("{}{}{sip}", extension(1001), extension(1002)));
+    let mut phones = ["1001", "1002"].map(|user| Phone::udp(server, user, &format!("secret-{user}")));
+    for phone in &mut phones {
+        assert_eq!(phone.register(300).status(), 200);
+    }
+    let [mut alice, mut bob] = phones;
+    let mut calling = alice.call("1002");
+    let called = bob.invited();
+    bob.answer(&called, &bob.offer("8 101"));
+    let answer = alice.answered(&mut calling);
+    for message in [&answer, &called.invite] {
+        assert!(message.header("Contact").contains(&format!("@{server}")), "{message:?}");
+    }
+    alice.hang_up(&mut calling);
+    bob.hung_up(&called);
 }

@@ -172,6 +172,10 @@ fn japanese_of_media(cause: Cause, facts: &Facts<'_>) -> Option<Explained> {
             "通話が保留されたまま、解除されませんでした。".to_owned(),
             "保留した電話機で再開してください。転送の後なら、失敗した re-INVITE を探してください。",
         ),
+        Cause::FormatNotAgreed => (
+            "相手は、取り決めのないコーデックで音声を送っています。".to_owned(),
+            "相手の電話機のコーデックを、実際に送るものだけにしてください。",
+        ),
         Cause::PacketLoss => (
             format!("相手の音声の{}が途中で失われました。", facts.loss()),
             "途中の回線を見てください。無線や混んだ回線はパケットを失います。",

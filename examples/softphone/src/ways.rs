@@ -5,12 +5,10 @@
 use crate::config::{self, AccountConfig, Turn, Wanted};
 use denwa::media::{IceConfig, Identity, TurnServer};
 use denwa::ua::UserAgentConfig;
-use denwa_ice::Protocol;
+use denwa_ice::turn::client::{ParseTurnUriError, TurnUri};
 use denwa_sdp::{Capability, Encryption, EncryptionCapability, Ice, RtcpMux};
 
-/// The usual port of TURN over TLS.
-const TLS_PORT: u16 = 5349;
-/// The usual port of STUN and TURN.
+/// The usual port of STUN.
 const STUN_PORT: u16 = 3478;
 
 /// What the accounts of a telephone share.
@@ -118,37 +116,13 @@ pub fn check(account: &AccountConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// A server as its name and port, where a URI was written.
-/// `turn:HOST[:PORT][?transport=udp|tcp]` and `turns:HOST[:PORT]` (RFC 7065), the first without its scheme too.
 fn turn_server(text: &str, user: &str, password: &str) -> Result<TurnServer, String> {
-    let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
-    let secure = place.strip_prefix("turns:");
-    let place = secure.unwrap_or(bare(place, "turn:"));
-    let protocol = match (secure, query) {
-        (Some(_), None | Some("transport=tcp")) => Protocol::Tls,
-        (None, Some("transport=tcp")) => Protocol::Tcp,
-        (None, None | Some("transport=udp")) => Protocol::Udp,
-        _ => {
-            return Err(format!(
-                "`{text}` is no TURN server: expected turn:HOST:PORT, with ?transport=tcp where it must be, or turns:HOST:PORT"
-            ));
-        }
-    };
-    let address = config::resolve(place, if protocol == Protocol::Tls { TLS_PORT } else { STUN_PORT })?;
-    let mut server = TurnServer::udp(address, user, password);
-    server.server.protocol = protocol;
-    server.server.name = (protocol == Protocol::Tls).then(|| host(place).to_owned());
-    Ok(server)
+    let uri: TurnUri = text.parse().map_err(|error: ParseTurnUriError| error.to_string())?;
+    let address = config::resolve(&uri.host, uri.port)?;
+    Ok(TurnServer::new(uri.at(address.ip()), user, password))
 }
 
-/// A place without its port.
-fn host(place: &str) -> &str {
-    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => place.rsplit_once(':').map_or(place, |(host, _)| host),
-    }
-}
-
+/// A server as its name and port, where a URI was written.
 fn bare<'t>(server: &'t str, scheme: &str) -> &'t str {
     server.strip_prefix(scheme).unwrap_or(server)
 }
@@ -156,6 +130,7 @@ fn bare<'t>(server: &'t str, scheme: &str) -> &'t str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use denwa_ice::Protocol;
 
     fn account() -> AccountConfig {
         AccountConfig::new("ann", "pbx.example")

@@ -389,7 +389,7 @@ fn proxy(data: &[u8]) {
 struct Passage {
     proxy: Proxy,
     now: Instant,
-    /// Via values and hops of what came, by Call-ID, which several may share.
+    /// Via values and hops of what came, by Call-ID, which strangers may use twice.
     came: BTreeMap<String, Vec<(usize, u8)>>,
     /// A fork of a fork that comes back to us is bounded by the breadth; this bounds the test.
     limit: usize,
@@ -462,9 +462,9 @@ impl Passage {
             return;
         }
         let Some(came) = self.came.get(request.call_id().unwrap_or_default()) else { return };
-        let passed = (request.vias().count(), request.max_forwards().unwrap());
-        let one_of_them = came.iter().any(|(vias, hops)| passed == (vias + 1, Some(hops.saturating_sub(1))));
-        assert!(one_of_them, "{passed:?} of {came:?}: one Via more and one hop less");
+        let (vias, hops) = (request.vias().count(), request.max_forwards().unwrap());
+        let is_theirs = |(had, left): &(usize, u8)| vias == had + 1 && hops == Some(left.saturating_sub(1));
+        assert!(came.iter().any(is_theirs), "one Via more, one hop less: {vias}, {hops:?} of {came:?}");
     }
 }
 

@@ -317,6 +317,16 @@ impl<'a> Fingerprint<'a> {
         self.hex.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok())
     }
 
+    /// Whether a certificate can be held against it: a hash function of RFC 8122 §5 other than MD2 and MD5, which must
+    /// not be used, and as many bytes as it makes.
+    pub fn is_usable(&self) -> bool {
+        const LENGTHS: [(&str, usize); 5] =
+            [("sha-1", 20), ("sha-224", 28), ("sha-256", 32), ("sha-384", 48), ("sha-512", 64)];
+        LENGTHS
+            .iter()
+            .any(|(name, bytes)| self.hash.eq_ignore_ascii_case(name) && self.bytes().count() == *bytes)
+    }
+
     /// Whether both are the same hash of the same certificate.
     pub fn matches(&self, other: &Fingerprint<'_>) -> bool {
         self.hash.eq_ignore_ascii_case(other.hash) && self.hex.eq_ignore_ascii_case(other.hex)

@@ -155,7 +155,9 @@ impl Negotiator {
         let Selection { formats, common } = select(capability, &remote.formats, preference, count, in_use)?;
         local.formats = formats;
         // What the peer asks for is given back where this side has no wish of its own: some expect one length.
-        local.packet_time = capability.packet_time.or(remote.packet_time);
+        // Never more than it takes, though.
+        let wanted = capability.packet_time.or(remote.packet_time);
+        local.packet_time = wanted.map(|time| remote.max_packet_time.map_or(time, |most| time.min(most)));
         local.max_packet_time = capability.max_packet_time;
         let shares = self.capability.bundle && remote.mid.is_some();
         match (self.capability.rtcp_mux, remote.rtcp_mux) {
@@ -269,12 +271,13 @@ impl Negotiator {
         }
         let Some(slot) = self.slots.get(remote.slot) else { return Err(Rule::NoTransport) };
         let Some(transport) = &slot.transport else { return Err(Rule::NoTransport) };
-        // With ICE the family of the default address does not matter; on hold there is none.
+        // With ICE the family of the default address does not matter; on hold there need be no address of it.
         let ice = self.capability.ice != Ice::Off && remote.ice.is_some() && transport.ice.is_some();
-        let family = remote.ipv6.filter(|_| !remote.held_by_address);
+        let before = self.agreed_active(remote.slot).filter(|_| remote.held_by_address);
+        let family = before.map(|before| before.local.is_ipv6()).or(remote.ipv6);
         let address = match (family.and_then(|ipv6| slot.address(Some(ipv6))), family) {
             (Some(address), _) => Some(address),
-            (None, Some(ipv6)) if !ice => return Err(Rule::Family { ipv6 }),
+            (None, Some(ipv6)) if !ice && !remote.held_by_address => return Err(Rule::Family { ipv6 }),
             _ => slot.address(self.agreed_active(remote.slot).map(|before| before.local.is_ipv6())),
         };
         local.address = Some(address.ok_or(Rule::NoTransport)?);

@@ -284,8 +284,28 @@ impl Codec {
         self
     }
 
-    /// The codec a person means by a name: `PCMA`, `alaw`, `G.729`, `opus`, …
+    /// The codec a person means by a name: `PCMA`, `alaw`, `G.729`, `opus`, … or as `rtpmap` has it: `L16/16000`.
     pub fn by_name(name: &str) -> Option<Self> {
+        let (name, clock_rate) = match name.split_once('/') {
+            Some((name, clock)) => {
+                (name, Some(clock.split('/').next().unwrap_or("").trim().parse::<u32>().ok()?))
+            }
+            None => (name, None),
+        };
+        let codec = Self::by_plain_name(name)?;
+        match clock_rate {
+            None => Some(codec),
+            // Those that are there at many rates.
+            Some(rate) if matches!(&*codec.name, "L16" | "speex" | "CN") => Some(Self {
+                clock_rate: rate,
+                payload_type: codec.payload_type.filter(|_| rate == 8_000),
+                ..codec
+            }),
+            Some(rate) => (codec.clock_rate == rate).then_some(codec),
+        }
+    }
+
+    fn by_plain_name(name: &str) -> Option<Self> {
         let plain: String = name
             .chars()
             .filter(|letter| letter.is_ascii_alphanumeric())
@@ -304,6 +324,10 @@ impl Codec {
             "cn" => Self::comfort_noise(),
             "g723" | "g7231" => Self::new("G723", 8_000).at(4),
             "g726" | "g72632" => Self::new("G726-32", 8_000),
+            "g72616" => Self::new("G726-16", 8_000),
+            "g72624" => Self::new("G726-24", 8_000),
+            "g72640" => Self::new("G726-40", 8_000),
+            "clearmode" => Self::new("CLEARMODE", 8_000),
             "amr" => Self::new("AMR", 8_000),
             "amrwb" => Self::new("AMR-WB", 16_000),
             "speex" | "speex8" => Self::new("speex", 8_000),

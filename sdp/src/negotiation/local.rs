@@ -11,6 +11,7 @@ use crate::attribute::security::Fingerprint;
 use crate::direction::Direction;
 use crate::origin::Origin;
 use crate::profile::{Kind, Profile};
+use crate::timing::Timing;
 use crate::write::Builder;
 
 use super::encryption::{LocalEncryption, write_key};
@@ -119,6 +120,8 @@ pub(crate) struct Heading<'h> {
     pub(crate) version: u64,
     pub(crate) host: IpAddr,
     pub(crate) session_name: &'h str,
+    /// The `t=` lines; without any, the session is unbounded.
+    pub(crate) timings: &'h [Timing],
     /// The members of the bundle, by `mid`.
     pub(crate) bundle: &'h [String],
     pub(crate) ice_lite: bool,
@@ -148,7 +151,10 @@ pub(crate) fn write_body(heading: &Heading<'_>, media: &[LocalMedium]) -> String
     out.line('s', if name.is_empty() { "-" } else { name });
     let session_address = media.iter().find_map(LocalMedium::shown_address).unwrap_or(heading.host);
     out.line('c', Connection::unicast(Host::Ip(session_address)));
-    out.line('t', "0 0");
+    let unbounded = [Timing { start: 0, stop: 0 }];
+    for timing in if heading.timings.is_empty() { &unbounded } else { heading.timings } {
+        out.line('t', timing);
+    }
     if !heading.bundle.is_empty() {
         out.attribute_text(format_args!("group:BUNDLE {}", heading.bundle.join(" ")));
     }

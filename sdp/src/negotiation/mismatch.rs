@@ -89,7 +89,7 @@ pub enum Rule {
     },
     /// The profile promises encryption and there is no `crypto` attribute with a key that can be used.
     KeyMissing,
-    /// The profile promises DTLS and there is no fingerprint.
+    /// The profile promises DTLS and there is no fingerprint, or none that can be used.
     FingerprintMissing,
     /// The roles of DTLS exclude each other, or `holdconn` was said.
     Setup {
@@ -305,7 +305,10 @@ impl fmt::Display for MediumMismatch {
                 write!(f, "{refused} announces encrypted {kind} and gives no key that can be used")
             }
             Rule::FingerprintMissing => {
-                write!(f, "{refused} announces {kind} encrypted by DTLS and gives no certificate fingerprint")
+                write!(
+                    f,
+                    "{refused} announces {kind} encrypted by DTLS and gives no usable certificate fingerprint"
+                )
             }
             Rule::Setup { said } => {
                 write!(f, "the DTLS role for {kind} cannot be settled: {refused} says setup:{said}")

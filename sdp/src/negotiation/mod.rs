@@ -27,6 +27,7 @@ use crate::direction::Direction;
 use crate::parse::ParseOptions;
 use crate::profile::{Kind, Profile};
 use crate::session::Description;
+use crate::timing::Timing;
 
 use local::{Heading, LocalMedium, write_body, write_origin};
 use slot::Slot;
@@ -79,6 +80,8 @@ pub struct Negotiator {
     /// Everything after `o=` of the description that was sent last, and the whole of it.
     last: Option<(String, Bytes)>,
     slots: Vec<Slot>,
+    /// The `t=` lines of the peer's latest offer: an answer has the same (RFC 3264 §6), and what comes after it too.
+    timings: Vec<Timing>,
     /// How this side holds: media to come are held too.
     hold: Option<(HoldStyle, Direction)>,
     /// The next `mid` of our own: none is used twice, whatever becomes of the medium (RFC 8829 §5.2.2).
@@ -93,7 +96,7 @@ pub struct Negotiator {
 enum Exchange {
     None,
     Offered { media: Vec<LocalMedium>, saved: Saved },
-    Received { offer: RemoteDescription, saved: Saved },
+    Received { offer: Box<RemoteDescription>, saved: Saved },
 }
 
 /// What an exchange that fails is undone with.
@@ -119,6 +122,7 @@ impl Negotiator {
             host: None,
             last: None,
             slots: Vec::new(),
+            timings: Vec::new(),
             hold: None,
             next_mid: 0,
             agreed: None,
@@ -147,6 +151,7 @@ impl Negotiator {
             host: self.host,
             last: self.last.clone(),
             slots: self.slots.clone(),
+            timings: self.timings.clone(),
             hold: self.hold,
             next_mid: self.next_mid,
             agreed: self.agreed.clone(),
@@ -279,7 +284,7 @@ impl Negotiator {
     /// It cannot be read, or an exchange is under way.
     pub fn receive_offer(&mut self, offer: &[u8]) -> Result<&RemoteDescription, OfferError> {
         self.expect_stable()?;
-        let offer = self.read(offer)?;
+        let offer = Box::new(self.read(offer)?);
         let saved = self.save();
         self.exchange = Exchange::Received { offer, saved };
         match &self.exchange {
@@ -301,9 +306,10 @@ impl Negotiator {
         let before = self.save();
         match self.build_answer(&offer) {
             Ok((media, agreed, bundle)) => {
+                self.timings.clone_from(&offer.timings);
                 let body = self.write(&media, &bundle);
                 self.exchange = Exchange::None;
-                self.remote = Some(offer);
+                self.remote = Some(*offer);
                 self.agreed = Some(agreed);
                 Ok(body)
             }
@@ -336,9 +342,10 @@ impl Negotiator {
                 }
             }
         }
+        self.timings.clone_from(&offer.timings);
         let body = self.write(&media, &[]);
         self.exchange = Exchange::None;
-        self.remote = Some(offer);
+        self.remote = Some(*offer);
         self.agreed = Some(agreed);
         Ok(body)
     }
@@ -570,6 +577,7 @@ impl Negotiator {
             version: self.version,
             host,
             session_name: &self.capability.session_name,
+            timings: &self.timings,
             bundle,
             ice_lite: self.capability.ice == Ice::Lite,
         }

@@ -14,6 +14,7 @@ use crate::error::{Leniency, ParseError};
 use crate::media::Media;
 use crate::profile::{Kind, Profile};
 use crate::session::Description;
+use crate::timing::Timing;
 
 use super::bundle;
 use super::capability::{TELEPHONE_EVENT, display_name};
@@ -25,6 +26,8 @@ pub struct RemoteDescription {
     pub origin: Option<RemoteOrigin>,
     /// `s=`.
     pub session_name: String,
+    /// The `t=` lines that can be read.
+    pub timings: Vec<Timing>,
     /// The media, in order.
     pub media: Vec<RemoteMedium>,
     /// The members of each BUNDLE group, by `mid`.
@@ -257,6 +260,7 @@ impl RemoteDescription {
         let mut all = Self {
             origin,
             session_name: description.session_name().unwrap_or("").to_owned(),
+            timings: description.timings().collect(),
             media,
             bundles,
             leniencies: description.leniencies().to_vec(),
@@ -333,10 +337,12 @@ impl RemoteMedium {
             }
             Attribute::ExtensionMap(map) => self.extensions.push((map.id, map.direction, map.uri.to_owned())),
             Attribute::Crypto(crypto) => self.crypto.push(crypto.to_string()),
-            Attribute::Fingerprint(fingerprint) => self.fingerprints.push(RemoteFingerprint {
-                hash: fingerprint.hash.to_ascii_lowercase(),
-                bytes: fingerprint.bytes().collect(),
-            }),
+            Attribute::Fingerprint(fingerprint) if fingerprint.is_usable() => {
+                self.fingerprints.push(RemoteFingerprint {
+                    hash: fingerprint.hash.to_ascii_lowercase(),
+                    bytes: fingerprint.bytes().collect(),
+                });
+            }
             Attribute::Setup(setup) => self.setup = Some(setup),
             Attribute::TlsId(id) => self.tls_id = Some(id.to_owned()),
             Attribute::IceMismatch => self.ice_mismatch = true,

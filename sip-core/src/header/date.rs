@@ -155,8 +155,12 @@ impl<'a> HeaderValue<'a> for Timestamp<'a> {
         if time.starts_with('.') {
             scanner.forgive(start, Liberty::NumberForm, "a digit before the point")?;
         }
+        let end = scanner.position();
         scanner.skip_space();
         let delay = scan_decimal(scanner)?;
+        if delay.is_some() && !scanner.whole().as_bytes().get(end).is_some_and(u8::is_ascii_whitespace) {
+            scanner.forgive(end, Liberty::ListSeparator, "white space before the delay")?;
+        }
         Ok(Self { time, delay })
     }
 }

@@ -2,7 +2,7 @@
 //! reading, a small owned list for writing.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
 use super::scan::{Scanner, unquote};
 use crate::{
@@ -125,21 +125,21 @@ fn scan_param(scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
     if token.is_empty() && next != Some(b'[') && next != Some(b':') {
         scanner.forgive(start, Liberty::EmptyValue, "a parameter value")?;
     }
-    if is_end(next) { Ok(()) } else { scan_odd_value(scanner) }
+    if is_end(next) { Ok(()) } else { scan_odd_value(scanner, name, start) }
 }
 
 /// A host may be an IPv6 reference, and `received` one without brackets (RFC 5118 §4.5).
 #[cold]
-fn scan_odd_value(scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
-    let length = scanner.rest().bytes().position(|byte| is_end(Some(byte))).unwrap_or(scanner.rest().len());
-    let more = scanner.rest().get(..length).unwrap_or_default();
+fn scan_odd_value(scanner: &mut Scanner<'_>, name: &str, start: usize) -> Result<(), ParseError> {
     let at = scanner.position();
-    let plain =
-        more.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b']' | b':' | b'.' | b'%'));
-    if !plain {
+    let length = scanner.rest().bytes().position(|byte| is_end(Some(byte))).unwrap_or(scanner.rest().len());
+    scanner.advance(length);
+    let value = scanner.since(start);
+    let bracketed = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
+    let address = bracketed.or_else(|| name.eq_ignore_ascii_case("received").then_some(value));
+    if address.is_none_or(|address| address.parse::<Ipv6Addr>().is_err()) {
         scanner.forgive(at, Liberty::UnquotedParameter, "a token, a host or a quoted string")?;
     }
-    scanner.advance(length);
     Ok(())
 }
 

@@ -3,10 +3,13 @@
 
 use std::{borrow::Cow, fmt};
 
-use nom::{Parser, branch::alt, bytes::complete::take_while1, sequence::delimited};
+use nom::{Parser, branch::alt, bytes::complete::take_while1};
 
 use super::{HeaderName, HeaderValue, Params, Quoted, Scanner, grammar, scan::unquote};
-use crate::error::{Liberty, ParseError};
+use crate::{
+    error::{Attitude, Liberty, ParseError},
+    message::{Host, class},
+};
 
 /// Why a request was sent or a dialog ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +74,23 @@ impl<'a> HeaderValue<'a> for Warning<'a> {
             scanner.forgive(start, Liberty::NumberForm, "a warning code of three digits")?;
         }
         let code = u16::try_from(code).unwrap_or(399);
+        let spaced = scanner.position();
+        scanner.skip_space();
+        let start = scanner.position();
+        if start == spaced {
+            scanner.forgive(start, Liberty::ListSeparator, "a space after the warning code")?;
+        }
         let agent =
             |input| take_while1(|c: char| c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';')).parse(input);
-        let agent =
-            scanner.grammar(delimited(grammar::space, agent, grammar::space), "a host or pseudonym")?;
+        let agent = scanner.grammar(agent, "a host or pseudonym")?;
+        if !class::is_token(agent) && !is_host_and_port(agent) {
+            scanner.forgive(start, Liberty::HostCharacter, "a host or pseudonym")?;
+        }
+        let spaced = scanner.position();
+        scanner.skip_space();
+        if scanner.position() == spaced {
+            scanner.forgive(spaced, Liberty::ListSeparator, "a space before the text")?;
+        }
         let start = scanner.position();
         let text = scanner.grammar(alt((grammar::quoted, grammar::token)), "a quoted text")?;
         if !text.starts_with('"') {
@@ -82,6 +98,16 @@ impl<'a> HeaderValue<'a> for Warning<'a> {
         }
         Ok(Self { code, agent, text: unquote(text) })
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, "0"),
+    };
+    Host::parse(host, Attitude::Strict).is_ok()
+        && !port.is_empty()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Warning<'_> {
@@ -93,7 +119,6 @@ impl fmt::Display for Warning<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Attitude;
 
     #[test]
     fn a_warning_there_and_back() {

@@ -83,6 +83,12 @@ impl<'a> Scanner<'a> {
         self.text.get(self.position..).unwrap_or_default()
     }
 
+    /// Where a part of the text stands in it; the cursor for what is no part of it.
+    pub(crate) fn place_of(&self, part: &str) -> usize {
+        let place = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
+        place.filter(|place| *place <= self.text.len()).unwrap_or(self.position)
+    }
+
     /// The whole text.
     pub(crate) fn whole(&self) -> &'a str {
         self.text
@@ -250,6 +256,14 @@ impl<'a> Scanner<'a> {
             self.advance(1);
             // The escaped character may be the first byte of a longer one only when it should not have been escaped.
             match self.rest().chars().next() {
+                // A line break is not escaped by it (`quoted-pair`).
+                Some('\r' | '\n') => {
+                    self.forgive(
+                        self.position,
+                        Liberty::UnescapedCharacter,
+                        "a character after a backslash",
+                    )?;
+                }
                 Some(character) if character.is_ascii() => self.advance(1),
                 Some(character) => {
                     self.forgive(

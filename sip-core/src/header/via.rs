@@ -211,6 +211,7 @@ fn scan_protocol<'a>(scanner: &mut Scanner<'a>, any_version: bool) -> Result<Via
             return Err(scanner.error_at(start, Problem::Version));
         }
     }
+    scanner.skip_space();
     let token = scanner.token("a transport")?;
     Ok(Protocol::from_via_token(token).map_or(ViaTransport::Other(token), ViaTransport::Known))
 }

@@ -297,7 +297,15 @@ impl<'a> HeaderValue<'a> for Product<'a> {
         scanner.skip_space();
         let start = scanner.position();
         loop {
+            let before = scanner.position();
             scanner.skip_space();
+            if before == scanner.position() && before != start && !scanner.is_at_end() {
+                scanner.forgive(
+                    before,
+                    Liberty::ListSeparator,
+                    "white space between products and remarks",
+                )?;
+            }
             match scanner.peek() {
                 None => {
                     let text = scanner.since(start).trim_end();

@@ -6,8 +6,8 @@
 use crate::{
     error::{Attitude, Liberty, ParseError},
     header::{
-        AuthValue, HeaderName, MediaType, NameAddr, Params, Reason, RetryAfter, Scanner, SubscriptionState,
-        TokenParams, Via,
+        AuthValue, Event, HeaderName, MediaType, NameAddr, Param, Params, Reason, RetryAfter, Scanner,
+        SubscriptionState, Token, TokenParams, Via,
     },
     message::{Host, class},
 };
@@ -16,8 +16,8 @@ use crate::{
 pub(super) type Rule<T> = fn(&T, &mut Scanner<'_>, usize) -> Result<(), ParseError>;
 
 /// `ttl`, `rport`, `maddr`, `received` and `branch` (RFC 3261 §20.42, RFC 3581 §3).
-pub(super) fn via(via: &Via<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
-    distinct(via.params, scanner, at)?;
+pub(super) fn via(via: &Via<'_>, scanner: &mut Scanner<'_>, _at: usize) -> Result<(), ParseError> {
+    distinct(via.params, scanner)?;
     for param in via.params.iter() {
         let is = |name: &str| param.name.eq_ignore_ascii_case(name);
         let value = param.value.unwrap_or_default();
@@ -35,24 +35,29 @@ pub(super) fn via(via: &Via<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result
             continue;
         };
         if !good {
-            scanner.forgive(at, Liberty::ParameterForm, what)?;
+            scanner.forgive(place(scanner, &param), Liberty::ParameterForm, what)?;
         }
     }
     Ok(())
+}
+
+/// Where a parameter's value stands, or its name if it has none.
+fn place(scanner: &Scanner<'_>, param: &Param<'_>) -> usize {
+    scanner.place_of(param.value.unwrap_or(param.name))
 }
 
 /// An address with or without angle brackets.
 pub(super) fn address(
     address: &NameAddr<'_>,
     scanner: &mut Scanner<'_>,
-    at: usize,
+    _at: usize,
 ) -> Result<(), ParseError> {
-    distinct(address.params, scanner, at)?;
+    distinct(address.params, scanner)?;
     if address.uri.is_sip() {
-        distinct(address.uri.params(), scanner, at)?;
+        distinct(address.uri.params(), scanner)?;
     }
-    if address.params.get("tag").is_some_and(|tag| !class::is_token(tag)) {
-        scanner.forgive(at, Liberty::ParameterForm, "a tag")?;
+    if let Some(tag) = address.params.get("tag").filter(|tag| !class::is_token(tag)) {
+        scanner.forgive(scanner.place_of(tag), Liberty::ParameterForm, "a tag")?;
     }
     Ok(())
 }
@@ -70,6 +75,14 @@ pub(super) fn bracketed(
     address(value, scanner, at)
 }
 
+/// A URI in angle brackets and no name before it: Alert-Info, Call-Info, Error-Info.
+pub(super) fn nameless(value: &NameAddr<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+    if value.display_name.is_some() {
+        scanner.forgive(at, Liberty::UnbracketedUri, "`<` before anything else")?;
+    }
+    bracketed(value, scanner, at)
+}
+
 /// A Contact: `q` and `expires` too.
 pub(super) fn contact(
     contact: &NameAddr<'_>,
@@ -77,9 +90,9 @@ pub(super) fn contact(
     at: usize,
 ) -> Result<(), ParseError> {
     address(contact, scanner, at)?;
-    quality(contact.params, scanner, at)?;
-    if contact.params.get("expires").is_some_and(|text| text.parse::<u32>().is_err()) {
-        scanner.forgive(at, Liberty::NumberForm, "a number of seconds")?;
+    quality(contact.params, scanner)?;
+    if let Some(text) = contact.params.get("expires").filter(|text| text.parse::<u32>().is_err()) {
+        scanner.forgive(scanner.place_of(text), Liberty::NumberForm, "a number of seconds")?;
     }
     Ok(())
 }
@@ -88,29 +101,67 @@ pub(super) fn contact(
 pub(super) fn media_type(
     media: &MediaType<'_>,
     scanner: &mut Scanner<'_>,
-    at: usize,
+    _at: usize,
 ) -> Result<(), ParseError> {
-    distinct(media.params, scanner, at)?;
-    if media.params.iter().any(|param| param.value.is_none()) {
-        scanner.forgive(at, Liberty::EmptyValue, "a value of the parameter")?;
+    distinct(media.params, scanner)?;
+    if let Some(param) = media.params.iter().find(|param| param.value.is_none()) {
+        scanner.forgive(place(scanner, &param), Liberty::EmptyValue, "a value of the parameter")?;
     }
     Ok(())
 }
 
 /// A media range of Accept.
-pub(super) fn range(range: &MediaType<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
-    distinct(range.params, scanner, at)?;
-    quality(range.params, scanner, at)
+pub(super) fn range(range: &MediaType<'_>, scanner: &mut Scanner<'_>, _at: usize) -> Result<(), ParseError> {
+    distinct(range.params, scanner)?;
+    quality(range.params, scanner)
 }
 
 /// A word with parameters, `q` among them.
 pub(super) fn weighted(
     word: &TokenParams<'_>,
     scanner: &mut Scanner<'_>,
+    _at: usize,
+) -> Result<(), ParseError> {
+    distinct(word.params, scanner)?;
+    quality(word.params, scanner)
+}
+
+/// A range of languages: Accept-Language. Digits are for regions, as today's tags have them (RFC 5646 §2.1).
+pub(super) fn language(
+    word: &TokenParams<'_>,
+    scanner: &mut Scanner<'_>,
     at: usize,
 ) -> Result<(), ParseError> {
-    distinct(word.params, scanner, at)?;
-    quality(word.params, scanner, at)
+    if word.token != "*" {
+        language_tag(&Token(word.token), scanner, at)?;
+    }
+    weighted(word, scanner, at)
+}
+
+/// A language: Content-Language.
+pub(super) fn language_tag(tag: &Token<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+    let mut parts = tag.0.split('-');
+    let good = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    let starts_well =
+        parts.next().is_some_and(|first| good(first) && first.bytes().all(|b| b.is_ascii_alphabetic()));
+    if !starts_well || !parts.all(good) {
+        scanner.forgive(at, Liberty::ParameterForm, "a language")?;
+    }
+    Ok(())
+}
+
+/// A package and its templates, with dots between: Allow-Events (RFC 6665 §8.4), and Event.
+pub(super) fn event_type(token: &Token<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+    if token.0.split('.').any(str::is_empty) {
+        scanner.forgive(at, Liberty::ParameterForm, "an event package")?;
+    }
+    Ok(())
+}
+
+/// The same with parameters.
+pub(super) fn event(event: &Event<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+    distinct(event.params, scanner)?;
+    event_type(&Token(event.package), scanner, at)
 }
 
 /// The parameters of digest: which are quoted and which are not (RFC 3261 §25.1, RFC 7616 §3.3–3.5).
@@ -140,7 +191,7 @@ pub(super) fn digest(value: &AuthValue<'_>, scanner: &mut Scanner<'_>, at: usize
             _ => continue,
         };
         if !good {
-            scanner.forgive(at, Liberty::ParameterForm, what)?;
+            scanner.forgive(scanner.place_of(text), Liberty::ParameterForm, what)?;
         }
     }
     Ok(())
@@ -150,60 +201,58 @@ pub(super) fn digest(value: &AuthValue<'_>, scanner: &mut Scanner<'_>, at: usize
 pub(super) fn subscription_state(
     state: &SubscriptionState<'_>,
     scanner: &mut Scanner<'_>,
-    at: usize,
+    _at: usize,
 ) -> Result<(), ParseError> {
-    distinct(state.params, scanner, at)?;
-    numbers(state.params, &["expires", "retry-after"], scanner, at)
+    distinct(state.params, scanner)?;
+    numbers(state.params, &["expires", "retry-after"], scanner)
 }
 
 /// Retry-After: `duration` is seconds (RFC 3261 §20.33).
 pub(super) fn retry_after(
     value: &RetryAfter<'_>,
     scanner: &mut Scanner<'_>,
-    at: usize,
+    _at: usize,
 ) -> Result<(), ParseError> {
-    distinct(value.params, scanner, at)?;
-    numbers(value.params, &["duration"], scanner, at)
+    distinct(value.params, scanner)?;
+    numbers(value.params, &["duration"], scanner)
 }
 
 /// Reason: a cause is a number (RFC 3326 §2).
-pub(super) fn reason(reason: &Reason<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
-    distinct(reason.params, scanner, at)?;
-    numbers(reason.params, &["cause"], scanner, at)
+pub(super) fn reason(reason: &Reason<'_>, scanner: &mut Scanner<'_>, _at: usize) -> Result<(), ParseError> {
+    distinct(reason.params, scanner)?;
+    numbers(reason.params, &["cause"], scanner)
 }
 
 /// These parameters are numbers, if they are there.
-fn numbers(
-    params: Params<'_>,
-    names: &[&str],
-    scanner: &mut Scanner<'_>,
-    at: usize,
-) -> Result<(), ParseError> {
-    let is_odd = |name: &&str| {
-        params.find(name).is_some_and(|param| !is_number(param.value.unwrap_or_default(), u32::MAX))
-    };
-    if names.iter().any(is_odd) {
-        scanner.forgive(at, Liberty::ParameterForm, "a number as the parameter's value")?;
+fn numbers(params: Params<'_>, names: &[&str], scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    let odd =
+        |name: &&str| params.find(name).filter(|param| !is_number(param.value.unwrap_or_default(), u32::MAX));
+    if let Some(param) = names.iter().find_map(odd) {
+        scanner.forgive(
+            place(scanner, &param),
+            Liberty::ParameterForm,
+            "a number as the parameter's value",
+        )?;
     }
     Ok(())
 }
 
 /// A parameter may be there once (§7.3.1). There are few of them, and a limit to their number.
-pub(super) fn distinct(params: Params<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
-    let is_repeated = params.iter().enumerate().any(|(index, param)| {
-        let later = params.iter().skip(index.saturating_add(1));
-        later
-            .take(usize::from(scanner.limits().params))
-            .any(|other| other.name.eq_ignore_ascii_case(param.name))
+pub(super) fn distinct(params: Params<'_>, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    let repeated = params.iter().enumerate().find_map(|(index, param)| {
+        let mut later =
+            params.iter().skip(index.saturating_add(1)).take(usize::from(scanner.limits().params));
+        later.find(|other| other.name.eq_ignore_ascii_case(param.name))
     });
-    if is_repeated { scanner.forgive(at, Liberty::RepeatedParameter, "each parameter once") } else { Ok(()) }
+    let Some(param) = repeated else { return Ok(()) };
+    scanner.forgive(scanner.place_of(param.name), Liberty::RepeatedParameter, "each parameter once")
 }
 
 /// `q` from 0 to 1 with three decimals at most, and a digit before the point.
-fn quality(params: Params<'_>, scanner: &mut Scanner<'_>, at: usize) -> Result<(), ParseError> {
+fn quality(params: Params<'_>, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
     let Some(text) = params.get("q") else { return Ok(()) };
     if text.starts_with('.') || crate::header::parse_q(text).is_none() {
-        scanner.forgive(at, Liberty::NumberForm, "a q from 0 to 1")?;
+        scanner.forgive(scanner.place_of(text), Liberty::NumberForm, "a q from 0 to 1")?;
     }
     Ok(())
 }

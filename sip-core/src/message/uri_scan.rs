@@ -270,7 +270,8 @@ impl<'a> Inner<'_, 'a> {
         if self.left().is_empty() { Ok(()) } else { Err(self.scanner.expected("the end of the URI")) }
     }
 
-    /// `absoluteURI`: any visible character but those that RFC 3986 never allows.
+    /// `absoluteURI`: any visible character but those that RFC 3986 never allows, no fragment, and brackets in the
+    /// authority only.
     fn other_parts(&mut self) -> Result<(), ParseError> {
         if self.left().is_empty() {
             self.scanner.forgive(
@@ -279,10 +280,24 @@ impl<'a> Inner<'_, 'a> {
                 "something after the scheme",
             )?;
         }
-        let bad = self.left().bytes().position(|b| {
-            b <= b' '
-                || b >= 0x7f
-                || matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+        let bytes = self.left().as_bytes();
+        let authority = match bytes {
+            [b'/', b'/', rest @ ..] => rest
+                .iter()
+                .position(|byte| matches!(byte, b'/' | b'?'))
+                .unwrap_or(rest.len())
+                .saturating_add(2),
+            _ => 0,
+        };
+        let literal = ip_literal(bytes.get(..authority).unwrap_or_default());
+        let bad = bytes.iter().enumerate().position(|(at, byte)| match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#' => true,
+            b'[' | b']' => literal.is_none_or(|(open, close)| at != open && at != close),
+            b'%' => {
+                let hex = |more| bytes.get(at.saturating_add(more)).is_some_and(u8::is_ascii_hexdigit);
+                !hex(1) || !hex(2)
+            }
+            byte => *byte <= b' ' || *byte >= 0x7f,
         });
         if let Some(at) = bad {
             self.scanner.advance(at);
@@ -336,6 +351,15 @@ impl<'a> Inner<'_, 'a> {
         self.scanner.advance(length);
         Ok(())
     }
+}
+
+/// Where the brackets of an IPv6 address are that is the host of an authority.
+fn ip_literal(authority: &[u8]) -> Option<(usize, usize)> {
+    let open = memchr::memrchr(b'@', authority).unwrap_or(1).saturating_add(1);
+    let inner = authority.get(open..)?.strip_prefix(b"[")?;
+    let length = memchr::memchr(b']', inner)?;
+    let _: Ipv6Addr = std::str::from_utf8(inner.get(..length)?).ok()?.parse().ok()?;
+    Some((open, open.saturating_add(1).saturating_add(length)))
 }
 
 /// A URI is shorter than 65,536 bytes, which was checked before.

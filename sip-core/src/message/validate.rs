@@ -44,7 +44,7 @@ impl Message {
             let mut scanner = Scanner::at(text, usize::from(request.uri.0), None, attitude, self.limits);
             let uri = Uri::scan(&mut scanner, text.len())?;
             if uri.is_sip() {
-                rules::distinct(uri.params(), &mut scanner, 0)?;
+                rules::distinct(uri.params(), &mut scanner)?;
             }
             if let Some(headers) = uri.headers_str() {
                 let at = text.len().saturating_sub(headers.len()).saturating_sub(1);
@@ -213,11 +213,9 @@ fn check(
         | H::Diversion
         | H::HistoryInfo
         | H::RemotePartyId
-        | H::AlertInfo
-        | H::CallInfo
-        | H::ErrorInfo
         | H::Geolocation
         | H::TriggerConsent => list_by::<NameAddr<'_>>(s, Least::One, rules::bracketed),
+        H::AlertInfo | H::CallInfo | H::ErrorInfo => list_by::<NameAddr<'_>>(s, Least::One, rules::nameless),
         H::PAssertedIdentity | H::PPreferredIdentity | H::PermissionMissing => {
             list_by::<NameAddr<'_>>(s, Least::One, rules::address)
         }
@@ -237,7 +235,7 @@ fn check(
             one_by::<AuthValue<'_>>(s, rules::digest)
         }
         H::AuthenticationInfo | H::ProxyAuthenticationInfo => one::<AuthInfo<'_>>(s),
-        H::Event => one::<Event<'_>>(s),
+        H::Event => one_by::<Event<'_>>(s, rules::event),
         H::SubscriptionState => one_by::<SubscriptionState<'_>>(s, rules::subscription_state),
         H::SessionExpires => one::<SessionExpires<'_>>(s),
         H::MinSe => one::<MinSe<'_>>(s),
@@ -256,19 +254,17 @@ fn check(
         | H::GeolocationError
         | H::PAnswerState => one::<TokenParams<'_>>(s),
         H::PAccessNetworkInfo | H::PEarlyMedia => list::<TokenParams<'_>>(s, Least::None),
-        H::AcceptEncoding | H::AcceptLanguage | H::RecvInfo => {
-            list_by::<TokenParams<'_>>(s, Least::None, rules::weighted)
-        }
+        H::AcceptLanguage => list_by::<TokenParams<'_>>(s, Least::None, rules::language),
+        H::AcceptEncoding | H::RecvInfo => list_by::<TokenParams<'_>>(s, Least::None, rules::weighted),
         H::SecurityClient | H::SecurityServer | H::SecurityVerify => {
             list_by::<TokenParams<'_>>(s, Least::One, rules::weighted)
         }
-        H::Allow | H::Supported | H::AllowEvents => list::<Token<'_>>(s, Least::None),
-        H::Require
-        | H::ProxyRequire
-        | H::Unsupported
-        | H::ContentEncoding
-        | H::ContentLanguage
-        | H::RequestDisposition => list::<Token<'_>>(s, Least::One),
+        H::AllowEvents => list_by::<Token<'_>>(s, Least::One, rules::event_type),
+        H::ContentLanguage => list_by::<Token<'_>>(s, Least::One, rules::language_tag),
+        H::Allow | H::Supported => list::<Token<'_>>(s, Least::None),
+        H::Require | H::ProxyRequire | H::Unsupported | H::ContentEncoding | H::RequestDisposition => {
+            list::<Token<'_>>(s, Least::One)
+        }
         H::Priority | H::SipEtag | H::SipIfMatch | H::SuppressIfMatch => one::<Token<'_>>(s),
         H::AcceptContact | H::RejectContact | H::FeatureCaps => list::<Features<'_>>(s, Least::One),
         H::Privacy => one::<Privacy<'_>>(s),

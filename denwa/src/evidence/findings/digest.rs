@@ -24,6 +24,8 @@ pub(super) struct Digest<'a> {
     pub(super) redirected: bool,
     pub(super) counters: Option<&'a StreamCounters>,
     pub(super) silent: Option<&'a Dated>,
+    /// The payload type that came without having been agreed on.
+    pub(super) strange: Option<u8>,
     pub(super) held_by: Option<Party>,
     pub(super) security: Option<SecurityFailure>,
     /// What ICE tried, none of which works.
@@ -96,6 +98,7 @@ impl<'a> Digest<'a> {
             Fact::MediaRedirected { .. } => self.redirected = true,
             Fact::Counters(counters) => self.counters = Some(counters),
             Fact::Silent { .. } => self.silent = Some(dated),
+            Fact::FormatNotAgreed { payload_type } => self.strange = Some(*payload_type),
             Fact::Resumed => self.silent = None,
             Fact::Hold { by, state } => self.held_by = (*state == HoldState::Held).then_some(*by),
             Fact::SecurityFailed(failure) => self.security = Some(*failure),

@@ -23,6 +23,10 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
         found.push(held);
         return;
     }
+    if let Some(payload_type) = digest.strange {
+        found.push(strange(digest, payload_type));
+        return;
+    }
     if !digest.heard_anything() {
         // A stream that was never to be received is no fault, nor is a call too short for a first packet.
         let expected = digest.agreed.is_some_and(|agreed| agreed.direction.receives);
@@ -80,6 +84,25 @@ fn loss(digest: &Digest<'_>, found: &mut Vec<Finding>) {
             digest.show(|fact| matches!(fact, Fact::Counters(_))),
         ));
     }
+}
+
+/// Whether anything else was heard, before or between, or not: what came so was lost.
+fn strange(digest: &Digest<'_>, payload_type: u8) -> Finding {
+    let named = denwa_sdp::attribute::format::static_format(payload_type)
+        .map_or_else(String::new, |format| format!(" ({})", format.encoding));
+    let agreed = digest.agreed.map_or("another", |agreed| agreed.codec.as_str());
+    finding(
+        Cause::FormatNotAgreed,
+        Confidence::Certain,
+        digest.side,
+        format!(
+            "{} sends payload type {payload_type}{named}, but {agreed} was agreed on: that is not heard.",
+            digest.peer()
+        ),
+        "Leave the peer only codecs that it keeps to, or allow it here the one that it sends.",
+        digest
+            .show(|fact| matches!(fact, Fact::FormatNotAgreed { .. } | Fact::Agreed(_) | Fact::Counters(_))),
+    )
 }
 
 fn no_path(digest: &Digest<'_>, tried: &str) -> Finding {

@@ -14,7 +14,7 @@ mod io;
 
 pub use io::{Action, Dropped, Input, MediaConfig, Misuse, Outgoing, Output, PlayOut, Refusal};
 
-use super::ice::Wire;
+use super::ice::{Wire, stream_opened};
 use super::in_band::InBand;
 use super::voice::{Ear, Mouth};
 use super::{Event, KeyPath, Received, Stream, StreamConfig, StreamOutput, StreamReport};
@@ -266,19 +266,17 @@ impl MediaSession {
         match input {
             Input::Unreachable { destination } => self.stream.undeliverable(destination, now),
             Input::StreamOpened { stream, local, remote } => {
-                let protocol = denwa_ice::Protocol::Tcp;
-                let opened =
-                    denwa_ice::Input::StreamOpened { stream, protocol, local, remote, peer_identity: None };
-                self.tell_ice(opened, now);
+                self.stream.handle_ice(stream_opened(stream, local, remote), now);
             }
             Input::StreamClosed { stream, was_open: true } => {
-                self.tell_ice(denwa_ice::Input::StreamClosed { stream }, now);
+                self.stream.handle_ice(denwa_ice::Input::StreamClosed { stream }, now);
             }
             Input::StreamClosed { stream, was_open: false } => {
-                self.tell_ice(denwa_ice::Input::StreamFailed { stream }, now);
+                self.stream.handle_ice(denwa_ice::Input::StreamFailed { stream }, now);
             }
             Input::Resolved { question, address } => {
-                self.tell_ice(denwa_ice::Input::Resolved { question, addresses: address.as_slice() }, now);
+                self.stream
+                    .handle_ice(denwa_ice::Input::Resolved { question, addresses: address.as_slice() }, now);
             }
         }
         self.drain(now);
@@ -289,13 +287,6 @@ impl MediaSession {
         let now = self.advance(now);
         self.stream.decline(wire, now);
         self.drain(now);
-    }
-
-    fn tell_ice(&mut self, input: denwa_ice::Input<'_>, now: Instant) {
-        if let Some(carrier) = self.stream.carrier_mut() {
-            carrier.handle_input(input, now);
-        }
-        self.stream.settle(now);
     }
 
     /// Does what is due.

@@ -7,11 +7,17 @@
 mod epoll;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
+mod relays;
 mod worker;
 
+use super::connect::Means;
 use super::marking::Dscp;
+use super::stream::StreamLimits;
+use super::tls::Tls;
+use super::websocket::WebSocketConfig;
 use crate::Seed;
 use crate::bridge::{BridgeConfig, Command, ConferenceId, Connection, Event, LegId, MediaBridge, Misuse};
+use relays::Relays;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -54,13 +60,26 @@ impl MediaDriverConfig {
     }
 }
 
+/// What a media driver's sockets and connections are made with.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MediaMeans {
+    /// What is sent is marked with. Default: no mark.
+    pub dscp: Option<Dscp>,
+    /// Which TURN servers are believed over TLS. Default: those that the system's authorities vouch for.
+    pub tls: Option<Tls>,
+    /// What connections to TURN servers may cost.
+    pub limits: StreamLimits,
+}
+
 /// A running media driver.
 pub struct MediaDriver {
-    workers: Vec<Post>,
+    workers: Arc<Vec<Post>>,
     threads: Vec<JoinHandle<()>>,
     /// On which worker each leg lives.
     homes: Arc<Homes>,
     tell: Arc<dyn Fn(Event) + Send + Sync>,
+    relays: Arc<Relays>,
 }
 
 #[derive(Default)]
@@ -82,16 +101,16 @@ impl MediaDriver {
         config: MediaDriverConfig,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        Self::start_marked(config, None, on_event)
+        Self::start_with(config, MediaMeans::default(), on_event)
     }
 
-    /// The same, with a mark on what it sends.
+    /// The same, with a mark on what it sends, and authorities for connections over TLS.
     ///
     /// # Errors
     /// As [`MediaDriver::start`].
-    pub fn start_marked(
+    pub fn start_with(
         config: MediaDriverConfig,
-        dscp: Option<Dscp>,
+        means: MediaMeans,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let homes = Arc::new(Homes::default());
@@ -104,20 +123,27 @@ impl MediaDriver {
         });
         let now = Instant::now();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (mut workers, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..config.workers.max(1) {
+        let MediaMeans { dscp, tls, limits } = means;
+        let (mut posts, mut workers) = (Vec::new(), Vec::new());
+        for _ in 0..config.workers.max(1) {
             let mut bridge_config = BridgeConfig::new(since_1970, now);
             bridge_config.legs_limit = config.legs_per_worker;
             bridge_config.sound_rate_hz = config.sound_rate_hz;
             let bridge = MediaBridge::new(bridge_config, Seed(super::entropy()?), now);
             let (post, worker) = worker::Worker::<SystemPoller>::new(bridge, dscp, Arc::clone(&tell))?;
-            let thread = std::thread::Builder::new()
-                .name(format!("denwa-media-{index}"))
-                .spawn(move || worker.run())?;
-            workers.push(post);
-            threads.push(thread);
+            posts.push(post);
+            workers.push(worker);
         }
-        Ok(Self { workers, threads, homes, tell })
+        let posts = Arc::new(posts);
+        let means = Means { tls, websocket: Arc::new(WebSocketConfig::default()), limits, dscp };
+        let relays = Relays::new(means, &posts, Arc::clone(&homes));
+        let mut threads = Vec::new();
+        for (index, worker) in workers.into_iter().enumerate() {
+            let worker = worker.with_relays(Arc::clone(&relays));
+            let name = format!("denwa-media-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
+        }
+        Ok(Self { workers: posts, threads, homes, tell, relays })
     }
 
     /// Hands a command to the worker of its leg. Never waits.
@@ -170,13 +196,19 @@ impl MediaDriver {
 
     /// Ends the workers when they have done what they were told, and waits for that.
     pub fn stop(self) {
-        for worker in &self.workers {
+        for worker in self.workers.iter() {
             worker.send(Work::Stop);
         }
         for thread in self.threads {
             // A worker that panicked has ended as well.
             let _ = thread.join();
         }
+        self.relays.stop();
+    }
+
+    /// Uses other authorities for connections to come. Those that stand are not touched.
+    pub fn reload_tls(&self, tls: Tls) {
+        self.relays.reload(tls);
     }
 }
 

@@ -1,10 +1,13 @@
 //! One worker: its bridge, its sockets, and the loop that moves bytes between them.
 
+use super::relays::{Relays, StreamNews};
 use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
+use crate::media::Wire;
 use crate::tokio::marking::{Dscp, mark};
+use denwa_ice::StreamId;
 use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
@@ -72,6 +75,12 @@ pub(super) enum Work {
         leg: LegId,
         moved: Option<Box<Moved>>,
     },
+    /// Something became of a connection.
+    Stream {
+        leg: LegId,
+        stream: StreamId,
+        news: StreamNews,
+    },
     Stop,
 }
 
@@ -95,7 +104,9 @@ pub(super) struct Worker<P: Poller> {
     free: Vec<usize>,
     places: HashMap<LegId, usize, FixedState>,
     expected: Vec<LegId>,
-    parked: Vec<Command>,
+    /// What came while legs were on their way here.
+    parked: Vec<Work>,
+    relays: Option<Arc<Relays>>,
 }
 
 /// Room for the largest datagram worth reading, and for what a protected one grows by.
@@ -123,8 +134,14 @@ impl<P: Poller> Worker<P> {
             places: HashMap::with_hasher(FixedState::default()),
             expected: Vec::new(),
             parked: Vec::new(),
+            relays: None,
         };
         Ok((post, worker))
+    }
+
+    /// Can reach TURN servers by connections.
+    pub(super) fn with_relays(self, relays: Arc<Relays>) -> Self {
+        Self { relays: Some(relays), ..self }
     }
 
     pub(super) fn run(mut self) {
@@ -159,12 +176,13 @@ impl<P: Poller> Worker<P> {
         self.woken.swap(false, Ordering::AcqRel);
         loop {
             match self.work.try_recv() {
-                Ok(Work::Command(command)) if self.expected.is_empty() => {
-                    self.bridge.handle_command(command, Instant::now());
-                    // Sockets are opened and closed in the order of the commands.
-                    self.do_what_is_wanted();
+                Ok(work @ (Work::Command(_) | Work::Stream { .. })) => {
+                    if self.expected.is_empty() {
+                        self.take(work);
+                    } else {
+                        self.parked.push(work);
+                    }
                 }
-                Ok(Work::Command(command)) => self.parked.push(command),
                 Ok(Work::Expect(leg)) => self.expected.push(leg),
                 Ok(Work::Leave { leg, to }) => {
                     let moved = self.leave(leg).map(Box::new);
@@ -174,6 +192,39 @@ impl<P: Poller> Worker<P> {
                 Ok(Work::Stop) | Err(mpsc::TryRecvError::Disconnected) => return true,
                 Err(mpsc::TryRecvError::Empty) => return false,
             }
+        }
+    }
+
+    fn take(&mut self, work: Work) {
+        let now = Instant::now();
+        match work {
+            Work::Command(command) => self.bridge.handle_command(command, now),
+            Work::Stream { leg, stream, news } => match news {
+                StreamNews::Opened { local, remote } => {
+                    self.bridge.handle_input(Input::StreamOpened { leg, stream, local, remote }, now);
+                }
+                StreamNews::Data { payload, _taken } => {
+                    self.bridge.receive_stream(leg, stream, &mut payload.to_vec(), now);
+                }
+                StreamNews::Closed { was_open } => {
+                    self.bridge.handle_input(Input::StreamClosed { leg, stream, was_open }, now);
+                }
+            },
+            // These are about more than a leg that is here.
+            Work::Expect(_) | Work::Leave { .. } | Work::Arrive { .. } | Work::Stop => {}
+        }
+        // Sockets are opened and closed in the order of the commands.
+        self.do_what_is_wanted();
+    }
+
+    fn wire(&mut self, leg: LegId, wire: Wire) {
+        match (&self.relays, wire) {
+            (Some(relays), wire) => relays.perform(leg, wire),
+            (None, Wire::Open { stream, .. }) => {
+                let failed = Input::StreamClosed { leg, stream, was_open: false };
+                self.bridge.handle_input(failed, Instant::now());
+            }
+            (None, _) => {}
         }
     }
 
@@ -187,7 +238,13 @@ impl<P: Poller> Worker<P> {
                     };
                     self.bridge.handle_input(input, Instant::now());
                 }
-                Output::Unbind { leg } => drop(self.unbind(leg)),
+                Output::Unbind { leg } => {
+                    drop(self.unbind(leg));
+                    if let Some(relays) = &self.relays {
+                        relays.forget(leg);
+                    }
+                }
+                Output::Wire { leg, wire } => self.wire(leg, wire),
                 Output::Transmit(transmit) => self.transmit(&transmit),
                 Output::Event(event) => (self.tell)(event),
             }
@@ -338,9 +395,8 @@ impl<P: Poller> Worker<P> {
         }
         self.expected.retain(|expected| *expected != leg);
         if self.expected.is_empty() {
-            for command in std::mem::take(&mut self.parked) {
-                self.bridge.handle_command(command, Instant::now());
-                self.do_what_is_wanted();
+            for work in std::mem::take(&mut self.parked) {
+                self.take(work);
             }
         }
     }

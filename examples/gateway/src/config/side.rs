@@ -8,9 +8,10 @@ use denwa::address::Network;
 use denwa::media::TurnServer;
 use denwa::rules::{NumberRules, Rules};
 use denwa::tokio::Listen;
+use denwa_ice::turn::client::TurnUri;
 use denwa_sdp::Codec;
 use denwa_sip_core::Protocol;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// One network.
@@ -483,7 +484,12 @@ fn keys(reader: &Reader<'_>, section: &SideSection, kind: Kind) -> Result<Vec<Ke
 fn relay(reader: &Reader<'_>, section: &SideSection) -> Result<Option<TurnServer>, ConfigError> {
     let Some(relay) = &section.relay else { return Ok(None) };
     let relay = relay.get_ref();
-    Ok(Some(TurnServer::udp(reader.parsed(&relay.server)?, &relay.user, &relay.password)))
+    let uri: TurnUri = reader.parsed(&relay.server)?;
+    let mut found = (uri.host.as_str(), uri.port).to_socket_addrs().into_iter().flatten();
+    let Some(address) = found.next() else {
+        return Err(reader.at(&relay.server, format!("{} has no address", uri.host)));
+    };
+    Ok(Some(TurnServer::new(uri.at(address.ip()), &relay.user, &relay.password)))
 }
 
 /// Eight seconds is what the carrier's own terminals wait (TTC JJ-90.24).

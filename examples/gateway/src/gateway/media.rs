@@ -4,12 +4,13 @@ use super::admission::Refused;
 use super::passage::{End, Link, PassageId};
 use super::{Gateway, Told};
 use denwa::bridge;
-use denwa::evidence::{Description, Fact, Party as Who};
+use denwa::evidence::{Description, Fact, Party as Who, SecurityFailure};
 use denwa_sdp::{LocalIce, NegotiationError};
 use denwa_sip_core::Method;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::call::info::Digit;
 use denwa_sip_core::endpoint::Headers;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 impl Gateway {
@@ -28,7 +29,7 @@ impl Gateway {
                     self.on_ready(id, end, now);
                 }
             }
-            bridge::Event::IceReady { ice, .. } => self.on_ice(id, end, *ice, now),
+            bridge::Event::IceReady { ice, rtp, rtcp, .. } => self.on_ice(id, end, *ice, (rtp, rtcp), now),
             bridge::Event::OpenFailed { reason, .. } => self.retry_leg(id, end, &reason, now),
             bridge::Event::Digit { digit, .. } => self.on_key(id, end, digit),
             bridge::Event::KeyToSignal { digit, duration, .. } => {
@@ -62,6 +63,8 @@ impl Gateway {
             bridge::Event::FirstPacket { from, expected, .. } => Fact::FirstPacket { from, expected },
             bridge::Event::SourceMoved { from, to, .. } => Fact::SourceMoved { from, to },
             bridge::Event::SourceRefused { from, .. } => Fact::SourceRefused { from },
+            bridge::Event::FormatNotAgreed { payload_type, .. } => Fact::FormatNotAgreed { payload_type },
+            bridge::Event::ProtectionFailed { .. } => Fact::SecurityFailed(SecurityFailure::WrongKeys),
             bridge::Event::Silent { lasted, .. } => {
                 self.line(format!("{id}: the {end} has been silent for {} s", lasted.as_secs()));
                 Fact::Silent { lasted }
@@ -82,10 +85,24 @@ impl Gateway {
     }
 
     /// What the peer is to be told of ICE is known: for the first description, or for one that begins anew.
-    fn on_ice(&mut self, id: PassageId, end: End, ice: LocalIce, now: Instant) {
+    fn on_ice(
+        &mut self,
+        id: PassageId,
+        end: End,
+        ice: LocalIce,
+        (rtp, rtcp): (SocketAddr, Option<SocketAddr>),
+        now: Instant,
+    ) {
+        let is_relayed = self.side_of(id, end).is_some_and(|side| side.relay.is_some());
         let Some(leg) = self.passages.get_mut(&id).map(|passage| passage.leg_mut(end)) else { return };
         let Some(media) = &mut leg.media else { return };
         media.transport = media.transport.clone().with_ice(ice);
+        // The description names an address of the candidates, or the peer takes it for one that was rewritten (RFC 8839 §4.2.5).
+        if is_relayed {
+            media.transport.addresses = vec![rtp];
+            let rtcp = rtcp.map(|rtcp| rtcp.port());
+            media.transport.rtcp_port = rtcp.filter(|rtcp| *rtcp != rtp.port().wrapping_add(1));
+        }
         if leg.restarting {
             leg.restarting = false;
             if let (Some(negotiator), Some(media)) = (&mut leg.negotiator, &leg.media) {

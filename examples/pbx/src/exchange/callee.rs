@@ -247,6 +247,7 @@ impl Call {
             }
             return;
         }
+        self.note_agreed(desk, Which::Fork(index));
         // Whether it may be heard the response itself says, which comes next.
         let is_judged = self.forks.get(index).is_some_and(|fork| fork.is_judged());
         if preview && !is_judged {

@@ -51,6 +51,9 @@ impl Call {
             // He cancelled, and the event about it is on its way.
             return false;
         }
+        if let Some((_, flow)) = &self.origin.came {
+            self.evidence.add(Some(EvidenceSide::FIRST), facts::answer_sent(flow), desk.now);
+        }
         self.answered = Some(desk.now);
         self.stage = Stage::Talking;
         self.deadline = None;
@@ -58,6 +61,7 @@ impl Call {
             self.end(desk, no_session(Side::Caller));
             return false;
         }
+        self.note_agreed(desk, Which::Caller);
         true
     }
 
@@ -79,8 +83,9 @@ impl Call {
             return self.end(desk, media_refused(&error, Side::Caller));
         }
         if self.caller.configure(desk).is_err() {
-            self.end(desk, no_session(Side::Caller));
+            return self.end(desk, no_session(Side::Caller));
         }
+        self.note_agreed(desk, Which::Caller);
     }
 
     pub(super) fn caller_ended(&mut self, desk: &mut Desk, reason: CallEnd) {

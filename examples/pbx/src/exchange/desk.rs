@@ -430,9 +430,25 @@ impl Desk {
             .unwrap_or_else(|| self.listening_port(protocol, place));
         LocalIdentity {
             user: user.to_owned(),
-            advertised: Some(SentBy::from_address(SocketAddr::new(place.told, port))),
+            advertised: Some(SentBy::from_address(SocketAddr::new(
+                self.listening_ip(place, protocol, flow),
+                port,
+            ))),
             ..LocalIdentity::default()
         }
+    }
+
+    /// The address to tell a peer for signalling. The one that packets to him leave by may be one where nobody listens: the
+    /// file may name others of a machine with several.
+    fn listening_ip(&self, place: &Place, protocol: Protocol, flow: Option<Flow>) -> IpAddr {
+        let is_like = |ip: &IpAddr| !ip.is_unspecified() && ip.is_ipv4() == place.told.is_ipv4();
+        let fits = |listen: &&config::Listen| listen.protocol == protocol && serves(listen, place);
+        if place.told != place.way.local || self.setup.listening.iter().any(|listen| fits(&listen)) {
+            return place.told;
+        }
+        let came_to = flow.map(|flow| flow.local.ip()).filter(is_like);
+        let own = self.setup.listening.iter().filter(|listen| listen.protocol == protocol);
+        came_to.or_else(|| own.map(|listen| listen.address.ip()).find(is_like)).unwrap_or(place.told)
     }
 
     /// Whether a socket of ours has this address.
@@ -445,13 +461,11 @@ impl Desk {
     }
 
     fn listening_port(&self, protocol: Protocol, place: &Place) -> u16 {
-        let fits = |listen: &&config::Listen| {
-            listen.protocol == protocol
-                && (listen.address.ip() == place.way.local
-                    || listen.address.ip().is_unspecified()
-                        && listen.address.is_ipv4() == place.way.local.is_ipv4())
-        };
-        self.setup.listening.iter().find(fits).map_or(config::SIP_PORT, |listen| listen.address.port())
+        let own = || self.setup.listening.iter().filter(|listen| listen.protocol == protocol);
+        let here = own().find(|listen| serves(listen, place));
+        // Otherwise that of an address which he is told in the place of the one that packets to him leave by.
+        let there = || own().find(|listen| listen.address.is_ipv4() == place.told.is_ipv4());
+        here.or_else(there).map_or(config::SIP_PORT, |listen| listen.address.port())
     }
 
     fn question(&mut self, asked: Asked) -> u64 {
@@ -460,4 +474,10 @@ impl Desk {
         self.asked.insert(question, asked);
         question
     }
+}
+
+/// Whether what comes to the address that packets to a peer leave by is heard there.
+fn serves(listen: &config::Listen, place: &Place) -> bool {
+    let (own, local) = (listen.address.ip(), place.way.local);
+    own == local || own.is_unspecified() && own.is_ipv4() == local.is_ipv4()
 }

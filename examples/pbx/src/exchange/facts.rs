@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use denwa::address::Told;
 use denwa::evidence::{AddressTold, Description, Evidence, Fact, MessageHead, Party};
 use denwa_sdp::RemoteDescription;
+use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{CallEnd, EndReason, Refusal};
 use denwa_sip_core::header::{Fields, Reason, Warning};
-use denwa_sip_core::io::Protocol;
+use denwa_sip_core::io::{Flow, Protocol};
 use denwa_sip_core::message::Response;
 
 use super::leg::Leg;
@@ -22,6 +23,16 @@ pub(super) fn invite_sent(protocol: Protocol, remote: SocketAddr) -> MessageHead
         protocol: protocol.via_token().to_owned(),
         ..MessageHead::default()
     }
+}
+
+/// The 200 to an INVITE that came over `flow`.
+pub(super) fn answer_sent(flow: &Flow) -> Fact {
+    let status = StatusCode::OK;
+    Fact::Sent(MessageHead {
+        status: Some(status.code()),
+        reason: status.reason().to_owned(),
+        ..invite_sent(flow.protocol, flow.remote)
+    })
 }
 
 /// The address a peer was told.

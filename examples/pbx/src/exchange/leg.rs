@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 use denwa::address::Because;
 use denwa::bridge::{self, CarriedBy, LegId, LegSpec};
-use denwa::evidence::{Fact, StreamCounters};
+use denwa::evidence::{Agreement, Fact, StreamCounters};
 use denwa::media::{IceConfig, KeyPath, StreamParameters};
 use denwa::port_set::PortPair;
 use denwa_sdp::{
@@ -46,6 +46,8 @@ pub(super) struct Leg {
     pub(super) codec: Option<String>,
     /// What it last asked for: the direction of its side.
     pub(super) direction: Direction,
+    /// What offer and answer came to, as was told of last.
+    agreed: Option<Agreement>,
     /// Where its voice is expected from, by its description.
     pub(super) expected: Option<SocketAddr>,
     /// Where its voice came from.
@@ -120,6 +122,7 @@ impl Leg {
             role,
             codec: None,
             direction: Direction::SendRecv,
+            agreed: None,
             expected: None,
             heard_from: None,
             counters: None,
@@ -152,6 +155,7 @@ impl Leg {
             role: Role::Answers,
             codec: None,
             direction: Direction::SendRecv,
+            agreed: None,
             expected: None,
             heard_from: None,
             counters: None,
@@ -178,6 +182,7 @@ impl Leg {
             role: self.role,
             codec: self.codec.clone(),
             direction: self.direction,
+            agreed: None,
             expected: None,
             heard_from: None,
             counters: None,
@@ -335,6 +340,14 @@ impl Leg {
                 .filter(|also| *also != described);
         }
         Some(stream)
+    }
+
+    /// What offer and answer came to, when that is something else than was told of last.
+    pub(super) fn newly_agreed(&mut self) -> Option<Fact> {
+        let agreed = Agreement::of_medium(self.negotiator.agreed().and_then(|agreed| agreed.audio())?);
+        let is_new = self.agreed.as_ref() != Some(&agreed);
+        self.agreed = Some(agreed.clone());
+        is_new.then_some(Fact::Agreed(agreed))
     }
 
     /// Where its ports are.

@@ -88,6 +88,7 @@ impl Call {
         // A side without any voice left stays as it was configured last; it is told apart by its silence.
         let _ = leg.configure(desk);
         let answered = leg.asked_direction();
+        self.note_agreed(desk, which);
         match self.change.take_if(|change| change.asked == which) {
             Some(Change { awaits: Some(awaits), direction, .. }) => {
                 if let Some(leg) = self.leg_mut(awaits) {
@@ -252,6 +253,7 @@ impl Call {
                     .is_ok()
                 {
                     let _ = leg.configure(desk);
+                    self.note_agreed(desk, which);
                     self.settle(desk, which, wanted);
                 }
             }

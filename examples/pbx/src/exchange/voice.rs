@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use denwa::bridge::{Event as Media, LegId};
-use denwa::evidence::{Fact, RouteUse};
+use denwa::evidence::{Fact, RouteUse, SecurityFailure};
 
 use super::call::{Call, Stage, Which};
 use super::desk::Desk;
 use super::facts;
+use super::leg::Leg;
 use super::modify::is_hold;
 use super::whereabouts::Way;
 use crate::why::End;
@@ -61,6 +62,12 @@ impl Call {
                 self.evidence.add(side, Fact::SourceMoved { from, to }, now);
             }
             Media::SourceRefused { from, .. } => self.evidence.add(side, Fact::SourceRefused { from }, now),
+            Media::FormatNotAgreed { payload_type, .. } => {
+                self.evidence.add(side, Fact::FormatNotAgreed { payload_type }, now);
+            }
+            Media::ProtectionFailed { .. } => {
+                self.evidence.add(side, Fact::SecurityFailed(SecurityFailure::WrongKeys), now);
+            }
             Media::NoConversion { from, to, .. } => {
                 self.evidence.add(side, Fact::TranscoderMissing { from, to }, now);
             }
@@ -108,6 +115,13 @@ impl Call {
         let redirected = self.leg_mut(which).and_then(|leg| leg.media_routed(desk, address, way));
         if let Some(fact) = redirected {
             self.evidence.add(side, fact, desk.now);
+        }
+    }
+
+    /// Offer and answer of a leg came to something: that is a fact, when it is new.
+    pub(super) fn note_agreed(&mut self, desk: &Desk, which: Which) {
+        if let Some(fact) = self.leg_mut(which).and_then(Leg::newly_agreed) {
+            self.evidence.add(which.evidence_side(), fact, desk.now);
         }
     }
 

@@ -6,7 +6,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use denwa::evidence::{Confidence, Evidence, Fact, Party, Rule};
+use denwa::evidence::{
+    Cause as Found, Confidence, Evidence, Fact, Finding, Party, Rule, Side as EvidenceSide,
+};
 
 use crate::store::Outcome;
 
@@ -320,7 +322,9 @@ pub fn explain(end: &End, answered: bool, evidence: &Evidence) -> Option<Cause> 
     if said.is_some() && !matches!(end, End::Silent { .. } | End::PeerVanished { .. }) || !answered {
         return said;
     }
-    let finding = evidence.findings().into_iter().find(|finding| finding.confidence >= Confidence::Likely);
+    let findings = evidence.findings().into_iter();
+    let finding =
+        findings.filter(|it| !is_own_wish(it, end)).find(|finding| finding.confidence >= Confidence::Likely);
     match (said, finding) {
         (Some(said), Some(finding)) => Some(Cause {
             sentence: format!("{} {}", said.sentence, finding.sentence),
@@ -329,6 +333,13 @@ pub fn explain(end: &End, answered: bool, evidence: &Evidence) -> Option<Cause> 
         (None, Some(finding)) => Some(Cause { sentence: finding.sentence, remedy: finding.remedy }),
         (said, None) => said,
     }
+}
+
+/// Whoever hangs up while he holds the other side wants nothing of it any more: nothing is wrong.
+fn is_own_wish(finding: &Finding, end: &End) -> bool {
+    let End::HungUp(side) = end else { return false };
+    let holder = if finding.side == Some(EvidenceSide::FIRST) { Side::Caller } else { Side::Callee };
+    finding.cause == Found::HeldForever && holder == *side
 }
 
 /// What a caller is told when the callee answered `status`: challenges, redirections and what concerns only the callee's

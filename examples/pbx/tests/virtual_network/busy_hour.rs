@@ -252,6 +252,7 @@ fn a_busy_hour_of_35_exchanges_with_240_telephones() {
     let began = Instant::now();
     let first = run(1, seconds(3600));
     println!("measured: {first:?} in {:.1} s", began.elapsed().as_secs_f64());
-    assert!(first.answered >= 1000, "{first:?}");
+    // Who is called while he talks is busy: about one call in five.
+    assert!(first.made >= 1000 && first.answered >= 3 * first.busy, "{first:?}");
     assert_eq!(run(1, seconds(3600)), first);
 }

@@ -95,6 +95,7 @@ impl Plane {
                     let datagram = Transmit::datagram(Some(source), transmit.destination, transmit.payload);
                     out.push_back(denwa_sim::Output::Transmit(datagram));
                 }
+                Output::Wire { .. } => {}
                 Output::Event(event) => events.push(event),
             }
         }

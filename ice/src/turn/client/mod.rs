@@ -12,11 +12,13 @@ mod event;
 mod peers;
 mod requests;
 mod responses;
+mod uri;
 
 pub use config::{ClientConfig, ClientLimits, ServerAddress};
 pub(crate) use data::Found;
 pub use data::{Action, SendError, Sending};
 pub use event::{ClientEvent, ClientMisuse, EndReason, RequestFailure};
+pub use uri::{ParseTurnUriError, TurnUri};
 
 use crate::io::{Input, Output, Protocol, Seed, StreamId, Transmit};
 use crate::random::Generator;
