@@ -145,7 +145,7 @@ impl Dialog {
             id: DialogId {
                 call_id: request.call_id()?.into(),
                 local_tag: local_tag.into(),
-                remote_tag: request.from_tag().unwrap_or_default().into(),
+                remote_tag: request.tag_of(HeaderName::From).unwrap_or_default().into(),
             },
             local,
             remote: request.get(HeaderName::From).unwrap_or_default().into(),
@@ -181,7 +181,7 @@ impl Dialog {
         Ok(Self {
             id: DialogId {
                 call_id: request.call_id()?.into(),
-                local_tag: request.from_tag().unwrap_or_default().into(),
+                local_tag: request.tag_of(HeaderName::From).unwrap_or_default().into(),
                 remote_tag: response.to_tag().unwrap_or_default().into(),
             },
             local: request.get(HeaderName::From).unwrap_or_default().into(),
@@ -217,7 +217,7 @@ impl Dialog {
             id: DialogId {
                 call_id: notify.call_id()?.into(),
                 local_tag: notify.to_tag().unwrap_or_default().into(),
-                remote_tag: notify.from_tag().unwrap_or_default().into(),
+                remote_tag: notify.tag_of(HeaderName::From).unwrap_or_default().into(),
             },
             local: notify.get(HeaderName::To).unwrap_or_default().into(),
             remote: notify.get(HeaderName::From).unwrap_or_default().into(),

@@ -252,7 +252,7 @@ impl Endpoint {
         self.cx.dialogs.find(DialogIdRef {
             call_id: request.get(HeaderName::CallId)?,
             local_tag,
-            remote_tag: request.from_tag().unwrap_or_default(),
+            remote_tag: request.tag_of(HeaderName::From).unwrap_or_default(),
         })
     }
 }

@@ -302,17 +302,13 @@ impl Fields {
         self.address(HeaderName::To)
     }
 
-    /// The tag of From; as [`to_tag`](Self::to_tag).
-    pub(crate) fn from_tag(&self) -> Option<&str> {
-        self.tag_of(HeaderName::From)
-    }
-
     /// The tag of To, of a message whose To was looked at when it came: of the address only its end is.
     pub(crate) fn to_tag(&self) -> Option<&str> {
         self.tag_of(HeaderName::To)
     }
 
-    fn tag_of(&self, name: HeaderName) -> Option<&str> {
+    /// The same of another header that is one address: From.
+    pub(crate) fn tag_of(&self, name: HeaderName) -> Option<&str> {
         crate::header::name_addr::tag_in(self.get(name)?)
     }
 

@@ -49,14 +49,18 @@ impl OwnName<'_> {
 }
 
 fn push_decimal(text: &mut String, number: u16) {
-    let mut power = 10_000_u16;
-    while power > 1 && number < power {
-        power /= 10;
+    let mut digits = [b'0'; 5];
+    let mut rest = number;
+    let mut leading = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        leading = leading.saturating_sub(1);
+        if rest == 0 {
+            break;
+        }
     }
-    while power > 0 {
-        text.push(char::from(b'0'.saturating_add(u8::try_from(number / power % 10).unwrap_or(0))));
-        power /= 10;
-    }
+    text.extend(digits.iter().skip(leading).copied().map(char::from));
 }
 
 #[cfg(test)]
