@@ -15,6 +15,7 @@ mod conference;
 mod config;
 mod ending;
 mod event;
+mod flows;
 mod following;
 mod keys;
 mod placing;
@@ -26,6 +27,7 @@ mod witness;
 
 pub use attended::{Attendant, Attended, Told};
 pub use call::digit_of_info;
+pub(crate) use call::words as unreached;
 pub use config::{Account, Callers, Server, Transfers, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 pub use keys::Keys;

@@ -4,10 +4,12 @@
 //! the way. Several usages may share one (RFC 5057), so dialogs live in a table of their own and end with their last
 //! usage. What a usage means is its own file's affair.
 
+pub mod farewell;
 pub mod id;
 pub mod route_set;
 mod table;
 
+pub use farewell::{Farewell, FarewellError};
 pub use id::{DialogId, DialogIdRef};
 pub use route_set::{RouteSet, Routing};
 pub(crate) use table::{DialogHandle, Dialogs, Usage};

@@ -13,10 +13,12 @@
 //! transferring transfer, accept_transfer, find_call                       RFC 3515, RFC 3891
 //! publishing   publish, accept_publication                                RFC 3903
 //! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
+//! parting      farewells, bid_farewell                                       RFC 3261 §15.1.1
 //! ```
 
 mod calling;
 mod config;
+mod parting;
 mod publishing;
 mod registering;
 mod registrations;
@@ -43,6 +45,7 @@ pub use crate::{
         Subscribe, Transfer,
     },
     config::{Listener, SentBy},
+    dialog::{Farewell, FarewellError},
     error::Misuse,
     event::{By, CallEnd, Event, Gruu, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
     handle::{

@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
+use denwa::farewell::{Journal, Left};
 use denwa::media::Identity;
 use denwa::tokio::{
     DriverConfig, DriverHandle, Listen, MediaDriverConfig, SignallingDriver, TurnServer, entropy,
@@ -142,6 +143,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let (to_store, queue) = std::sync::mpsc::channel::<StoreRequest>();
     let (to_cabinet, cabinet_queue) = std::sync::mpsc::channel::<cabinet::Request>();
     let switchboard = Arc::new(Switchboard::default());
+    let (journal, left) = journal(&config)?.unzip();
     let driver = SignallingDriver::start(
         driver_config,
         move |listening: &[Listen], now: Instant| {
@@ -154,11 +156,20 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
                 first_call,
                 time: SystemTime::now(),
             };
-            Exchange::new(config, Seed(seed), now)
+            let mut exchange = Exchange::new(config, Seed(seed), now);
+            if let Some(left) = left {
+                exchange.keep_farewells(left);
+            }
+            exchange
         },
         {
-            let queues =
-                Queues { to_store, to_cabinet, switchboard: Arc::clone(&switchboard), turn: turn.clone() };
+            let queues = Queues {
+                to_store,
+                to_cabinet,
+                journal,
+                switchboard: Arc::clone(&switchboard),
+                turn: turn.clone(),
+            };
             move |told| queues.tell(told)
         },
     )
@@ -213,6 +224,7 @@ struct Running {
 struct Queues {
     to_store: Sender<StoreRequest>,
     to_cabinet: Sender<cabinet::Request>,
+    journal: Option<Journal>,
     switchboard: Arc<Switchboard>,
     turn: Option<Arc<TurnServer>>,
 }
@@ -223,6 +235,7 @@ impl Queues {
             // The threads of store and cabinet end only after this one has dropped its ends of their queues.
             Told::Store(request) => drop(self.to_store.send(request)),
             Told::Cabinet(request) => drop(self.to_cabinet.send(request)),
+            Told::Note(note) => self.journal.iter().for_each(|journal| journal.note(note.clone())),
             // A command that no longer waits misses nothing.
             Told::Answer(ticket, mut report) => {
                 if let Report::Status(status) = report.as_mut() {
@@ -238,6 +251,17 @@ impl Queues {
             Told::Event(event) => log(&event),
         }
     }
+}
+
+/// The journal of calls, beside a store that stays, and what a former run left in it.
+fn journal(config: &Config) -> Result<Option<(Journal, Vec<Left>)>, String> {
+    if matches!(config.store, StoreUrl::Memory) {
+        return Ok(None);
+    }
+    let path = config.beside_store("calls.journal");
+    let failed = |sentence| tracing::warn!("{sentence}: calls are not written down");
+    let opened = Journal::open(&path, failed);
+    opened.map(Some).map_err(|error| format!("{} cannot be used: {error}", path.display()))
 }
 
 /// The operator's prompts, when there is a folder of them.

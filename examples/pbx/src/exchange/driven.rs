@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use denwa::bridge;
 use denwa::driver::{self, Answer, Machine};
+use denwa::farewell::Note;
 use denwa_sip_core::io;
 
 use super::{Event, Exchange, Input, Output, Packet, Question, Report, Wanted};
@@ -48,6 +49,8 @@ pub enum Told {
     Traced(u64, Packet),
     /// Keep or find this in the cabinet.
     Cabinet(cabinet::Request),
+    /// Keep this in the journal.
+    Note(Note),
     /// A fact.
     Event(Event),
 }
@@ -102,6 +105,7 @@ impl Machine for Exchange {
             Output::Answer { ticket, report } => driver::Output::Event(Told::Answer(ticket, report)),
             Output::Traced { ticket, packet } => driver::Output::Event(Told::Traced(ticket, packet)),
             Output::Cabinet(request) => driver::Output::Event(Told::Cabinet(request)),
+            Output::Note(note) => driver::Output::Event(Told::Note(note)),
             Output::Event(event) => driver::Output::Event(Told::Event(event)),
             Output::Stop => driver::Output::Stop,
         })

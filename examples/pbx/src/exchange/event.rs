@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use denwa::evidence::Rule;
+use denwa::farewell::Parted;
 
 use super::Counts;
 use crate::store::CallRecord;
@@ -220,6 +221,11 @@ pub enum Event {
         /// How that was found out.
         cause: String,
     },
+    /// A call that a former run left behind was ended, or not.
+    LeftBehind {
+        /// How that went.
+        parted: Parted,
+    },
     /// The DNS says where a neighbour is: for the first time, or elsewhere than before.
     TrunkFound {
         /// Its name, as the file writes it.
@@ -381,6 +387,7 @@ impl fmt::Display for Event {
                 "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
                  are right, and whether a firewall on the way lets SIP pass."
             ),
+            Self::LeftBehind { parted } => write!(f, "{parted}"),
             Self::TrunkFound { name, places } => write!(f, "the trunk at {name} is at {}", places.join(", ")),
             Self::TrunkNotFound { name, cause } => write!(
                 f,

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use denwa::bridge;
 use denwa::driver::{Answer, Ask};
+use denwa::farewell::Note;
 use denwa::media::Identity;
 use denwa_sip_core::endpoint;
 use denwa_sip_core::io::{self, Protocol, QueryId, StreamId, Transmit};
@@ -140,6 +141,8 @@ pub enum Output {
     Store(StoreRequest),
     /// Keep or find this in the cabinet.
     Cabinet(cabinet::Request),
+    /// Keep this in the journal, for the next start.
+    Note(Note),
     /// The answer to [`Input::Ask`].
     Answer {
         /// The ticket of the question.

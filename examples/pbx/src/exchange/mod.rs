@@ -23,6 +23,7 @@ mod history;
 mod inspect;
 mod interface;
 mod invitation;
+mod leaving;
 mod leg;
 mod messages;
 mod modify;
@@ -52,6 +53,7 @@ use std::time::Instant;
 
 use denwa::address::AddressPolicy;
 use denwa::bridge;
+use denwa::farewell::Farewells;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::Endpoint;
 use denwa_sip_core::io;
@@ -93,6 +95,7 @@ pub struct Exchange {
     accounts: Accounts,
     defence: Defence,
     errands: Errands,
+    farewells: Farewells,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
@@ -137,6 +140,7 @@ impl Exchange {
             accounts: Accounts::new(&desk),
             defence,
             errands: Errands::default(),
+            farewells: Farewells::off(),
             desk,
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),

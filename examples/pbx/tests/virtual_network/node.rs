@@ -127,7 +127,8 @@ impl Node {
             // Nobody asks or traces here.
             exchange::Output::Answer { .. }
             | exchange::Output::Traced { .. }
-            | exchange::Output::Cabinet(_) => {}
+            | exchange::Output::Cabinet(_)
+            | exchange::Output::Note(_) => {}
             exchange::Output::Event(event) => {
                 let life = match &event {
                     Event::CallBegan { call, .. } => Life::Begun(*call),
