@@ -54,6 +54,7 @@
 //! | why a call failed or stayed silent | [`evidence`]: facts as they happen, and [`evidence::Evidence::findings`] |
 //! | strangers and guessing | [`guard::Guard`] |
 //! | which ports media may use, MAP-E included | [`port_set::PortSet`], [`port_set::PortPool`] |
+//! | calls that a killed program leaves behind | [`farewell::Farewells`], [`farewell::Journal`] |
 //! | which of our addresses a peer is told | [`address::AddressPolicy`] |
 //!
 //! # Cookbook
@@ -178,7 +179,9 @@ pub mod bridge;
 pub mod driver;
 pub mod echo_test;
 pub mod evidence;
+pub mod farewell;
 pub mod guard;
+pub mod marking;
 pub mod media;
 pub mod port_set;
 pub mod robot;

@@ -415,6 +415,29 @@ pub enum Event {
     ShutDown,
 }
 
+impl Event {
+    /// The call it is about, if it is about one.
+    #[must_use]
+    pub const fn call(&self) -> Option<CallHandle> {
+        match self {
+            Self::CallProgress { call, .. }
+            | Self::CallAnswered { call, .. }
+            | Self::ProvisionalConfirmed { call, .. }
+            | Self::CallConfirmed { call }
+            | Self::ModifyReceived { call, .. }
+            | Self::OfferReceived { call, .. }
+            | Self::AnswerReceived { call, .. }
+            | Self::OfferRequested { call }
+            | Self::OfferAborted { call, .. }
+            | Self::Modified { call, .. }
+            | Self::DialogRequest { call, .. }
+            | Self::CallEnded { call, .. } => Some(*call),
+            Self::TransferRequested { call, .. } | Self::ResponseUndelivered { call, .. } => *call,
+            _ => None,
+        }
+    }
+}
+
 /// Globally routable URIs of one device (RFC 5627).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gruu {

@@ -300,7 +300,7 @@ pub fn digit_of_info(message: &Request) -> Option<char> {
 pub(super) const INFO_DIGIT: Duration = Duration::from_millis(100);
 
 /// Why a request got no final response, for people.
-pub(super) fn words(reason: EndReason) -> String {
+pub(crate) fn words(reason: EndReason) -> String {
     match reason {
         EndReason::TimedOut => "no reply of any kind".to_owned(),
         EndReason::Unreachable => {

@@ -27,6 +27,7 @@ mod witness;
 
 pub use attended::{Attendant, Attended, Told};
 pub use call::digit_of_info;
+pub(crate) use call::words as unreached;
 pub use config::{Account, Callers, Server, Transfers, UserAgentConfig};
 pub use event::{AccountId, CallId, Ending, Event, Misuse};
 pub use keys::Keys;

@@ -6,6 +6,7 @@ use crate::turn;
 use crate::web::{self, Relay};
 use clap::{Parser, Subcommand};
 use denwa::Seed;
+use denwa::farewell::{Journal, Left};
 use denwa::media::Identity;
 use denwa::tokio::{
     Certificate, DriverConfig, DriverHandle, Listening, SignallingDriver, Tls, TlsConfig, Trust, TurnServer,
@@ -45,7 +46,10 @@ pub enum Action {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
         Action::Check { config } => read(config).map(drop),
-        Action::Run { config } => read(config).and_then(|config| {
+        Action::Run { config } => read(config).and_then(|mut config| {
+            // Where the system keeps the state of a service.
+            let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+            config.journal = config.journal.or_else(|| state.map(|state| state.join("calls")));
             let running = start(config, |event| {
                 if let Event::Line(line) = event {
                     println!("{line}");
@@ -138,20 +142,34 @@ pub fn start(
     let listener = web::bind(&config)?;
     let page = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let web_config = config.clone();
+    let (journal, left) = journal(config.journal.as_deref())?.unzip();
     let make = move |listening: &[Listening], now: Instant| {
         let listeners = listening.iter().map(|own| Listener::new(own.protocol, own.address)).collect();
-        Gateway::new(config, listeners, identity, seed, now)
+        let mut gateway = Gateway::new(config, listeners, identity, seed, now);
+        if let Some(left) = left {
+            gateway.keep_farewells(left, now);
+        }
+        gateway
     };
     let (to_guests, told) = tokio::sync::mpsc::unbounded_channel();
     let on_event = move |event| match event {
         // Without a web server there is nobody to be told.
         Event::Guest { guest, told } => drop(to_guests.send((guest, told))),
+        Event::Note(note) => journal.iter().for_each(|journal| journal.note(note.clone())),
         event => on_event(event),
     };
     let driver = SignallingDriver::start(driver_config, make, on_event).map_err(|error| error.to_string())?;
     web::start(&web_config, listener, tls, relay, driver.handle(), told)
         .map_err(|error| format!("no thread for web pages: {error}"))?;
     Ok(Running { driver, page, _turn: turn })
+}
+
+/// The journal, and what a former run left in it.
+fn journal(path: Option<&Path>) -> Result<Option<(Journal, Vec<Left>)>, String> {
+    let Some(path) = path else { return Ok(None) };
+    let opened = Journal::open(path, |sentence| eprintln!("gateway: {sentence}; calls are not written down"));
+    let place = path.display();
+    opened.map(Some).map_err(|error| format!("the journal {place} cannot be used: {error}"))
 }
 
 fn certificates(files: &TlsFiles) -> Result<Tls, String> {

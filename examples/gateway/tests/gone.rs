@@ -117,6 +117,11 @@ struct Ends {
 impl Ends {
     /// Two telephones and the gateway's file between them.
     fn new(name: &str) -> Self {
+        Self::with_journal(name, false)
+    }
+
+    /// The same; whether calls are written down for the next start.
+    fn with_journal(name: &str, is_kept: bool) -> Self {
         let (scratch, mut ports) = (Scratch::new(name), Ports::block());
         let (port, page, media) = (ports.take(2), ports.take(1), ports.take(20));
         let registrar = format!("127.0.0.1:{port}");
@@ -124,8 +129,12 @@ impl Ends {
             let account = Account::unregistered(user, &registrar);
             Phone::start(&account, scratch.path(), &mut ports, &audio::signal(31, 60))
         });
+        let journal = match is_kept {
+            true => format!("journal = {:?}\n", scratch.path().join("calls")),
+            false => String::new(),
+        };
         let text = format!(
-            "[sip]\nlisten = [\"udp:{registrar}\"]\n[media]\nports = [\"{media}-{}\"]\n\
+            "[sip]\nlisten = [\"udp:{registrar}\"]\n{journal}[media]\nports = [\"{media}-{}\"]\n\
              [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.1\"]\n\
              [[sides]]\nname = \"outside\"\nto = \"udp:127.0.0.1:{}\"\n\
              [[routes]]\nfrom = \"inside\"\nto = \"outside\"\n\
@@ -204,6 +213,39 @@ fn killed_and_restarted_it_answers_481() {
     }
     // And the next call is as good as the first.
     ends.talk();
+}
+
+/// baresip has no session timers, and nobody says anything in the call: without the journal it would last for good.
+#[test]
+fn killed_and_restarted_it_ends_the_calls_it_left() {
+    if !require("baresip") {
+        return;
+    }
+    let ends = Ends::with_journal("gateway-left", true);
+    let mut gateway = ends.gateway("gateway");
+    ends.talk();
+    let journal = ends.scratch.path().join("calls");
+    let calls = || {
+        let text = std::fs::read_to_string(&journal).unwrap_or_default();
+        assert!(!text.contains("v=0") && !text.contains("crypto"), "{text}");
+        text.matches("\n\ncall ").count()
+    };
+    assert!(wait_until(PATIENCE, || calls() == 2), "{} calls are written down", calls());
+    gateway.kill();
+    assert!(ends.phones.iter().all(|phone| !is_idle(phone)));
+    let gateway = ends.gateway("gateway-again");
+    for phone in &ends.phones {
+        assert!(wait_until(PATIENCE, || is_idle(phone)), "{}", phone.peer.log());
+        let log = phone.peer.log();
+        assert!(log.contains("\nBYE sip:") && log.contains("text=\"Restarted\""), "{log}");
+    }
+    assert!(wait_until(PATIENCE, || gateway.log().matches(" is ended").count() == 2), "{}", gateway.log());
+    assert!(wait_until(PATIENCE, || calls() == 0), "{} calls are written down", calls());
+    // And the next call is as good as the first, and is not kept once it is over.
+    ends.talk();
+    assert!(wait_until(PATIENCE, || calls() == 2), "{} calls are written down", calls());
+    ends.phones[1].hang_up();
+    assert!(wait_until(PATIENCE, || calls() == 0), "{} calls are written down", calls());
 }
 
 /// Whoever calls by the page is told when the gateway ends, and when it is not there any more.

@@ -65,7 +65,7 @@ impl Between {
         for event in self.told {
             match event {
                 Event::Line(line) => lines.push(line),
-                Event::Guest { .. } => {}
+                Event::Guest { .. } | Event::Note(_) => {}
                 Event::Ended(evidence) => {
                     causes.extend(evidence.findings().iter().map(|finding| format!("{:?}", finding.cause)));
                 }

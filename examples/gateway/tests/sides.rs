@@ -176,6 +176,7 @@ fn hikari_denwa_calls() {
     let from = phone.expect("call from ");
     assert!(from.contains("anonymous") && !from.contains("06"), "{from}");
     phone.expect("answered");
+    carrier.wait_for_times("answered", 2, PATIENCE);
     carrier.hang_up();
     carrier.wait_for("hung up", PATIENCE);
     let (outcome, lines) = phone.end();

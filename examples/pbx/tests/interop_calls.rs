@@ -140,6 +140,37 @@ fn a_registration_survives_a_power_cut() {
     talk(&exchange, &alice, &bob, "1002", (&one, &two));
 }
 
+/// baresip has no session timers: it would stay in the call that a killed exchange left behind.
+#[test]
+fn a_call_that_a_power_cut_left_behind_is_ended() {
+    if !require("baresip") {
+        return;
+    }
+    let mut exchange = Exchange::start("left-behind", "");
+    let (one, two) = voices();
+    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
+    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
+    alice.wait_registered();
+    bob.wait_registered();
+    alice.dial(&exchange.uri("1002"));
+    alice.peer.wait_for("Call established", PATIENCE);
+    bob.peer.wait_for("Call established", PATIENCE);
+    let journal = exchange.scratch.path().join("pbx-data/calls.journal");
+    let calls = || std::fs::read_to_string(&journal).unwrap_or_default().matches("\n\ncall ").count();
+    assert!(wait_until(PATIENCE, || calls() == 2), "{} calls are written down", calls());
+    exchange.crash_and_restart();
+    for phone in [&alice, &bob] {
+        let is_over = || {
+            let log = phone.peer.log();
+            log.contains("text=\"Restarted\"") && !phone.command("listcalls", "").contains("sip:")
+        };
+        assert!(wait_until(PATIENCE, is_over), "{}", phone.peer.log());
+    }
+    let told = || exchange.peer.log().matches("that was left behind with").count() == 2;
+    assert!(wait_until(PATIENCE, told), "{}", exchange.peer.log());
+    assert!(wait_until(PATIENCE, || calls() == 0), "{} calls are written down", calls());
+}
+
 #[test]
 fn audio_flows_again_after_hold_and_resume() {
     if !require("baresip") {

@@ -13,10 +13,12 @@
 //! transferring transfer, accept_transfer, find_call                       RFC 3515, RFC 3891
 //! publishing   publish, accept_publication                                RFC 3903
 //! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
+//! parting      farewells, bid_farewell                                       RFC 3261 §15.1.1
 //! ```
 
 mod calling;
 mod config;
+mod parting;
 mod publishing;
 mod registering;
 mod registrations;
@@ -43,6 +45,7 @@ pub use crate::{
         Subscribe, Transfer,
     },
     config::{Listener, SentBy},
+    dialog::{Farewell, FarewellError},
     error::Misuse,
     event::{By, CallEnd, Event, Gruu, OfferAbort, Outcome, Refusal, RegistrationFailure, RequestEnd},
     handle::{
@@ -68,7 +71,7 @@ use crate::{
     agenda::Agenda,
     arena::Arena,
     auth::server::Authenticator,
-    call::{Call, info::announcement},
+    call::Call,
     command::Headers as HeaderList,
     context::{Capabilities, Context, IdMap, Query, Timer},
     dialog::Dialogs,
@@ -147,11 +150,7 @@ impl Endpoint {
         let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher(), now));
         let secret = config.registrar.gruu_secret.unwrap_or_else(|| Seed(random.bytes()));
         let sightings = Sightings::new(config.limits.sightings);
-        let capabilities = Capabilities {
-            allow: config.allow_text(),
-            all: config.supported_text(true, true),
-            packages: config.info_packages.as_deref().map(announcement),
-        };
+        let capabilities = Capabilities::of(&config);
         let cx = Context {
             now,
             config,

@@ -27,8 +27,8 @@ use std::{
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) call: Option<CallHandle>,
-    auth: Option<AuthHandle>,
-    sent_at: Instant,
+    pub(super) auth: Option<AuthHandle>,
+    pub(super) sent_at: Instant,
 }
 
 impl Endpoint {

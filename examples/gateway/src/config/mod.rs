@@ -50,6 +50,8 @@ pub struct Config {
     pub sides: Vec<Side>,
     /// What goes where.
     pub routes: Vec<Route>,
+    /// Where calls are written down, for the next start to end those that a killed run left behind.
+    pub journal: Option<PathBuf>,
     /// The STUN and TURN server, when there is to be one.
     pub turn: Option<TurnServerConfig>,
 }
@@ -137,6 +139,7 @@ impl Config {
             limits: Limits { calls: file.limits.calls, calls_per_second: file.limits.calls_per_second },
             sides: Vec::new(),
             routes: Vec::new(),
+            journal: file.sip.journal,
             turn: None,
         };
         if let Some(section) = &file.web {

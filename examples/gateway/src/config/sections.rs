@@ -33,6 +33,7 @@ pub(super) struct SipSection {
     #[serde(default = "realm")]
     pub(super) realm: String,
     pub(super) dscp: Option<Spanned<u8>>,
+    pub(super) journal: Option<PathBuf>,
 }
 
 fn realm() -> String {

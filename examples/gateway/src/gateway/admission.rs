@@ -109,10 +109,9 @@ impl Gateway {
     }
 
     fn find_side(&self, remote: SocketAddr, fits: impl Fn(usize) -> bool) -> Option<usize> {
-        let peers = |index: usize| self.found.get(&index).into_iter().flatten();
         let is_peer = |index: usize| match self.side(index).map(|side| &side.place) {
             Some(Place::Peer(ConfigTarget::Address(_, address))) => *address == remote,
-            Some(Place::Peer(ConfigTarget::Name { .. })) => peers(index).any(|own| *own == remote.ip()),
+            Some(Place::Peer(ConfigTarget::Name { .. })) => self.names.is_at(index, remote.ip()),
             _ => false,
         };
         let is_from = |index: usize| {

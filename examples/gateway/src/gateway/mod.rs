@@ -9,7 +9,9 @@
 //! offering     offers in a call: hold, other codecs, other addresses
 //! guests       visitors of a page and robots, who speak no SIP
 //! media        what the bridge tells
+//! names        where peers are that the file names
 //! ending       the end of a call
+//! leaving      calls that outlive this run: written down, and ended at the next start
 //! hiding       what one side is not told of the other
 //! identities   who calls, by the headers that say so
 //! retrying     the second attempt that some sides want
@@ -25,9 +27,11 @@ mod ending;
 mod guests;
 mod hiding;
 mod identities;
+mod leaving;
 mod legs;
 mod limits;
 mod media;
+mod names;
 mod offering;
 mod passage;
 mod passing;
@@ -39,11 +43,12 @@ mod words;
 
 pub use words::{Command, Event, GuestId, Said, Told, Visit};
 
-use crate::config::{Config, Place, Side, Target};
+use crate::config::{Config, Side};
 use denwa::Seed;
 use denwa::bridge::{self, Command as MediaCommand, LegId};
 use denwa::driver::{Answer, Ask, FromEndpoint, Machine, Output};
 use denwa::evidence::{Fact, MessageHead, Side as Leaf};
+use denwa::farewell::Farewells;
 use denwa::guard::{Guard, GuardConfig, Input as GuardInput, Offence, Verdict};
 use denwa::media::Identity;
 use denwa::port_set::{PortPair, PortPool};
@@ -56,16 +61,12 @@ use denwa_sip_core::io::{Flow, Input};
 use denwa_sip_core::message::{Request, Response};
 use denwa_sip_core::{Method, Protocol, StreamId};
 use limits::Pace;
+use names::Names;
 use passage::{End, Passage, PassageId};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 use users::Line;
-
-/// A peer's name may lead elsewhere after this long, and is asked for anew.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
-/// The same while it leads nowhere.
-const LOOK_SOON: Duration = Duration::from_secs(15);
 
 /// The machine; see the module's words.
 pub struct Gateway {
@@ -86,15 +87,13 @@ pub struct Gateway {
     proving: BTreeMap<RequestHandle, (Request, Flow)>,
     lines: BTreeMap<RegistrationHandle, Line>,
     questions: BTreeMap<u64, Question>,
-    /// The addresses that peers with names were found at, by side.
-    found: BTreeMap<usize, Vec<IpAddr>>,
-    /// When they were asked for.
-    peers_looked_for: Instant,
+    names: Names,
     streams: BTreeMap<StreamId, SocketAddr>,
     /// Connections whose messages are rewritten, and what is no whole message yet.
     cut: BTreeMap<StreamId, (SocketAddr, Messages)>,
     /// Calls that are to be made again, and when.
     attempts: BTreeMap<PassageId, Instant>,
+    farewells: Farewells,
     pace: Pace,
     paces: Vec<Option<Pace>>,
     next: u64,
@@ -111,8 +110,6 @@ enum Question {
     Route(PassageId),
     /// The addresses of the callee's host.
     Host(PassageId),
-    /// The addresses of a side's host, whose calls are to be known by them.
-    Side(usize),
 }
 
 /// Seeds for the negotiations, drawn from the gateway's own.
@@ -165,11 +162,11 @@ impl Gateway {
             proving: BTreeMap::new(),
             lines: BTreeMap::new(),
             questions: BTreeMap::new(),
-            found: BTreeMap::new(),
-            peers_looked_for: now,
+            names: Names::new(now),
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            farewells: Farewells::off(),
             pace,
             next: 0,
             stopping: false,
@@ -289,8 +286,14 @@ impl Gateway {
                 self.line(format!("refused from {}: {first_line}", flow.remote));
             }
             SipEvent::LimitReached { limit } => self.line(format!("as many as allowed: {limit:?}")),
+            SipEvent::Located { id, outcome } => self.on_located(id, &outcome),
             SipEvent::ShutDown => self.outputs.push_back(Output::Stop),
-            other => self.on_call_event(other, now),
+            SipEvent::RequestCompleted { outgoing, outcome, .. } => self.on_parted(outgoing, &outcome, now),
+            other => {
+                let calls = other.call().map(|call| self.calls_with(call)).unwrap_or_default();
+                self.on_call_event(other, now);
+                calls.into_iter().for_each(|(call, side)| self.write_down(call, side));
+            }
         }
     }
 
@@ -319,15 +322,6 @@ impl Gateway {
             SipEvent::CallEnded { call, reason } => self.on_ended(call, &reason, now),
             _ => {}
         }
-    }
-
-    /// When the names of peers are asked for anew: now and then, and soon while one is not known.
-    fn look_for_peers_at(&self) -> Option<Instant> {
-        let is_named = |side: &Side| matches!(side.place, Place::Peer(Target::Name { .. })) && !self.stopping;
-        let named = self.config.sides.iter().enumerate().filter(|(_, side)| is_named(side));
-        let unknown = |index: usize| self.found.get(&index).is_none_or(Vec::is_empty);
-        let waits = named.map(|(index, _)| if unknown(index) { LOOK_SOON } else { LOOK_AGAIN });
-        self.peers_looked_for.checked_add(waits.min()?)
     }
 
     // ---- who is heard at all
@@ -379,9 +373,6 @@ impl Machine for Gateway {
                 self.on_route(id, route.map(|route| route.local), now);
             }
             (Some(Question::Host(id)), Answer::Addresses(addresses)) => self.on_host(id, &addresses),
-            (Some(Question::Side(side)), Answer::Addresses(addresses)) => {
-                self.on_peer_found(side, addresses);
-            }
             _ => {}
         }
         self.drain(now);

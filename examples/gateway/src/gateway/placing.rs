@@ -183,13 +183,8 @@ impl Gateway {
             let user = self.config.side(other)?.user_named(user)?;
             Some((user.name.as_str(), user.password.as_str()))
         });
-        let trunk = side.user.as_deref().zip(side.password.as_deref());
-        own.or(trunk)
-            .map(|(user, password)| Credentials {
-                realm: None,
-                username: user.to_owned(),
-                secret: Secret::password(password),
-            })
+        own.map(|(user, password)| with_password(user, password))
+            .or_else(|| trunk_credentials(side))
             .into_iter()
             .collect()
     }
@@ -206,6 +201,15 @@ impl Gateway {
             self.tell_guest(guest, Told::Call { url: robot.url, from, to, sample_rate_hz });
         }
     }
+}
+
+/// What a side that knows us by a password is told when it asks.
+pub(super) fn trunk_credentials(side: &Side) -> Option<Credentials> {
+    side.user.as_deref().zip(side.password.as_deref()).map(|(user, password)| with_password(user, password))
+}
+
+fn with_password(user: &str, password: &str) -> Credentials {
+    Credentials { realm: None, username: user.to_owned(), secret: Secret::password(password) }
 }
 
 /// What of the caller's header fields passes to a side. Identities are written anew, see [`Gateway::identify`].

@@ -1,8 +1,7 @@
 //! Registrations both ways: of users here, of us with lines, and of users here with an exchange there.
 
-use super::{Gateway, Question};
+use super::Gateway;
 use crate::config::{Place, Side, Target as ConfigTarget};
-use denwa::driver::Ask;
 use denwa::guard::Input as GuardInput;
 use denwa::ua::why_not_registered;
 use denwa_sip_core::StatusCode;
@@ -13,7 +12,6 @@ use denwa_sip_core::endpoint::{
 use denwa_sip_core::io::{Flow, Lookup, Provided};
 use denwa_sip_core::message::{Request, UriBuf};
 use denwa_sip_core::transport::Target;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// How long somebody who registers is spared the guard's measures; registrations are refreshed before.
@@ -33,32 +31,6 @@ pub(super) struct Line {
 }
 
 impl Gateway {
-    /// Learns the addresses of peers that are named, to know their calls by them.
-    pub(super) fn find_peers(&mut self, now: Instant) {
-        self.peers_looked_for = now;
-        for index in 0..self.config.sides.len() {
-            if let Some(Place::Peer(ConfigTarget::Name { host, .. })) =
-                self.side(index).map(|side| &side.place)
-            {
-                let host = host.clone();
-                self.ask(Question::Side(index), Ask::Addresses(host));
-            }
-        }
-    }
-
-    /// Where a peer's name leads. Whoever was found once is known while nobody answers.
-    pub(super) fn on_peer_found(&mut self, index: usize, addresses: Vec<IpAddr>) {
-        if self.found.get(&index).is_some_and(|before| addresses.is_empty() || *before == addresses) {
-            return;
-        }
-        if let Some(name) = self.side(index).map(|side| side.name.clone()) {
-            let places: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-            let places = if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") };
-            self.line(format!("side {name}: its name leads to {places}"));
-        }
-        self.found.insert(index, addresses);
-    }
-
     /// Registers with every line that wants it.
     pub(super) fn register_lines(&mut self, now: Instant) {
         for index in 0..self.config.sides.len() {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use denwa::bridge::Sound;
 use denwa::evidence::Evidence;
+use denwa::farewell::Note;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -20,6 +21,8 @@ pub enum Event {
         /// What.
         told: Told,
     },
+    /// For the journal.
+    Note(Note),
 }
 
 /// What can be asked of it.

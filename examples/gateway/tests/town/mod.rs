@@ -44,7 +44,7 @@ impl Gate {
                 let causes = causes.filter(|cause| *cause != Cause::PacketLoss);
                 found.lock().unwrap().extend(causes.map(|cause| format!("{cause:?}")));
             }
-            Event::Guest { .. } => {}
+            Event::Guest { .. } | Event::Note(_) => {}
         });
         Self { running: Some(running.unwrap()), lines, causes }
     }

@@ -1,10 +1,11 @@
 //! The exchange in the words of [`denwa::driver`], so that the drivers can run it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use denwa::bridge;
 use denwa::driver::{self, Answer, Machine};
+use denwa::farewell::Note;
 use denwa_sip_core::io;
 
 use super::{Event, Exchange, Input, Output, Packet, Question, Report, Wanted};
@@ -33,6 +34,8 @@ pub enum Command {
     Trace(u64, Option<Wanted>),
     /// The file and the extensions have changed.
     Reload(Box<Config>, Directory),
+    /// The clock of the machine was set; it shows this now.
+    Clock(SystemTime),
     /// Everything is to end.
     ShutDown,
 }
@@ -48,6 +51,8 @@ pub enum Told {
     Traced(u64, Packet),
     /// Keep or find this in the cabinet.
     Cabinet(cabinet::Request),
+    /// Keep this in the journal.
+    Note(Note),
     /// A fact.
     Event(Event),
 }
@@ -78,6 +83,7 @@ impl Machine for Exchange {
             Command::Ask(ticket, question) => Input::Ask { ticket, question },
             Command::Trace(ticket, wanted) => Input::Trace { ticket, wanted },
             Command::Reload(file, directory) => Input::Reload(file, directory),
+            Command::Clock(time) => Input::Clock(time),
             Command::ShutDown => Input::ShutDown,
         };
         Self::handle_input(self, input, now);
@@ -102,6 +108,7 @@ impl Machine for Exchange {
             Output::Answer { ticket, report } => driver::Output::Event(Told::Answer(ticket, report)),
             Output::Traced { ticket, packet } => driver::Output::Event(Told::Traced(ticket, packet)),
             Output::Cabinet(request) => driver::Output::Event(Told::Cabinet(request)),
+            Output::Note(note) => driver::Output::Event(Told::Note(note)),
             Output::Event(event) => driver::Output::Event(Told::Event(event)),
             Output::Stop => driver::Output::Stop,
         })

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use denwa::evidence::Rule;
+use denwa::farewell::Parted;
 
 use super::Counts;
 use crate::store::CallRecord;
@@ -220,6 +221,11 @@ pub enum Event {
         /// How that was found out.
         cause: String,
     },
+    /// A call that a former run left behind was ended, or not.
+    LeftBehind {
+        /// How that went.
+        parted: Parted,
+    },
     /// The DNS says where a neighbour is: for the first time, or elsewhere than before.
     TrunkFound {
         /// Its name, as the file writes it.
@@ -272,6 +278,18 @@ pub enum Event {
         /// What it was to do, and what it said.
         cause: String,
     },
+    /// The clock of the machine was set.
+    ClockSet {
+        /// Forward by so much; back when negative.
+        seconds: i64,
+    },
+    /// The store does its part again.
+    StoreRecovered {
+        /// So many records of calls and settings that waited in memory are in it now.
+        waited: usize,
+    },
+    /// The messages that waited in memory for room on the disk are written.
+    MessagesWritten,
     /// How much the exchange holds, as was asked for.
     Holding {
         /// The figures.
@@ -381,6 +399,7 @@ impl fmt::Display for Event {
                 "the trunk {trunk} does not answer: {cause}. Look whether it is switched on, whether its address and port \
                  are right, and whether a firewall on the way lets SIP pass."
             ),
+            Self::LeftBehind { parted } => write!(f, "{parted}"),
             Self::TrunkFound { name, places } => write!(f, "the trunk at {name} is at {}", places.join(", ")),
             Self::TrunkNotFound { name, cause } => write!(
                 f,
@@ -409,6 +428,21 @@ impl fmt::Display for Event {
                 "the configuration was read anew: {extensions} extensions, {trunks} trunks, {routes} routes"
             ),
             Self::StoreFailed { cause } => f.write_str(cause),
+            Self::ClockSet { seconds } => {
+                let way = if *seconds < 0 { "back" } else { "forward" };
+                let by = Duration::from_secs(seconds.unsigned_abs());
+                write!(
+                    f,
+                    "the clock of this machine went {way} by {by:?}: wake-up calls, hours and records follow it, calls and \
+                     registrations last as long as before"
+                )
+            }
+            Self::MessagesWritten => f.write_str("the messages that waited in memory are written"),
+            Self::StoreRecovered { waited: 0 } => f.write_str("the store can be written again"),
+            Self::StoreRecovered { waited } => write!(
+                f,
+                "the store can be written again, and has the {waited} records and settings that waited for it"
+            ),
             Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }

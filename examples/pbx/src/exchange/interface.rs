@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use denwa::bridge;
 use denwa::driver::{Answer, Ask};
+use denwa::farewell::Note;
 use denwa::media::Identity;
 use denwa_sip_core::endpoint;
 use denwa_sip_core::io::{self, Protocol, QueryId, StreamId, Transmit};
@@ -86,6 +87,8 @@ pub enum Input<'a> {
     /// The file and the extensions have changed. What cannot change while the exchange runs (where it listens, its ports,
     /// its realm) is to be what it was.
     Reload(Box<Config>, Directory),
+    /// The clock of the machine shows this now, which need not be what it showed before and what has passed since.
+    Clock(SystemTime),
     /// Everything is to end.
     ShutDown,
 }
@@ -140,6 +143,8 @@ pub enum Output {
     Store(StoreRequest),
     /// Keep or find this in the cabinet.
     Cabinet(cabinet::Request),
+    /// Keep this in the journal, for the next start.
+    Note(Note),
     /// The answer to [`Input::Ask`].
     Answer {
         /// The ticket of the question.

@@ -13,6 +13,7 @@ mod callee;
 mod caller;
 mod data;
 mod defence;
+mod describing;
 mod desk;
 mod driven;
 mod errands;
@@ -23,6 +24,7 @@ mod history;
 mod inspect;
 mod interface;
 mod invitation;
+mod leaving;
 mod leg;
 mod messages;
 mod modify;
@@ -52,6 +54,7 @@ use std::time::Instant;
 
 use denwa::address::AddressPolicy;
 use denwa::bridge;
+use denwa::farewell::Farewells;
 use denwa::port_set::PortPool;
 use denwa_sip_core::endpoint::Endpoint;
 use denwa_sip_core::io;
@@ -93,6 +96,7 @@ pub struct Exchange {
     accounts: Accounts,
     defence: Defence,
     errands: Errands,
+    farewells: Farewells,
     calls: BTreeMap<u64, Call>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
@@ -137,6 +141,7 @@ impl Exchange {
             accounts: Accounts::new(&desk),
             defence,
             errands: Errands::default(),
+            farewells: Farewells::off(),
             desk,
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -202,6 +207,7 @@ impl Exchange {
             Input::Trace { ticket, wanted: Some(wanted) } => self.traces.begin(ticket, wanted),
             Input::Trace { ticket, wanted: None } => self.traces.end(ticket),
             Input::Reload(file, directory) => self.reload(*file, directory),
+            Input::Clock(time) => self.clock_set(time),
             Input::ShutDown => self.shut_down(),
         }
         self.settle();

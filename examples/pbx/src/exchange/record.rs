@@ -75,17 +75,20 @@ impl Call {
 
     /// The Call-IDs of its legs.
     pub(super) fn call_ids(&self, desk: &Desk) -> Vec<String> {
-        let handles: Vec<CallHandle> = std::iter::once(&self.caller)
-            .chain(self.forks.iter().map(|fork| &fork.leg))
-            .chain(&self.leaving)
-            .filter_map(|leg| leg.handle)
-            .collect();
-        let mut ids: Vec<String> = handles
+        let mut ids: Vec<String> = self
+            .handles()
             .into_iter()
             .filter_map(|handle| desk.endpoint.call(handle).map(|snapshot| snapshot.call_id))
             .collect();
         ids.extend(self.origin.came.as_ref().map(|(call_id, _)| call_id.clone()));
         ids
+    }
+
+    /// The calls of the endpoint that it is made of.
+    pub(super) fn handles(&self) -> Vec<CallHandle> {
+        let forks = self.forks.iter().map(|fork| &fork.leg);
+        let legs = std::iter::once(&self.caller).chain(forks).chain(&self.leaving);
+        legs.filter_map(|leg| leg.handle).collect()
     }
 
     /// Its legs whose ports are open.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use denwa::guard::Offence;
-use denwa_sip_core::endpoint::{
-    CallHandle, EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd,
-};
+use denwa_sip_core::endpoint::{EndpointConfig, Event as Sip, Listener, Outcome, Refusal, Reply, RequestEnd};
 use denwa_sip_core::io::{Input as SipInput, Lookup, Output as SipOutput, Protocol, Provided, QueryId};
 use denwa_sip_core::{HeaderName, Method, StatusCode};
 
@@ -173,6 +171,10 @@ impl Exchange {
                 self.registrar.expired(desk, &address_of_record, &contact);
             }
             Sip::RequestCompleted { outgoing, outcome, round_trip } => {
+                if self.parted(outgoing, &outcome) {
+                    return;
+                }
+                let desk = &mut self.desk;
                 if self.supervision.completed(desk, outgoing, &outcome, round_trip)
                     || self.admission.messages.completed(desk, outgoing, &outcome)
                 {
@@ -225,11 +227,11 @@ impl Exchange {
             }
             Sip::ShutDown => self.stop(),
             event => {
-                if let Some(handle) = call_handle(&event)
-                    && let Some(number) = desk.call_of(handle)
-                {
+                let Some(handle) = event.call() else { return };
+                if let Some(number) = desk.call_of(handle) {
                     self.with_call(number, |call, desk| call.on_sip(desk, handle, event));
                 }
+                self.write_down(handle);
             }
         }
     }
@@ -282,22 +284,4 @@ pub(super) fn endpoint_config(setup: &Setup) -> EndpointConfig {
     config.software = Some(concat!("Denwa PBX ", env!("CARGO_PKG_VERSION")).to_owned());
     config.allow.retain(|method| *method != Method::Notify);
     config
-}
-
-/// The call of the endpoint that an event is about.
-fn call_handle(event: &Sip) -> Option<CallHandle> {
-    match event {
-        Sip::CallProgress { call, .. }
-        | Sip::CallAnswered { call, .. }
-        | Sip::CallConfirmed { call }
-        | Sip::ModifyReceived { call, .. }
-        | Sip::OfferReceived { call, .. }
-        | Sip::AnswerReceived { call, .. }
-        | Sip::OfferRequested { call }
-        | Sip::OfferAborted { call, .. }
-        | Sip::Modified { call, .. }
-        | Sip::DialogRequest { call, .. }
-        | Sip::CallEnded { call, .. } => Some(*call),
-        _ => None,
-    }
 }

@@ -127,7 +127,8 @@ impl Node {
             // Nobody asks or traces here.
             exchange::Output::Answer { .. }
             | exchange::Output::Traced { .. }
-            | exchange::Output::Cabinet(_) => {}
+            | exchange::Output::Cabinet(_)
+            | exchange::Output::Note(_) => {}
             exchange::Output::Event(event) => {
                 let life = match &event {
                     Event::CallBegan { call, .. } => Life::Begun(*call),
@@ -155,7 +156,7 @@ impl Node {
                 let answer = StoreAnswer::Registrations { id, outcome };
                 self.exchange.handle_input(exchange::Input::Stored(answer), now);
             }
-            StoreRequest::PutSetting { .. } => {}
+            StoreRequest::PutSetting { .. } | StoreRequest::MoveClock(_) => {}
             StoreRequest::PutCall(record) => self.records.push(*record),
         }
     }
