@@ -169,7 +169,7 @@ fn rarely(bridge: &mut MediaBridge, made: &mut Made, what: u8, (leg, value): (Le
             let path = bridge.control_path(leg, remote);
             let mut report = [0; 512];
             report[..8].copy_from_slice(&[
-                0x80 | value % 4,
+                0x80 | (value % 4),
                 200 + value % 8,
                 0,
                 value % 16,
