@@ -3,11 +3,11 @@
 
 use super::io::{Action, Component, Dropped, Forward, Outgoing, Output};
 use super::keys::{Heard, KeyEar};
-use super::transcode::Transcoder;
+use super::repack::Repacker;
 use super::{Connection, Event, LegId, MediaBridge, Source};
 use crate::media::{Arrived, Key, Received, Wire};
 use bytes::Bytes;
-use denwa_rtp::session::{Content, NotSent, Path};
+use denwa_rtp::session::{self, Content, NotSent, Path, Session};
 use std::time::{Duration, Instant};
 
 impl MediaBridge {
@@ -71,6 +71,10 @@ impl MediaBridge {
                             self.drain(leg, now);
                             return self.transcode(leg, &arrived, buffer, now);
                         }
+                        SoundPath::Repack => {
+                            self.drain(leg, now);
+                            return self.repack(leg, &arrived, buffer, now);
+                        }
                         SoundPath::Unheard => return Action::Consumed,
                     }
                 } else if let Some(payload) = buffer.get_mut(arrived.payload) {
@@ -104,13 +108,15 @@ impl MediaBridge {
             return SoundPath::Unheard;
         }
         let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
-        if from.plan.transcodes(arrived.payload_type, payload.len()) {
+        if from.plan.transcodes(arrived.payload_type) {
+            from.repackers.iter_mut().for_each(Repacker::interrupt);
             return SoundPath::Transcode;
         }
-        if let Some(transcoder) = &mut from.transcoder {
-            transcoder.interrupt();
-        }
         from.plan.convert(arrived.payload_type, payload);
+        if from.repackers.iter().any(|it| it.takes(arrived.payload_type) && it.wants(payload)) {
+            return SoundPath::Repack;
+        }
+        from.interrupt();
         SoundPath::Pass
     }
 
@@ -122,8 +128,8 @@ impl MediaBridge {
         let mut heard = Vec::new();
         ear.hear(payload_type, payload, |what| heard.push(what));
         let sounding = ear.sounding;
-        if sounding && let Some(transcoder) = &mut from.transcoder {
-            transcoder.interrupt();
+        if sounding {
+            from.interrupt();
         }
         let other = from.target(leg).filter(|_| !from.muted);
         for what in heard {
@@ -202,10 +208,55 @@ impl MediaBridge {
         } else {
             transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
         }
-        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let sent = self.send_made(target, |session, buffer| transcoder.send(session, buffer, now), buffer);
         if let Some(from) = self.legs.get_mut(&leg) {
-            from.owes_since = transcoder.is_ready().then_some(now);
             from.transcoder = Some(transcoder);
+        }
+        self.forward_made(leg, sent, buffer, now)
+    }
+
+    /// Makes other packets of the same frames.
+    fn repack<'d>(
+        &mut self,
+        leg: LegId,
+        arrived: &Arrived,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let muted = from.muted;
+        if let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        let mut repackers = std::mem::take(&mut from.repackers);
+        let target = from.target(leg);
+        let busy = target
+            .and_then(|target| self.legs.get(&target))
+            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
+        for repacker in &mut repackers {
+            if busy || muted || !repacker.takes(arrived.payload_type) {
+                repacker.interrupt();
+            } else {
+                repacker.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default());
+            }
+        }
+        let sent = self.send_repacked(target, &mut repackers, buffer, now);
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.repackers = repackers;
+        }
+        self.forward_made(leg, sent, buffer, now)
+    }
+
+    /// Passes on a packet that was made, and remembers whether there are more.
+    fn forward_made<'d>(
+        &mut self,
+        leg: LegId,
+        sent: Option<Outgoing>,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.owes_since = from.is_ready().then_some(now);
         }
         self.rearm(leg);
         match sent {
@@ -221,19 +272,30 @@ impl MediaBridge {
         }
     }
 
-    /// The next packet that a transcoder has ready.
-    fn send_transcoded(
+    /// The next packet of the first repacker that has one.
+    fn send_repacked(
         &mut self,
         target: Option<LegId>,
-        transcoder: &mut Transcoder,
+        repackers: &mut [Repacker],
         buffer: &mut [u8],
         now: Instant,
+    ) -> Option<Outgoing> {
+        let repacker = repackers.iter_mut().find(|it| it.is_ready())?;
+        self.send_made(target, |session, buffer| repacker.send(session, buffer, now), buffer)
+    }
+
+    /// The next packet that is made for a leg.
+    fn send_made(
+        &mut self,
+        target: Option<LegId>,
+        mut next: impl FnMut(&mut Session, &mut [u8]) -> Option<Result<session::Outgoing, NotSent>>,
+        buffer: &mut [u8],
     ) -> Option<Outgoing> {
         let leg = target?;
         let to = self.legs.get_mut(&leg)?;
         let also = to.stream.also();
         // A packet that cannot be sent is lost, and the next one is tried.
-        while let Some(sent) = transcoder.send(to.stream.session.as_mut()?, buffer, now) {
+        while let Some(sent) = next(to.stream.session.as_mut()?, buffer) {
             if let Ok(sent) = sent {
                 let sent = to.stream.wrap(&sent, buffer)?;
                 if let Some(stream) = sent.stream {
@@ -247,16 +309,20 @@ impl MediaBridge {
         None
     }
 
-    /// What the transcoder of a leg owes: more packets of one that came, or a pause to be filled.
+    /// What a leg owes: more packets of one that came, or a pause to be filled.
     pub(super) fn pay(&mut self, leg: LegId, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
         let from = self.legs.get_mut(&leg)?;
-        let mut transcoder = from.transcoder.take()?;
         let target = from.target(leg);
-        transcoder.fill(now);
-        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let mut repackers = std::mem::take(&mut from.repackers);
+        let mut transcoder = from.transcoder.take();
+        let mut sent = self.send_repacked(target, &mut repackers, buffer, now);
+        if let (Some(transcoder), None) = (&mut transcoder, &sent) {
+            transcoder.fill(now);
+            sent = self.send_made(target, |session, buffer| transcoder.send(session, buffer, now), buffer);
+        }
         let from = self.legs.get_mut(&leg)?;
-        from.owes_since = transcoder.is_ready().then_some(now);
-        from.transcoder = Some(transcoder);
+        (from.repackers, from.transcoder) = (repackers, transcoder);
+        from.owes_since = from.is_ready().then_some(now);
         sent
     }
 
@@ -310,6 +376,7 @@ impl MediaBridge {
 enum SoundPath {
     Pass,
     Transcode,
+    Repack,
     /// It is not passed on.
     Unheard,
 }
