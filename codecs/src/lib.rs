@@ -6,7 +6,7 @@
 //! | [`registry`] | from the names of SDP to constructors |
 //! | [`g711`] | mu-law and A-law, scalar truth and vector kernels, concealment by Appendix I |
 //! | [`g729`] | Annex A's encoder, both decoders, Annex B; bit-exact |
-//! | [`g722`] | all modes, bit-exact; concealment after Appendix IV |
+//! | [`g722`] | all modes, bit-exact; concealment in the manner of Appendix IV, not its samples |
 //! | `g726`, `gsm`, `ilbc`, [`linear`], `opus` | the other codecs |
 //! | `conceal`, `comfort_noise`, `activity` | losses and pauses |
 //! | `tone` | tones and their plans, DTMF and call progress both ways, the milliwatt |

@@ -230,6 +230,23 @@ fn a_serial_file_that_is_cut_off_says_what_is_left_out() {
 }
 
 #[test]
+fn the_heading_of_a_file_of_ilbc_is_read() {
+    let Some(program) = program() else { return };
+    let folder = folder().join("heading");
+    fs::create_dir_all(&folder).unwrap();
+    let (bare, headed) = (folder.join("bare.ilbc"), folder.join("headed.ilbc"));
+    let frames: Vec<u8> = (0..38 * 4).map(|n| (n % 251) as u8 & 0xfe).collect();
+    fs::write(&bare, &frames).unwrap();
+    fs::write(&headed, [b"#!iLBC20\n", &frames[..]].concat()).unwrap();
+    let (one, two) = (folder.join("bare.raw"), folder.join("headed.raw"));
+    transcode(&program, &["--codec", "ilbc20"], &bare, &one);
+    transcode(&program, &["--codec", "ilbc20"], &headed, &two);
+    same(&one, &two);
+    let output = Command::new(&program).args(["--codec", "ilbc30"]).arg(&headed).arg(&two).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("says that it is ilbc20"));
+}
+
+#[test]
 fn erased_frames_are_concealed_and_counted() {
     let Some(program) = program() else { return };
     let folder = folder().join("erased");

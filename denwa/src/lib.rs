@@ -181,6 +181,7 @@ pub mod echo_test;
 pub mod evidence;
 pub mod farewell;
 pub mod guard;
+pub mod marking;
 pub mod media;
 pub mod port_set;
 pub mod robot;

@@ -5,8 +5,9 @@ mod telephones;
 mod virtual_host;
 
 use denwa::driver::{Answer, FromEndpoint, Machine, Output};
-use denwa::ua::{Account, Keys, Misuse, Transfers, UserAgentConfig, Watched};
+use denwa::ua::{Account, Keys, Misuse, Server, Transfers, UserAgentConfig, Watched};
 use denwa_sdp::{Capability, Codec};
+use denwa_sim::{HostId, Link, Node};
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::endpoint::{
     AcceptSubscription, Endpoint, EndpointConfig, Event as SipEvent, Headers, Party, Reply, SendRequest,
@@ -20,7 +21,7 @@ use denwa_sip_core::subscription::presence::Presence;
 use denwa_sip_core::transport::Target;
 use denwa_sip_core::{HeaderName, Method, Protocol, StatusCode};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use telephones::{Manner, Telephone, World, loudness};
 use virtual_host::Host;
@@ -278,6 +279,8 @@ fn a_caller_is_sent_elsewhere() {
 struct Office {
     endpoint: Endpoint,
     subscriptions: Vec<(String, SubscriptionHandle)>,
+    /// Contacts that were registered, and texts that came.
+    seen: Vec<String>,
     outputs: VecDeque<Output<String>>,
 }
 
@@ -285,7 +288,7 @@ impl Office {
     fn new(address: SocketAddr, now: Instant) -> Self {
         let config = EndpointConfig::new(vec![Listener::new(Protocol::Udp, address)]);
         let endpoint = Endpoint::new(config, denwa_sip_core::Seed([5; 32]), now);
-        Self { endpoint, subscriptions: Vec::new(), outputs: VecDeque::new() }
+        Self { endpoint, subscriptions: Vec::new(), seen: Vec::new(), outputs: VecDeque::new() }
     }
 
     fn summary(new: u32) -> MessageSummary {
@@ -303,6 +306,7 @@ impl Office {
                 FromEndpoint::Event(SipEvent::Incoming { request, message, .. }) => match message.method() {
                     Method::Register => {
                         let contact = message.get(HeaderName::Contact).unwrap();
+                        self.seen.push(contact.to_owned());
                         let headers =
                             Headers::new().with("Contact", format!("{contact};expires=60")).unwrap();
                         let reply = Reply::new(StatusCode::OK).with_headers(headers);
@@ -337,7 +341,10 @@ impl Office {
                         let handle = self.endpoint.accept_subscription(request, accept, now).unwrap();
                         self.subscriptions.push((package, handle));
                     }
-                    _ => drop(self.endpoint.respond(request, &Reply::new(StatusCode::OK), now)),
+                    method => {
+                        self.seen.push(method.to_string());
+                        self.endpoint.respond(request, &Reply::new(StatusCode::OK), now).unwrap();
+                    }
                 },
                 FromEndpoint::Event(_) => {}
             }
@@ -374,16 +381,83 @@ impl Machine for Office {
     }
 }
 
-#[test]
-fn mailboxes_lamps_and_presence_are_watched() {
-    let mut world = World::new(24);
-    let ip: IpAddr = "192.0.2.10".parse().unwrap();
-    let address = SocketAddr::new(ip, 5060);
-    let host = world.network.add_host("office", world.internet, &[ip]).unwrap();
+fn add_office(world: &mut World, name: &str, address: SocketAddr) -> (HostId, Node<Host<Office>>) {
+    let host = world.network.add_host(name, world.internet, &[address.ip()]).unwrap();
     let now = world.network.now();
     let office = Host::new(Office::new(address, now), 9, now, Box::new(|_, line, _| Some(line)));
     let office = world.network.add_machine(host, office).unwrap();
     world.network.bind(office, denwa_sim::Protocol::Udp, address).unwrap();
+    (host, office)
+}
+
+/// RFC 5626: one device registered by two servers. Requests go by the first that stands, and by the first again when it is back.
+#[test]
+fn one_account_stands_on_two_flows() {
+    let mut world = World::new(31);
+    let servers: [SocketAddr; 2] = ["192.0.2.10:5060", "192.0.2.11:5060"].map(|it| it.parse().unwrap());
+    let (first_host, first) = add_office(&mut world, "first", servers[0]);
+    let (_, second) = add_office(&mut world, "second", servers[1]);
+    let alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
+    let account = world.act(&alice, |agent, now| {
+        let mut account = Account::new("alice", "office").with_server(Protocol::Udp, servers[0]);
+        account.instance = Some("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6".to_owned());
+        account.further_servers = vec![Server { protocol: Protocol::Udp, address: servers[1] }];
+        let account = agent.add_account(account);
+        agent.register(account, now).unwrap();
+        account
+    });
+    world.pass(2);
+    let seen = |world: &World, office| {
+        let host: &Host<Office> = world.network.machine(office).unwrap();
+        host.machine.seen.clone()
+    };
+    for (office, id) in [(first, ";reg-id=1"), (second, ";reg-id=2")] {
+        let contacts = seen(&world, office);
+        assert!(contacts.len() == 1 && contacts[0].contains(id), "{contacts:?}");
+    }
+    let flows = |world: &mut World| world.act(&alice, |agent, _| agent.flows_of(account));
+    assert_eq!(flows(&mut world), 2);
+    let registered = world.told(&alice).iter().filter(|line| line.starts_with("Registered")).count();
+    assert_eq!(registered, 1, "{:#?}", world.told(&alice));
+
+    let write = |world: &mut World| {
+        world.act(&alice, |agent, now| agent.send_message(account, "carol", "hello", now).unwrap());
+        world.pass(1);
+    };
+    let messages = |world: &World| {
+        [first, second].map(|office| seen(world, office).iter().filter(|it| *it == "MESSAGE").count())
+    };
+    write(&mut world);
+    assert_eq!(messages(&world), [1, 0]);
+
+    let dead = Link::perfect().lossy(1.0);
+    world.network.set_line(first_host, 0, dead.clone(), dead).unwrap();
+    world.pass(120);
+    let told = world.told(&alice);
+    assert!(told.iter().any(|line| line.starts_with("FlowLost") && line.contains("192.0.2.10")), "{told:#?}");
+    assert!(!told.iter().any(|line| line.starts_with("RegistrationFailed")), "{told:#?}");
+    assert_eq!(flows(&mut world), 1);
+    write(&mut world);
+    assert_eq!(messages(&world), [1, 1]);
+
+    world.network.set_line(first_host, 0, Link::default(), Link::default()).unwrap();
+    world.pass(600);
+    assert_eq!(flows(&mut world), 2);
+    write(&mut world);
+    assert_eq!(messages(&world), [2, 1]);
+
+    world.act(&alice, |agent, now| agent.unregister(account, now).unwrap());
+    world.pass(5);
+    assert_eq!(flows(&mut world), 0);
+    let withdrawn = world.told(&alice).iter().filter(|line| line.starts_with("Unregistered")).count();
+    assert_eq!(withdrawn, 1, "{:#?}", world.told(&alice));
+}
+
+#[test]
+fn mailboxes_lamps_and_presence_are_watched() {
+    let mut world = World::new(24);
+    let address = "192.0.2.10:5060".parse().unwrap();
+    let (_, office) = add_office(&mut world, "office", address);
     let alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
 
     let (account, presence, dialogs) = world.act(&alice, |agent, now| {

@@ -7,6 +7,7 @@ use crate::{
         client::{ClientAuth, Credentials, Subject},
         server::Authenticator,
     },
+    call::info::announcement,
     command::{Body, CallOptions, Headers, Reply},
     dialog::{DialogHandle, Dialogs, Usage},
     endpoint::EndpointConfig,
@@ -96,9 +97,37 @@ pub(crate) enum Served {
 #[derive(Clone, Debug)]
 pub(crate) struct Capabilities {
     pub(crate) allow: String,
-    pub(crate) all: String,
+    supported: [[String; 2]; 2],
     /// `Recv-Info`.
     pub(crate) packages: Option<String>,
+}
+
+impl Capabilities {
+    pub(crate) fn of(config: &EndpointConfig) -> Self {
+        Self {
+            allow: config.allow_text(),
+            supported: [false, true]
+                .map(|reliable| [false, true].map(|timer| config.supported_text(reliable, timer))),
+            packages: config.info_packages.as_deref().map(announcement),
+        }
+    }
+
+    /// How many bytes they and the ends of a message take at most.
+    pub(crate) fn room(&self) -> usize {
+        let packages = self.packages.as_ref().map_or(0, String::len);
+        self.allow
+            .len()
+            .saturating_add(self.supported(true, true).len())
+            .saturating_add(packages)
+            .saturating_add(128)
+    }
+
+    /// `Supported`, with 100rel and timer or without.
+    fn supported(&self, reliable: bool, timer: bool) -> &str {
+        let [without, with] = &self.supported;
+        let [plain, timed] = if reliable { with } else { without };
+        if timer { timed } else { plain }
+    }
 }
 
 /// How a call that a transfer asked for is going.
@@ -397,17 +426,14 @@ impl Context {
 
     /// Writes `Allow` and `Supported` (RFC 3261 §13.2.1, §13.3.1.4) outside of calls.
     pub(crate) fn capabilities<B: Write>(&self, builder: B) -> B {
-        self.write_capabilities(builder, &self.capabilities.all)
+        self.write_capabilities(builder, self.capabilities.supported(true, true))
     }
 
     /// The same as far as a call may use it.
     pub(crate) fn capabilities_of<B: Write>(&self, builder: B, options: &CallOptions) -> B {
-        match (options.offers_reliable(), options.session_timer.is_some()) {
-            (true, true) => self.write_capabilities(builder, &self.capabilities.all),
-            (reliable, timer) => {
-                self.write_capabilities(builder, &self.config.supported_text(reliable, timer))
-            }
-        }
+        let supported =
+            self.capabilities.supported(options.offers_reliable(), options.session_timer.is_some());
+        self.write_capabilities(builder, supported)
     }
 
     fn write_capabilities<B: Write>(&self, builder: B, supported: &str) -> B {

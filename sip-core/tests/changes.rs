@@ -6,7 +6,7 @@ mod ladder;
 
 use denwa_sip_core::{
     Request,
-    call::offer_answer::OfferAnswer,
+    call::offer_answer::{Conflict, OfferAnswer},
     endpoint::*,
     message::{Method, StatusCode},
 };
@@ -134,10 +134,14 @@ impl Stage {
     }
 
     /// Alice's re-INVITE.
-    fn reinvite(&mut self) -> Request {
+    fn change(&mut self) -> Result<(), Misuse> {
         let call = self.call.unwrap();
         let body = Some(other_sdp(2));
-        self.ladder.tell("alice", |it, now| it.reinvite(call, body, Headers::new(), now)).unwrap();
+        self.ladder.tell("alice", |it, now| it.reinvite(call, body, Headers::new(), now))
+    }
+
+    fn reinvite(&mut self) -> Request {
+        self.change().unwrap();
         self.ladder.run();
         self.ladder.received_request("bob", Method::Invite)
     }
@@ -400,6 +404,40 @@ fn rfc_3261_section_9_1_a_change_left_behind_by_a_bye_is_not_waited_for_without_
         assert_eq!(stage.ladder.user("alice").endpoint.counts().clients, 1, "the re-INVITE");
         stage.ladder.pass_seconds(33);
         assert_eq!(stage.ladder.user("alice").endpoint.counts(), Counts::default());
+    }
+}
+
+#[test]
+fn rfc_3261_section_14_1_a_change_that_comes_to_no_end_is_cancelled() {
+    // Bob says every minute that he works on Alice's change, which keeps her from any other.
+    for answers_at_last in [true, false] {
+        let mut stage = Stage::new();
+        let invite = stage.reinvite();
+        for _ in 0..3 {
+            stage.respond(&invite, "183 Session Progress", "192.0.2.2", "", "");
+            assert_eq!(stage.change(), Err(Misuse::OfferAnswer(Conflict::OwnInvite)));
+            stage.ladder.pass_seconds(60);
+        }
+        let cancel = stage.ladder.received_request("bob", Method::Cancel);
+        stage.respond(&cancel, "200 OK", "192.0.2.2", "", "");
+        if answers_at_last {
+            stage.respond(&invite, "487 Request Terminated", "192.0.2.2", "", "");
+            stage.ladder.received_request("bob", Method::Ack);
+            let status = stage.ladder.event("alice", |event| match event {
+                Event::OfferAborted { reason: OfferAbort::Refused { response }, .. } => {
+                    Some(response.status().code())
+                }
+                _ => None,
+            });
+            assert_eq!(status, 487);
+            assert_eq!(stage.change(), Ok(()));
+        } else {
+            // He never answers: the dialog is lost to one of the two.
+            stage.ladder.pass_seconds(33);
+            stage.ladder.received_request("bob", Method::Bye);
+            let end = stage.ladder.end_of("alice", stage.call.unwrap());
+            assert_eq!(end, CallEnd::DialogLost { method: Method::Invite, status: None });
+        }
     }
 }
 

@@ -385,6 +385,8 @@ const FORGIVEN: &[(&str, Liberty)] = &[
     ("OPTIONS sip:b@example.com SIP/2.0 ", Liberty::StartLineSpace),
     ("options sip:b@example.com SIP/2.0", Liberty::MethodCase),
     ("SIP/2.0 200", Liberty::NoReasonSpace),
+    ("SIP/2.0 200 \"OK\"", Liberty::UnescapedCharacter),
+    ("SIP/2.0 200 O<K", Liberty::UnescapedCharacter),
     ("SIP/2.0  200 OK", Liberty::StartLineSpace),
     ("From: Jörg <sip:j@example.com>;tag=1", Liberty::UnquotedDisplayName),
     ("From: A, B <sip:j@example.com>;tag=1", Liberty::UnquotedDisplayName),

@@ -4,6 +4,7 @@
 mod ladder;
 
 use denwa_sip_core::{
+    Request,
     endpoint::*,
     header::{RAck, RSeq},
     message::{Message, Method, StatusCode},
@@ -309,4 +310,46 @@ fn section_4_a_gap_is_not_acknowledged() {
         acknowledged.push(request.typed::<RAck>().unwrap().unwrap().response);
     }
     assert_eq!(acknowledged, [7, 8, 9]);
+}
+
+/// Bob's hand-written response to an INVITE, from one of his telephones.
+fn from_telephone(ladder: &mut Ladder, invite: &Request, tag: &str, status: &str, more: &str) {
+    let header = |name: &str| format!("{name}: {}\n", invite.get(name).unwrap());
+    let text = format!(
+        "SIP/2.0 {status}\n{}{}To: {};tag={tag}\n{}{}Contact: <sip:bob@192.0.2.2>\n{more}",
+        header("Via"),
+        header("From"),
+        invite.get("To").unwrap(),
+        header("Call-ID"),
+        header("CSeq"),
+    );
+    ladder.send("bob", "alice", &text);
+    ladder.run();
+}
+
+#[test]
+fn rfc_3261_section_12_2_1_1_the_bye_to_a_2xx_that_nobody_wants_is_numbered_behind_the_prack() {
+    for is_cancelled in [true, false] {
+        let mut ladder = raw_bob();
+        let call = ladder.call("alice", "bob");
+        ladder.run();
+        let invite = ladder.received_request("bob", Method::Invite);
+        from_telephone(&mut ladder, &invite, "late", "183 Session Progress", "Require: 100rel\nRSeq: 1\n");
+        let prack = ladder.received_request("bob", Method::Prack).cseq().unwrap().sequence;
+        // The 2xx crosses the CANCEL, or another telephone was faster.
+        if is_cancelled {
+            ladder.tell("alice", |it, now| it.cancel(call, &Headers::new(), now)).unwrap();
+            ladder.run();
+        } else {
+            from_telephone(&mut ladder, &invite, "fast", "200 OK", "");
+        }
+        from_telephone(&mut ladder, &invite, "late", "200 OK", "");
+        let bye = loop {
+            let bye = ladder.received_request("bob", Method::Bye);
+            if bye.to().unwrap().tag() == Some("late") {
+                break bye;
+            }
+        };
+        assert!(bye.cseq().unwrap().sequence > prack, "{bye:?}");
+    }
 }

@@ -136,3 +136,24 @@ fn section_7_2_a_callee_without_timers_is_refreshed_by_reinvite() {
     ladder.end_of("bob", bobs);
     ladder.assert_nothing_left();
 }
+
+#[test]
+fn section_7_3_a_peer_who_asks_for_more_each_time_is_not_followed_without_end() {
+    let mut ladder = Ladder::alice_and_bob();
+    let mut place = ladder.place("alice", "bob");
+    place.options = options(120, 90, None);
+    let call = ladder.tell("alice", |endpoint, now| endpoint.place_call(place, now)).unwrap();
+    ladder.run();
+    let attempts = EndpointConfig::new(Vec::new()).modification_attempts;
+    for more in 0..=u32::from(attempts) {
+        let (request, _) = ladder.incoming("bob", denwa_sip_core::Method::Invite);
+        let headers = Headers::new().with("Min-SE", 300 + more).unwrap();
+        let reply = Reply::new(StatusCode::SESSION_INTERVAL_TOO_SMALL).with_headers(headers);
+        ladder.tell("bob", |endpoint, now| endpoint.respond(request, &reply, now)).unwrap();
+        ladder.run();
+    }
+    assert!(
+        matches!(ladder.end_of("alice", call), CallEnd::Refused { response } if response.status().code() == 422)
+    );
+    ladder.assert_nothing_left();
+}

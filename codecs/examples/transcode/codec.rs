@@ -172,7 +172,7 @@ impl Codec {
     /// A file of packed payloads, cut into them.
     fn payloads<'a>(&self, bytes: &'a [u8]) -> Result<Vec<&'a [u8]>, String> {
         if self.name != "opus" {
-            return Ok(bytes.chunks(self.frame.1).collect());
+            return Ok(self.without_heading(bytes)?.chunks(self.frame.1).collect());
         }
         let (mut rest, mut payloads) = (bytes, Vec::new());
         while let Some((length, after)) = rest.split_first_chunk::<2>() {
@@ -182,6 +182,19 @@ impl Codec {
             rest = after;
         }
         Ok(payloads)
+    }
+
+    /// Files of iLBC may say on top which mode they are in (RFC 3952 §4.1).
+    fn without_heading<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+        for (heading, name) in [(b"#!iLBC20\n", "ilbc20"), (b"#!iLBC30\n", "ilbc30")] {
+            if let Some(rest) = bytes.strip_prefix(heading)
+                && self.name.starts_with("ilbc")
+            {
+                let fits = name == self.name;
+                return fits.then_some(rest).ok_or_else(|| format!("the file says that it is {name}"));
+            }
+        }
+        Ok(bytes)
     }
 
     /// Bits to bits: G.729's two formats into each other.

@@ -1,5 +1,7 @@
 //! The adaptive codebook: open-loop lag (Annex A), closed-loop lag with thirds of a sample, its gain (§3.4, §3.7).
 
+use crate::arch::convolution::convolve;
+
 use super::{
     basic_operators::*,
     filter::SUBFRAME,
@@ -107,14 +109,8 @@ pub(super) fn open_loop(weighted: &[i16; LONGEST as usize + 80]) -> i16 {
 pub(super) fn backward_filtered(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let mut long = [0i32; SUBFRAME];
     if sums_fit(exact_energy(target), exact_energy(h)) {
-        // All sums at a time, a tap of `h` after the other.
-        let mut padded = [0i16; 2 * SUBFRAME];
-        padded[..SUBFRAME].copy_from_slice(target);
-        for (k, &h) in h.iter().enumerate() {
-            for (sum, &x) in long.iter_mut().zip(&padded[k..k + SUBFRAME]) {
-                *sum = sum.wrapping_add(i32::from(x) * i32::from(h));
-            }
-        }
+        // In whatever order: beyond the target's end there is nothing.
+        convolve(target, h, &mut long);
         long.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(2));
     } else {
         for (i, value) in long.iter_mut().enumerate() {
@@ -137,27 +133,23 @@ pub(super) fn predict(excitation: &mut [i16], at: usize, lag: Lag) {
         start -= 1;
     }
     let filter = &INTERPOLATION[fraction as usize];
-    // The largest sample for which no partial sum of the filter can leave 32 bits (the rounding included).
-    let limit = (i32::MAX - 0x8000) / 2 / filter.iter().map(|&c| i32::from(c).abs()).sum::<i32>().max(1);
-    let reach = &excitation[start - 9..at.min(start + SUBFRAME + 10)];
-    let mut plain = reach.iter().all(|&x| i32::from(x).abs() <= limit);
-    // As many samples at a time as read nothing that they write, a tap after the other.
+    let limit = PREDICTED_PLAINLY[fraction as usize];
+    // The largest of all, so that there is no early way out and the loop can be made wide.
+    let largest = |samples: &[i16]| samples.iter().fold(0, |most, x| x.unsigned_abs().max(most));
+    let mut plain = largest(&excitation[start - 9..at.min(start + SUBFRAME + 10)]) <= limit;
+    // As many samples at a time as read nothing that they write.
     let apart = at - start - 10;
     let mut done = 0;
     while plain && done < SUBFRAME {
         let count = apart.min(SUBFRAME - done);
         let mut sums = [0i32; SUBFRAME];
-        for (k, &c) in filter.iter().enumerate() {
-            let from = start + done + k - 9;
-            for (sum, &x) in sums[..count].iter_mut().zip(&excitation[from..from + count]) {
-                *sum += i32::from(x) * i32::from(c);
-            }
+        let from = start + done - 9;
+        convolve(&excitation[from..from + count + 19], filter, &mut sums[..count]);
+        let made = &mut excitation[at + done..at + done + count];
+        for (out, sum) in made.iter_mut().zip(sums) {
+            *out = ((2 * sum + 0x8000) >> 16) as i16;
         }
-        for (out, sum) in excitation[at + done..at + done + count].iter_mut().zip(sums) {
-            let value = round(2 * sum);
-            *out = value;
-            plain &= i32::from(value).abs() <= limit;
-        }
+        plain = largest(made) <= limit;
         done += count;
     }
     for n in done..SUBFRAME {
@@ -186,6 +178,23 @@ static INTERPOLATION: [[i16; 20]; 3] = {
     filters
 };
 
+/// The largest sample for which no partial sum of a filter can leave 32 bits (the rounding included), by third.
+static PREDICTED_PLAINLY: [u16; 3] = {
+    let mut limits = [0; 3];
+    let mut fraction = 0;
+    while fraction < 3 {
+        let (mut sum, mut i) = (0, 0);
+        while i < 20 {
+            sum += (INTERPOLATION[fraction][i] as i32).abs();
+            i += 1;
+        }
+        let limit = (i32::MAX - 0x8000) / 2 / sum;
+        limits[fraction] = if limit > 0x8000 { 0x8000 } else { limit as u16 };
+        fraction += 1;
+    }
+    limits
+};
+
 /// Finds the lag and leaves its vector in the excitation. `thirds_above` is the lag above which only whole ones are tried.
 pub(super) fn closed_loop(
     excitation: &mut [i16],
@@ -199,10 +208,15 @@ pub(super) fn closed_loop(
     let (mut most, mut whole) = (i32::MIN, low);
     let reach = exact_energy(&excitation[at - high as usize..at - low as usize + SUBFRAME]);
     let plain = sums_fit(exact_energy(&filtered), reach);
-    for lag in low..=high {
+    let mut sums = [0; 10];
+    let sums = &mut sums[..=(high - low) as usize];
+    if plain {
+        convolve(&excitation[at - high as usize..at - low as usize + SUBFRAME], &filtered, sums);
+    }
+    for (lag, sum) in (low..=high).zip(sums.iter().rev()) {
         let from = at - lag as usize;
-        let vector = &excitation[from..from + SUBFRAME];
-        let value = if plain { dot_plain(&filtered, vector) } else { dot_in_order(0, &filtered, vector) };
+        let value =
+            if plain { 2 * sum } else { dot_in_order(0, &filtered, &excitation[from..from + SUBFRAME]) };
         if value > most {
             (most, whole) = (value, lag);
         }

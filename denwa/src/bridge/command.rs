@@ -5,6 +5,7 @@ use super::conference::ConferenceId;
 use super::copies::Copied;
 use super::program::{Program, Sound};
 use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
+use crate::marking::Dscp;
 use crate::media::{IceConfig, Identity, PairReport, StreamParameters, StreamReport, dtls};
 use denwa_codecs::tone::single::Signal;
 use denwa_sdp::LocalIce;
@@ -26,6 +27,13 @@ pub enum Command {
         leg: LegId,
         /// Where, and with which limits.
         spec: LegSpec,
+    },
+    /// Has the leg's sockets mark what they send from now on, whatever the driver marks otherwise.
+    Mark {
+        /// Which leg.
+        leg: LegId,
+        /// With what.
+        dscp: Dscp,
     },
     /// Gives the leg ICE, a certificate for DTLS, or both: after [`Command::Open`], before the first [`Command::Configure`]. With
     /// ICE [`Event::IceReady`] says what the peer is to be told.
@@ -152,6 +160,7 @@ impl Command {
         match self {
             Self::Open { leg, .. }
             | Self::Configure { leg, .. }
+            | Self::Mark { leg, .. }
             | Self::Carry { leg, .. }
             | Self::RestartIce { leg }
             | Self::Connect { leg, .. }

@@ -102,6 +102,10 @@ impl MediaBridge {
         match command {
             Command::Open { leg, spec } => self.open(leg, spec),
             Command::Configure { leg, stream } => self.configure(leg, *stream, now),
+            // The sockets are the driver's, and it does this itself.
+            Command::Mark { leg, .. } => {
+                self.legs.contains_key(&leg).then_some(()).ok_or(Misuse::UnknownLeg(leg))
+            }
             Command::Carry { leg, by } => {
                 let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
                 entry.to_carry = Some(by);

@@ -2,10 +2,11 @@
 //!
 //! A connection is told of when all of that is done, or it has failed.
 
-use super::marking::{Dscp, mark};
+use super::marking::mark;
 use super::stream::{Framing, StreamLimits};
 use super::tls::{self, Tls, TlsConfig};
 use super::websocket::{self, WebSocketConfig};
+use crate::marking::Dscp;
 use denwa_sip_core::Protocol;
 use denwa_sip_core::io::{PeerIdentity, StreamFailure};
 use denwa_sip_core::transport::websocket::Role;

@@ -21,8 +21,8 @@ mod turn;
 mod udp;
 mod websocket;
 
+pub use crate::marking::Dscp;
 pub use listen::{Listen, Listening, ParseListenError, StartError};
-pub use marking::Dscp;
 pub use media::{MediaDriver, MediaDriverConfig, MediaMeans};
 pub use names::DnsConfig;
 pub use route::{own_addresses, route_to};

@@ -1,9 +1,10 @@
 //! UDP ports of a machine's own: a telephone's media, a few at a time.
 
-use super::marking::{Dscp, mark};
+use super::marking::mark;
 use super::media::{bind_media, open_failure};
 use crate::bridge::OpenFailure;
 use crate::driver::PortId;
+use crate::marking::Dscp;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};

@@ -1,6 +1,5 @@
 //! The signalling driver's loop: do what the machine wants done, wait, hand in what came.
 
-use super::marking::Dscp;
 use super::media::MediaDriver;
 use super::names::Names;
 use super::port::Ports;
@@ -11,6 +10,7 @@ use super::streams::Streams;
 use super::udp::{Batch, Received, Udp, Undelivered};
 use crate::bridge;
 use crate::driver::{Answer, Ask, Machine, Output, PortId, PortNews};
+use crate::marking::Dscp;
 use bytes::Bytes;
 use denwa_sip_core::io::Input;
 use denwa_sip_core::{Protocol, Transmit};

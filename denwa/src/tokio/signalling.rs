@@ -6,7 +6,7 @@
 
 use super::connect::{Means, Ready};
 use super::listen::{Listen, Listening, StartError, bind_tcp};
-use super::marking::{Dscp, mark};
+use super::marking::mark;
 use super::media::{MediaDriver, MediaDriverConfig, MediaMeans};
 use super::names::{DnsConfig, Names};
 use super::running::{Running, accept};
@@ -17,6 +17,7 @@ use super::udp::{Batching, Udp};
 use super::websocket::WebSocketConfig;
 use crate::bridge;
 use crate::driver::{Answer, Machine};
+use crate::marking::Dscp;
 use denwa_sip_core::io::{Answer as DnsAnswer, QueryId, StreamFailure};
 use denwa_sip_core::{Protocol, StreamId};
 use std::fmt;

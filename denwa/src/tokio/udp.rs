@@ -2,7 +2,8 @@
 //! that did not arrive.
 
 use super::listen::bind_udp;
-use super::marking::{Dscp, mark};
+use super::marking::mark;
+use crate::marking::Dscp;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, TransportErrorPayload, UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;

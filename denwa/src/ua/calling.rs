@@ -47,7 +47,7 @@ impl UserAgent {
 
     /// Finds the way to whom a new call is for.
     pub(super) fn set_out(&mut self, id: CallId, account: AccountId, callee: UriBuf, now: Instant) {
-        let server = self.accounts.get(&account).and_then(|state| state.account.server);
+        let server = self.accounts.get(&account).and_then(|state| state.server());
         if let Some(call) = self.calls.get_mut(&id) {
             call.callee = Some(callee.clone());
             call.remote_party = Some(callee.clone());

@@ -142,6 +142,9 @@ pub struct Account {
     /// What makes this device known among all others, for ever, as `urn:uuid:…`: with it the registration asks for outbound
     /// (RFC 5626), and calls come by the connection it was made on. Default: none.
     pub instance: Option<String>,
+    /// Further servers that lead to the same registrar: with [`Account::instance`] and [`Account::server`] the device is registered by
+    /// each of them besides (RFC 5626, `reg-id` 2 and so on), calls come by any of them, and go by the first that stands. Default: none.
+    pub further_servers: Vec<Server>,
 }
 
 impl Account {
@@ -158,6 +161,7 @@ impl Account {
             message_waiting: false,
             capability: None,
             instance: None,
+            further_servers: Vec::new(),
         }
     }
 

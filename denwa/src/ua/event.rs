@@ -1,6 +1,6 @@
 //! What a user agent tells its program.
 
-use super::{MessageId, TransferId, WatchId};
+use super::{MessageId, Server, TransferId, WatchId};
 use crate::evidence::Evidence;
 use crate::media::{self, StreamReport};
 use denwa_sip_core::StatusCode;
@@ -46,6 +46,17 @@ pub enum Event {
         retry_in: Option<Duration>,
         /// What it was seen by; [`Evidence::findings`] names cause and remedy.
         evidence: Box<Evidence>,
+    },
+    /// One of the account's flows was lost (RFC 5626); others stand, and calls go by the first of those.
+    FlowLost {
+        /// Which account.
+        account: AccountId,
+        /// By which server it led.
+        server: Server,
+        /// Why, in one sentence.
+        why: String,
+        /// When it is made anew; `None` when it is not.
+        retry_in: Option<Duration>,
     },
     /// The account is not registered any more, as asked for.
     Unregistered {

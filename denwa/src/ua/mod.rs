@@ -15,6 +15,7 @@ mod conference;
 mod config;
 mod ending;
 mod event;
+mod flows;
 mod following;
 mod keys;
 mod placing;

@@ -341,7 +341,7 @@ impl UserAgent {
         let (Some(callee), Some(media)) = (call.callee.clone(), &mut call.media) else { return };
         let Ok(offer) = media.offer() else { return };
         let mut place = PlaceCall::new(state.party(), Party::new(callee.clone()), state.target(&callee));
-        place.routes.clone_from(&state.service_route);
+        place.routes = state.flows.service_route().to_vec();
         place.options = options;
         place.options.reports_to = call.reports_to;
         for (name, value) in [("Replaces", &call.replaces), ("Referred-By", &call.referred_by)] {

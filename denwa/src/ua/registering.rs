@@ -1,6 +1,7 @@
 //! Accounts: registering them, keeping that up, and what they answer challenges with.
 
-use super::{Account, AccountId, Event, Misuse, UserAgent, WatchId};
+use super::flows::{Flow, Flows, is_at};
+use super::{Account, AccountId, Event, Misuse, Server, UserAgent, WatchId};
 use crate::evidence::{EndCause, Evidence, Fact, Party as Who, Side};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::auth::client::{ChallengeRefusal, Credentials};
@@ -18,10 +19,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct AccountState {
     pub(super) account: Account,
-    registration: Option<RegistrationHandle>,
-    is_registered: bool,
-    /// By which servers its requests go (RFC 3608).
-    pub(super) service_route: Vec<String>,
+    pub(super) flows: Flows,
     pub(super) mailbox: Option<WatchId>,
     /// What is known of its registration, since that was last begun or renewed.
     pub(super) evidence: Option<Evidence>,
@@ -78,7 +76,7 @@ impl AccountState {
         if sent.is_some() {
             return sent;
         }
-        match self.account.server {
+        match self.server() {
             Some(server) => Some((server.protocol, server.address)),
             None => match direct(&self.account.uri())? {
                 Target::Address { protocol, remote, .. } => Some((protocol, remote)),
@@ -89,10 +87,15 @@ impl AccountState {
 
     /// Whether its server is at this address.
     pub(super) fn is_served_by(&self, address: IpAddr) -> bool {
-        match self.account.server {
-            Some(server) => server.address.ip().to_canonical() == address.to_canonical(),
-            None => self.account.domain.parse::<IpAddr>().is_ok_and(|domain| domain == address),
-        }
+        let further = &self.account.further_servers;
+        let by_name = || self.account.domain.parse::<IpAddr>().is_ok_and(|domain| domain == address);
+        further.iter().any(|server| is_at(server, address))
+            || self.account.server.as_ref().map_or_else(by_name, |server| is_at(server, address))
+    }
+
+    /// By which server its requests go; `None`: by the one that their address leads to.
+    pub(super) fn server(&self) -> Option<Server> {
+        self.flows.in_use().map_or(self.account.server, |flow| flow.server)
     }
 
     pub(super) fn party(&self) -> Party {
@@ -119,7 +122,7 @@ impl AccountState {
 
     /// Where requests of this account go: to its server, or where the address leads.
     pub(super) fn target(&self, uri: &UriBuf) -> Target {
-        match self.account.server {
+        match self.server() {
             Some(server) => Target::address(server.protocol, server.address),
             None => direct(uri).unwrap_or_else(|| Target::Uri(uri.clone())),
         }
@@ -155,9 +158,7 @@ impl UserAgent {
         self.next_account = self.next_account.wrapping_add(1);
         let state = AccountState {
             account,
-            registration: None,
-            is_registered: false,
-            service_route: Vec::new(),
+            flows: Flows::default(),
             mailbox: None,
             evidence: None,
             has_failed: false,
@@ -173,7 +174,7 @@ impl UserAgent {
     pub fn register(&mut self, account: AccountId, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
         let state = self.accounts.get_mut(&account).ok_or(Misuse::UnknownAccount)?;
-        if state.registration.is_some() {
+        if !state.flows.is_empty() {
             return Err(Misuse::NotNow);
         }
         (state.evidence, state.has_failed) = (None, false);
@@ -189,17 +190,23 @@ impl UserAgent {
             credentials: state.credentials(),
             expires: state.account.expires,
         };
-        state.registration = match &state.account.instance {
-            None => Some(self.endpoint.register(register, now)?),
+        let first = state.account.server;
+        let flows = match &state.account.instance {
+            None => vec![Flow::new(self.endpoint.register(register, now)?, first)],
             Some(instance) => {
+                let further = &state.account.further_servers;
+                let targets = further.iter().map(|it| Target::address(it.protocol, it.address));
                 let outbound = Outbound {
                     instance: instance.clone(),
-                    flows: vec![register.target.clone()],
+                    flows: [register.target.clone()].into_iter().chain(targets).collect(),
                     keep_alive: KEEP_ALIVE,
                 };
-                self.endpoint.register_outbound(&register, &outbound, now)?.into_iter().next()
+                let servers = [first].into_iter().chain(further.iter().copied().map(Some));
+                let handles = self.endpoint.register_outbound(&register, &outbound, now)?;
+                handles.into_iter().zip(servers).map(|(handle, server)| Flow::new(handle, server)).collect()
             }
         };
+        state.flows.begin(flows);
         self.drain(now);
         Ok(())
     }
@@ -211,15 +218,24 @@ impl UserAgent {
     pub fn unregister(&mut self, account: AccountId, now: Instant) -> Result<(), Misuse> {
         let now = self.advance(now);
         let state = self.accounts.get(&account).ok_or(Misuse::UnknownAccount)?;
-        let registration = state.registration.ok_or(Misuse::NotNow)?;
-        self.endpoint.unregister(registration, now)?;
+        if state.flows.is_empty() {
+            return Err(Misuse::NotNow);
+        }
+        for registration in state.flows.registrations() {
+            self.endpoint.unregister(registration, now)?;
+        }
         self.drain(now);
         Ok(())
     }
 
     /// Whether the account is registered now.
     pub fn is_registered(&self, account: AccountId) -> bool {
-        self.accounts.get(&account).is_some_and(|state| state.is_registered)
+        self.flows_of(account) > 0
+    }
+
+    /// How many flows of the account stand: of its server, and of each of [`Account::further_servers`].
+    pub fn flows_of(&self, account: AccountId) -> usize {
+        self.accounts.get(&account).map_or(0, |state| state.flows.standing())
     }
 
     pub(super) fn on_registered(
@@ -230,9 +246,9 @@ impl UserAgent {
         now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        if let Some(state) = self.accounts.get_mut(&account) {
-            state.is_registered = true;
-            state.service_route = service_route;
+        let Some(state) = self.accounts.get_mut(&account) else { return };
+        if !state.flows.stands(registration, service_route) {
+            return;
         }
         self.tell(Event::Registered { account, expires_in });
         self.watch_mailbox(account, now);
@@ -246,10 +262,13 @@ impl UserAgent {
         now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        if let Some(state) = self.accounts.get_mut(&account) {
-            state.is_registered = false;
-            state.note(reason, now);
+        let Some(state) = self.accounts.get_mut(&account) else { return };
+        let server = state.flows.fell(registration);
+        if let Some(server) = server.filter(|_| state.flows.standing() > 0) {
+            let why = why_not_registered(reason);
+            return self.tell(Event::FlowLost { account, server, why, retry_in });
         }
+        state.note(reason, now);
         self.tell_registration_failed(account, reason, retry_in, now);
     }
 
@@ -272,12 +291,18 @@ impl UserAgent {
         now: Instant,
     ) {
         let Some(account) = self.account_of(registration) else { return };
-        if let Some(state) = self.accounts.get_mut(&account) {
-            state.registration = None;
-            state.is_registered = false;
-            if let Some(reason) = reason {
-                state.note(reason, now);
+        let Some(state) = self.accounts.get_mut(&account) else { return };
+        let server = state.flows.forget(registration);
+        if !state.flows.is_empty() {
+            let lost = server.zip(reason).filter(|_| state.flows.standing() > 0);
+            if let Some((server, reason)) = lost {
+                let why = why_not_registered(reason);
+                self.tell(Event::FlowLost { account, server, why, retry_in: None });
             }
+            return;
+        }
+        if let Some(reason) = reason {
+            state.note(reason, now);
         }
         match reason {
             Some(reason) => self.tell_registration_failed(account, reason, None, now),
@@ -286,7 +311,7 @@ impl UserAgent {
     }
 
     fn account_of(&self, registration: RegistrationHandle) -> Option<AccountId> {
-        self.accounts.iter().find(|(_, state)| state.registration == Some(registration)).map(|(id, _)| *id)
+        self.accounts.iter().find(|(_, state)| state.flows.has(registration)).map(|(id, _)| *id)
     }
 }
 

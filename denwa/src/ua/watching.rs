@@ -76,7 +76,7 @@ impl UserAgent {
         subscribe.local.user.clone_from(&state.account.user);
         subscribe.accept = accept.to_owned();
         subscribe.credentials = state.credentials();
-        subscribe.routes.clone_from(&state.service_route);
+        subscribe.routes = state.flows.service_route().to_vec();
         let subscription = self.endpoint.subscribe(subscribe, now)?;
         let id = WatchId(self.next_watch);
         self.next_watch = self.next_watch.wrapping_add(1);
@@ -199,7 +199,7 @@ impl UserAgent {
         let mut request = SendRequest::new(Method::Message, state.party(), Party::new(uri), target);
         request.body = Some(Body::new("text/plain;charset=utf-8", text.as_bytes().to_vec()));
         request.credentials = state.credentials();
-        request.routes.clone_from(&state.service_route);
+        request.routes = state.flows.service_route().to_vec();
         let outgoing = self.endpoint.send_request(request, now)?;
         let id = MessageId(self.next_message);
         self.next_message = self.next_message.wrapping_add(1);

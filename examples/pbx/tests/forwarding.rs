@@ -140,3 +140,25 @@ fn turns_are_taken_round_robin() {
         answers(&mut alice, "600", &mut carol, |_| {});
     }
 }
+
+#[test]
+fn a_telephone_that_forwards_by_itself_is_followed_but_not_in_a_circle() {
+    let mut house = House::new("moved", [""; 4], "");
+    let mut phones = ["1001", "1002", "1003"].map(|number| house.phone(number));
+    let [alice, bob, carol] = &mut phones;
+    let moves = |phone: &mut Phone, to: &str| {
+        let called = phone.invited();
+        phone.redirect(&called, to);
+        phone.expect("ACK", 0);
+    };
+    answers(alice, "1002", carol, |_| moves(bob, "1003"));
+    let calling = alice.call("1002");
+    moves(bob, "1003");
+    moves(carol, "1002");
+    assert_eq!(alice.refused(&calling).status(), 480);
+    house.program.wait_for("The telephone of 1003 sends its calls on to 1002. Look at the forwarding");
+    // Services that do something for whoever dials them are none of the caller's.
+    let calling = alice.call("1002");
+    moves(bob, "*550730");
+    assert_eq!(alice.refused(&calling).status(), 480);
+}

@@ -18,7 +18,8 @@ use std::{
 };
 
 /// Name and body of each.
-pub const TARGETS: &[FuzzTarget] = &[("sip_calls", calls), ("sip_proxy", proxy), ("sip_digest", digest)];
+pub const TARGETS: &[FuzzTarget] =
+    &[("sip_calls", calls), ("sip_sessions", sessions), ("sip_proxy", proxy), ("sip_digest", digest)];
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 5060))
@@ -38,6 +39,7 @@ enum Phase {
 }
 
 struct Side {
+    manner: Manner,
     endpoint: Endpoint,
     address: SocketAddr,
     /// The model: every call that has not ended.
@@ -46,7 +48,34 @@ struct Side {
     begun: u32,
 }
 
+/// What the calls of a run use beside the plain rules.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// Provisional responses are acknowledged (RFC 3262), by demand of the caller.
+    is_reliable: bool,
+    /// Sessions run out unless they are refreshed (RFC 4028).
+    is_timed: bool,
+    /// INVITEs have no offer.
+    is_late: bool,
+    /// Requests inside a dialog are left to the endpoint to end.
+    is_silent: bool,
+}
+
+impl Manner {
+    fn options(self) -> CallOptions {
+        let session_timer = self.is_timed.then(|| SessionTimerPolicy {
+            interval: Some(Duration::from_secs(120)),
+            minimum: Duration::from_secs(90),
+            refresher: None,
+        });
+        let reliable_provisional =
+            if self.is_reliable { ReliableProvisional::Required } else { ReliableProvisional::Supported };
+        CallOptions { session_timer, reliable_provisional, ..CallOptions::default() }
+    }
+}
+
 struct Pair {
+    manner: Manner,
     sides: [Side; 2],
     /// Datagrams on their way, with their destination.
     wire: VecDeque<(usize, Vec<u8>)>,
@@ -56,44 +85,74 @@ struct Pair {
 /// Operations on two endpoints, one a byte, and what becomes of the datagrams between them. The model says which
 /// commands are possible; every call ends once; after the timers both sides agree on which calls are up.
 fn calls(data: &[u8]) {
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(Manner::default());
     for byte in data.iter().take(96) {
         pair.operate(*byte);
         pair.settle();
     }
-    // The network is good again, and time passes: what one side thinks up, the other does too.
-    pair.deliver_all();
-    pair.pass(Duration::from_secs(400));
-    let up = |side: &Side| side.phases.values().filter(|phase| **phase == Phase::Up).count();
-    let [a, b] = &pair.sides;
-    assert_eq!(up(a), up(b), "a call that only one side believes in");
-    assert_eq!((a.phases.len(), b.phases.len()), (up(a), up(b)), "a call that is neither up nor over");
-    for side in 0..2 {
-        for call in pair.sides[side].phases.keys().copied().collect::<Vec<_>>() {
-            let now = pair.now;
-            let _ = pair.sides[side].endpoint.hang_up(call, &Headers::new(), now);
-            pair.settle();
-            pair.deliver_all();
+    pair.conclude();
+}
+
+/// The same with session timers, reliable provisional responses, late offers, refused changes and requests inside the
+/// dialog: the first byte says which of them, and after each operation a byte chooses among its kinds. Which commands
+/// are possible is left open; the ends are not.
+fn sessions(data: &[u8]) {
+    let Some((first, operations)) = data.split_first() else { return };
+    let manner = Manner {
+        is_reliable: first & 1 != 0,
+        is_timed: first & 2 != 0,
+        is_late: first & 4 != 0,
+        is_silent: first & 8 != 0,
+    };
+    let mut pair = Pair::new(manner);
+    for operation in operations.chunks_exact(2).take(96) {
+        let [byte, kind] = operation else { return };
+        match (byte >> 1) % 16 {
+            0..8 => pair.operate(*byte),
+            basic => pair.sides[usize::from(byte & 1)].try_command(basic, *kind, pair.now),
         }
+        pair.settle();
     }
-    pair.pass(Duration::from_secs(400));
-    for side in &pair.sides {
-        let counts = side.endpoint.counts();
-        assert_eq!(
-            (counts.calls, counts.dialogs, counts.clients, counts.servers),
-            (0, 0, 0, 0),
-            "{counts:?}"
-        );
-        assert_eq!(side.begun, side.ended, "each call ends once");
-    }
+    pair.conclude();
 }
 
 impl Pair {
-    fn new() -> Self {
+    /// What is true in the end, whatever was done.
+    fn conclude(mut self) {
+        let pair = &mut self;
+        // The network is good again, and time passes: what one side thinks up, the other does too.
+        pair.deliver_all();
+        pair.pass(Duration::from_secs(400));
+        let up = |side: &Side| side.phases.values().filter(|phase| **phase == Phase::Up).count();
+        let [a, b] = &pair.sides;
+        assert_eq!(up(a), up(b), "a call that only one side believes in");
+        assert_eq!((a.phases.len(), b.phases.len()), (up(a), up(b)), "a call that is neither up nor over");
+        for side in 0..2 {
+            for call in pair.sides[side].phases.keys().copied().collect::<Vec<_>>() {
+                let now = pair.now;
+                let _ = pair.sides[side].endpoint.hang_up(call, &Headers::new(), now);
+                pair.settle();
+                pair.deliver_all();
+            }
+        }
+        pair.pass(Duration::from_secs(400));
+        for side in &pair.sides {
+            let counts = side.endpoint.counts();
+            assert_eq!(
+                (counts.calls, counts.dialogs, counts.clients, counts.servers),
+                (0, 0, 0, 0),
+                "{counts:?}"
+            );
+            assert_eq!(side.begun, side.ended, "each call ends once");
+        }
+    }
+
+    fn new(manner: Manner) -> Self {
         let now = Instant::now();
         let side = |last: u8| {
             let config = EndpointConfig::new(vec![Listener::new(Protocol::Udp, address(last))]);
             Side {
+                manner,
                 endpoint: Endpoint::new(config, Seed([last; 32]), now),
                 address: address(last),
                 phases: BTreeMap::new(),
@@ -101,7 +160,7 @@ impl Pair {
                 begun: 0,
             }
         };
-        Self { sides: [side(1), side(2)], wire: VecDeque::new(), now }
+        Self { manner, sides: [side(1), side(2)], wire: VecDeque::new(), now }
     }
 
     fn operate(&mut self, byte: u8) {
@@ -113,8 +172,8 @@ impl Pair {
                 let to = if at == 0 { 2 } else { 1 };
                 let target = Target::address(Protocol::Udp, address(to));
                 let mut place = PlaceCall::new(Party::new(uri(3 - to)), Party::new(uri(to)), target);
-                place.body = Some(Body::sdp("v=0\r\n"));
-                place.options.session_timer = None;
+                place.body = (!self.manner.is_late).then(|| Body::sdp("v=0\r\n"));
+                place.options = self.manner.options();
                 let side = &mut self.sides[at];
                 if let Ok(call) = side.endpoint.place_call(place, now) {
                     side.phases.insert(call, Phase::Calling);
@@ -231,6 +290,39 @@ impl Side {
         assert_eq!(result.is_ok(), possible, "operation {operation} in {phase:?}: {result:?}");
     }
 
+    /// A command on one of the calls, whether it can be given or not.
+    fn try_command(&mut self, operation: u8, kind: u8, now: Instant) {
+        let count = self.phases.len().max(1);
+        let Some(call) = self.phases.keys().nth(usize::from(kind >> 4) % count).copied() else { return };
+        let it = &mut self.endpoint;
+        let (headers, sdp) = (Headers::new(), Body::sdp(format!("v=0\r\ns={}\r\n", kind >> 6)));
+        let body = (kind & 8 != 0).then_some(sdp);
+        let _ = match (operation, kind % 4) {
+            (8, 0) => it.ring(call, &Reply::new(StatusCode::RINGING), now),
+            (8, _) => {
+                let reply = Reply::new(StatusCode::SESSION_PROGRESS);
+                let reply = body.into_iter().fold(reply, Reply::with_body);
+                it.ring_reliably(call, &reply, now)
+            }
+            (9, _) => {
+                let reply = Reply::new(StatusCode::OK);
+                let done = it.answer(call, &body.into_iter().fold(reply, Reply::with_body), now);
+                if done.is_ok() {
+                    self.phases.insert(call, Phase::Up);
+                }
+                done
+            }
+            (10, 0) => it.refuse(call, &Reply::new(StatusCode::BUSY_HERE), now),
+            (10, _) => it.refuse_offer(call, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE), now),
+            (11, 0) => it.cancel(call, &headers, now),
+            (11, _) => it.request_in_dialog(call, Method::Info, &headers, None, now).map(drop),
+            (12, 0) => it.hang_up(call, &headers, now),
+            (12 | 13, _) => it.reinvite(call, body, headers, now),
+            (14, _) => it.update(call, body, headers, now),
+            _ => it.answer_offer(call, body, &headers, now),
+        };
+    }
+
     fn change(&mut self, call: CallHandle, phase: Phase, now: Instant, by_invite: bool) {
         let (body, headers) = (Some(Body::sdp("v=0\r\ns=x\r\n")), Headers::new());
         let result = match by_invite {
@@ -247,7 +339,7 @@ impl Side {
         match event {
             Event::Incoming { request, message, .. } => {
                 if *message.method() == Method::Invite {
-                    let options = CallOptions { session_timer: None, ..CallOptions::default() };
+                    let options = self.manner.options();
                     let call =
                         self.endpoint.accept_call(request, &LocalIdentity::default(), options, now).unwrap();
                     self.phases.insert(call, Phase::Ringing);
@@ -255,6 +347,9 @@ impl Side {
                 } else {
                     let _ = self.endpoint.respond(request, &Reply::new(StatusCode::OK), now);
                 }
+            }
+            Event::DialogRequest { request, .. } if !self.manner.is_silent => {
+                let _ = self.endpoint.respond(request, &Reply::new(StatusCode::OK), now);
             }
             Event::CallAnswered { call, .. } => {
                 assert_eq!(self.phases.insert(call, Phase::Up), Some(Phase::Calling));

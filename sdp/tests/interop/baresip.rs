@@ -28,7 +28,19 @@ impl Baresip {
         modules: &[&str],
         proxy: Option<u16>,
     ) -> Option<Self> {
-        Self::start_at("127.0.0.1", account, codecs, modules, proxy)
+        // Somebody who asks nobody may have taken a port meanwhile: then with others.
+        for _ in 0..5 {
+            let mut baresip = Self::start_at("127.0.0.1", account, codecs, modules, proxy)?;
+            let there = |baresip: &Self| TcpStream::connect((Ipv4Addr::LOCALHOST, baresip.control)).is_ok();
+            let give_up = Instant::now() + PATIENCE;
+            while !there(&baresip) && !baresip.running.has_ended() && Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            if !baresip.running.has_ended() || !baresip.running.log().contains("Address already in use") {
+                return Some(baresip);
+            }
+        }
+        panic!("baresip found its ports taken five times");
     }
 
     fn start_at(

@@ -24,6 +24,9 @@ pub(crate) struct Aftermath {
     request: Request,
     face: Arc<Face>,
     way: Way,
+    /// The highest number of a request in any of the early dialogs, which are forgotten: a PRACK or UPDATE may have gone
+    /// before the BYE.
+    sequence: u32,
     forks: Vec<Fork>,
 }
 
@@ -35,8 +38,8 @@ struct Fork {
 }
 
 impl Aftermath {
-    pub(crate) fn new(request: Request, face: Arc<Face>, way: Way) -> Self {
-        Self { request, face, way, forks: Vec::new() }
+    pub(crate) fn new(request: Request, face: Arc<Face>, way: Way, sequence: u32) -> Self {
+        Self { request, face, way, sequence, forks: Vec::new() }
     }
 
     /// Remembers what a fork's 2xx is acknowledged with.
@@ -44,6 +47,8 @@ impl Aftermath {
         if let Some(fork) = self.forks.iter_mut().find(|fork| *fork.tag == *tag) {
             fork.ack = ack;
         } else if self.forks.len() < FORKS {
+            // Mostly there is one.
+            self.forks.reserve_exact(1);
             self.forks.push(Fork { tag: tag.into(), ack });
         }
     }
@@ -69,30 +74,32 @@ impl Aftermath {
             return;
         }
         // Acknowledged even if it cannot be hung up: a 2xx without ACK is repeated for half a minute.
-        if let Some(ack) = hang_up_unwanted(cx, &self.request, response, flow, self.way, &self.face, auth) {
+        if let Some(ack) = self.hang_up_unwanted(cx, response, flow, auth) {
             self.remember(tag, Some(ack));
         }
     }
-}
 
-/// Acknowledges a 2xx whose dialog nobody wants, and hangs it up.
-pub(crate) fn hang_up_unwanted(
-    cx: &mut Context,
-    request: &Request,
-    response: &Response,
-    flow: Flow,
-    way: Way,
-    face: &Arc<Face>,
-    auth: Option<AuthHandle>,
-) -> Option<(Request, Target)> {
-    let mut dialog = Dialog::of_client(request, response, flow, way).ok()?;
-    let sequence = response.cseq().ok()?.sequence;
-    let target = dialog.target().ok()?;
-    let ack = dialog.ack(sequence).ok()?.finish().ok()?;
-    let _ = cx.transactions.send_ack(ack.clone(), target.clone(), face.send_options(false), cx.now);
-    let bye = dialog.request(Method::Bye).ok()?.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
-    if let Ok(bye) = bye.finish() {
-        let _ = cx.send(Owner::Farewell(None), bye, target.clone(), face.send_options(false), auth, None);
+    /// Acknowledges a 2xx whose dialog nobody wants, and hangs it up.
+    fn hang_up_unwanted(
+        &self,
+        cx: &mut Context,
+        response: &Response,
+        flow: Flow,
+        auth: Option<AuthHandle>,
+    ) -> Option<(Request, Target)> {
+        let mut dialog = Dialog::of_client(&self.request, response, flow, self.way).ok()?;
+        dialog.go_on_after(self.sequence);
+        let sequence = response.cseq().ok()?.sequence;
+        let target = dialog.target().ok()?;
+        let ack = dialog.ack(sequence).ok()?.finish().ok()?;
+        let options = self.face.send_options(false);
+        let _ = cx.transactions.send_ack(ack.clone(), target.clone(), options, cx.now);
+        let bye =
+            dialog.request(Method::Bye).ok()?.header_if(HeaderName::UserAgent, cx.config.software.as_ref());
+        if let Ok(bye) = bye.finish() {
+            let options = self.face.send_options(false);
+            let _ = cx.send(Owner::Farewell(None), bye, target.clone(), options, auth, None);
+        }
+        Some((ack, target))
     }
-    Some((ack, target))
 }

@@ -344,13 +344,13 @@ impl Established {
                 self.session.refresh(common, cx);
             }
         }
-        self.session.retry_modification(common, cx);
+        self.session.on_modification_due(common, cx);
         State::Established(self)
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
         let ack = self.awaiting_ack.as_ref().map(|awaited| awaited.resend_at.min(awaited.give_up_at));
-        let retry = self.session.ours.as_ref().and_then(|ours| ours.retry_at());
+        let retry = self.session.ours.as_ref().and_then(|ours| ours.due());
         let timer = self.session.timer.as_ref().map(|timer| {
             let refreshing = timer.refresher == Side::Local && self.session.ours.is_some();
             if refreshing { timer.expires_at() } else { timer.due_at() }

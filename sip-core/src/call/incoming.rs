@@ -320,13 +320,13 @@ impl Incoming {
                 self.provisional = cx.now.checked_add(RENEW_AFTER).map(|at| (response, at));
             }
         }
-        self.session.retry_modification(common, cx);
+        self.session.on_modification_due(common, cx);
         State::Incoming(self)
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
         let renew = self.provisional.as_ref().map(|(_, at)| *at);
-        let retry = self.session.ours.as_ref().and_then(|ours| ours.retry_at());
+        let retry = self.session.ours.as_ref().and_then(|ours| ours.due());
         [renew, retry, self.give_up_at, self.reliable.due()].into_iter().flatten().min()
     }
 
@@ -346,6 +346,9 @@ impl Incoming {
         };
         let mut builder = cx.response(&self.request, reply, Some(&tag))?;
         let status = reply.status;
+        let body = reply.body.as_ref().map_or(0, |body| body.bytes.len());
+        builder =
+            builder.with_room(contact.len().saturating_add(cx.capabilities.room()).saturating_add(body));
         if status.code() > 100 && status.code() < 300 {
             if reply.headers.get(HeaderName::Contact).is_none() {
                 builder = builder.header(HeaderName::Contact, contact);

@@ -85,12 +85,12 @@ pub(crate) enum State {
     /// It was answered.
     Established(Box<Established>),
     /// It ended for this reason.
-    Over(Box<CallEnd>),
+    Over(CallEnd),
 }
 
 impl State {
     pub(crate) fn over(reason: CallEnd) -> Self {
-        Self::Over(Box::new(reason))
+        Self::Over(reason)
     }
 }
 

@@ -41,15 +41,17 @@ enum Progress {
     Sent {
         client: ClientId,
         request: Box<Request>,
+        /// When a re-INVITE is cancelled that goes on with provisional responses alone.
+        cancel_at: Option<Instant>,
     },
     /// Refused for the moment; to be sent again then.
     Waiting(Instant),
 }
 
 impl Modification {
-    pub(super) fn retry_at(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         match &self.progress {
-            Progress::Sent { .. } => None,
+            Progress::Sent { cancel_at, .. } => *cancel_at,
             Progress::Waiting(at) => Some(*at),
         }
     }
@@ -70,13 +72,14 @@ impl Modification {
     /// (RFC 5407 §3.2.3). It is waited for 64·T1: the 2xx may have been lost for good, and a peer that has got our BYE
     /// repeats it no more.
     pub(super) fn forget(self, common: &Common, cx: &mut Context, dialog: DialogHandle) {
-        let Progress::Sent { client, request } = self.progress else { return };
+        let Progress::Sent { client, request, .. } = self.progress else { return };
         cx.transactions.abandon(client, cx.now);
         let dialog = cx.dialogs.get(dialog).filter(|_| self.method == Method::Invite);
         let aftermath = dialog.and_then(|dialog| {
             let target = dialog.target().ok()?;
             let ack = dialog.ack(request.cseq().ok()?.sequence).ok()?.finish().ok()?;
-            let mut aftermath = Aftermath::new(*request, common.face.clone(), dialog.way);
+            let mut aftermath =
+                Aftermath::new(*request, common.face.clone(), dialog.way, dialog.last_sequence());
             aftermath.remember(&dialog.id.remote_tag, Some((ack, target)));
             Some(Box::new(aftermath))
         });
@@ -128,7 +131,9 @@ impl Session {
         step.map_err(Misuse::OfferAnswer)?;
         match self.write_modification(common, cx, &method, body.as_ref(), &headers) {
             Ok((client, request)) => {
-                let progress = Progress::Sent { client, request: Box::new(request) };
+                let is_invite = method == Method::Invite;
+                let cancel_at = cx.now.checked_add(cx.config.modification_patience).filter(|_| is_invite);
+                let progress = Progress::Sent { client, request: Box::new(request), cancel_at };
                 self.ours =
                     Some(Box::new(Modification { method, body, headers, is_refresh, attempts, progress }));
                 Ok(())
@@ -179,11 +184,19 @@ impl Session {
         let _ = self.send_modification(common, cx, method, body, Headers::new(), true, 0);
     }
 
-    pub(super) fn retry_modification(&mut self, common: &Common, cx: &mut Context) {
+    /// Ours may be due: to be sent again, or to be cancelled (RFC 3261 §14.1) because the peer comes to no end.
+    pub(super) fn on_modification_due(&mut self, common: &Common, cx: &mut Context) {
         let now = cx.now;
-        let Some(ours) = self.ours.take_if(|ours| ours.retry_at().is_some_and(|at| at <= now)) else {
+        let Some(mut ours) = self.ours.take_if(|ours| ours.due().is_some_and(|at| at <= now)) else {
             return;
         };
+        if let Progress::Sent { client, cancel_at, .. } = &mut ours.progress {
+            *cancel_at = None;
+            // Its end is told by its final response, or by its transaction after 64·T1.
+            let _ = cx.transactions.cancel(*client, &[], now);
+            self.ours = Some(ours);
+            return;
+        }
         let Modification { method, body, headers, is_refresh, attempts, .. } = *ours;
         let again = self.send_modification(
             common,
@@ -319,7 +332,8 @@ impl Session {
         let sequence = response.cseq().map_or(1, |cseq| cseq.sequence);
         let ack = if self.late.is_some() { None } else { self.acknowledge(common, cx, sequence, None) };
         let Some(dialog) = cx.dialogs.get(self.dialog) else { return };
-        let mut aftermath = Aftermath::new(request.clone(), common.face.clone(), dialog.way);
+        let mut aftermath =
+            Aftermath::new(request.clone(), common.face.clone(), dialog.way, dialog.last_sequence());
         aftermath.remember(&dialog.id.remote_tag, ack);
         if let Some(record) = cx.clients.get_mut(&client) {
             *record = Client { owner: Owner::Answered(Box::new(aftermath)), auth: None, sent: None };

@@ -5,7 +5,7 @@
 
 use super::{
     Common, State,
-    aftermath::{Aftermath, hang_up_unwanted},
+    aftermath::Aftermath,
     established::Established,
     offer_answer::{Carrier, OfferAnswer},
     reliable_provisional::Taken,
@@ -41,6 +41,8 @@ pub(crate) struct Outgoing {
     pub(crate) offer_answer: OfferAnswer,
     /// The telephones that ring.
     pub(crate) forks: Vec<Session>,
+    /// The highest number of a request of ours in the dialogs of forks that are gone.
+    pub(crate) sequence: u32,
     pub(crate) next_fork: u16,
     /// CANCEL was asked for: this will be the end.
     pub(crate) cancelled: Option<CallEnd>,
@@ -48,6 +50,8 @@ pub(crate) struct Outgoing {
     pub(crate) offer: Option<Body>,
     /// The largest Min-SE of a 422 (RFC 4028 §7.3).
     pub(crate) largest_minimum: Option<Duration>,
+    /// How often it was refused so.
+    pub(crate) intervals_refused: u8,
     /// Whether anything was heard of the INVITE, be it a 100 alone.
     pub(crate) is_proceeding: bool,
 }
@@ -101,10 +105,14 @@ impl Outgoing {
     }
 
     fn on_provisional(&mut self, common: &mut Common, cx: &mut Context, response: &Response, flow: Flow) {
+        let known = self.forks.len();
         let Some(at) = self.fork_of(common, cx, response, flow) else { return };
         let silent = self.cancelled.is_some();
         let Some(fork) = self.forks.get_mut(at) else { return };
-        if let Some(dialog) = cx.dialogs.get_mut(fork.dialog) {
+        // A dialog that this response made has heard of it.
+        if at < known
+            && let Some(dialog) = cx.dialogs.get_mut(fork.dialog)
+        {
             dialog.heard_of_peer(response, flow);
         }
         if fork.on_provisional(common, cx, response, silent) == Taken::News && !silent {
@@ -117,9 +125,8 @@ impl Outgoing {
         }
         if response.status() == StatusCode::EARLY_DIALOG_TERMINATED {
             // RFC 6228: this telephone rings no more; the others do.
-            let mut fork = self.forks.remove(at);
-            fork.forget(common, cx);
-            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+            let fork = self.forks.remove(at);
+            self.release(common, cx, fork);
         }
     }
 
@@ -130,13 +137,12 @@ impl Outgoing {
         response: &Response,
         flow: Flow,
     ) -> State {
-        let mut aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
         if let Some(end) = self.cancelled.take() {
-            return self.unusable(common, cx, response, flow, aftermath, end);
+            return self.unusable(common, cx, response, flow, end);
         }
         let Some(at) = self.fork_of(common, cx, response, flow) else {
             let end = CallEnd::NoSession { carrier: Carrier::Success };
-            return self.unusable(common, cx, response, flow, aftermath, end);
+            return self.unusable(common, cx, response, flow, end);
         };
         let fork = self.forks.remove(at);
         let confirmed = match cx.dialogs.get_mut(fork.dialog) {
@@ -149,9 +155,10 @@ impl Outgoing {
         };
         if let Err(error) = confirmed {
             self.forks.push(fork);
-            return self.unusable(common, cx, response, flow, aftermath, CallEnd::Malformed(error));
+            return self.unusable(common, cx, response, flow, CallEnd::Malformed(error));
         }
         self.release_forks(common, cx);
+        let mut aftermath = self.aftermath(common);
         common.report(cx, response.status(), response.reason());
         let mut established = Established::as_caller(fork);
         let next = established.on_first_success(common, cx, response, &mut aftermath, self.invite);
@@ -169,13 +176,11 @@ impl Outgoing {
         cx: &mut Context,
         response: &Response,
         flow: Flow,
-        mut aftermath: Aftermath,
         end: CallEnd,
     ) -> State {
         self.release_forks(common, cx);
-        let ack =
-            hang_up_unwanted(cx, &self.request, response, flow, self.way, &common.face, common.auth.take());
-        aftermath.remember(tag_of(response), ack);
+        let mut aftermath = self.aftermath(common);
+        aftermath.on_success(cx, response, flow, common.auth.take());
         self.hand_over(cx, aftermath);
         State::over(end)
     }
@@ -206,9 +211,12 @@ impl Outgoing {
     fn ask_for_longer(&mut self, common: &Common, cx: &mut Context, response: &Response) -> Option<()> {
         let policy = common.options.session_timer.as_ref()?;
         let asked = read_session_timer(response).minimum?;
-        if self.largest_minimum.is_some_and(|known| asked <= known) {
+        // He who asks for more each time is not followed without end.
+        let too_often = self.intervals_refused >= cx.config.modification_attempts;
+        if too_often || self.largest_minimum.is_some_and(|known| asked <= known) {
             return None;
         }
+        self.intervals_refused = self.intervals_refused.saturating_add(1);
         self.largest_minimum = Some(asked);
         let wanted = session_timer::request(policy, self.largest_minimum, None);
         let sequence = response.cseq().ok()?.sequence.checked_add(1)?;
@@ -330,7 +338,7 @@ impl Outgoing {
 
     pub(crate) fn on_timeout(mut self: Box<Self>, common: &mut Common, cx: &mut Context) -> State {
         for fork in &mut self.forks {
-            fork.retry_modification(common, cx);
+            fork.on_modification_due(common, cx);
         }
         if self.give_up_at.is_none_or(|at| at > cx.now) {
             return State::Outgoing(self);
@@ -340,7 +348,7 @@ impl Outgoing {
             None => self.cancel(common, cx, &Headers::new(), CallEnd::NotAnswered),
             Some(end) => {
                 self.release_forks(common, cx);
-                let aftermath = Aftermath::new(self.request.clone(), common.face.clone(), self.way);
+                let aftermath = self.aftermath(common);
                 self.hand_over(cx, aftermath);
                 State::over(end)
             }
@@ -348,8 +356,7 @@ impl Outgoing {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        let retries =
-            self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(|ours| ours.retry_at()));
+        let retries = self.forks.iter().filter_map(|fork| fork.ours.as_ref().and_then(|ours| ours.due()));
         retries.chain(self.give_up_at).min()
     }
 
@@ -384,15 +391,28 @@ impl Outgoing {
         session.note_local(self.offer.as_ref());
         session.largest_minimum = self.largest_minimum;
         self.next_fork = self.next_fork.saturating_add(1);
+        // Mostly there is one.
+        self.forks.reserve_exact(1);
         self.forks.push(session);
         self.forks.len().checked_sub(1)
     }
 
     fn release_forks(&mut self, common: &Common, cx: &mut Context) {
-        for mut fork in self.forks.drain(..) {
-            fork.forget(common, cx);
-            cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+        for fork in std::mem::take(&mut self.forks) {
+            self.release(common, cx, fork);
         }
+    }
+
+    fn release(&mut self, common: &Common, cx: &mut Context, mut fork: Session) {
+        fork.forget(common, cx);
+        let sequence = cx.dialogs.get(fork.dialog).map_or(0, Dialog::last_sequence);
+        self.sequence = self.sequence.max(sequence);
+        cx.dialogs.release(fork.dialog, Usage::Call(common.handle));
+    }
+
+    /// What is left to do with 2xx that still come, once the forks are released.
+    fn aftermath(&self, common: &Common) -> Aftermath {
+        Aftermath::new(self.request.clone(), common.face.clone(), self.way, self.sequence)
     }
 
     /// Responses that still come for the INVITE are the aftermath's from now on.

@@ -56,7 +56,7 @@ impl Face {
 
     /// The Contact of a response, for which the flow is known.
     pub(crate) fn contact_on(&self, flow: &Flow, request: &Request, transactions: &Transactions) -> String {
-        transactions.contact_on(&self.contact(), self.advertised.clone(), flow, request)
+        transactions.contact_on(&self.contact(), self.advertised.as_ref(), flow, request)
     }
 }
 
@@ -109,17 +109,19 @@ impl PeerAllows {
             self.update = fields.lists(HeaderName::Allow, "UPDATE");
         }
         if fields.has(HeaderName::Supported) {
-            let Self { timer, reliable, replaces, norefersub, .. } = self;
-            let told =
-                [("timer", timer), ("100rel", reliable), ("replaces", replaces), ("norefersub", norefersub)];
-            let mut told = told.map(|(name, is_told)| {
-                *is_told = false;
-                (name, is_told)
-            });
-            for token in fields.tokens(HeaderName::Supported) {
-                for (name, is_told) in &mut told {
-                    **is_told |= token.eq_ignore_ascii_case(name);
-                }
+            let update = self.update;
+            *self = Self { update, ..Self::default() };
+            let values = fields.get_all(HeaderName::Supported).map(str::as_bytes);
+            for token in values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
+                // By length first: most tokens are none of these.
+                let told = match token.len() {
+                    5 if token.eq_ignore_ascii_case(b"timer") => &mut self.timer,
+                    6 if token.eq_ignore_ascii_case(b"100rel") => &mut self.reliable,
+                    8 if token.eq_ignore_ascii_case(b"replaces") => &mut self.replaces,
+                    10 if token.eq_ignore_ascii_case(b"norefersub") => &mut self.norefersub,
+                    _ => continue,
+                };
+                *told = true;
             }
         }
     }
@@ -133,12 +135,11 @@ impl Dialog {
         flow: Flow,
         way: Way,
     ) -> Result<Self, ParseError> {
-        let from = request.from()?;
         let remote_target =
             target_of(request)?.ok_or(ParseError::new(0, Problem::Missing(HeaderName::Contact)))?;
         let to = request.get(HeaderName::To).unwrap_or_default();
         let local =
-            if request.to()?.tag().is_some() { to.into() } else { format!("{to};tag={local_tag}").into() };
+            if request.to_tag().is_some() { to.into() } else { format!("{to};tag={local_tag}").into() };
         let mut peer_allows = PeerAllows::default();
         peer_allows.read(request);
         let peer_packages = announced(request);
@@ -146,7 +147,7 @@ impl Dialog {
             id: DialogId {
                 call_id: request.call_id()?.into(),
                 local_tag: local_tag.into(),
-                remote_tag: from.tag().unwrap_or_default().into(),
+                remote_tag: request.tag_of(HeaderName::From).unwrap_or_default().into(),
             },
             local,
             remote: request.get(HeaderName::From).unwrap_or_default().into(),
@@ -172,8 +173,6 @@ impl Dialog {
         flow: Flow,
         way: Way,
     ) -> Result<Self, ParseError> {
-        let from = request.from()?;
-        let to = response.to()?;
         let remote_target = match target_of(response)? {
             Some(target) => target,
             None => request.uri()?.to_owned(),
@@ -184,8 +183,8 @@ impl Dialog {
         Ok(Self {
             id: DialogId {
                 call_id: request.call_id()?.into(),
-                local_tag: from.tag().unwrap_or_default().into(),
-                remote_tag: to.tag().unwrap_or_default().into(),
+                local_tag: request.tag_of(HeaderName::From).unwrap_or_default().into(),
+                remote_tag: response.to_tag().unwrap_or_default().into(),
             },
             local: request.get(HeaderName::From).unwrap_or_default().into(),
             remote: response.get(HeaderName::To).unwrap_or_default().into(),
@@ -206,7 +205,6 @@ impl Dialog {
 
     /// The subscriber's side, from a NOTIFY that came before the 2xx or from another notifier (RFC 6665 §4.4.1).
     pub(crate) fn of_notify(notify: &Request, flow: Flow, subscribe: &Request) -> Result<Self, ParseError> {
-        let from = notify.from()?;
         let remote_target =
             target_of(notify)?.ok_or(ParseError::new(0, Problem::Missing(HeaderName::Contact)))?;
         let way = if notify.vias().count() == 1 && !notify.has(HeaderName::RecordRoute) {
@@ -220,8 +218,8 @@ impl Dialog {
         Ok(Self {
             id: DialogId {
                 call_id: notify.call_id()?.into(),
-                local_tag: notify.to()?.tag().unwrap_or_default().into(),
-                remote_tag: from.tag().unwrap_or_default().into(),
+                local_tag: notify.to_tag().unwrap_or_default().into(),
+                remote_tag: notify.tag_of(HeaderName::From).unwrap_or_default().into(),
             },
             local: notify.get(HeaderName::To).unwrap_or_default().into(),
             remote: notify.get(HeaderName::From).unwrap_or_default().into(),
@@ -311,6 +309,16 @@ impl Dialog {
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.local_sequence = self.local_sequence.saturating_add(1);
         self.local_sequence
+    }
+
+    /// The highest number a request of ours has had.
+    pub(crate) const fn last_sequence(&self) -> u32 {
+        self.local_sequence
+    }
+
+    /// Goes on behind a number that may have been used in this dialog before it was made anew.
+    pub(crate) fn go_on_after(&mut self, sequence: u32) {
+        self.local_sequence = self.local_sequence.max(sequence);
     }
 
     /// Whom a request is sent to.

@@ -78,11 +78,13 @@ impl Endpoint {
                     way,
                     offer_answer,
                     forks: Vec::new(),
+                    sequence: 0,
                     next_fork: 0,
                     cancelled: None,
                     give_up_at,
                     offer: place.body,
                     largest_minimum: None,
+                    intervals_refused: 0,
                     is_proceeding: false,
                 })),
                 Err(misuse) => {

@@ -36,8 +36,11 @@ pub struct EndpointConfig {
     pub answer_within: Duration,
     /// How often one request is sent again with credentials: one for each realm on the way, and stale nonces.
     pub challenges_per_request: u8,
-    /// How often a re-INVITE is sent again after 491 and the like.
+    /// How often a re-INVITE is sent again after 491 and the like, and an INVITE after 422.
     pub modification_attempts: u8,
+    /// How long a re-INVITE may go on with provisional responses alone; then it is cancelled, for until it ends no other
+    /// change can be made. 3 minutes: a peer who asks his user has the time.
+    pub modification_patience: Duration,
 }
 
 impl EndpointConfig {
@@ -71,6 +74,7 @@ impl EndpointConfig {
             answer_within: Duration::from_secs(32),
             challenges_per_request: 4,
             modification_attempts: 5,
+            modification_patience: Duration::from_secs(180),
         }
     }
 }

@@ -71,7 +71,7 @@ use crate::{
     agenda::Agenda,
     arena::Arena,
     auth::server::Authenticator,
-    call::{Call, info::announcement},
+    call::Call,
     command::Headers as HeaderList,
     context::{Capabilities, Context, IdMap, Query, Timer},
     dialog::Dialogs,
@@ -150,11 +150,7 @@ impl Endpoint {
         let (dialogs, registrar) = (Dialogs::new(random.hasher()), Registrar::new(random.hasher(), now));
         let secret = config.registrar.gruu_secret.unwrap_or_else(|| Seed(random.bytes()));
         let sightings = Sightings::new(config.limits.sightings);
-        let capabilities = Capabilities {
-            allow: config.allow_text(),
-            all: config.supported_text(true, true),
-            packages: config.info_packages.as_deref().map(announcement),
-        };
+        let capabilities = Capabilities::of(&config);
         let cx = Context {
             now,
             config,

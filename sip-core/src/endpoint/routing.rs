@@ -493,7 +493,7 @@ impl Endpoint {
         let Some(call) = self.calls.remove(handle) else { return };
         self.cx.forget_credentials(call.common.auth);
         if let State::Over(reason) = call.state {
-            self.cx.event(Event::CallEnded { call: handle, reason: *reason });
+            self.cx.event(Event::CallEnded { call: handle, reason });
         }
     }
 }

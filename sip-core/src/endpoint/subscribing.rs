@@ -129,7 +129,7 @@ impl Endpoint {
         flow: Flow,
         make: impl FnOnce(SubscriptionHandle, DialogHandle) -> Notifier,
     ) -> Result<SubscriptionHandle, Misuse> {
-        let existing = message.to()?.tag().and_then(|tag| self.find_dialog(message, tag));
+        let existing = message.to_tag().and_then(|tag| self.find_dialog(message, tag));
         let fresh = match existing {
             Some(_) => None,
             None => {
@@ -249,11 +249,10 @@ impl Endpoint {
     }
 
     pub(super) fn find_dialog(&self, request: &Request, local_tag: &str) -> Option<DialogHandle> {
-        let from = request.from().ok()?;
         self.cx.dialogs.find(DialogIdRef {
-            call_id: request.call_id().ok()?,
+            call_id: request.get(HeaderName::CallId)?,
             local_tag,
-            remote_tag: from.tag().unwrap_or_default(),
+            remote_tag: request.tag_of(HeaderName::From).unwrap_or_default(),
         })
     }
 }

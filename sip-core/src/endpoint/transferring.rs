@@ -116,7 +116,7 @@ impl Endpoint {
         }
         let builder = cx.capabilities(request_headers(builder, &request.headers));
         let message = request_headers(builder, &transfer.headers).finish()?;
-        let tag = message.from()?.tag().unwrap_or_default().to_owned();
+        let tag = message.tag_of(HeaderName::From).unwrap_or_default().to_owned();
         let options = face.send_options(true);
         let auth = cx.keep_credentials(request.credentials);
         let handle = self.subscriptions.insert_with(|handle| {

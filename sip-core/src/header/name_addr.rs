@@ -106,15 +106,25 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// The tag of one address, of which nothing else is read.
+pub(crate) fn tag_in(value: &str) -> Option<&str> {
+    Params::from_raw(after_address(value)?).get("tag").filter(|tag| !tag.is_empty())
+}
+
 /// What follows the URI of one address.
-pub(crate) fn after_address(value: &str) -> Option<&str> {
-    let mut rest = value;
-    while let Some(at) = rest.find(['"', '<']) {
-        let found = rest.get(at..)?;
-        if found.starts_with('<') {
-            return found.split_once('>').map(|(_, params)| params);
+fn after_address(value: &str) -> Option<&str> {
+    let bytes = value.as_bytes();
+    let mut at = 0_usize;
+    while let Some(step) = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'<')) {
+        at = at.saturating_add(step);
+        let found = bytes.get(at..)?;
+        if found.first() == Some(&b'<') {
+            let end = memchr::memchr(b'>', found)?;
+            return value.get(at.saturating_add(end).saturating_add(1)..);
         }
-        rest = found.get(super::params::quoted_length(found.as_bytes())?..)?;
+        let quoted = super::params::quoted_length(found);
+        // Within a name of words, a quote that is never closed is a character like others.
+        at = at.saturating_add(quoted.or((at > 0).then_some(1))?);
     }
     Some(value.find(';').and_then(|at| value.get(at..)).unwrap_or_default())
 }
@@ -345,10 +355,12 @@ mod tests {
             "A B <sip:a@b.example;tag=no>;x;tag=1",
             "Tom; x <sip:a@b>;tag=1",
             "\"A\"<tel:+81-3;phone-context=x>;tag=1",
+            "5\" disk <sip:a@b>;tag=1",
         ] {
             let address = NameAddr::parse(text, Attitude::Lenient).unwrap();
             let params = Params::from_raw(after_address(text).unwrap());
             assert_eq!(params.get("tag"), address.params.get("tag"), "{text}");
+            assert_eq!(tag_in(text), address.tag(), "{text}");
             assert_eq!(params.iter().count(), address.params.iter().count(), "{text}");
         }
         for broken in ["\"A", "<sip:a@b.example", "\"A <sip:a>"] {

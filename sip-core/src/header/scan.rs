@@ -222,11 +222,16 @@ impl<'a> Scanner<'a> {
         if digits.is_empty() {
             return Err(self.expected(what));
         }
-        // A number of more than 20 digits is out of range unless it begins with zeros, which `parse` allows.
-        match digits.parse::<u64>() {
-            Ok(number) if number <= most => Ok(number),
-            _ => Err(self.error_at(start, Problem::OutOfRange { most })),
-        }
+        let number = if digits.len() < 20 {
+            // So few digits cannot overflow.
+            Some(digits.bytes().fold(0_u64, |number, digit| {
+                number.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+            }))
+        } else {
+            // More are out of range unless they begin with zeros, which `parse` allows.
+            digits.parse().ok()
+        };
+        number.filter(|number| *number <= most).ok_or(self.error_at(start, Problem::OutOfRange { most }))
     }
 
     /// A quoted string, the quotes included; what is inside stays escaped.

@@ -12,6 +12,7 @@ use crate::{
     header::{
         Fields, HeaderName, Name,
         map::{Entry, Index, OTHER},
+        name_addr::tag_in,
     },
     limits::MessageLimits,
 };
@@ -81,13 +82,7 @@ impl Writer {
         self.buffer.extend_from_slice(b": ");
         let value_start = self.buffer.len();
         let _ = write!(Text(&mut self.buffer), "{value}");
-        if self
-            .buffer
-            .get(value_start..)
-            .unwrap_or_default()
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
+        if has_control(self.buffer.get(value_start..).unwrap_or_default()) {
             self.clean(value_start, name);
         }
         let value_end = self.buffer.len();
@@ -241,6 +236,11 @@ impl Writer {
     }
 }
 
+/// Whether a value holds a control character other than the tab. Every byte is looked at, which goes many at a time.
+fn has_control(value: &[u8]) -> bool {
+    value.iter().fold(false, |found, byte| found | (byte.is_ascii_control() & (*byte != b'\t')))
+}
+
 /// `fmt::Write` over bytes.
 struct Text<'a>(&'a mut Vec<u8>);
 
@@ -388,6 +388,13 @@ impl ResponseBuilder {
         Self(builder)
     }
 
+    /// Makes room for so many bytes of headers and body to come, so that the message is not moved as it grows.
+    #[must_use]
+    pub(crate) fn with_room(mut self, bytes: usize) -> Self {
+        self.0.writer.buffer.reserve_exact(bytes);
+        self
+    }
+
     /// Another reason phrase.
     #[must_use]
     pub fn reason(self, reason: &str) -> Self {
@@ -431,13 +438,7 @@ impl ResponseBuilder {
         let Some(entry) = writer.index.get(at).copied() else { return self };
         let value = writer.buffer.get(usize::from(entry.value_start)..usize::from(entry.value_end));
         let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
-        // Only what holds a semicolon can have the parameter.
-        let has_tag = value.contains(';')
-            && <crate::header::NameAddr<'_> as crate::header::HeaderValue<'_>>::parse(
-                value,
-                Attitude::Lenient,
-            )
-            .is_ok_and(|to| to.tag().is_some());
+        let has_tag = tag_in(value).is_some();
         if has_tag {
             return self;
         }

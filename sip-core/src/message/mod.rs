@@ -304,9 +304,12 @@ impl Fields {
 
     /// The tag of To, of a message whose To was looked at when it came: of the address only its end is.
     pub(crate) fn to_tag(&self) -> Option<&str> {
-        let value = self.get(HeaderName::To)?;
-        let params = crate::header::name_addr::after_address(value)?;
-        crate::header::Params::from_raw(params).get("tag").filter(|tag| !tag.is_empty())
+        self.tag_of(HeaderName::To)
+    }
+
+    /// The same of another header that is one address: From.
+    pub(crate) fn tag_of(&self, name: HeaderName) -> Option<&str> {
+        crate::header::name_addr::tag_in(self.get(name)?)
     }
 
     fn address(&self, name: HeaderName) -> Result<NameAddr<'_>, ParseError> {
@@ -445,14 +448,16 @@ impl Fields {
     /// Whether a comma list of tokens (Supported, Require, Allow, …) names this one, without regard to case.
     #[must_use]
     pub fn lists(&self, name: HeaderName, token: &str) -> bool {
-        self.get_all(name)
-            .flat_map(|value| value.split(','))
-            .any(|item| item.trim().eq_ignore_ascii_case(token))
+        let is_token = |item: &[u8]| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
+        self.get_all(name).any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_token))
     }
 
     /// Each token of a comma list of tokens.
     pub fn tokens(&self, name: HeaderName) -> impl Iterator<Item = &str> {
-        self.get_all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|item| !item.is_empty())
+        self.get_all(name)
+            .flat_map(|value| value.split(','))
+            .map(|item| item.trim_ascii())
+            .filter(|item| !item.is_empty())
     }
 
     /// Of those headers that say what a message belongs to there is one each (RFC 3261 §7.3.1).
@@ -477,21 +482,18 @@ impl Fields {
         Ok(())
     }
 
-    /// The headers without which no request or response can be handled: Via, From, To, Call-ID and CSeq
-    /// (RFC 3261 §8.1.1) are there and well-formed, and CSeq names the method of the request.
+    /// The headers without which no response can be handled: Via, From, To, Call-ID and CSeq
+    /// (RFC 3261 §8.2.6.2) are there and well-formed. Those that say how it is matched are given back.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub(crate) fn check_essentials(&self, method: Option<&Method>) -> Result<CSeq, ParseError> {
-        self.via()?;
+    pub(crate) fn check_essentials(&self) -> Result<(Via<'_>, CSeq), ParseError> {
+        let via = self.via()?;
         self.from()?;
         self.to()?;
         self.call_id()?;
         self.check_repeats()?;
-        match method {
-            Some(method) => self.check_cseq(method),
-            None => self.cseq(),
-        }
+        Ok((via, self.cseq()?))
     }
 
     /// CSeq is well-formed and names the request's method; leniently in any case.

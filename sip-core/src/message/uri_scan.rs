@@ -76,16 +76,7 @@ impl<'a> Inner<'_, 'a> {
     }
 
     fn sip_parts(&mut self, parts: &mut Parts) -> Result<(), ParseError> {
-        // `@` stands nowhere else unescaped. Old devices repeat it in the user part, so lenient takes the last one; but not
-        // one in a headers part, where a Replaces may hold one: the host is what stands before.
-        let mut at = memchr::memchr(b'@', self.left().as_bytes());
-        if let (Some(first), false) = (at, self.scanner.is_strict()) {
-            let rest = self.left().as_bytes().get(first..).unwrap_or_default();
-            let end = memchr::memchr(b'?', rest).unwrap_or(rest.len());
-            let last = memchr::memrchr(b'@', rest.get(..end).unwrap_or_default()).unwrap_or(0);
-            at = Some(first.saturating_add(last));
-        }
-        if let Some(length) = at {
+        if let Some(length) = self.user_length() {
             self.user_info(length)?;
             parts.has_user = true;
             parts.user_end = self.offset();
@@ -102,6 +93,22 @@ impl<'a> Inner<'_, 'a> {
         if self.left().is_empty() { Ok(()) } else { Err(self.scanner.expected("the end of the URI")) }
     }
 
+    /// How far the user part goes, if there is one. `@` stands nowhere else unescaped. Old devices repeat it in the user
+    /// part, so lenient takes the last one; but not one in a headers part, where a Replaces may hold one: the host is
+    /// what stands before.
+    fn user_length(&self) -> Option<usize> {
+        let mut found = None;
+        for (at, byte) in self.left().bytes().enumerate() {
+            match byte {
+                b'@' if self.scanner.is_strict() => return Some(at),
+                b'@' => found = Some(at),
+                b'?' if found.is_some() => break,
+                _ => {}
+            }
+        }
+        found
+    }
+
     fn user_info(&mut self, length: usize) -> Result<(), ParseError> {
         if length == 0 {
             self.scanner.forgive(self.scanner.position(), Liberty::EmptyValue, "a user before `@`")?;
@@ -111,7 +118,7 @@ impl<'a> Inner<'_, 'a> {
             self.scanner.forgive(self.scanner.position(), Liberty::EmptyValue, "a user before `:`")?;
         }
         // The first colon starts the password. Fewer characters may stand there than in a user, and no second colon.
-        if let Some(colon) = memchr::memchr(b':', info.as_bytes()) {
+        if let Some(colon) = info.bytes().position(|byte| byte == b':') {
             let password = info.as_bytes().get(colon.saturating_add(1)..).unwrap_or_default();
             let odd = password.iter().position(|byte| matches!(byte, b';' | b'?' | b'/' | b':'));
             if let Some(odd) = odd {
@@ -183,12 +190,22 @@ impl<'a> Inner<'_, 'a> {
         if text.starts_with('[') {
             return None;
         }
-        let first_colon = memchr::memchr(b':', text.as_bytes())?;
-        memchr::memchr(b':', text.as_bytes().get(first_colon.saturating_add(1)..)?)?;
-        let length = memchr::memchr2(b';', b'?', text.as_bytes()).unwrap_or(text.len());
-        let text = text.get(..length)?;
-        memchr::memchr_iter(b':', text.as_bytes()).nth(1)?;
-        Some((text.parse().ok()?, length))
+        let mut colons = 0_usize;
+        let mut length = text.len();
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b':' => colons = colons.wrapping_add(1),
+                b';' | b'?' => {
+                    length = at;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if colons < 2 {
+            return None;
+        }
+        Some((text.get(..length)?.parse().ok()?, length))
     }
 
     fn uri_params(&mut self) -> Result<(), ParseError> {

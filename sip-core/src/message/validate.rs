@@ -52,6 +52,21 @@ impl Message {
             }
             forgiven.append(&mut scanner.take_forgiven());
         }
+        if let Self::Response(response) = self {
+            // `Reason-Phrase` has no quotes and brackets but round ones. A `%` is let pass, whatever follows: people write it.
+            let odd = |byte: u8| {
+                matches!(
+                    byte,
+                    b'"' | b'#' | b'<' | b'>' | b'[' | b'\\' | b']' | b'^' | b'`' | b'{' | b'|' | b'}'
+                )
+            };
+            let (text, start) = (response.reason(), usize::from(response.reason.0));
+            let mut scanner = Scanner::at(text, start, None, attitude, self.limits);
+            if let Some(at) = text.bytes().position(odd) {
+                scanner.forgive(at, Liberty::UnescapedCharacter, "a character of a reason phrase")?;
+            }
+            forgiven.append(&mut scanner.take_forgiven());
+        }
         let mut seen = Vec::new();
         for entry in &self.index {
             let Some(name) = H::ALL.get(usize::from(entry.id)).copied() else { continue };

@@ -11,9 +11,9 @@ use super::{
     client_invite::ClientInvite,
     client_non_invite::ClientNonInvite,
     event::{DeadlineKey, Origin},
-    key::{Nonce, branch_text, stateless_branch},
+    key::{Branch, Nonce},
     machine::{Action, Context, Timer},
-    own_headers::{contact_text, via_text},
+    own_headers::complete,
     reach::Reach,
 };
 use crate::{
@@ -190,6 +190,17 @@ impl Transactions {
         }
         assert_request(&request)?;
         check_options(&options)?;
+        if let Target::Flow(flow) = &target
+            && self.is_flow_alive(flow)
+        {
+            // The way is known: nothing of it needs to be kept.
+            let branch = Branch::stateless(&mut self.random);
+            let overload = self.config.overload_control;
+            if let Ok(wire) = complete(&request, Some(&options), &branch, flow, &self.listeners, overload) {
+                self.send_request_bytes(*flow, wire);
+            }
+            return Ok(());
+        }
         if self.clients.len() >= self.config.limits.client_transactions {
             return Err(Misuse::Limit(Limit::ClientTransactions));
         }
@@ -219,25 +230,16 @@ impl Transactions {
         self.set_client_timer(id, Timer::Resend, None);
         let Some(client) = self.clients.get_mut(id) else { return };
         let Stage::Reaching(request, _) = &client.stage else { return };
-        let sent_by = client
-            .options
-            .as_ref()
-            .and_then(|options| options.sent_by.clone())
-            .unwrap_or_else(|| self.listeners.sent_by(flow.protocol, flow.local));
-        let suffix = client.options.as_ref().and_then(|options| options.branch_suffix.as_deref());
+        let options = client.options.as_deref();
         let branch = if client.method == Method::Ack {
-            stateless_branch(&mut self.random)
+            Branch::stateless(&mut self.random)
         } else {
-            branch_text(id, &client.nonce, suffix)
+            let suffix = options.and_then(|options| options.branch_suffix.as_deref());
+            Branch { id, nonce: client.nonce, suffix }
         };
-        let via = via_text(flow.protocol, &sent_by, &branch, self.config.overload_control);
-        let mut edit = request.edit().prepend(HeaderName::Via, via);
-        if let Some(contact) = client.options.as_ref().and_then(|options| options.contact.as_ref()) {
-            edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, &sent_by, request));
-        }
-        let wire = match edit.finish() {
-            Ok(request) => request.bytes().clone(),
-            Err(_) => return self.end_client(id, EndReason::NoRoute),
+        let overload = self.config.overload_control;
+        let Ok(wire) = complete(request, options, &branch, &flow, &self.listeners, overload) else {
+            return self.end_client(id, EndReason::NoRoute);
         };
         if client.method == Method::Ack {
             self.send_request_bytes(flow, wire);

@@ -95,22 +95,28 @@ fn push_sent_by(via: &Via<'_>, text: &mut SmallVec<[u8; 128]>) {
 pub(crate) type Nonce = [u8; 12];
 
 /// The branch of a transaction.
-pub(crate) fn branch_text(id: Id, nonce: &Nonce, suffix: Option<&str>) -> String {
-    let mut text = String::with_capacity(48);
-    text.push_str(BRANCH_COOKIE);
-    crate::random::push_hex(&mut text, &id.index.to_be_bytes());
-    crate::random::push_hex(&mut text, nonce);
-    if let Some(suffix) = suffix {
-        text.push('.');
-        text.push_str(suffix);
-    }
-    text
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch<'a> {
+    pub(crate) id: Id,
+    pub(crate) nonce: Nonce,
+    pub(crate) suffix: Option<&'a str>,
 }
 
-/// A branch for a request without a transaction: the ACK to a 2xx.
-pub(crate) fn stateless_branch(random: &mut Random) -> String {
-    let id = Id { index: u32::MAX, generation: 0 };
-    branch_text(id, &random.bytes(), None)
+impl Branch<'_> {
+    /// For a request without a transaction: the ACK to a 2xx.
+    pub(crate) fn stateless(random: &mut Random) -> Self {
+        Self { id: Id { index: u32::MAX, generation: 0 }, nonce: random.bytes(), suffix: None }
+    }
+
+    pub(crate) fn push_to(&self, text: &mut String) {
+        text.push_str(BRANCH_COOKIE);
+        crate::random::push_hex(text, &self.id.index.to_be_bytes());
+        crate::random::push_hex(text, &self.nonce);
+        if let Some(suffix) = self.suffix {
+            text.push('.');
+            text.push_str(suffix);
+        }
+    }
 }
 
 /// Slot and nonce of a branch, if it looks like one of ours.
@@ -145,7 +151,8 @@ mod tests {
         let id = Id { index: 0xabcd, generation: 3 };
         let nonce = [7; 12];
         for suffix in [None, Some("loop1")] {
-            let text = branch_text(id, &nonce, suffix);
+            let mut text = String::new();
+            Branch { id, nonce, suffix }.push_to(&mut text);
             assert_eq!(read_branch(&text), Some((0xabcd, nonce)), "{text}");
         }
         for text in [

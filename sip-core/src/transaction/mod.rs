@@ -36,14 +36,15 @@ pub use event::{
 use crate::{
     config::{SentBy, TransactionConfig},
     deadline::{DeadlineId, Deadlines},
-    error::Misuse,
+    error::{Misuse, ParseError, Problem},
+    header::HeaderName,
     id::{Id, Slots},
     io::{Flow, Input, Output, PeerIdentity, Protocol, Seed, StreamId},
     message::{Method, Request},
     outbox::Outbox,
     random::Random,
     resolve::{Resolver, Supported},
-    transport::{Listeners, stream::Streams},
+    transport::{Listeners, OwnName, stream::Streams},
 };
 use event::DeadlineKey;
 
@@ -104,12 +105,15 @@ impl Transactions {
     pub(crate) fn contact_on(
         &self,
         contact: &ContactTemplate,
-        advertised: Option<SentBy>,
+        advertised: Option<&SentBy>,
         flow: &Flow,
         request: &Request,
     ) -> String {
-        let sent_by = advertised.unwrap_or_else(|| self.sent_by(flow.protocol, flow.local));
-        own_headers::contact_text(contact, flow.protocol, &sent_by, request)
+        let own = match advertised {
+            Some(sent_by) => OwnName::Told(sent_by),
+            None => self.listeners.own_name(flow.protocol, flow.local),
+        };
+        own_headers::contact_text(contact, flow.protocol, own, request)
     }
 
     /// An empty layer.
@@ -250,12 +254,15 @@ impl Transactions {
     }
 }
 
-/// A response answers the request it was built from; a request has what every request must have.
-fn assert_request(request: &Request) -> Result<crate::header::CSeq, Misuse> {
-    request.from()?;
-    request.to()?;
-    request.call_id()?;
-    Ok(request.cseq()?)
+/// A request has what every request must have. Whether the addresses are good is for whom it is sent to.
+fn assert_request(request: &Request) -> Result<(), Misuse> {
+    for name in [HeaderName::From, HeaderName::To, HeaderName::CallId] {
+        if !request.has(name) {
+            return Err(Misuse::Message(ParseError::new(0, Problem::Missing(name))));
+        }
+    }
+    request.cseq()?;
+    Ok(())
 }
 
 #[cfg(test)]

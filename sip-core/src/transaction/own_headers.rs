@@ -1,20 +1,52 @@
 //! Via and Contact of requests that leave from here, once it is known by which way.
 
-use super::ContactTemplate;
-use crate::{config::SentBy, io::Protocol, message::Request};
-use std::fmt::Write as _;
+use super::{ContactTemplate, SendOptions, key::Branch};
+use crate::{
+    error::BuildError,
+    header::HeaderName,
+    io::{Flow, Protocol},
+    message::Request,
+    transport::{Listeners, OwnName},
+};
+use bytes::Bytes;
+
+/// A request of the layer above as it leaves on a flow: with our Via on top, and with our Contact where one is wanted.
+pub(super) fn complete(
+    request: &Request,
+    options: Option<&SendOptions>,
+    branch: &Branch<'_>,
+    flow: &Flow,
+    listeners: &Listeners,
+    offers_overload: bool,
+) -> Result<Bytes, BuildError> {
+    let own = match options.and_then(|options| options.sent_by.as_ref()) {
+        Some(sent_by) => OwnName::Told(sent_by),
+        None => listeners.own_name(flow.protocol, flow.local),
+    };
+    let via = via_text(flow.protocol, own, branch, offers_overload);
+    let mut edit = request.edit().prepend(HeaderName::Via, via);
+    if let Some(contact) = options.and_then(|options| options.contact.as_ref()) {
+        edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, own, request));
+    }
+    Ok(edit.finish()?.bytes().clone())
+}
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).
-pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offers_overload: bool) -> String {
-    let extra = match protocol {
-        Protocol::Udp => ";rport",
-        Protocol::Tls => ";alias;rport",
-        Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
-    };
-    let overload = if offers_overload { ";oc;oc-algo=\"loss\"" } else { "" };
+fn via_text(protocol: Protocol, own: OwnName<'_>, branch: &Branch<'_>, offers_overload: bool) -> String {
     let mut text = String::with_capacity(128);
-    // Writing to a string does not fail.
-    let _ = write!(text, "SIP/2.0/{} {sent_by};branch={branch}{extra}{overload}", protocol.via_token());
+    text.push_str("SIP/2.0/");
+    text.push_str(protocol.via_token());
+    text.push(' ');
+    own.push_to(&mut text);
+    text.push_str(";branch=");
+    branch.push_to(&mut text);
+    text.push_str(match protocol {
+        Protocol::Udp | Protocol::Tcp | Protocol::Ws | Protocol::Wss => ";rport",
+        Protocol::Tls => ";alias;rport",
+    });
+    if offers_overload {
+        text.push_str(";oc;oc-algo=\"loss\"");
+    }
     text
 }
 
@@ -22,28 +54,32 @@ pub(super) fn via_text(protocol: Protocol, sent_by: &SentBy, branch: &str, offer
 pub(super) fn contact_text(
     contact: &ContactTemplate,
     protocol: Protocol,
-    sent_by: &SentBy,
+    own: OwnName<'_>,
     request: &Request,
 ) -> String {
     if let Some(uri) = &contact.uri {
         return format!("<{uri}>{}", contact.parameters);
     }
-    let is_sips = request.uri().is_ok_and(|uri| uri.is_sips());
-    let user = crate::message::escape_user(&contact.user);
-    let at = if user.is_empty() { "" } else { "@" };
-    let scheme = if is_sips { "sips" } else { "sip" };
-    let transport = match protocol {
-        Protocol::Udp => String::new(),
-        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
-        Protocol::Tls if is_sips => String::new(),
-        other => format!(";transport={}", other.uri_token()),
-    };
+    let is_sips = request.uri_text().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
     let mut text = String::with_capacity(96);
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "<{scheme}:{user}{at}{sent_by}{transport}{}>{}",
-        contact.uri_parameters, contact.parameters
-    );
+    text.push_str(if is_sips { "<sips:" } else { "<sip:" });
+    let user = crate::message::escape_user(&contact.user);
+    if !user.is_empty() {
+        text.push_str(&user);
+        text.push('@');
+    }
+    own.push_to(&mut text);
+    match protocol {
+        Protocol::Udp => {}
+        // A sips URI says TLS by itself; `transport=tls` is what the field understands otherwise.
+        Protocol::Tls if is_sips => {}
+        other => {
+            text.push_str(";transport=");
+            text.push_str(other.uri_token());
+        }
+    }
+    text.push_str(&contact.uri_parameters);
+    text.push('>');
+    text.push_str(&contact.parameters);
     text
 }

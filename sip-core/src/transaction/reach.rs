@@ -64,7 +64,9 @@ impl Transactions {
             },
             Target::Hops(hops) => self.on_client_resolved(id, Ok(hops)),
             Target::Address { protocol, remote, local } => {
-                let hop = Hop { protocol, remote, server_name: Some(remote.ip().to_string().into()) };
+                // What the certificate or the handshake is to name.
+                let server_name = protocol.is_stream().then(|| remote.ip().to_string().into());
+                let hop = Hop { protocol, remote, server_name };
                 if let (Some(local), false) = (local, protocol.is_stream()) {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.hop = Some(hop);

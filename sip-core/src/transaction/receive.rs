@@ -332,14 +332,14 @@ impl Transactions {
 
     fn on_response(&mut self, response: Response, flow: Flow) {
         let origin = self.origin(flow);
-        let cseq = match response.check_essentials(None) {
-            Ok(cseq) => cseq,
+        let (via, cseq) = match response.check_essentials() {
+            Ok(essentials) => essentials,
             Err(error) => {
                 self.outbox.event(TransactionEvent::Refused { origin, error, answered: None });
                 return;
             }
         };
-        let branch = response.via().ok().and_then(|via| via.rfc3261_branch().and_then(read_branch));
+        let branch = via.rfc3261_branch().and_then(read_branch);
         let client = branch.and_then(|(index, nonce)| self.find_client(index, &nonce, &cseq.method));
         match client {
             Some(id) => self.respond_to_client(id, response, origin),

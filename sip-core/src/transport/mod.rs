@@ -7,6 +7,7 @@
 pub(crate) mod flow;
 mod flow_token;
 pub(crate) mod framer;
+mod own_name;
 pub(crate) mod response_route;
 pub(crate) mod stream;
 pub(crate) mod stun;
@@ -14,6 +15,7 @@ pub mod websocket;
 
 pub use flow::{Flow, Hop, ReplyPath, Target};
 pub use flow_token::FlowTokens;
+pub(crate) use own_name::OwnName;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -90,7 +92,7 @@ impl Listeners {
 
     /// What stands in the Via of a request that leaves from `local`: where the peer may send requests and, on UDP or
     /// when a stream breaks, responses. The port is that of the listener, not of an outgoing connection.
-    pub(crate) fn sent_by(&self, protocol: Protocol, local: SocketAddr) -> SentBy {
+    pub(crate) fn own_name(&self, protocol: Protocol, local: SocketAddr) -> OwnName<'_> {
         let of_protocol = || self.list.iter().filter(|listener| listener.protocol == protocol);
         let listener = of_protocol()
             .find(|listener| listener.local == local)
@@ -101,13 +103,21 @@ impl Listeners {
             })
             .or_else(|| of_protocol().find(|listener| listener.local.ip() == local.ip()))
             .or_else(|| of_protocol().find(|listener| is_same_family(listener.local.ip(), local.ip())));
-        if let Some(advertised) = listener.and_then(|listener| listener.advertised.clone()) {
-            return advertised;
+        if let Some(advertised) = listener.and_then(|listener| listener.advertised.as_ref()) {
+            return OwnName::Told(advertised);
         }
         // With port 0 nobody listens: over the connection itself the peer reaches us.
         let listening = listener.map(|listener| listener.local.port()).filter(|port| *port != 0);
         let port = listening.unwrap_or(local.port());
-        SentBy::from_address(SocketAddr::new(local.ip(), port))
+        OwnName::Address(SocketAddr::new(local.ip(), port))
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn sent_by(&self, protocol: Protocol, local: SocketAddr) -> SentBy {
+        match self.own_name(protocol, local) {
+            OwnName::Told(sent_by) => sent_by.clone(),
+            OwnName::Address(address) => SentBy::from_address(address),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Waiting for sockets on Linux: level-triggered, so that one packet costs one receive and no second one that finds nothing.
 
 use super::worker::{Poller, Waker};
+use crate::marking::Dscp;
+use crate::tokio::marking::mark;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::OwnedFd;
@@ -82,5 +84,9 @@ impl Poller for Epoll {
 
     fn send(socket: &UdpSocket, bytes: &[u8], to: std::net::SocketAddr) -> io::Result<usize> {
         socket.send_to(bytes, to)
+    }
+
+    fn mark(socket: &UdpSocket, dscp: Dscp) {
+        mark(socket, Some(dscp));
     }
 }

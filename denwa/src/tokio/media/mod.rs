@@ -11,12 +11,12 @@ mod relays;
 mod worker;
 
 use super::connect::Means;
-use super::marking::Dscp;
 use super::stream::StreamLimits;
 use super::tls::Tls;
 use super::websocket::WebSocketConfig;
 use crate::Seed;
 use crate::bridge::{BridgeConfig, Command, ConferenceId, Connection, Event, LegId, MediaBridge, Misuse};
+use crate::marking::Dscp;
 use relays::Relays;
 use std::collections::HashMap;
 use std::fmt;

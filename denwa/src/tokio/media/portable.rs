@@ -2,6 +2,8 @@
 //! was emptied.
 
 use super::worker::{Poller, Waker};
+use crate::marking::Dscp;
+use crate::tokio::marking::mark;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
@@ -75,5 +77,9 @@ impl Poller for Portable {
 
     fn send(socket: &UdpSocket, bytes: &[u8], to: std::net::SocketAddr) -> io::Result<usize> {
         socket.send_to(bytes, to)
+    }
+
+    fn mark(socket: &UdpSocket, dscp: Dscp) {
+        mark(socket, Some(dscp));
     }
 }

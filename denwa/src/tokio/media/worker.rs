@@ -5,8 +5,9 @@ use crate::bridge::{
     Action, Command, Component, Event, HEADROOM, Input, LegId, MediaBridge, MovedLeg, OpenFailure, Output,
     Path, Transmit,
 };
+use crate::marking::Dscp;
 use crate::media::Wire;
-use crate::tokio::marking::{Dscp, mark};
+use crate::tokio::marking::mark;
 use denwa_ice::StreamId;
 use foldhash::fast::FixedState;
 use socket2::{Domain, Socket, Type};
@@ -32,6 +33,8 @@ pub(super) trait Poller: Sized + Send + 'static {
     fn wait(&mut self, patience: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()>;
     fn receive(socket: &Self::Socket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     fn send(socket: &Self::Socket, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
+    /// Has it mark what it sends.
+    fn mark(socket: &Self::Socket, dscp: Dscp);
 }
 
 /// Ends a worker's waiting.
@@ -198,7 +201,7 @@ impl<P: Poller> Worker<P> {
     fn take(&mut self, work: Work) {
         let now = Instant::now();
         match work {
-            Work::Command(command) => self.bridge.handle_command(command, now),
+            Work::Command(command) => self.obey(command, now),
             Work::Stream { leg, stream, news } => match news {
                 StreamNews::Opened { local, remote } => {
                     self.bridge.handle_input(Input::StreamOpened { leg, stream, local, remote }, now);
@@ -350,6 +353,22 @@ impl<P: Poller> Worker<P> {
         let bound = (media.local_addr().map_err(failed(rtp))?, control.local_addr().map_err(failed(rtcp))?);
         self.put(leg, media, control).map_err(failed(rtp))?;
         Ok(bound)
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        if let Command::Mark { leg, dscp } = command {
+            self.mark(leg, dscp);
+        }
+        self.bridge.handle_command(command, now);
+    }
+
+    fn mark(&self, leg: LegId, dscp: Dscp) {
+        let Some(place) = self.places.get(&leg) else { return };
+        for token in [*place, place.saturating_add(1)] {
+            if let Some(Some((_, socket))) = self.sockets.get(token) {
+                P::mark(socket, dscp);
+            }
+        }
     }
 
     fn put(&mut self, leg: LegId, rtp: UdpSocket, rtcp: UdpSocket) -> io::Result<()> {

@@ -1,20 +1,23 @@
 //! Sound on disk: the messages of mailboxes, and recordings of calls, as WAV files on a thread of their own.
 //!
 //! `voicemail/NUMBER/TIME-CALLER.new.wav` (`.old.wav` once it was listened to), `recordings/TIME-call-N.wav`. A disk that is full or a
-//! quota that is used up ends recordings, never calls: what could not be kept is told, and that is all.
+//! quota that is used up ends recordings, never calls; messages wait in memory until there is room again. Both are told.
 
 mod shelf;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use denwa::bridge::Sound;
 
 use crate::services::script::Message;
+
+/// How often it is tried to write messages that found no room.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where sounds are kept, and how much.
 #[derive(Clone, Debug)]
@@ -96,6 +99,8 @@ pub enum Answer {
     },
     /// Something could not be kept.
     Failed(String),
+    /// Every message that waited for room has it now.
+    Recovered,
 }
 
 /// The thread. It ends when every sender of its queue is gone; dropping this waits for it.
@@ -117,8 +122,16 @@ impl Cabinet {
         let work = move || {
             let mut shelf = shelf::Shelf::new(config);
             answer(Answer::Mailboxes(shelf.mailboxes()));
-            for request in queue {
-                shelf.carry_out(request, &mut answer);
+            loop {
+                let next = match shelf.is_waiting() {
+                    true => queue.recv_timeout(AGAIN),
+                    false => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                };
+                match next {
+                    Ok(request) => shelf.carry_out(request, &mut answer),
+                    Err(RecvTimeoutError::Timeout) => shelf.try_again(&mut answer),
+                    Err(RecvTimeoutError::Disconnected) => return shelf.end(&mut answer),
+                }
             }
         };
         Ok(Self { thread: Some(thread::Builder::new().name("cabinet".to_owned()).spawn(work)?) })

@@ -1,6 +1,6 @@
 //! The files themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,30 @@ use crate::services::script::Message;
 /// Samples a second of everything kept here.
 const RATE_HZ: u32 = 8_000;
 
+/// Characters of a caller in the name of a file, which may have 255 octets.
+const LONGEST_CALLER: usize = 40;
+
 /// Octets before the samples of a WAV file.
 const WAV_HEADER: u64 = 44;
+
+/// The most samples of messages that wait in memory for room on the disk: an hour and ten minutes.
+const MOST_WAITING: usize = 32 << 20;
 
 pub(super) struct Shelf {
     config: CabinetConfig,
     recordings: HashMap<u64, Recording>,
+    /// Messages that could not be written, the oldest first.
+    waiting: VecDeque<Kept>,
     /// Octets of recordings, as far as is known.
     used: u64,
+}
+
+/// A message.
+struct Kept {
+    mailbox: String,
+    caller: String,
+    at: SystemTime,
+    samples: Vec<i16>,
 }
 
 enum Recording {
@@ -34,12 +50,15 @@ enum Recording {
 
 impl Shelf {
     pub(super) fn new(config: CabinetConfig) -> Self {
-        Self { config, recordings: HashMap::new(), used: 0 }
+        Self { config, recordings: HashMap::new(), waiting: VecDeque::new(), used: 0 }
     }
 
     pub(super) fn carry_out(&mut self, request: Request, answer: &mut impl FnMut(Answer)) {
         let changed = match request {
-            Request::Keep { mailbox, caller, at, samples } => self.keep(&mailbox, &caller, at, &samples),
+            Request::Keep { mailbox, caller, at, samples } => {
+                self.keep_or_wait(Kept { mailbox, caller, at, samples }, answer);
+                return answer(Answer::Mailboxes(self.mailboxes()));
+            }
             Request::MarkHeard { mailbox, name } => {
                 let path = self.message(&mailbox, &name);
                 let heard = path.with_file_name(name.replace(".new.wav", ".old.wav"));
@@ -77,6 +96,55 @@ impl Shelf {
         answer(Answer::Mailboxes(self.mailboxes()));
     }
 
+    /// Whether messages wait for room.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Writes what waits, as far as that is possible now.
+    pub(super) fn try_again(&mut self, answer: &mut impl FnMut(Answer)) {
+        let before = self.waiting.len();
+        while let Some(kept) = self.waiting.pop_front() {
+            if self.keep(&kept).is_err() {
+                self.waiting.push_front(kept);
+                break;
+            }
+        }
+        if self.waiting.len() < before {
+            answer(Answer::Mailboxes(self.mailboxes()));
+        }
+        if before > 0 && self.waiting.is_empty() {
+            answer(Answer::Recovered);
+        }
+    }
+
+    /// The last chance of what waits.
+    pub(super) fn end(&mut self, answer: &mut impl FnMut(Answer)) {
+        self.try_again(answer);
+        for Kept { mailbox, caller, .. } in self.waiting.drain(..) {
+            answer(Answer::Failed(format!(
+                "the message of {caller} for {mailbox} is lost: the exchange ended before there was room for it"
+            )));
+        }
+    }
+
+    fn keep_or_wait(&mut self, kept: Kept, answer: &mut impl FnMut(Answer)) {
+        self.try_again(answer);
+        let Err(error) = self.keep(&kept) else { return };
+        let waiting: usize = self.waiting.iter().map(|kept| kept.samples.len()).sum();
+        let (mailbox, caller) = (&kept.mailbox, &kept.caller);
+        if waiting.saturating_add(kept.samples.len()) > MOST_WAITING {
+            return answer(Answer::Failed(format!(
+                "the message of {caller} for {mailbox} is lost, for too many wait already: {error}"
+            )));
+        }
+        answer(Answer::Failed(format!(
+            "the message of {caller} for {mailbox} waits in memory, for it could not be written: {error}; make room there, or \
+             give this user the folder back"
+        )));
+        self.waiting.push_back(kept);
+    }
+
     /// Every message, the oldest first.
     pub(super) fn mailboxes(&self) -> BTreeMap<String, Vec<Message>> {
         let mut all = BTreeMap::new();
@@ -98,21 +166,31 @@ impl Shelf {
         self.config.folder.join("voicemail").join(plain(mailbox)).join(plain(name))
     }
 
-    fn keep(&self, mailbox: &str, caller: &str, at: SystemTime, samples: &[i16]) -> Result<(), String> {
+    fn keep(&self, kept: &Kept) -> Result<(), String> {
+        let Kept { mailbox, caller, at, samples } = kept;
         let milliseconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let path = self.message(mailbox, &format!("{milliseconds:015}-{caller}.new.wav"));
+        // Two may end in the same millisecond, and names of callers may be longer than those of files.
+        let caller_in_name: String = caller.chars().take(LONGEST_CALLER).collect();
+        let free = (milliseconds..)
+            .map(|time| self.message(mailbox, &format!("{time:015}-{caller_in_name}.new.wav")));
+        let is_free =
+            |path: &PathBuf| !path.exists() && !path.with_extension("").with_extension("old.wav").exists();
+        let Some(path) = free.take(1_000).find(is_free) else {
+            return Err("a thousand messages of one caller came in one second".to_owned());
+        };
         let failed = |error: String| format!("{}: {error}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         }
-        let file = File::create(&path).map_err(|error| failed(error.to_string()))?;
-        let mut recorder = wav::Recorder::new(BufWriter::new(file), RATE_HZ, 1)
-            .map_err(|error| failed(error.to_string()))?;
-        let written = recorder.write(samples).and_then(|()| recorder.finish());
+        // Half a message would be listened to as if it were whole: it gets its name when it is.
+        let half = path.with_extension("part");
+        let written = File::create(&half)
+            .map_err(|error| error.to_string())
+            .and_then(|file| write(file, samples).map_err(|error| error.to_string()))
+            .and_then(|()| fs::rename(&half, &path).map_err(|error| error.to_string()));
         if let Err(error) = written {
-            // Half a message would be listened to as if it were whole.
-            let _ = fs::remove_file(&path);
-            return Err(failed(error.to_string()));
+            let _ = fs::remove_file(&half);
+            return Err(failed(error));
         }
         self.run_hook(mailbox, caller, &path);
         Ok(())
@@ -144,7 +222,7 @@ impl Shelf {
         let error = match written {
             Ok(()) if self.used <= self.config.quota => return Ok(()),
             Ok(()) => full(self.used),
-            Err(error) => error.to_string(),
+            Err(error) => format!("{error}; make room on its disk"),
         };
         if let Some(Recording::Open(recorder)) = self.recordings.insert(call, Recording::GivenUp) {
             recorder.finish().map_err(|error| error.to_string())?;
@@ -169,8 +247,16 @@ impl Shelf {
     }
 }
 
+fn write(file: File, samples: &[i16]) -> Result<(), wav::WavError> {
+    let mut recorder = wav::Recorder::new(BufWriter::new(file), RATE_HZ, 1)?;
+    recorder.write(samples)?;
+    recorder.finish()
+}
+
 fn full(used: u64) -> String {
-    format!("{used} octets of recordings are there, as many as may be")
+    format!(
+        "{used} octets of recordings are there, as many as may be; remove some, or raise `[recording] quota_megabytes`"
+    )
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -232,6 +318,50 @@ mod tests {
         assert!(matches!(carry_out(&mut shelf, second(2))[..], [Answer::Failed(_)]));
         fs::remove_file(&recorded[0]).unwrap();
         assert_eq!(carry_out(&mut shelf, second(3)), vec![]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn keep(caller: &str) -> Request {
+        let (mailbox, caller) = ("1002".to_owned(), caller.to_owned());
+        Request::Keep { mailbox, caller, at: SystemTime::UNIX_EPOCH, samples: vec![7; 8_000] }
+    }
+
+    #[test]
+    fn a_hundred_messages_of_one_moment_are_a_hundred_messages() {
+        let (mut shelf, folder) = shelf("hundred", 1, "");
+        for count in 1..=100 {
+            let long = "9".repeat(200);
+            let answers = carry_out(&mut shelf, keep(if count % 2 == 0 { "1001" } else { &long }));
+            assert!(
+                matches!(&answers[..], [Answer::Mailboxes(all)] if all["1002"].len() == count),
+                "{answers:?}"
+            );
+        }
+        assert!(
+            entries(&folder.join("voicemail/1002")).iter().all(|path| path.extension().unwrap() == "wav")
+        );
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_message_that_finds_no_room_waits_for_it_and_is_told_of_with_a_remedy() {
+        let (mut shelf, folder) = shelf("room", 1, "");
+        // No folder can be made where a file is.
+        fs::write(folder.join("voicemail"), "").unwrap();
+        let answers = carry_out(&mut shelf, keep("1001"));
+        let told = "the message of 1001 for 1002 waits in memory, for it could not be written: ";
+        assert!(
+            matches!(&answers[0], Answer::Failed(cause) if cause.starts_with(told) && cause.contains("make room")),
+            "{answers:?}"
+        );
+        assert!(shelf.is_waiting());
+        fs::remove_file(folder.join("voicemail")).unwrap();
+        let mut answers = Vec::new();
+        shelf.try_again(&mut |answer| answers.push(answer));
+        assert!(
+            matches!(&answers[..], [Answer::Mailboxes(all), Answer::Recovered] if all["1002"].len() == 1),
+            "{answers:?}"
+        );
         fs::remove_dir_all(folder).unwrap();
     }
 

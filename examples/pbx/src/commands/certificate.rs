@@ -57,7 +57,7 @@ fn certificate(config: &Config, addresses: &[IpAddr]) -> Result<Certificate, Str
 
 /// The exchange's own certificate, made when it is not there.
 fn own(config: &Config, addresses: &[IpAddr]) -> Result<(PathBuf, PathBuf), String> {
-    let folder = match &config.store {
+    let folder = match &config.store.url {
         StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")).join("tls"),
         StoreUrl::Memory => PathBuf::from("tls"),
     };

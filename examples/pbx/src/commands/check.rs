@@ -58,7 +58,7 @@ fn summary(config: &Config) -> String {
     format!(
         "It listens on {}, keeps its store in {}, uses the RTP ports {}, and has {}, {}, {} and {}.",
         listen.join(", "),
-        config.store,
+        config.store.url,
         config.media.ports,
         counted(config.extensions.len(), "extension"),
         counted(config.trunks.len(), "trunk"),

@@ -74,7 +74,7 @@ pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitC
         Err(error) => return failed(error),
     };
     let is_list = matches!(command, Command::List);
-    let done = Store::open(&config.store).map_err(|error| error.to_string()).and_then(|store| {
+    let done = Store::open(&config.store.url).map_err(|error| error.to_string()).and_then(|store| {
         let mut work = Work { store, config, file };
         match command {
             Command::List => work.list(as_json),

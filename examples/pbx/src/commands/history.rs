@@ -100,7 +100,7 @@ fn with_store(
     work: impl FnOnce(&Config, &mut Store) -> Result<String, String>,
 ) -> ExitCode {
     let text = load(file).map_err(|error| error.to_string()).and_then(|config| {
-        let mut store = Store::open(&config.store).map_err(|error| error.to_string())?;
+        let mut store = Store::open(&config.store.url).map_err(|error| error.to_string())?;
         work(&config, &mut store)
     });
     match text {

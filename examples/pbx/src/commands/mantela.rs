@@ -106,7 +106,7 @@ pub(super) fn run(command: Command, file: Option<&Path>, as_json: bool) -> ExitC
 }
 
 fn own(config: &Config, file: Option<&Path>) -> Result<Value, String> {
-    let store = Store::open(&config.store).map_err(|error| error.to_string())?;
+    let store = Store::open(&config.store.url).map_err(|error| error.to_string())?;
     let stored = store.extensions().map_err(|error| error.to_string())?;
     let settings = store.settings().map_err(|error| error.to_string())?;
     Ok(document(config, &Directory::new(config, &stored, file).with_settings(&settings)))

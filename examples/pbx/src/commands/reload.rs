@@ -115,7 +115,7 @@ fn keep(config: &mut Config, before: &Config) -> Vec<String> {
         restart("media.ports");
     }
     if config.store != before.store {
-        restart("store.url");
+        restart("store");
     }
     if config.metrics != before.metrics {
         restart("metrics.listen");
@@ -179,6 +179,8 @@ impl Desk for ControlDesk {
 pub(super) fn log(done: &Result<Vec<String>, String>) {
     match done {
         Ok(notices) => notices.iter().for_each(|notice| tracing::warn!("{notice}")),
-        Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
+        Err(error) => {
+            tracing::warn!("the configuration stays as it was: {error}; mend that, then `pbx reload`")
+        }
     }
 }

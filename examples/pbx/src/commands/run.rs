@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::{io, thread};
 
 use denwa::farewell::{Journal, Left};
@@ -31,7 +31,7 @@ use crate::mantela::{Server, document};
 use crate::policy::directory::Directory;
 use crate::services::prompts::Prompts;
 use crate::store::thread::{People, StoreAnswer, StoreRequest, StoreThread};
-use crate::store::{MadeBy, Store, StoredBinding, StoredExtension, password};
+use crate::store::{Claim, MadeBy, Store, StoredBinding, StoredExtension, password};
 
 /// The extensions that an exchange without any makes for itself.
 const FIRST_EXTENSIONS: [&str; 5] = ["1001", "1002", "1003", "1004", "1005"];
@@ -51,6 +51,7 @@ pub(super) fn run(file: Option<&Path>) -> ExitCode {
 struct Prepared {
     config: Config,
     file: Option<PathBuf>,
+    claim: Claim,
     store: Store,
     people: People,
     directory: Directory,
@@ -66,20 +67,22 @@ fn start(mut config: Config, file: Option<&Path>) -> Result<(), String> {
     // From here on a Ctrl-C is an end in good order.
     let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
     let signals = Signals::new().map_err(no_thread)?;
-    let Running { driver, store, cabinet, reloader, control } = launch(prepared)?;
+    let Running { driver, store, cabinet, reloader, control, claim } = launch(prepared)?;
     signals.watch(driver.handle(), reloader).map_err(no_thread)?;
     let ended = driver.join();
     drop(control);
     // The exchange has let go of the queue: the store writes what is left in it, and ends.
     drop(store);
     drop(cabinet);
+    drop(claim);
     ended.map_err(|_| {
         "the exchange has died of a mistake in this program; what it printed before says where".to_owned()
     })
 }
 
 fn prepare(config: Config, file: Option<&Path>) -> Result<Prepared, String> {
-    let mut store = Store::open(&config.store).map_err(|error| error.to_string())?;
+    let claim = Claim::of(&config.store.url).map_err(|error| error.to_string())?;
+    let mut store = Store::open(&config.store.url).map_err(|error| error.to_string())?;
     let mut stored = store.extensions().map_err(|error| error.to_string())?;
     let mut made = Vec::new();
     if config.extensions.is_empty() && stored.is_empty() && store.is_new() {
@@ -95,6 +98,7 @@ fn prepare(config: Config, file: Option<&Path>) -> Result<Prepared, String> {
     Ok(Prepared {
         config,
         file: file.map(Path::to_owned),
+        claim,
         store,
         people,
         directory,
@@ -119,7 +123,8 @@ fn first_extensions(config: &Config) -> Result<Made, String> {
 }
 
 fn launch(prepared: Prepared) -> Result<Running, String> {
-    let Prepared { config, file, store, people, directory, made, registrations, first_call } = prepared;
+    let Prepared { config, file, claim, store, people, directory, made, registrations, first_call } =
+        prepared;
     let seed = entropy().map_err(|error| format!("the system gives no random numbers: {error}"))?;
     let listen = usable(&config);
     let mut driver_config = DriverConfig::new(listen);
@@ -176,6 +181,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     .map_err(|error| error.to_string())?;
     let handle = driver.handle();
     let (control, metrics) = (control::path_of(&config), config.metrics.listen);
+    let sync = config.store.sync;
     if let Some(prompts) = prompts {
         let _ = handle.command(Command::Prompts(Arc::new(prompts)));
     }
@@ -187,7 +193,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     let mantela = serve_mantela(&config, &people, file.as_deref())?;
     let reloader = Arc::new(Reloader::new(mantela, turn, handle.clone(), file, config, people));
     let answers = Answers { handle: handle.clone(), reloader: Arc::clone(&reloader) };
-    let store = StoreThread::start(store, queue, move |answer| answers.pass(answer))
+    let store = StoreThread::start(store, queue, sync, move |answer| answers.pass(answer))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
     let desk = Arc::new(ControlDesk { handle, reloader: Arc::clone(&reloader) });
     if let Some(address) = metrics {
@@ -208,7 +214,7 @@ fn launch(prepared: Prepared) -> Result<Running, String> {
     for listening in driver.listening() {
         tracing::info!("listening on {listening}");
     }
-    Ok(Running { driver, store, cabinet, reloader, control })
+    Ok(Running { driver, store, cabinet, reloader, control, claim })
 }
 
 /// The exchange and the store, running.
@@ -218,6 +224,7 @@ struct Running {
     cabinet: Cabinet,
     reloader: Arc<Reloader>,
     control: Option<Control>,
+    claim: Claim,
 }
 
 /// Where goes what the exchange tells.
@@ -255,7 +262,7 @@ impl Queues {
 
 /// The journal of calls, beside a store that stays, and what a former run left in it.
 fn journal(config: &Config) -> Result<Option<(Journal, Vec<Left>)>, String> {
-    if matches!(config.store, StoreUrl::Memory) {
+    if matches!(config.store.url, StoreUrl::Memory) {
         return Ok(None);
     }
     let path = config.beside_store("calls.journal");
@@ -282,7 +289,7 @@ fn serve_mantela(config: &Config, people: &People, file: Option<&Path>) -> Resul
 
 /// Where sounds are kept: beside the store unless the file says otherwise.
 fn cabinet_config(config: &Config) -> CabinetConfig {
-    let beside = match &config.store {
+    let beside = match &config.store.url {
         StoreUrl::Sqlite(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
         StoreUrl::Memory => PathBuf::new(),
     };
@@ -328,6 +335,16 @@ fn usable(config: &Config) -> Vec<Listen> {
     config.sip.listen.iter().filter(wanted).copied().collect()
 }
 
+/// How often it is looked whether somebody has set the clock of the machine, or it slept.
+const CLOCK_GLANCE: Duration = Duration::from_secs(5);
+
+/// Whether the clock went otherwise than time did.
+fn was_set(before: (Instant, SystemTime), now: (Instant, SystemTime)) -> bool {
+    let expected = before.1 + now.0.saturating_duration_since(before.0);
+    let apart = expected.duration_since(now.1).unwrap_or_else(|early| early.duration());
+    apart >= Duration::from_secs(1)
+}
+
 /// SIGINT, SIGTERM, SIGHUP and SIGUSR1, noticed from the moment this is made.
 struct Signals {
     runtime: Runtime,
@@ -339,7 +356,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -367,8 +384,17 @@ impl Signals {
     fn wait(&mut self, handle: &DriverHandle<Command>, reloader: &Reloader) {
         let Self { runtime, interrupt, terminate, report, reload } = self;
         runtime.block_on(async {
+            let mut glance = tokio::time::interval(CLOCK_GLANCE);
+            let mut clock = (Instant::now(), SystemTime::now());
             loop {
                 tokio::select! {
+                    _ = glance.tick() => {
+                        let now = (Instant::now(), SystemTime::now());
+                        if was_set(clock, now) {
+                            let _ = handle.command(Command::Clock(now.1));
+                            clock = now;
+                        }
+                    }
                     _ = interrupt.recv() => return,
                     _ = terminate.recv() => return,
                     _ = report.recv() => drop(handle.command(Command::Report)),

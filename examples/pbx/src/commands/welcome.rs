@@ -37,7 +37,7 @@ fn telephones(facts: &Facts<'_>, text: &mut String) -> std::fmt::Result {
             "{} and {} are in {}.",
             counted(facts.directory.len(), "extension"),
             counted(phones, "registration"),
-            facts.config.store
+            facts.config.store.url
         )?;
         writeln!(
             text,
@@ -50,7 +50,11 @@ fn telephones(facts: &Facts<'_>, text: &mut String) -> std::fmt::Result {
             "    password  the one shown when it was made; `pbx extensions password NUMBER` makes a new one"
         )?;
     } else {
-        writeln!(text, "This is the first start: {} was made, with these extensions.", facts.config.store)?;
+        writeln!(
+            text,
+            "This is the first start: {} was made, with these extensions.",
+            facts.config.store.url
+        )?;
         writeln!(
             text,
             "\nType into a telephone:\n    server    {server}   ({})\n",

@@ -11,13 +11,16 @@ mod features;
 mod network;
 mod problem;
 mod profile;
+mod reach;
 mod reveal;
 mod rewrites;
+mod running;
 mod safety;
 mod sections;
 mod style;
 mod trunks;
 mod turn;
+mod values;
 mod voice;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +29,8 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use denwa::address::Network;
+use denwa::marking::Dscp;
 use denwa::port_set::PortSet;
-use denwa::tokio::Dscp;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sip_core::auth::algorithm::Algorithm;
 use zeroize::Zeroizing;
@@ -41,10 +44,10 @@ pub use features::{
 pub use problem::Problem;
 pub use rewrites::{Rewrite, RewritePeer};
 pub use safety::{Identity, Metrics, Secrets};
-pub(crate) use sections::is_number;
 pub use style::{DivertedBy, IdentityHeader, TrunkStyle};
 pub use trunks::{EarlyMedia, InboundAccount, SessionTerms, Signatures, Terms, Trunk, TrunkAccount};
 pub use turn::{Turn, TurnUsers};
+pub(crate) use values::is_number;
 pub use voice::{Codec, Encryption, Keying, Nat, Voice};
 
 /// Everything an operator can say about an exchange.
@@ -61,7 +64,7 @@ pub struct Config {
     /// `[guard]`
     pub guard: GuardPolicy,
     /// `[store]`
-    pub store: StoreUrl,
+    pub store: Storing,
     /// `[control]`
     pub control: Control,
     /// `[[extensions]]`, in the order of the file; numbers are distinct.
@@ -220,7 +223,17 @@ pub struct GuardPolicy {
     pub deny: Acl,
 }
 
-/// `[store]`: where registrations, extensions and call records are kept.
+/// `[store]`: where registrations, extensions and call records are kept, and how well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storing {
+    /// Where.
+    pub url: StoreUrl,
+    /// How long what is written may wait for the disk: what a power cut may cost. The end of the program costs nothing,
+    /// however it comes. Zero: everything is on the disk before it is acknowledged.
+    pub sync: Duration,
+}
+
+/// The place of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
     /// An SQLite file; its folder is made when it is not there.
@@ -368,6 +381,12 @@ impl Default for GuardPolicy {
             allow: Acl::default(),
             deny: Acl::default(),
         }
+    }
+}
+
+impl Default for Storing {
+    fn default() -> Self {
+        Self { url: StoreUrl::default(), sync: Duration::from_secs(1) }
     }
 }
 

@@ -10,7 +10,7 @@ use denwa::port_set::PortSet;
 use super::address::{Host, HostPort};
 use super::document::{Section, Text};
 use super::problem::Problems;
-use super::sections::{checked, dscp};
+use super::values::{checked, dscp};
 use super::{External, Media, Networks, Turn};
 
 /// The port of STUN (RFC 8489).

@@ -79,7 +79,7 @@ impl Config {
 
     /// A file beside the store.
     pub fn beside_store(&self, name: &str) -> PathBuf {
-        match &self.store {
+        match &self.store.url {
             StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")).join(name),
             StoreUrl::Memory => PathBuf::from(name),
         }

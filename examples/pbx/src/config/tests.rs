@@ -55,7 +55,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(config.network.local.len(), 3);
     assert_eq!(config.network.stun, None);
     assert_eq!(config.media.ports.to_string(), "20000-20999");
-    assert_eq!(config.store, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
+    assert_eq!(config.store.url, StoreUrl::Sqlite("pbx-data/pbx.db".into()));
     let kitchen = config.extension("1001").unwrap();
     assert_eq!((kitchen.name.as_str(), kitchen.password.reveal()), ("Kitchen", "secret"));
     assert_eq!(kitchen.voice, Voice::default());
@@ -90,6 +90,14 @@ fn packets_are_marked_where_the_file_says_so() {
     assert_eq!(marks, [Some(32), Some(46)]);
     assert_eq!((Config::default().sip.dscp, Config::default().media.dscp), (None, None));
     assert!(problems("[media]\ndscp = 64\n").contains("dscp"));
+    // Voice to one neighbour, or to one telephone, as it alone wants it.
+    let config = Config::parse(
+        "[[trunks]]\nname = \"a\"\naddress = \"udp:192.0.2.7:5060\"\ndscp = 34\n\
+         [[extensions]]\nnumber = \"1001\"\npassword = \"x\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.trunks[0].voice.dscp.map(Dscp::value), Some(34));
+    assert_eq!(config.extensions[0].voice.dscp, None);
 }
 
 #[test]

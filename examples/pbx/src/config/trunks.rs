@@ -12,8 +12,9 @@ use super::address::{PeerAddress, Protocol};
 use super::document::{Section, Text, listed};
 use super::problem::Problems;
 use super::profile::Profile;
-use super::sections::{Taken, checked, number, optional_number, take, voice_or};
+use super::sections::{Taken, take};
 use super::style::{self, TrunkStyle};
+use super::values::{checked, number, optional_number, voice_or};
 use super::{Host, Secret, Voice, features, is_number};
 use crate::policy::limits::TrunkLimits;
 

@@ -12,7 +12,7 @@ use super::Secret;
 use super::document::{Section, Text};
 use super::network::{parse_network, port_ranges};
 use super::problem::Problems;
-use super::sections::checked;
+use super::values::checked;
 
 /// `[turn]`: not there, no server.
 #[derive(Clone, Debug, PartialEq)]

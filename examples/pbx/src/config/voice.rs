@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use denwa::marking::Dscp;
 use denwa::media::KeyPath;
 
 use super::Protocol;
@@ -25,6 +26,8 @@ pub struct Voice {
     pub packet_time: Option<Duration>,
     /// Whether it is where its messages come from, or where they say.
     pub nat: Nat,
+    /// What voice to it is marked with; as `media.dscp` says when `None`.
+    pub dscp: Option<Dscp>,
 }
 
 /// How the keys of encrypted voice are agreed on.
@@ -95,6 +98,7 @@ impl Default for Voice {
             keys: KeyPath::Agreed,
             packet_time: None,
             nat: Nat::default(),
+            dscp: None,
         }
     }
 }

@@ -20,7 +20,7 @@ pub use switchboard::{Answer, Switchboard};
 
 /// Where the socket of an exchange with this configuration is; `None` when it was switched off.
 pub fn path_of(config: &Config) -> Option<PathBuf> {
-    match (&config.control.socket, &config.store) {
+    match (&config.control.socket, &config.store.url) {
         (Some(path), _) if path.as_os_str().is_empty() => None,
         (Some(path), _) => Some(path.clone()),
         (None, StoreUrl::Sqlite(store)) => Some(store.with_extension("sock")),

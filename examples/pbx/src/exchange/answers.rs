@@ -58,11 +58,15 @@ impl Exchange {
     pub(super) fn stored(&mut self, answer: StoreAnswer) {
         match answer {
             StoreAnswer::Registrations { id, outcome } => self.registrar.stored(&mut self.desk, id, &outcome),
-            StoreAnswer::CallLost { reason } => {
-                self.desk.tell(Event::StoreFailed {
-                    cause: format!("the record of a call could not be kept: {reason}"),
-                });
+            StoreAnswer::CallLost { record, reason } => {
+                let cause = format!("the record of call {} could not be kept: {reason}", record.call);
+                self.desk.tell(Event::StoreFailed { cause });
             }
+            StoreAnswer::Failing { reason } => {
+                let cause = format!("{reason}; records of calls wait in memory until then");
+                self.desk.tell(Event::StoreFailed { cause });
+            }
+            StoreAnswer::Recovered { waited } => self.desk.tell(Event::StoreRecovered { waited }),
             StoreAnswer::SettingLost { reason } => {
                 self.desk
                     .tell(Event::StoreFailed { cause: format!("a setting could not be kept: {reason}") });
@@ -81,6 +85,7 @@ impl Exchange {
             cabinet::Answer::Loaded { call, sound } => {
                 self.with_call(call, |call, desk| call.hear(desk, Heard::Loaded(sound)));
             }
+            cabinet::Answer::Recovered => self.desk.tell(Event::MessagesWritten),
             cabinet::Answer::Failed(cause) => self.desk.tell(Event::StoreFailed { cause }),
         }
     }

@@ -19,6 +19,7 @@ use super::reach::Attempt;
 use super::refusing::spoken;
 use super::whereabouts::NoWay;
 use crate::config::EarlyMedia;
+use crate::config::is_number;
 use crate::why::{End, Side};
 
 /// One telephone that is tried.
@@ -458,6 +459,14 @@ impl Fork {
             CallEnd::Refused { response } => match response.status().code() {
                 486 | 600 => End::Busy { who: who() },
                 603 | 607 => End::Declined { who: who() },
+                300..=399 => moved_to(response).map_or_else(
+                    || End::Refused {
+                        who: self.leg.label.clone(),
+                        status: response.status().code(),
+                        reason: facts::phrase(response),
+                    },
+                    |to| End::Moved { who: who(), to },
+                ),
                 488 | 606 => {
                     let body = (!response.body().is_empty()).then(|| response.body());
                     let refused = self.leg.negotiator.refused(body, response.get(HeaderName::Warning));
@@ -484,13 +493,21 @@ impl Fork {
     }
 }
 
+/// The number that a telephone's own forwarding names (RFC 3261 section 8.1.3.4): the user of its first Contact. Its host may be
+/// anything, for telephones write their own; star codes are nobody's telephone.
+fn moved_to(response: &Response) -> Option<String> {
+    let contact = response.contact().ok().flatten()?;
+    let user = contact.uri.user()?.split(';').next()?.to_owned();
+    (is_number(&user) && !user.starts_with('*')).then_some(user)
+}
+
 /// How much an outcome tells: of several telephones, the most telling one is what the caller hears.
 fn telling(end: &End) -> u8 {
     match end {
         End::Declined { .. } => 6,
         End::Busy { .. } => 5,
         End::MediaRefused { .. } => 4,
-        End::Refused { .. } => 3,
+        End::Refused { .. } | End::Moved { .. } => 3,
         End::NoAnswer { .. } => 2,
         _ => 1,
     }

@@ -33,6 +33,7 @@ use crate::policy::limits::Spent;
 use crate::route::{Completion, Destination, Plan};
 use crate::services::prompts::{Language, Prompts};
 use crate::services::script::Message;
+use crate::store::milliseconds;
 
 /// What the configuration says, in the form that calls need.
 #[derive(Clone, Debug)]
@@ -375,6 +376,17 @@ impl Desk {
             Some(since) => time + since,
             None => time.checked_sub(instant.saturating_duration_since(at)).unwrap_or(time),
         }
+    }
+
+    /// The time of day is this now. By how many milliseconds that is another than was thought, when it is to be noticed.
+    pub(super) fn set_clock(&mut self, time: SystemTime) -> Option<i64> {
+        let thought = self.time_of_day(self.now);
+        let moved = milliseconds(time).saturating_sub(milliseconds(thought));
+        if moved.unsigned_abs() < 1_000 {
+            return None;
+        }
+        self.setup.clock = (self.now, time);
+        Some(moved)
     }
 
     /// The instant of a time of day; now for the past.

@@ -1,7 +1,7 @@
 //! The exchange in the words of [`denwa::driver`], so that the drivers can run it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use denwa::bridge;
 use denwa::driver::{self, Answer, Machine};
@@ -34,6 +34,8 @@ pub enum Command {
     Trace(u64, Option<Wanted>),
     /// The file and the extensions have changed.
     Reload(Box<Config>, Directory),
+    /// The clock of the machine was set; it shows this now.
+    Clock(SystemTime),
     /// Everything is to end.
     ShutDown,
 }
@@ -81,6 +83,7 @@ impl Machine for Exchange {
             Command::Ask(ticket, question) => Input::Ask { ticket, question },
             Command::Trace(ticket, wanted) => Input::Trace { ticket, wanted },
             Command::Reload(file, directory) => Input::Reload(file, directory),
+            Command::Clock(time) => Input::Clock(time),
             Command::ShutDown => Input::ShutDown,
         };
         Self::handle_input(self, input, now);

@@ -5,7 +5,7 @@
 //! its own telephones, never over a neighbour or where its calls are forwarded to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::call::Call;
 use super::desk::Desk;
@@ -84,6 +84,14 @@ impl Errands {
 }
 
 impl Exchange {
+    /// The clock of the machine was set: what goes by the time of day follows it, what lasts so long does not.
+    pub(super) fn clock_set(&mut self, time: SystemTime) {
+        let Some(moved) = self.desk.set_clock(time) else { return };
+        self.desk.tell(Event::ClockSet { seconds: moved / 1_000 });
+        self.desk.put(Output::Store(StoreRequest::MoveClock(moved)));
+        self.errands.plan_wakes(&self.desk);
+    }
+
     /// What is due is done.
     pub(super) fn errands_due(&mut self) {
         let now = self.desk.now;

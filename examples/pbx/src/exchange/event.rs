@@ -278,6 +278,18 @@ pub enum Event {
         /// What it was to do, and what it said.
         cause: String,
     },
+    /// The clock of the machine was set.
+    ClockSet {
+        /// Forward by so much; back when negative.
+        seconds: i64,
+    },
+    /// The store does its part again.
+    StoreRecovered {
+        /// So many records of calls and settings that waited in memory are in it now.
+        waited: usize,
+    },
+    /// The messages that waited in memory for room on the disk are written.
+    MessagesWritten,
     /// How much the exchange holds, as was asked for.
     Holding {
         /// The figures.
@@ -416,6 +428,21 @@ impl fmt::Display for Event {
                 "the configuration was read anew: {extensions} extensions, {trunks} trunks, {routes} routes"
             ),
             Self::StoreFailed { cause } => f.write_str(cause),
+            Self::ClockSet { seconds } => {
+                let way = if *seconds < 0 { "back" } else { "forward" };
+                let by = Duration::from_secs(seconds.unsigned_abs());
+                write!(
+                    f,
+                    "the clock of this machine went {way} by {by:?}: wake-up calls, hours and records follow it, calls and \
+                     registrations last as long as before"
+                )
+            }
+            Self::MessagesWritten => f.write_str("the messages that waited in memory are written"),
+            Self::StoreRecovered { waited: 0 } => f.write_str("the store can be written again"),
+            Self::StoreRecovered { waited } => write!(
+                f,
+                "the store can be written again, and has the {waited} records and settings that waited for it"
+            ),
             Self::Holding { counts } => write!(f, "holding: {counts}"),
             Self::ShutDown => f.write_str("everything has ended"),
         }

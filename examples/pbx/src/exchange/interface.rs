@@ -87,6 +87,8 @@ pub enum Input<'a> {
     /// The file and the extensions have changed. What cannot change while the exchange runs (where it listens, its ports,
     /// its realm) is to be what it was.
     Reload(Box<Config>, Directory),
+    /// The clock of the machine shows this now, which need not be what it showed before and what has passed since.
+    Clock(SystemTime),
     /// Everything is to end.
     ShutDown,
 }

@@ -8,15 +8,13 @@ use denwa::bridge::{self, CarriedBy, LegId, LegSpec};
 use denwa::evidence::{Agreement, Fact, StreamCounters};
 use denwa::media::{IceConfig, KeyPath, StreamParameters};
 use denwa::port_set::PortPair;
-use denwa_sdp::{
-    AnswerCodecs, Capability, Direction, EncryptionCapability, LocalIce, Negotiator, OfferError, Preference,
-    RtcpMux, Transport,
-};
+use denwa_sdp::{Direction, LocalIce, Negotiator, Transport};
 use denwa_sip_core::endpoint::{CallHandle, LocalIdentity};
 
+use super::describing::{Carriage, negotiator};
 use super::desk::{Asked, Desk};
 use super::whereabouts::{Place, Way};
-use crate::config::{Codec, Encryption, Keying, Nat, Voice};
+use crate::config::{Nat, Voice};
 use crate::why::End;
 
 /// How many pairs of ports are tried when other programs hold them.
@@ -38,10 +36,10 @@ pub(super) struct Leg {
     /// Its descriptions.
     pub(super) negotiator: Negotiator,
     /// The peer's first offer, kept until its ports are open.
-    offered: Option<Bytes>,
+    pub(super) offered: Option<Bytes>,
     /// How voice travels to and from it; the codecs in the order they are liked now.
-    voice: Voice,
-    role: Role,
+    pub(super) voice: Voice,
+    pub(super) role: Role,
     /// The codec agreed on.
     pub(super) codec: Option<String>,
     /// What it last asked for: the direction of its side.
@@ -55,23 +53,12 @@ pub(super) struct Leg {
     /// How its stream was doing when that was told last.
     pub(super) counters: Option<StreamCounters>,
     media: Media,
-    carriage: Carriage,
+    pub(super) carriage: Carriage,
     /// What ICE needs said is not known yet.
-    awaits_ice: bool,
+    pub(super) awaits_ice: bool,
     id: LegId,
     ports: PortPair,
     tries: u32,
-}
-
-/// What carries voice besides plain packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Carriage {
-    /// The keys are agreed on by DTLS.
-    dtls: bool,
-    /// The way is found by ICE.
-    ice: bool,
-    /// RTCP has no port of its own.
-    rtcp_mux: bool,
 }
 
 /// Who describes the session first.
@@ -355,90 +342,14 @@ impl Leg {
         SocketAddr::new(bind_address(self.place.way.local), self.ports.rtp)
     }
 
-    /// The peer's first offer came, perhaps before its ports were open.
-    pub(super) fn receive_offer(&mut self, desk: &Desk, offer: &[u8]) -> Result<(), OfferError> {
-        self.negotiator.receive_offer(offer)?;
-        self.offered = Some(Bytes::copy_from_slice(offer));
-        let carriage = Carriage::offered(&self.negotiator, &self.voice, desk);
-        if carriage != self.carriage {
-            self.carriage = carriage;
-            self.awaits_ice = carriage.ice;
-            self.negotiator.set_capability(capability(&self.voice, self.role, carriage, desk));
-        }
-        Ok(())
-    }
-
     /// Has the media side carry what was just offered; once, and before anything is agreed.
     pub(super) fn carry(&self, desk: &mut Desk) {
         self.ask_to_carry(desk);
     }
 
-    /// The laws of G.711 that may be used with it, best first.
-    pub(super) fn waveform_codecs(&self) -> Vec<Codec> {
-        let is_waveform = |codec: &&Codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
-        self.voice.codecs.iter().filter(is_waveform).copied().collect()
-    }
-
-    /// Offers this codec alone from now on; the offer when its peer has to be asked.
-    pub(super) fn only(&mut self, desk: &Desk, codec: Codec) -> Option<Bytes> {
-        if self.codec.as_deref() == Some(codec.name()) {
-            return None;
-        }
-        let voice = Voice { codecs: vec![codec], ..self.voice.clone() };
-        self.negotiator.set_capability(capability(&voice, self.role, self.carriage, desk));
-        self.negotiator.offer().ok()
-    }
-
-    /// Whether its peer's offer begins ICE anew; then the media side is asked for what the answer has to say of it.
-    pub(super) fn restarts_ice(&mut self, desk: &mut Desk) -> bool {
-        let agreed = self.negotiator.agreed().and_then(|agreed| agreed.audio()?.ice.as_ref());
-        let offered = self.negotiator.remote().and_then(|remote| remote.media.first()?.ice.as_ref());
-        let (Some(agreed), Some(offered)) = (agreed, offered) else { return false };
-        if offered.ufrag == agreed.ufrag {
-            return false;
-        }
-        self.awaits_ice = true;
-        desk.media(bridge::Command::RestartIce { leg: self.id });
-        true
-    }
-
     /// Whether its peer is told keys by the signalling.
     pub(super) fn takes_keys_by_info(&self) -> bool {
         self.voice.keys == KeyPath::Signalling
-    }
-
-    /// Puts the codecs of `wished` in front, so that nothing has to be converted between the two sides.
-    pub(super) fn prefer(&mut self, desk: &Desk, wished: &[String]) {
-        let rank = |codec: &Codec| wished.iter().position(|name| name == codec.name()).unwrap_or(usize::MAX);
-        self.voice.codecs.sort_by_key(rank);
-        self.negotiator.set_capability(capability(&self.voice, self.role, self.carriage, desk));
-    }
-
-    /// The codecs both this leg's peer offered and this leg may use, in the order they may be answered.
-    pub(super) fn common_codecs(&mut self, desk: &Desk) -> Result<Vec<String>, OfferError> {
-        let mut trial = self.negotiator.fork();
-        trial.set_capability(Capability {
-            answer_codecs: AnswerCodecs::All,
-            ..capability(&self.voice, self.role, self.carriage, desk)
-        });
-        trial.make_answer()?;
-        let medium = trial.agreed().and_then(|agreed| agreed.audio());
-        Ok(medium
-            .map(|medium| medium.receive.iter().map(|codec| codec.name.clone()).collect())
-            .unwrap_or_default())
-    }
-
-    /// The direction that its peer's last description wants for the peer: what it says of itself, and a `0.0.0.0` in the
-    /// older style of hold (RFC 3264 section 8.4) as not wanting to hear.
-    pub(super) fn asked_direction(&self) -> Direction {
-        let Some(medium) = self.negotiator.remote().and_then(|remote| remote.media.first()) else {
-            return Direction::SendRecv;
-        };
-        match (medium.direction, medium.held_by_address) {
-            (Direction::SendRecv, true) => Direction::SendOnly,
-            (Direction::RecvOnly, true) => Direction::Inactive,
-            (direction, _) => direction,
-        }
     }
 
     fn ask_to_open(&self, desk: &mut Desk, call: u64) {
@@ -451,6 +362,9 @@ impl Leg {
             cname: desk.setup.cname.clone(),
         };
         desk.media(bridge::Command::Open { leg: self.id, spec });
+        if let Some(dscp) = self.voice.dscp {
+            desk.media(bridge::Command::Mark { leg: self.id, dscp });
+        }
     }
 
     fn ask_to_carry(&self, desk: &mut Desk) {
@@ -478,45 +392,6 @@ impl Leg {
     }
 }
 
-impl Carriage {
-    /// What we offer whom we call.
-    fn wished(voice: &Voice, desk: &Desk) -> Self {
-        let dtls = voice.keying == Keying::Dtls
-            && matches!(voice.encryption, Encryption::Offered | Encryption::Required)
-            && desk.setup.identity.is_some();
-        Self { dtls, ice: voice.ice, rtcp_mux: voice.one_port }
-    }
-
-    /// What a caller's offer has of what we can.
-    fn offered(negotiator: &Negotiator, voice: &Voice, desk: &Desk) -> Self {
-        let Some(medium) = negotiator.remote().and_then(|remote| remote.media.first()) else {
-            return Self::default();
-        };
-        let dtls = medium.profile.is_dtls()
-            && !medium.fingerprints.is_empty()
-            && voice.encryption != Encryption::Off
-            && desk.setup.identity.is_some();
-        let ice = medium.ice.is_some() && (dtls || voice.ice);
-        Self { dtls, ice, rtcp_mux: (dtls || ice) && medium.rtcp_mux }
-    }
-}
-
-fn negotiator(
-    desk: &mut Desk,
-    voice: &Voice,
-    role: Role,
-    carriage: Carriage,
-    place: &Place,
-    ports: PortPair,
-) -> Negotiator {
-    let address = SocketAddr::new(place.told, ports.rtp);
-    Negotiator::new(
-        capability(voice, role, carriage, desk),
-        vec![Transport::audio(address)],
-        desk.negotiator_seed(),
-    )
-}
-
 fn take_ports(desk: &mut Desk) -> Result<PortPair, End> {
     desk.ports.take_pair().map_err(|exhausted| End::NoPorts { reason: exhausted.to_string() })
 }
@@ -524,45 +399,4 @@ fn take_ports(desk: &mut Desk) -> Result<PortPair, End> {
 /// The own address that packets to the peer leave by; anything when the system did not say.
 fn bind_address(local: IpAddr) -> IpAddr {
     if local.is_multicast() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { local }
-}
-
-fn capability(voice: &Voice, role: Role, carriage: Carriage, desk: &Desk) -> Capability {
-    let codecs = voice.codecs.iter().map(|codec| match codec {
-        Codec::Pcma => denwa_sdp::Codec::pcma(),
-        Codec::Pcmu => denwa_sdp::Codec::pcmu(),
-        Codec::G722 => denwa_sdp::Codec::g722(),
-        Codec::G729 => denwa_sdp::Codec::g729(true),
-        Codec::Gsm => denwa_sdp::Codec::gsm(),
-        Codec::Ilbc => denwa_sdp::Codec::ilbc(30),
-        Codec::Opus => denwa_sdp::Codec::opus(),
-        Codec::G726 => denwa_sdp::Codec::new("G726-32", 8_000),
-    });
-    let mut capability = Capability::telephone(codecs);
-    capability.preference = Preference::Local;
-    capability.answer_codecs = AnswerCodecs::One;
-    let policy = match (voice.encryption, role) {
-        (Encryption::Off, _) | (Encryption::Accepted, Role::Offers) => denwa_sdp::Encryption::None,
-        (Encryption::Accepted, Role::Answers) | (Encryption::Offered, _) => denwa_sdp::Encryption::Offered,
-        (Encryption::Required, _) => denwa_sdp::Encryption::Required,
-    };
-    match desk.setup.identity.as_ref().filter(|_| carriage.dtls) {
-        _ if policy == denwa_sdp::Encryption::None => {}
-        Some(identity) => {
-            capability.encryption = EncryptionCapability::dtls(policy, identity.fingerprint());
-        }
-        None => capability.encryption = EncryptionCapability::sdes(policy),
-    }
-    if carriage.ice {
-        capability = capability.with_ice(denwa_sdp::Ice::Full);
-    }
-    if carriage.dtls && carriage.ice {
-        capability.bundle = true;
-        let is_certain = carriage.rtcp_mux && role == Role::Offers;
-        capability.rtcp_mux = if is_certain { RtcpMux::Required } else { RtcpMux::Offered };
-    }
-    if let Some(audio) = capability.of_kind_mut(&denwa_sdp::Kind::Audio) {
-        audio.packet_time = voice.packet_time;
-        audio.feedback = carriage.dtls && carriage.ice;
-    }
-    capability
 }

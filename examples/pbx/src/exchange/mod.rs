@@ -13,6 +13,7 @@ mod callee;
 mod caller;
 mod data;
 mod defence;
+mod describing;
 mod desk;
 mod driven;
 mod errands;
@@ -206,6 +207,7 @@ impl Exchange {
             Input::Trace { ticket, wanted: Some(wanted) } => self.traces.begin(ticket, wanted),
             Input::Trace { ticket, wanted: None } => self.traces.end(ticket),
             Input::Reload(file, directory) => self.reload(*file, directory),
+            Input::Clock(time) => self.clock_set(time),
             Input::ShutDown => self.shut_down(),
         }
         self.settle();

@@ -215,6 +215,8 @@ impl Reach {
                 let forward = &desk.directory.get(number)?.forward;
                 match end {
                     _ if forward.always.is_some() => (forward.always.clone(), "unconditional"),
+                    // As if its star code had been dialled: on behalf of the extension.
+                    End::Moved { to, .. } => (Some(to.clone()), "unconditional"),
                     End::Busy { .. } | End::Declined { .. } => (forward.busy.clone(), "user-busy"),
                     End::NoAnswer { .. } => (forward.no_answer.clone(), "no-answer"),
                     End::NotRegistered

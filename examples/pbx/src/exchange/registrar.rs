@@ -20,9 +20,18 @@ use crate::store::thread::StoreRequest;
 /// What is on its way to the store, and which contacts the log has been told of.
 #[derive(Debug, Default)]
 pub(super) struct Registrar {
-    storing: HashMap<u64, QueryId>,
+    storing: HashMap<u64, Storing>,
     next: u64,
     told: BTreeMap<String, Vec<Box<str>>>,
+}
+
+/// A REGISTER that is answered when the store has spoken.
+#[derive(Debug)]
+struct Storing {
+    query: QueryId,
+    number: String,
+    /// The store has these contacts already, from before.
+    renews: bool,
 }
 
 impl Registrar {
@@ -47,7 +56,12 @@ impl Registrar {
     /// The endpoint wants bindings kept before it answers.
     pub(super) fn store(&mut self, desk: &mut Desk, id: QueryId, number: &str, bindings: &[Binding]) {
         self.next += 1;
-        self.storing.insert(self.next, id);
+        let known = self.told.get(number);
+        let renews = known.is_some_and(|known| {
+            let is_known = |binding: &Binding| known.iter().any(|own| **own == *binding.contact.as_str());
+            known.len() == bindings.len() && bindings.iter().all(is_known)
+        });
+        self.storing.insert(self.next, Storing { query: id, number: number.to_owned(), renews });
         let bindings = bindings.iter().map(|binding| row_of(number, binding, desk)).collect();
         desk.put(Output::Store(StoreRequest::PutRegistrations {
             id: self.next,
@@ -57,12 +71,20 @@ impl Registrar {
     }
 
     /// The store has kept them, or has not.
+    ///
+    /// A telephone that is registered stays so by renewing even while the store cannot be written: what the store has of it is
+    /// older, and better than to call it no more. Whoever comes anew is refused, for a restart would not know him.
     pub(super) fn stored(&mut self, desk: &mut Desk, id: u64, outcome: &Result<(), String>) {
-        let Some(query) = self.storing.remove(&id) else { return };
+        let Some(Storing { query, number, renews }) = self.storing.remove(&id) else { return };
         let provided = match outcome {
             Ok(()) => Provided::Stored,
+            Err(_) if renews => Provided::Stored,
             Err(cause) => {
-                desk.tell(Event::StoreFailed { cause: format!("a registration could not be kept: {cause}") });
+                desk.tell(Event::StoreFailed {
+                    cause: format!(
+                        "the registration of {number} was refused, for it could not be kept: {cause}"
+                    ),
+                });
                 Provided::Failed
             }
         };

@@ -94,6 +94,14 @@ pub(super) fn put(
     Ok(())
 }
 
+/// The clock was put forward by so many milliseconds: all lapse so much later by it.
+pub(super) fn put_off(transaction: &Transaction<'_>, milliseconds: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE registrations SET expires_at = max(0, expires_at + ?1)")?
+        .execute([milliseconds])?;
+    Ok(())
+}
+
 /// `None` for a row that somebody else has made unreadable.
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Option<StoredBinding>> {
     let local: String = row.get("local")?;

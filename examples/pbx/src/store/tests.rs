@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use super::keeper::Keeper;
 use super::thread::{People, StoreAnswer, StoreRequest, StoreThread};
 use super::*;
 use crate::config::{Codec, Secret};
@@ -164,7 +165,9 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     let (answers, answered) = mpsc::channel();
     let store = Store::open(&folder.url()).unwrap();
     let (requests, queue) = mpsc::channel();
-    let thread = StoreThread::start(store, queue, move |answer| answers.send(answer).unwrap()).unwrap();
+    let thread =
+        StoreThread::start(store, queue, Duration::ZERO, move |answer| answers.send(answer).unwrap())
+            .unwrap();
     let bindings = vec![binding("1", "sip:a")];
     requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
     requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
@@ -182,4 +185,94 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
     drop(requests);
     drop(thread);
     assert_eq!(other.calls(10).unwrap().len(), 1);
+}
+
+/// A thread over the store, and the ends of its queues.
+fn running(
+    url: &StoreUrl,
+    sync: Duration,
+) -> (mpsc::Sender<StoreRequest>, mpsc::Receiver<StoreAnswer>, StoreThread) {
+    let (requests, queue) = mpsc::channel();
+    let (answers, answered) = mpsc::channel();
+    let thread = StoreThread::start(Store::open(url).unwrap(), queue, sync, move |answer| {
+        let _ = answers.send(answer);
+    });
+    (requests, answered, thread.unwrap())
+}
+
+#[test]
+fn records_wait_while_another_program_holds_the_store_locked_and_registrations_are_told_at_once() {
+    let folder = Folder::new("locked");
+    let (requests, answered, thread) = running(&folder.url(), Duration::from_secs(1));
+    let StoreUrl::Sqlite(path) = folder.url() else { unreachable!() };
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
+    let StoreAnswer::Failing { reason } = answered.recv().unwrap() else { panic!() };
+    assert!(reason.contains("another program holds it locked: have that program end"), "{reason}");
+    let bindings = vec![binding("1", "sip:a")];
+    requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
+    let StoreAnswer::Registrations { id: 5, outcome: Err(_) } = answered.recv().unwrap() else { panic!() };
+    holder.execute_batch("COMMIT").unwrap();
+    let StoreAnswer::Recovered { waited: 1 } = answered.recv().unwrap() else { panic!() };
+    let StoreAnswer::CallKept(_) = answered.recv().unwrap() else { panic!() };
+    drop((requests, thread));
+    assert_eq!(Store::open(&folder.url()).unwrap().calls(10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_disk_loses_no_record_and_one_that_is_at_fault_holds_up_no_other() {
+    let folder = Folder::new("full");
+    let store = Store::open(&folder.url()).unwrap();
+    // As many pages as there are: SQLite says of the next what it says of a full disk.
+    store.connection.pragma_update(None, "max_page_count", 1).unwrap();
+    let answers = std::cell::RefCell::new(Vec::new());
+    let mut keeper = Keeper::new(store, Duration::ZERO, |answer| answers.borrow_mut().push(answer));
+    let long = CallRecord { evidence: "x".repeat(100_000), ..record() };
+    keeper.keep(vec![StoreRequest::PutCall(Box::new(long.clone()))]);
+    keeper.keep(vec![StoreRequest::PutCall(Box::new(long))]);
+    let [StoreAnswer::Failing { reason }] = &answers.take()[..] else { panic!() };
+    assert!(reason.ends_with("its disk is full: make room there"), "{reason}");
+    keeper.store().connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    keeper.try_again();
+    let seen = answers.take();
+    let [StoreAnswer::Recovered { waited: 2 }, StoreAnswer::CallKept(_), StoreAnswer::CallKept(_)] =
+        &seen[..]
+    else {
+        panic!("{seen:?}")
+    };
+    // A second record of a number that is taken is wrong for ever.
+    let numbered = |call| StoreRequest::PutCall(Box::new(CallRecord { call, ..record() }));
+    keeper.keep(vec![numbered(1), numbered(7)]);
+    let seen = answers.take();
+    let [StoreAnswer::CallLost { record, .. }, StoreAnswer::CallKept(kept)] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((record.call, kept.call), (1, 7));
+}
+
+#[test]
+fn one_exchange_at_a_time_has_a_store() {
+    let folder = Folder::new("claim");
+    let claim = Claim::of(&folder.url()).unwrap();
+    let error = Claim::of(&folder.url()).unwrap_err().to_string();
+    let process = format!("another pbx (process {}) runs with the store ", std::process::id());
+    assert!(error.starts_with(&process) && error.ends_with("(`[store] url`)"), "{error}");
+    drop(claim);
+    Claim::of(&folder.url()).unwrap();
+}
+
+#[test]
+fn registrations_last_as_long_as_before_when_the_clock_is_set() {
+    let folder = Folder::new("clock");
+    let (requests, answered, thread) = running(&folder.url(), Duration::from_secs(1));
+    let bindings = vec![binding("1", "sip:a")];
+    requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
+    requests.send(StoreRequest::MoveClock(3_600_000)).unwrap();
+    drop((requests, thread));
+    assert!(matches!(answered.recv().unwrap(), StoreAnswer::Registrations { id: 5, outcome: Ok(()) }));
+    let mut store = Store::open(&folder.url()).unwrap();
+    let later = now() + Duration::from_secs(3_600);
+    assert_eq!(store.registrations(later + Duration::from_secs(59)).unwrap().len(), 1);
+    assert_eq!(store.registrations(later + Duration::from_secs(60)).unwrap().len(), 0);
 }

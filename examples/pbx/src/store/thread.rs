@@ -1,19 +1,17 @@
 //! The store on a thread of its own, so that signalling never waits for a disk.
 //!
-//! Whatever is queued when the thread looks is written in one commit and synced once: a storm of registrations costs
-//! one sync, not one each, and while registrations keep coming each commit waits a moment for company. Answers are given only
-//! after the commit. The queue is bounded by what the exchange leaves
-//! unanswered, which its own limits bound. The thread also looks, now and then, whether a command has changed the store.
+//! Whatever is queued when the thread looks is written in one commit: a storm of registrations costs one, not one each, and
+//! while registrations keep coming each commit waits a moment for company. Answers are given only after the commit. The queue
+//! is bounded by what the exchange leaves unanswered, which its own limits bound. The thread also looks, now and then,
+//! whether a command has changed the store. What it does when it cannot write is told in `keeper`.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::{
-    CallRecord, Store, StoreError, StoredBinding, StoredExtension, StoredSetting, calls, registrations,
-    settings,
-};
+use super::keeper::Keeper;
+use super::{CallRecord, Store, StoreError, StoredBinding, StoredExtension, StoredSetting};
 
 /// How often the store is looked at for changes by commands.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -51,6 +49,9 @@ pub enum StoreRequest {
     },
     /// A call has ended. Answered with [`StoreAnswer::CallKept`].
     PutCall(Box<CallRecord>),
+    /// The clock of the machine was put forward, or back when negative, by so many milliseconds: what lapses at a time of day
+    /// lapses when it would have.
+    MoveClock(i64),
 }
 
 /// What became of a request, or news from the store.
@@ -65,8 +66,10 @@ pub enum StoreAnswer {
     },
     /// A call record is on disk.
     CallKept(Box<CallRecord>),
-    /// A call record could not be written.
+    /// A call record could not be written, and will not be.
     CallLost {
+        /// The record.
+        record: Box<CallRecord>,
         /// Why not, in one sentence.
         reason: String,
     },
@@ -74,6 +77,16 @@ pub enum StoreAnswer {
     SettingLost {
         /// Why not, in one sentence.
         reason: String,
+    },
+    /// The store cannot be written. Call records and settings wait in memory, and are tried again.
+    Failing {
+        /// Why not and what helps, in one sentence.
+        reason: String,
+    },
+    /// It can again, and so many call records and settings that waited are in it now.
+    Recovered {
+        /// How many.
+        waited: usize,
     },
     /// The extensions or their settings have changed, by a command or by [`StoreRequest::PutSetting`].
     People(People),
@@ -105,18 +118,19 @@ pub struct StoreThread {
 }
 
 impl StoreThread {
-    /// Starts it; `answer` is called on it.
+    /// Starts it; `answer` is called on it. What is written is synced after `sync` at the latest, before it is answered when
+    /// that is zero.
     ///
     /// # Errors
     /// When the system starts no more threads.
     pub fn start(
         store: Store,
         queue: Receiver<StoreRequest>,
+        sync: Duration,
         answer: impl FnMut(StoreAnswer) + Send + 'static,
     ) -> io::Result<Self> {
-        let thread =
-            thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &queue, answer))?;
-        Ok(Self { thread: Some(thread) })
+        let work = move || serve(Keeper::new(store, sync, answer), &queue);
+        Ok(Self { thread: Some(thread::Builder::new().name("store".to_owned()).spawn(work)?) })
     }
 }
 
@@ -159,62 +173,26 @@ impl Gathering {
     }
 }
 
-fn serve(mut store: Store, queue: &Receiver<StoreRequest>, mut answer: impl FnMut(StoreAnswer)) {
-    let mut version = store.version().unwrap_or(0);
+fn serve(mut keeper: Keeper<impl FnMut(StoreAnswer)>, queue: &Receiver<StoreRequest>) {
+    let mut version = keeper.store().version().unwrap_or(0);
     let mut gathering = Gathering::default();
     loop {
-        // One's own writes do not change the version that is seen here.
-        let mut changed = false;
-        match queue.recv_timeout(GLANCE) {
+        match queue.recv_timeout(keeper.sync_in().map_or(GLANCE, |left| left.min(GLANCE))) {
             Ok(first) => {
                 let batch = gathering.gather(first, queue);
-                changed = batch.iter().any(|request| matches!(request, StoreRequest::PutSetting { .. }));
-                write(&mut store, &batch, &mut answer);
+                keeper.keep(batch);
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => keeper.try_again(),
+            Err(RecvTimeoutError::Disconnected) => return keeper.end(),
         }
-        let seen = store.version().unwrap_or(version);
-        if seen != version || changed {
+        keeper.sync_when_due();
+        let seen = keeper.store().version().unwrap_or(version);
+        // One's own writes do not change the version that is seen here.
+        if keeper.settings_moved() || seen != version {
             version = seen;
-            if let Ok(people) = People::of(&store) {
-                answer(StoreAnswer::People(people));
+            if let Ok(people) = People::of(keeper.store()) {
+                keeper.answer(StoreAnswer::People(people));
             }
-        }
-    }
-}
-
-fn write(store: &mut Store, batch: &[StoreRequest], answer: &mut impl FnMut(StoreAnswer)) {
-    let written = store.together(|transaction| {
-        for request in batch {
-            match request {
-                StoreRequest::PutRegistrations { number, bindings, .. } => {
-                    registrations::put(transaction, number, bindings)?;
-                }
-                StoreRequest::PutCall(record) => {
-                    calls::put(transaction, record)?;
-                }
-                StoreRequest::PutSetting { number, key, value } => {
-                    settings::put(transaction, number, key, value.as_deref())?;
-                }
-            }
-        }
-        Ok(())
-    });
-    let outcome = written.map_err(|error| error.to_string());
-    for request in batch {
-        match (request, &outcome) {
-            (StoreRequest::PutRegistrations { id, .. }, outcome) => {
-                answer(StoreAnswer::Registrations { id: *id, outcome: outcome.clone() });
-            }
-            (StoreRequest::PutCall(_), Err(reason)) => {
-                answer(StoreAnswer::CallLost { reason: reason.clone() })
-            }
-            (StoreRequest::PutSetting { .. }, Err(reason)) => {
-                answer(StoreAnswer::SettingLost { reason: reason.clone() });
-            }
-            (StoreRequest::PutCall(record), Ok(())) => answer(StoreAnswer::CallKept(record.clone())),
-            (StoreRequest::PutSetting { .. }, Ok(())) => {}
         }
     }
 }

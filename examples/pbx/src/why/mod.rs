@@ -57,6 +57,13 @@ pub enum End {
         /// Who.
         who: String,
     },
+    /// The callee's telephone forwards by itself: it answered with a redirection.
+    Moved {
+        /// Who.
+        who: String,
+        /// The number it names.
+        to: String,
+    },
     /// It rang and nobody answered.
     NoAnswer {
         /// How long it rang.
@@ -194,9 +201,11 @@ impl End {
             Self::Operator => 480,
             Self::CallerGaveUp => 487,
             Self::UnknownNumber => 404,
-            Self::NotRegistered | Self::NoAnswer { .. } | Self::NoReply { .. } | Self::Unreachable { .. } => {
-                480
-            }
+            Self::NotRegistered
+            | Self::Moved { .. }
+            | Self::NoAnswer { .. }
+            | Self::NoReply { .. }
+            | Self::Unreachable { .. } => 480,
             Self::TransitNotAllowed { .. } | Self::NotAllowed { .. } => 403,
             Self::TrunkHasNoAddress { .. } => 502,
             Self::TooManyHops => 483,
@@ -264,6 +273,10 @@ impl End {
             ),
             Self::Busy { who } => (format!("{who} is busy."), ""),
             Self::Declined { who } => (format!("{who} declined the call."), ""),
+            Self::Moved { who, to } => (
+                format!("The telephone of {who} sends its calls on to {to}."),
+                "Look at the forwarding in its own menu: numbers that it could dial itself are followed, but no star codes and no circles.",
+            ),
             Self::NoAnswer { after } => (format!("Nobody answered within {} s.", after.as_secs()), ""),
             Self::NoReply { to } => (
                 format!("Nothing replied to the INVITE sent to {to}."),

@@ -597,6 +597,21 @@ impl Phone {
         self.wire.send(&text);
     }
 
+    /// Answers the dialog's INVITE with 302: its own forwarding is on.
+    pub fn redirect(&mut self, dialog: &Dialog, number: &str) {
+        let request = &dialog.invite;
+        let text = format!(
+            "SIP/2.0 302 Moved Temporarily\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:{number}@192.0.2.77>\r\nContent-Length: 0\r\n\r\n",
+            request.header("Via"),
+            request.header("From"),
+            dialog.local,
+            request.header("Call-ID"),
+            request.header("CSeq"),
+        );
+        self.wire.send(&text);
+    }
+
     /// The same through a proxy that stays on the route.
     pub fn answer_through(&mut self, dialog: &Dialog, sdp: &str) -> Message {
         self.more =

@@ -235,9 +235,47 @@ fn a_store_that_keeps_nothing_acknowledges_nothing() {
     let node = network.machine(exchange).unwrap();
     let events: Vec<String> = node.events.iter().map(ToString::to_string).collect();
     assert!(
-        events.iter().any(|event| event == "a registration could not be kept: the disk is full"),
+        events.iter().any(|event| event
+            == "the registration of 1002 was refused, for it could not be kept: the disk is full"),
         "{events:?}"
     );
+}
+
+#[test]
+fn whoever_is_registered_stays_so_while_the_store_keeps_nothing() {
+    let mut trio = Trio::with(6, Link::default(), Habits::default(), callee());
+    trio.network.run_for(seconds(5));
+    let exchange = trio.exchange;
+    trio.network.with(exchange, |node, _| node.store_works = false);
+    // Longer than a registration lasts.
+    trio.network.run_for(seconds(3_600));
+    let events: Vec<String> = trio.exchange().events.iter().map(ToString::to_string).collect();
+    assert!(
+        !events.iter().any(|event| event.contains("was refused") || event.contains("expired")),
+        "{events:?}"
+    );
+    assert_eq!(trio.exchange().exchange.counts().sip.bindings, 2);
+}
+
+#[test]
+fn a_clock_that_is_set_is_followed_and_ends_nothing() {
+    let mut trio = Trio::new(6, Link::default());
+    trio.network.run_for(seconds(5));
+    let exchange = trio.exchange;
+    let before = SystemTime::UNIX_EPOCH + seconds(1_800_000_000);
+    let day = seconds(86_400);
+    trio.network.with(exchange, |node, now| node.give(pbx::exchange::Input::Clock(before + day), now));
+    trio.network.run_for(seconds(20));
+    let node = trio.exchange();
+    let events: Vec<String> = node.events.iter().map(ToString::to_string).collect();
+    assert!(
+        events.iter().any(|event| event.starts_with("the clock of this machine went forward by 8639")),
+        "{events:?}"
+    );
+    assert_eq!(node.exchange.counts().sip.bindings, 2);
+    let record = &node.records[0];
+    assert_eq!(record.outcome, Outcome::Answered);
+    assert!(record.ended_at > before + day && record.ended_at < before + day + seconds(60), "{record:?}");
 }
 
 #[test]

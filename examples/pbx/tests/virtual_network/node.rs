@@ -156,7 +156,7 @@ impl Node {
                 let answer = StoreAnswer::Registrations { id, outcome };
                 self.exchange.handle_input(exchange::Input::Stored(answer), now);
             }
-            StoreRequest::PutSetting { .. } => {}
+            StoreRequest::PutSetting { .. } | StoreRequest::MoveClock(_) => {}
             StoreRequest::PutCall(record) => self.records.push(*record),
         }
     }

@@ -148,7 +148,7 @@ impl Subscriber {
     }
 
     fn leg_of(&mut self, cx: &mut Context, request: &Request, flow: Flow) -> Option<usize> {
-        let tag = request.from().ok()?.tag().unwrap_or_default().to_owned();
+        let tag = request.tag_of(HeaderName::From).unwrap_or_default().to_owned();
         let known = self
             .legs
             .iter()

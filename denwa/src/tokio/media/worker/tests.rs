@@ -233,3 +233,22 @@ fn the_milliwatt_plays_by_itself() {
     post.send(Work::Stop);
     thread.join().unwrap();
 }
+
+#[test]
+fn a_leg_marks_what_it_sends_as_it_is_told_and_other_legs_do_not() {
+    let now = Instant::now();
+    let bridge = MediaBridge::new(BridgeConfig::new(Duration::ZERO, now), Seed([1; 32]), now);
+    let (post, mut worker) = Worker::<Epoll>::new(bridge, None, Arc::new(drop)).unwrap();
+    for command in [open(1, 1), open(2, 1), Command::Mark { leg: LegId(1), dscp: Dscp::VOICE }] {
+        post.send(Work::Command(command));
+    }
+    worker.take_work();
+    let marks: Vec<(u64, u32)> = worker
+        .sockets
+        .iter()
+        .flatten()
+        .map(|(leg, socket)| (leg.0, socket2::SockRef::from(socket).tos_v4().unwrap()))
+        .collect();
+    // RTP and RTCP of each; six bits of the octet.
+    assert_eq!(marks, [(1, 46 << 2), (1, 46 << 2), (2, 0), (2, 0)]);
+}
