@@ -488,7 +488,7 @@ mod tests {
                 .collect();
             said.extend_from_slice(&payload);
             it.receive(&arrived(sequence, timestamp), &payload);
-            timestamp += ticks;
+            timestamp = u32::wrapping_add(timestamp, *ticks);
             while let Some(packet) = it.ready.pop_front() {
                 heard.extend_from_slice(&packet.payload);
                 out.push((packet.payload.len(), packet.timestamp));
