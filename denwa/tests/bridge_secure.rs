@@ -5,7 +5,7 @@
 use denwa::Seed;
 use denwa::bridge::{
     Action, BridgeConfig, CarriedBy, Command, Component, Connection, Event, Input, LegId, LegSpec,
-    MediaBridge, Output, Path,
+    MediaBridge, Misuse, Output, Path,
 };
 use denwa::media::{
     Event as Told, IceConfig, Identity, MediaConfig, MediaSession, Output as Said, StreamParameters,
@@ -345,4 +345,13 @@ fn it_transcodes_between_them_too() {
     world.assert_both_hear(manners);
     let types = |index: usize| world.seen[index].iter().map(|packet| packet[1] & 127).max();
     assert_eq!((types(0), types(1)), (Some(0), Some(8)));
+}
+
+/// Connections to servers have numbers of the leg's agent: a second agent would use those of the first.
+#[test]
+fn a_leg_is_given_ice_once() {
+    let mut world = World::call([Manner::IceAndDtls, Manner::Plain], [Codec::pcmu(), Codec::pcmu()]);
+    let by = Box::new(CarriedBy { ice: Some(IceConfig::default()), ..CarriedBy::default() });
+    let again = world.bridge.command(Command::Carry { leg: leg(0), by }, world.now);
+    assert_eq!(again, Err(Misuse::CarriedAlready));
 }

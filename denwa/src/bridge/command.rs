@@ -35,7 +35,7 @@ pub enum Command {
         /// With what.
         dscp: Dscp,
     },
-    /// Gives the leg ICE, a certificate for DTLS, or both: after [`Command::Open`], before the first [`Command::Configure`]. With
+    /// Gives the leg ICE, a certificate for DTLS, or both, once: after [`Command::Open`], before the first [`Command::Configure`]. With
     /// ICE [`Event::IceReady`] says what the peer is to be told.
     Carry {
         /// Which leg.
@@ -546,6 +546,8 @@ pub enum Misuse {
     ToItself,
     /// The leg has no ICE.
     NoIce,
+    /// The leg was given ICE or a certificate before.
+    CarriedAlready,
     /// The leg is not joined to [`Source::Live`].
     NotLive,
     /// There is nothing to send digits with: nothing was agreed on yet, or no codec that is known here.
@@ -573,6 +575,7 @@ impl fmt::Display for Misuse {
             Self::LegExists(LegId(leg)) => write!(f, "there is a leg {leg} already"),
             Self::ToItself => f.write_str("a leg cannot be joined to itself"),
             Self::NoIce => f.write_str("the leg has no ICE"),
+            Self::CarriedAlready => f.write_str("the leg was given ICE or a certificate before"),
             Self::NotLive => f.write_str("the leg hears something else than a live source"),
             Self::NoEvents => f.write_str("nothing was agreed on that could send keys"),
             Self::NotADigit(character) => write!(f, "`{character}` is no key of a telephone"),

@@ -108,6 +108,10 @@ impl MediaBridge {
             }
             Command::Carry { leg, by } => {
                 let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+                // Another agent would give its connections the numbers of those that stand.
+                if entry.to_carry.is_some() || entry.stream.carrier().is_some() {
+                    return Err(Misuse::CarriedAlready);
+                }
                 entry.to_carry = Some(by);
                 self.carry(leg, now);
                 Ok(())

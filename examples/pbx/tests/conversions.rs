@@ -242,3 +242,38 @@ fn whom_the_exchange_answers_is_told_an_address_where_it_listens() {
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
 }
+
+#[test]
+fn an_invite_that_cannot_be_answered_or_heard_is_refused_and_rings_nowhere() {
+    let adapter = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut house = House::new("unusable", &["", &format!("address = \"udp:{adapter}\"\n")], "");
+    let (mut alice, mut bob) = (house.phone("1001"), Phone::udp_at(house.server, "1002", "", adapter));
+    let server = house.server;
+    let invite = |branch: u32, contact: &str, sdp: &str| {
+        format!(
+            "INVITE sip:1001@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {adapter};branch=z9hG4bKu{branch}\r\nFrom: <sip:1002@{server}>;tag=u{branch}\r\n\
+             To: <sip:1001@{server}>\r\nCall-ID: unusable{branch}\r\nCSeq: {branch} INVITE\r\n{contact}Content-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        )
+    };
+    // Devices of RFC 2543's days may leave Contact out: there would be nowhere to send a BYE to.
+    let sdp = bob.offer("8 101");
+    bob.send_raw(&invite(1, "", &sdp));
+    assert_eq!(bob.final_response("INVITE").status(), 400);
+    house.program.wait_for("The caller's INVITE cannot be answered: ");
+    // And whoever switches his sound off in the first offer has nobody to talk with.
+    let port = format!("m=audio {} ", bob.rtp.local_addr().unwrap().port());
+    bob.send_raw(&invite(
+        2,
+        &format!("Contact: <sip:1002@{adapter}>\r\n"),
+        &sdp.replace(&port, "m=audio 0 "),
+    ));
+    assert_eq!(bob.final_response("INVITE").status(), 488);
+    house.program.wait_for("the caller described no voice that could be used");
+    // The first that reaches the other telephone is a good call.
+    let calling = bob.call("1001");
+    assert!(alice.invited().invite.line("m=audio ").contains(" 8"));
+    bob.cancel(&calling);
+    assert_eq!(bob.refused(&calling).status(), 487);
+}

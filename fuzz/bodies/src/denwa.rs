@@ -3,13 +3,15 @@
 use crate::Target;
 use denwa::Seed;
 use denwa::bridge::{
-    BridgeConfig, Command, ConferenceId, Connection, Event, Input, LegId, LegSpec, MediaBridge, Output, Path,
-    Piece, Program, RecordingId, RecordingSpec, Sides, Sound, Source,
+    BridgeConfig, CarriedBy, Command, ConferenceId, Connection, Event, Input, LegId, LegSpec, MediaBridge,
+    Output, Path, Piece, Program, RecordingId, RecordingSpec, Sides, Sound, Source,
 };
 use denwa::driver::{self, Answer, Machine, PortId, PortNews};
-use denwa::media::{PayloadFormat, StreamParameters};
+use denwa::media::{IceConfig, IceParameters, PayloadFormat, StreamParameters, TurnServer, Wire};
 use denwa::ua::{self, UserAgent, UserAgentConfig};
 use denwa_codecs::tone::{dtmf, plan::Plan};
+use denwa_ice::StreamId;
+use denwa_ice::turn::client::TurnUri;
 use denwa_sip_core::Protocol;
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::io::{RouteInfo, StreamFailure};
@@ -21,11 +23,12 @@ use std::time::{Duration, Instant};
 pub const TARGETS: &[Target] = &[("denwa_bridge", bridge), ("denwa_user_agent", user_agent)];
 
 /// Commands and packets, four bytes each: what, to which of four legs, a value, and the time that passes. Nothing panics, time
-/// moves on, recordings end once, and when all legs are closed nothing is left to do.
+/// moves on, recordings end once, connections to servers are used while they are open, and when all legs are closed nothing is
+/// left to do.
 fn bridge(data: &[u8]) {
     let mut now = Instant::now();
     let mut bridge = MediaBridge::new(BridgeConfig::new(Duration::ZERO, now), Seed([3; 32]), now);
-    let mut recordings: BTreeMap<(LegId, RecordingId), bool> = BTreeMap::new();
+    let mut made = Made::default();
     let mut sequence = 0u16;
     let mut next_recording = 0;
     for step in data.chunks_exact(4).take(400) {
@@ -33,6 +36,7 @@ fn bridge(data: &[u8]) {
         let leg = LegId(u64::from(which % 4));
         let other = LegId(u64::from(which / 4 % 4));
         match what % 12 {
+            _ if what >= RARE => rarely(&mut bridge, &mut made, what - RARE, (leg, value), now),
             0 => bridge.handle_command(Command::Open { leg, spec: spec(leg) }, now),
             1 => bridge
                 .handle_command(Command::Configure { leg, stream: Box::new(parameters(leg, value)) }, now),
@@ -52,7 +56,7 @@ fn bridge(data: &[u8]) {
                 let mut spec = RecordingSpec::new(sides);
                 spec.limit = (value > 128).then(|| Duration::from_millis(u64::from(value) * 5));
                 if bridge.command(Command::Record { leg, recording, spec }, now).is_ok() {
-                    recordings.insert((leg, recording), true);
+                    made.recordings.insert((leg, recording), true);
                 }
             }
             9 => {
@@ -81,45 +85,147 @@ fn bridge(data: &[u8]) {
                 bridge.receive(leg, Path::from(from), &mut buffer, 172, now);
             }
         }
-        drain_bridge(&mut bridge, &mut recordings, now);
+        drain_bridge(&mut bridge, &mut made, now);
         now += Duration::from_millis(u64::from(time) * 2);
-        beat(&mut bridge, &mut recordings, now);
+        beat(&mut bridge, &mut made, now);
     }
     for leg in 0..4 {
         bridge.handle_command(Command::Close { leg: LegId(leg) }, now);
-        drain_bridge(&mut bridge, &mut recordings, now);
+        drain_bridge(&mut bridge, &mut made, now);
     }
     assert_eq!((bridge.legs(), bridge.poll_timeout()), (0, None));
-    assert!(recordings.values().all(|running| !running), "{recordings:?}");
+    assert!(made.recordings.values().all(|running| !running), "{made:?}");
 }
 
-fn beat(bridge: &mut MediaBridge, recordings: &mut BTreeMap<(LegId, RecordingId), bool>, now: Instant) {
+/// What the bridge has begun and the driver holds.
+#[derive(Debug, Default)]
+struct Made {
+    /// Whether each still runs.
+    recordings: BTreeMap<(LegId, RecordingId), bool>,
+    /// Whether each is open already.
+    streams: BTreeMap<(LegId, StreamId), bool>,
+}
+
+/// From here on a step is one of [`rarely`].
+const RARE: u8 = 240;
+
+/// What legs of telephones seldom see: ICE with TURN servers over TCP and TLS, and what becomes of the connections; refusals of the
+/// network; live sound.
+fn rarely(bridge: &mut MediaBridge, made: &mut Made, what: u8, (leg, value): (LegId, u8), now: Instant) {
+    let of_leg = |(of, _): &&(LegId, StreamId)| *of == leg;
+    let stream = made.streams.keys().filter(of_leg).nth(usize::from(value % 2)).map(|(_, stream)| *stream);
+    let remote = SocketAddr::from(([192, 0, 2, leg.0 as u8], 4000));
+    match (what, stream) {
+        (0, _) => {
+            let uri = ["turn:192.0.2.200?transport=tcp", "turns:192.0.2.200", "turn:192.0.2.200"];
+            let uri: TurnUri = uri[usize::from(value % 3)].parse().unwrap();
+            let mut ice = IceConfig::default();
+            ice.turn_servers = vec![TurnServer::new(uri.at([192, 0, 2, 200].into()), "user", "password")];
+            ice.relay_only = value & 4 != 0;
+            let by = CarriedBy { ice: Some(ice), identity: None, rtcp_mux: value & 8 != 0 };
+            bridge.handle_command(Command::Carry { leg, by: Box::new(by) }, now);
+        }
+        (1, _) => bridge.handle_command(Command::RestartIce { leg }, now),
+        (2, _) => bridge.handle_input(Input::Unreachable { leg, destination: remote }, now),
+        (3, Some(stream)) => {
+            made.streams.insert((leg, stream), true);
+            let local = SocketAddr::from(([192, 0, 2, 100], 50_000));
+            bridge.handle_input(Input::StreamOpened { leg, stream, local, remote }, now);
+        }
+        (4, Some(stream)) => {
+            let was_open = made.streams.remove(&(leg, stream)) == Some(true);
+            bridge.handle_input(Input::StreamClosed { leg, stream, was_open }, now);
+        }
+        (5, Some(stream)) => {
+            // Channel data, a STUN message, or neither.
+            let kind = [0x40, 0x01, 0x00, value][usize::from(value % 4)];
+            let mut bytes = vec![kind, value & 0x13, 0, value & 0x3c];
+            bytes.extend([0x21, 0x12, 0xa4, 0x42].iter().cycle().take(usize::from(value)));
+            bridge.receive_stream(leg, stream, &mut bytes, now);
+        }
+        (6, _) => bridge.handle_command(Command::Say { leg, sound: Sound::new(vec![900; 400], 16_000) }, now),
+        (7, _) => bridge.handle_command(Command::Hush { leg }, now),
+        (8, _) => bridge.handle_command(Command::WatchForData { leg, wanted: value % 2 == 0 }, now),
+        (9, _) => bridge.handle_command(Command::Copy { leg, wanted: value % 2 == 0 }, now),
+        (10, _) => bridge.handle_command(Command::KeepPacketTime { leg, wanted: value % 2 == 0 }, now),
+        (11, _) => {
+            let to = Connection::Source(if value % 2 == 0 { Source::Live } else { Source::Silence });
+            bridge.handle_command(Command::Connect { leg, to }, now);
+        }
+        (12, _) => {
+            let mut parameters = parameters(leg, value);
+            parameters.rtcp_mux = value & 32 != 0;
+            parameters.ice = Some(IceParameters {
+                fragment: format!("peer{}", value % 2),
+                password: "password of the peer's, long enough".to_owned(),
+                candidates: vec![format!("1 1 UDP 2130706431 {} 4000 typ host", remote.ip())],
+                complete: value & 64 == 0,
+                lite: value & 16 != 0,
+                controlling: value & 128 != 0,
+            });
+            bridge.handle_command(Command::Configure { leg, stream: Box::new(parameters) }, now);
+        }
+        (13, _) => {
+            let path = bridge.control_path(leg, remote);
+            let mut report = [0; 512];
+            report[..8].copy_from_slice(&[
+                0x80 | (value % 4),
+                200 + value % 8,
+                0,
+                value % 16,
+                0,
+                0,
+                0,
+                leg.0 as u8,
+            ]);
+            bridge.receive(leg, path, &mut report, usize::from(value) + 8, now);
+        }
+        _ => {}
+    }
+}
+
+fn beat(bridge: &mut MediaBridge, made: &mut Made, now: Instant) {
     let mut buffer = [0; 2048];
     let mut rounds = 0;
     while bridge.poll_timeout().is_some_and(|deadline| deadline <= now) {
         bridge.handle_timeout(now);
         while bridge.next_frame(&mut buffer, now).is_some() {}
-        drain_bridge(bridge, recordings, now);
+        drain_bridge(bridge, made, now);
         rounds += 1;
         assert!(rounds < 3, "a deadline that was handled is still due");
     }
 }
 
-fn drain_bridge(
-    bridge: &mut MediaBridge,
-    recordings: &mut BTreeMap<(LegId, RecordingId), bool>,
-    now: Instant,
-) {
+fn drain_bridge(bridge: &mut MediaBridge, made: &mut Made, now: Instant) {
     while let Some(output) = bridge.poll_output() {
         match output {
             Output::Bind { leg, rtp, rtcp } => bridge.handle_input(Input::Bound { leg, rtp, rtcp }, now),
             Output::Event(Event::RecordingEnded { leg, recording, .. }) => {
-                let was = recordings.insert((leg, recording), false);
+                let was = made.recordings.insert((leg, recording), false);
                 assert_eq!(was, Some(true), "a recording ends once");
             }
             Output::Event(Event::Recorded { leg, recording, .. }) => {
-                assert_eq!(recordings.get(&(leg, recording)), Some(&true), "nothing comes after the end");
+                assert_eq!(
+                    made.recordings.get(&(leg, recording)),
+                    Some(&true),
+                    "nothing comes after the end"
+                );
             }
+            Output::Unbind { leg } => made.streams.retain(|(of, _), _| *of != leg),
+            Output::Wire { leg, wire } => match wire {
+                Wire::Open { stream, .. } => {
+                    assert_eq!(made.streams.insert((leg, stream), false), None, "a number is used once");
+                }
+                Wire::Send { stream, .. } => {
+                    assert_eq!(
+                        made.streams.get(&(leg, stream)),
+                        Some(&true),
+                        "nothing is sent before it is open"
+                    );
+                }
+                Wire::Close { stream } => drop(made.streams.remove(&(leg, stream))),
+                Wire::Resolve { .. } => panic!("nobody here knows names"),
+            },
             _ => {}
         }
     }

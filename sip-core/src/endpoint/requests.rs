@@ -217,7 +217,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Misuse::UnknownHandle`] when the request has ended, [`Misuse::Method`] when it is no INVITE,
-    /// [`Misuse::Message`] when it lacks what a dialog needs (answer it with 400), [`Misuse::Limit`] when there are
+    /// [`Misuse::Message`] when it lacks what a dialog needs (it was answered with 400), [`Misuse::Limit`] when there are
     /// too many calls (it was answered with 503).
     pub fn accept_call(
         &mut self,
@@ -240,11 +240,21 @@ impl Endpoint {
             cx.limit(Limit::Calls);
             let _ = self.send_reply(request, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
             self.end_request(request, RequestEnd::Answered(StatusCode::SERVICE_UNAVAILABLE));
+            self.settle();
             return Err(Misuse::Limit(Limit::Calls));
         }
         let tag = cx.tag();
         let way = way_of_server(&options, &pending.message);
-        let dialog = Dialog::of_server(&pending.message, &tag, pending.flow, way)?;
+        let dialog = match Dialog::of_server(&pending.message, &tag, pending.flow, way) {
+            Ok(dialog) => dialog,
+            Err(error) => {
+                let reply = Reply::new(StatusCode::BAD_REQUEST).with_reason(format!("Bad Request: {error}"));
+                let _ = self.send_reply(request, &reply);
+                self.end_request(request, RequestEnd::Answered(StatusCode::BAD_REQUEST));
+                self.settle();
+                return Err(error.into());
+            }
+        };
         let call_id = dialog.id.call_id.clone();
         let (server, message) = (pending.server, pending.message.clone());
         let give_up_at = options.ring_timeout.and_then(|after| cx.now.checked_add(after));

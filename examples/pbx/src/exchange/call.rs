@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use denwa::bridge::LegId;
 use denwa::evidence::{Evidence, Fact, MessageHead, Side as EvidenceSide};
-use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{CallEnd, CallHandle, Event as Sip, Headers, Reply};
+use denwa_sip_core::{Misuse, StatusCode};
 
 use super::Event;
 use super::attend::Attendance;
@@ -150,13 +150,19 @@ impl Call {
         let identity = desk.identity(&invitation.dialled, &caller.place, flow.protocol, Some(flow));
         caller.identity = identity.clone();
         let options = desk.terms_of(&invitation.caller).options();
+        let mut unanswerable = None;
         match desk.endpoint.accept_call(invitation.request, &identity, options, desk.now) {
             Ok(handle) => {
                 desk.hold_handle(handle, number);
                 caller.handle = Some(handle);
             }
-            // The caller has gone already: the legs wind down by themselves.
-            Err(_) => caller.close(desk),
+            // The caller has gone already, or was refused for what his INVITE lacks: the legs wind down by themselves.
+            Err(misuse) => {
+                if let Misuse::Message(error) = misuse {
+                    unanswerable = Some(End::Unanswerable { what: error.to_string() });
+                }
+                caller.close(desk);
+            }
         }
         let mut evidence = Evidence::new(format!("call {number}"), MOST_FACTS, desk.now);
         let side = Some(EvidenceSide::FIRST);
@@ -173,7 +179,7 @@ impl Call {
             reaches: described(&reaches),
         });
         let stage = if caller.handle.is_some() { Stage::Offered } else { Stage::Ending };
-        let end = (stage == Stage::Ending).then_some(End::CallerGaveUp);
+        let end = (stage == Stage::Ending).then(|| unanswerable.unwrap_or(End::CallerGaveUp));
         let call_id = invitation.message.call_id().unwrap_or_default().to_owned();
         let Invitation { caller: who, dialled, .. } = invitation;
         let origin = Origin { caller: who, dialled, came: Some((call_id, flow)) };

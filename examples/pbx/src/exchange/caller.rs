@@ -19,6 +19,8 @@ impl Call {
         self.caller.carry(desk);
         // Before anything rings: could this offer be answered at all?
         match self.caller.common_codecs(desk) {
+            // Nothing rings for whom nobody could be heard by.
+            Ok(codecs) if codecs.is_empty() => self.end(desk, no_session(Side::Caller)),
             Ok(_) => self.reach(desk),
             Err(error) => self.end(desk, media_refused(&error, Side::Caller)),
         }

@@ -35,6 +35,9 @@ use crate::services::prompts::{Language, Prompts};
 use crate::services::script::Message;
 use crate::store::milliseconds;
 
+/// What stands for no limit of silence: more than any call lasts, and short enough to be added to a time.
+const NEVER: Duration = Duration::from_secs(7 * 86_400);
+
 /// What the configuration says, in the form that calls need.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
@@ -93,7 +96,7 @@ impl Policy {
             digest: file.sip.digest.clone(),
             plan: Plan::new(file),
             ring: file.calls.ring,
-            silence: if file.media.silence.is_zero() { Duration::MAX } else { file.media.silence },
+            silence: if file.media.silence.is_zero() { NEVER } else { file.media.silence },
             fax: file.media.fax,
             call_limit: file.calls.limit,
             emergency: file.calls.emergency.clone(),

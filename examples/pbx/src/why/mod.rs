@@ -57,6 +57,11 @@ pub enum End {
         /// Who.
         who: String,
     },
+    /// The caller's INVITE lacks what every answer needs.
+    Unanswerable {
+        /// What is missing, without a full stop.
+        what: String,
+    },
     /// The callee's telephone forwards by itself: it answered with a redirection.
     Moved {
         /// Who.
@@ -199,6 +204,7 @@ impl End {
             | Self::Joined { .. }
             | Self::Served => 200,
             Self::Operator => 480,
+            Self::Unanswerable { .. } => 400,
             Self::CallerGaveUp => 487,
             Self::UnknownNumber => 404,
             Self::NotRegistered
@@ -273,6 +279,10 @@ impl End {
             ),
             Self::Busy { who } => (format!("{who} is busy."), ""),
             Self::Declined { who } => (format!("{who} declined the call."), ""),
+            Self::Unanswerable { what } => (
+                format!("The caller's INVITE cannot be answered: {what}."),
+                "Look at what his telephone writes into Contact; a rule under [[rewrites]] may put it right.",
+            ),
             Self::Moved { who, to } => (
                 format!("The telephone of {who} sends its calls on to {to}."),
                 "Look at the forwarding in its own menu: numbers that it could dial itself are followed, but no star codes and no circles.",

@@ -3,20 +3,26 @@
 //! Every handle ends with exactly one terminal event: [`Event::RequestEnded`], [`Event::CallEnded`],
 //! [`Event::RequestCompleted`], [`Event::RegistrationEnded`].
 
+mod ends;
+mod refusal;
+
+pub use ends::{By, CallEnd, OfferAbort, Outcome, RegistrationFailure, RequestEnd};
+pub use refusal::Refusal;
+pub(crate) use refusal::first_line;
+
 use crate::{
-    auth::{algorithm::Algorithm, client::ChallengeRefusal, server::AuthenticationFailure},
-    call::offer_answer::{Carrier, Conflict},
+    auth::{algorithm::Algorithm, server::AuthenticationFailure},
+    call::offer_answer::Carrier,
     command::Body,
-    error::ParseError,
     handle::{
         CallHandle, ForkHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
         SubscriptionHandle,
     },
     io::{Flow, PeerIdentity},
     limits::Limit,
-    message::{Method, Request, Response, StatusCode, UriBuf},
+    message::{Request, Response, StatusCode, UriBuf},
     publication::PublicationFailure,
-    registrar::binding::{Binding, RegistrationRefusal},
+    registrar::binding::Binding,
     resolve::ResolveFailure,
     subscription::{SubscriptionEnd, SubscriptionState},
     transaction::{EndReason, LocateId, Located, StreamEnd},
@@ -445,223 +451,4 @@ pub struct Gruu {
     pub public: UriBuf,
     /// A temporary one, which tells nothing of him.
     pub temporary: Option<UriBuf>,
-}
-
-/// How a request from others ended.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RequestEnd {
-    /// Answered by the application.
-    Answered(StatusCode),
-    /// It became this call.
-    BecameCall(CallHandle),
-    /// It was sent back with a challenge, for want of credentials or a fresh nonce.
-    Challenged {
-        /// Whether it had credentials with a nonce that is not good any more.
-        stale: bool,
-    },
-    /// Its credentials were wrong.
-    NotAuthenticated(AuthenticationFailure),
-    /// It became this subscription.
-    BecameSubscription(SubscriptionHandle),
-    /// The registrar took it.
-    Registered,
-    /// The registrar refused it.
-    RegistrationRefused(RegistrationRefusal),
-    /// The store could not do its part.
-    StoreFailed,
-    /// The peer sent CANCEL.
-    Cancelled {
-        /// `Reason` of the CANCEL.
-        reason: Option<String>,
-    },
-    /// The application took too long.
-    NotAnswered,
-    /// Its dialog ended.
-    DialogEnded,
-    /// The endpoint was shut down.
-    ShutDown,
-    /// A required extension is not supported: 420.
-    BadExtension(String),
-    /// The response could not be delivered.
-    Failed(EndReason),
-}
-
-/// Who ended it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The application here.
-    Local,
-    /// The peer.
-    Remote,
-}
-
-/// Why a call ended.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum CallEnd {
-    /// BYE.
-    HungUp {
-        /// By whom.
-        by: By,
-        /// `Reason` of the BYE.
-        reason: Option<String>,
-    },
-    /// The peer refused the INVITE.
-    Refused {
-        /// The final response, with its headers and body.
-        response: Box<Response>,
-    },
-    /// The application refused the INVITE.
-    RefusedHere(StatusCode),
-    /// CANCEL.
-    Cancelled {
-        /// By whom.
-        by: By,
-        /// `Reason` of the CANCEL.
-        reason: Option<String>,
-    },
-    /// Nobody answered within [`CallOptions::ring_timeout`](crate::command::CallOptions::ring_timeout).
-    NotAnswered,
-    /// The INVITE never got any response, or could not be sent.
-    Unreachable(EndReason),
-    /// The INVITE was challenged and there is nothing to answer.
-    NotAuthenticated {
-        /// Why the challenge was not answered.
-        reason: ChallengeRefusal,
-        /// The challenge.
-        response: Box<Response>,
-    },
-    /// Our 2xx was never acknowledged; BYE was sent (RFC 3261 §13.3.1.4).
-    NotAcknowledged,
-    /// The session timer ran out (RFC 4028).
-    SessionExpired,
-    /// The peer knows the dialog no more (481), or a request inside it stayed unanswered (RFC 5057).
-    DialogLost {
-        /// The method of the request that found out.
-        method: Method,
-        /// Its status; `None` when it got no response.
-        status: Option<StatusCode>,
-    },
-    /// The peer broke the rules of offer and answer in a way that leaves no session.
-    NoSession {
-        /// What was missing.
-        carrier: Carrier,
-    },
-    /// The call was taken over by another one (RFC 3891).
-    Replaced {
-        /// By this.
-        by: CallHandle,
-    },
-    /// The endpoint was shut down.
-    ShutDown,
-    /// A message of the peer could not be read so far that the call could go on.
-    Malformed(ParseError),
-}
-
-/// Why an offer became void.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum OfferAbort {
-    /// The peer refused our re-INVITE or UPDATE.
-    Refused {
-        /// Its final response.
-        response: Box<Response>,
-    },
-    /// The peer refused our re-INVITE after part of it had taken effect, in a reliable provisional response or an UPDATE.
-    /// Which session holds is not known to both: offer the one from before once more (RFC 6141 §3.4).
-    RefusedAfterChange {
-        /// Its final response.
-        response: Box<Response>,
-    },
-    /// No response came, or it could not be sent.
-    Failed(EndReason),
-    /// Both sides offered at once, again and again (491).
-    Glare,
-    /// The peer withdrew his re-INVITE with CANCEL.
-    Withdrawn,
-    /// Our own refusal of the peer's offer.
-    RefusedHere(StatusCode),
-    /// An answer was due and did not come.
-    NotAnswered,
-    /// It could not be sent now.
-    Conflict(Conflict),
-}
-
-/// How a request from here ended.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// A final response.
-    Response(Box<Response>),
-    /// No final response.
-    Failed(EndReason),
-    /// A challenge was not answered.
-    NotAuthenticated {
-        /// Why not.
-        reason: ChallengeRefusal,
-        /// The challenge.
-        response: Box<Response>,
-    },
-    /// Its dialog ended before.
-    DialogEnded,
-}
-
-/// Why a registration failed.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RegistrationFailure {
-    /// A final response other than 2xx.
-    Refused(Box<Response>),
-    /// No response, or it could not be sent.
-    Unreachable(EndReason),
-    /// A challenge was not answered.
-    NotAuthenticated(ChallengeRefusal),
-    /// The 2xx does not hold our binding.
-    NotBound,
-}
-
-/// Why the endpoint refused or dropped something by itself.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// 469: an INFO of a package that was not announced (RFC 6086).
-    InfoPackage,
-    /// It could not be read.
-    Malformed(ParseError),
-    /// 481: no such dialog.
-    NoSuchDialog,
-    /// 481: no such transaction to cancel.
-    NoSuchTransaction,
-    /// 482: it came by two ways (RFC 3261 §8.2.2.2).
-    Merged,
-    /// 420: extensions we do not support.
-    BadExtension(String),
-    /// 500: sequence numbers go backwards (RFC 3261 §12.2.2).
-    OutOfOrder {
-        /// What came.
-        sequence: u32,
-        /// What had come before.
-        last: u32,
-    },
-    /// 491 or 500: it crossed another change (RFC 6337 §4.3).
-    Conflict(Conflict),
-    /// 422: the session interval is too small (RFC 4028).
-    IntervalTooSmall,
-    /// 503: a bound of the configuration.
-    Limit(Limit),
-    /// A response that belongs to nothing.
-    StrayResponse,
-    /// An ACK that belongs to nothing.
-    StrayAck,
-    /// 405 or 501: a method that makes no sense there.
-    Method,
-    /// 503: the endpoint is shutting down.
-    ShuttingDown,
-}
-
-/// The first line of a request, shortened to what a log line bears.
-pub(crate) fn first_line(request: &Request) -> String {
-    let line = format!("{} {}", request.method(), request.uri_text());
-    line.chars().filter(|it| !it.is_control()).take(120).collect()
 }
