@@ -20,6 +20,7 @@ mod joining;
 mod keys;
 mod leg;
 mod live;
+mod opus_frames;
 mod passing;
 mod plan;
 mod player;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 impl MediaBridge {
     /// Judges a datagram of `length` octets at the start of `buffer` that came to one of the leg's sockets, and makes it the
     /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram; where legs have different
-    /// codecs, for 2048 octets.
+    /// codecs or packet times, for 2048 octets.
     #[inline]
     pub fn receive<'d>(
         &mut self,
@@ -60,6 +60,7 @@ impl MediaBridge {
         match arrived.content {
             Content::TelephoneEvent => {
                 from.event_at = Some(now);
+                from.repackers.iter_mut().for_each(Repacker::interrupt);
                 // The patience of whoever listens for keys may end before anything else is due.
                 self.rearm(leg);
             }
@@ -229,12 +230,13 @@ impl MediaBridge {
             transcoder.interrupt();
         }
         let mut repackers = std::mem::take(&mut from.repackers);
+        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
         let target = from.target(leg);
         let busy = target
             .and_then(|target| self.legs.get(&target))
             .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
         for repacker in &mut repackers {
-            if busy || muted || !repacker.takes(arrived.payload_type) {
+            if busy || muted || events_pass || !repacker.takes(arrived.payload_type) {
                 repacker.interrupt();
             } else {
                 repacker.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default());
@@ -281,7 +283,12 @@ impl MediaBridge {
         now: Instant,
     ) -> Option<Outgoing> {
         let repacker = repackers.iter_mut().find(|it| it.is_ready())?;
-        self.send_made(target, |session, buffer| repacker.send(session, buffer, now), buffer)
+        let sent = self.send_made(target, |session, buffer| repacker.send(session, buffer, now), buffer);
+        if sent.is_none() {
+            // There is nobody any more to send them to.
+            repacker.clear();
+        }
+        sent
     }
 
     /// The next packet that is made for a leg.
@@ -297,7 +304,7 @@ impl MediaBridge {
         // A packet that cannot be sent is lost, and the next one is tried.
         while let Some(sent) = next(to.stream.session.as_mut()?, buffer) {
             if let Ok(sent) = sent {
-                let sent = to.stream.wrap(&sent, buffer)?;
+                let Some(sent) = to.stream.wrap(&sent, buffer) else { continue };
                 if let Some(stream) = sent.stream {
                     let payload = Bytes::copy_from_slice(buffer.get(..sent.length)?);
                     self.outputs.push_back(Output::Wire { leg, wire: Wire::Send { stream, payload } });
@@ -381,5 +388,5 @@ enum SoundPath {
     Unheard,
 }
 
-/// After a packet of an event for so long no transcoded voice is sent: the event's packets have one timestamp among them.
+/// After a packet of an event for so long no voice is sent that was transcoded or cut anew: the event's packets have one timestamp among them.
 const EVENT_LASTS: Duration = Duration::from_millis(100);

@@ -4,9 +4,12 @@
 //! A frame is what a codec cannot do with a part of: an octet or some for codecs of samples (RFC 3551 §4.3), 10 to 30 ms for the
 //! others (§4.5, RFC 3952), what the first octet says for Opus (RFC 6716 §3). A frame that is longer than a packet is to be goes
 //! as it is: cutting it takes an encoder.
+//!
+//! Nothing is done, and nothing allocated, while packets come as they are wanted. From the first that does not on, all go through
+//! here until the source pauses or begins anew, for what is made here has a time line of its own.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::LegId;
+use super::{LegId, opus_frames};
 use crate::media::{Arrived, PayloadFormat};
 use denwa_rtp::session::{Frame, NotSent, Outgoing, Session};
 use std::collections::VecDeque;
@@ -17,8 +20,12 @@ use std::time::{Duration, Instant};
 const LARGEST_PAYLOAD: usize = 1400;
 /// Packets this far behind are late ones; those farther begin anew.
 const LATE: i16 = 100;
-/// Of Opus, in ticks of 48 kHz: 120 ms.
-const LONGEST_OPUS: u32 = 5760;
+/// Packets that wait for their turn; further ones are lost. More come of one only where a peer puts seconds into it.
+const READY_LIMIT: usize = 64;
+/// Timestamps that are off by less than this, in ms, are not looked at: some senders read them from a clock.
+const OFF_MS: u32 = 3;
+/// Of a packet, in ms, whatever was asked for.
+const PACKET_MS: (u64, u64) = (10, 200);
 
 /// How a codec's frames lie in a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,10 @@ pub(super) struct Shape {
     frames: Frames,
     /// Ticks that a packet is to hold.
     wanted: u32,
+    /// The same, were there no limit to a packet's octets.
+    asked: u32,
+    /// Of timestamps that are not looked at.
+    off: u32,
 }
 
 impl Shape {
@@ -53,24 +64,45 @@ impl Shape {
             Frames::G729 => (10, 80),
             Frames::Opus => (1, 120),
         };
-        let asked =
-            u64::try_from(packet_time.as_millis()).ok()?.checked_mul(u64::from(format.clock_rate_hz))?;
-        let asked = u32::try_from(asked.checked_div(1000)?).ok()?;
+        let milliseconds = u64::try_from(packet_time.as_millis()).ok()?.clamp(PACKET_MS.0, PACKET_MS.1);
+        let asked = milliseconds.checked_mul(u64::from(format.clock_rate_hz))?.checked_div(1000)?;
+        let asked = u32::try_from(asked).ok()?;
         let room = u32::try_from(LARGEST_PAYLOAD.checked_div(octets)?).ok()?;
-        let most = if frames == Frames::Opus { LONGEST_OPUS } else { room.saturating_mul(ticks) };
-        let whole = asked.min(most).checked_div(ticks)?.max(1).saturating_mul(ticks);
-        Some(Self { payload_type: format.payload_type, into, frames, wanted: whole })
+        let most = if frames == Frames::Opus { opus_frames::LONGEST } else { room.saturating_mul(ticks) };
+        let whole = |asked: u32| Some(asked.checked_div(ticks)?.max(1).saturating_mul(ticks));
+        let off = format.clock_rate_hz.checked_div(1000)?.saturating_mul(OFF_MS);
+        let payload_type = format.payload_type;
+        Some(Self { payload_type, into, frames, wanted: whole(asked.min(most))?, asked: whole(asked)?, off })
     }
 
     /// Whether a payload holds what is wanted, or nothing can be done about it.
     fn fits(&self, payload: &[u8]) -> bool {
-        if let Frames::Octets { octets, ticks } = self.frames {
-            let whole = (payload.len() as u64).saturating_mul(u64::from(ticks));
-            return whole == u64::from(self.wanted).saturating_mul(octets as u64);
+        match self.frames {
+            Frames::Octets { octets, ticks } => {
+                let whole = (payload.len() as u64).saturating_mul(u64::from(ticks));
+                let holds = |wanted: u32| whole == u64::from(wanted).saturating_mul(octets as u64);
+                holds(self.wanted) || holds(self.asked) || !payload.len().is_multiple_of(octets) || whole == 0
+            }
+            Frames::G729 => {
+                let (voice, silence) = (payload.len() / 10, payload.len() % 10);
+                let frames = voice.saturating_add(silence / 2);
+                let wanted = (self.wanted / 80) as usize;
+                match silence {
+                    0 => frames == wanted || frames == 0,
+                    // Nothing may follow a description of silence.
+                    2 => frames <= wanted,
+                    _ => true,
+                }
+            }
+            Frames::Opus => opus_frames::beginning(payload).is_none_or(|(count, ticks)| {
+                count == self.wanted.checked_div(ticks).unwrap_or_default().max(1)
+            }),
         }
-        let Some(pieces) = self.pieces(payload) else { return true };
-        let ticks = pieces.iter().fold(0_u32, |sum, piece| sum.saturating_add(piece.ticks));
-        ticks == self.wanted || pieces.len() == 1 && ticks > self.wanted
+    }
+
+    /// Whether a frame is a few samples, so that a packet of any time can be made of them.
+    fn is_of_samples(&self) -> bool {
+        matches!(self.frames, Frames::Octets { ticks, .. } if ticks <= 8)
     }
 
     /// The frames of a payload; `None` when it is none of this codec.
@@ -78,9 +110,8 @@ impl Shape {
         match self.frames {
             Frames::Octets { octets, ticks } => {
                 // Codecs of samples are cut where the packet is full, and not octet by octet.
-                let step =
-                    if octets < 32 { octets.checked_mul(per_packet(self.wanted, ticks))? } else { octets };
-                let step_ticks = if octets < 32 { self.wanted } else { ticks };
+                let step_ticks = if self.is_of_samples() { self.wanted } else { ticks };
+                let step = octets.checked_mul(step_ticks.checked_div(ticks)? as usize)?;
                 let mut pieces = Vec::new();
                 let mut start = 0_usize;
                 while start < payload.len() {
@@ -111,16 +142,16 @@ impl Shape {
                 }
                 Some(pieces)
             }
-            Frames::Opus => opus(payload),
+            Frames::Opus => {
+                let (_, ticks) = opus_frames::beginning(payload)?;
+                let piece = |range| Piece { range, ticks, ends: false };
+                Some(opus_frames::frames(payload)?.into_iter().map(piece).collect())
+            }
         }
     }
 }
 
-/// How many frames a packet holds.
-fn per_packet(wanted: u32, ticks: u32) -> usize {
-    wanted.checked_div(ticks).map_or(1, |count| count as usize).max(1)
-}
-
+/// How this format's frames lie, where that is known.
 fn frames(format: &PayloadFormat) -> Option<Frames> {
     let is = |name: &str| format.name.eq_ignore_ascii_case(name);
     let channels = usize::from(format.channels.max(1));
@@ -220,22 +251,26 @@ impl Repacker {
     }
 
     /// Whether a payload must go through here: it is not as long as is wanted, or comes after one that was not.
+    #[inline]
     pub(super) fn wants(&self, payload: &[u8]) -> bool {
-        !self.waiting.is_empty() || !self.shape.fits(payload)
+        self.expected.is_some() || !self.shape.fits(payload)
     }
 
-    /// The source begins anew, or passes this by for a while.
+    /// The source begins anew, or passes this by for a while: what was not sent is not sent any more.
     pub(super) fn interrupt(&mut self) {
         self.expected = None;
         self.waiting.clear();
         self.ends.clear();
         self.waiting_ticks = 0;
+        self.clear();
     }
 
     /// Takes a packet. Packets that go out are fetched with [`Repacker::send`].
     pub(super) fn receive(&mut self, arrived: &Arrived, payload: &[u8]) {
-        // What is none of the codec ends here, as it would at the other end.
-        let Some(pieces) = self.shape.pieces(payload) else { return };
+        // Nothing said keeps a way open and no more.
+        if payload.is_empty() {
+            return;
+        }
         match self.expected.filter(|expected| expected.ssrc == arrived.ssrc) {
             Some(expected) => {
                 let ahead = arrived.sequence.wrapping_sub(expected.sequence).cast_signed();
@@ -243,7 +278,7 @@ impl Repacker {
                     return; // What comes after it is on its way.
                 }
                 let gap = arrived.timestamp.wrapping_sub(expected.timestamp).cast_signed();
-                if gap != 0 {
+                if gap.unsigned_abs() > self.shape.off {
                     // Something was lost or left out: what waits goes as it is. A time line that goes back begins anew.
                     self.flush();
                     self.timestamp = self.timestamp.wrapping_add(u32::try_from(gap).unwrap_or(0));
@@ -255,16 +290,26 @@ impl Repacker {
                 self.begins = true;
             }
         }
-        self.begins |= arrived.marker;
-        let configuration = payload.first().copied().unwrap_or_default() & !3;
-        if self.shape.frames == Frames::Opus && self.configuration != configuration {
-            self.flush();
-            self.configuration = configuration;
-        }
         let mut ticks = 0_u32;
-        for piece in pieces {
-            ticks = ticks.saturating_add(piece.ticks);
-            self.take(payload.get(piece.range).unwrap_or_default(), piece.ticks, piece.ends);
+        match self.shape.pieces(payload) {
+            Some(pieces) => {
+                let configuration = opus_frames::configuration(payload);
+                if self.shape.frames == Frames::Opus && self.configuration != configuration {
+                    self.flush();
+                    self.configuration = configuration;
+                }
+                self.begins |= arrived.marker;
+                for piece in pieces {
+                    ticks = ticks.saturating_add(piece.ticks);
+                    self.take(payload.get(piece.range).unwrap_or_default(), piece.ticks, piece.ends);
+                }
+            }
+            // What is none of the codec is the other end's to judge.
+            None => {
+                self.flush();
+                self.begins |= arrived.marker;
+                self.push(payload.to_vec());
+            }
         }
         self.expected = Some(Expected {
             ssrc: arrived.ssrc,
@@ -275,8 +320,7 @@ impl Repacker {
 
     fn take(&mut self, frame: &[u8], ticks: u32, ends: bool) {
         let room = self.shape.wanted.saturating_sub(self.waiting_ticks);
-        let splits = matches!(self.shape.frames, Frames::Octets { octets, .. } if octets < 32);
-        if splits && ticks > room && room > 0 {
+        if self.shape.is_of_samples() && ticks > room && room > 0 {
             // Codecs of samples fill what is begun.
             let cut = (frame.len() as u64).saturating_mul(u64::from(room)).checked_div(u64::from(ticks));
             let (first, rest) = frame.split_at_checked(cut.unwrap_or(0) as usize).unwrap_or((frame, &[]));
@@ -288,7 +332,9 @@ impl Repacker {
             self.flush();
         }
         self.append(frame, ticks);
-        if ends || self.waiting_ticks >= self.shape.wanted {
+        // All frames of a packet are of one length: where no further one fits, it is full.
+        let least = if self.shape.is_of_samples() { 1 } else { ticks };
+        if ends || self.waiting_ticks.saturating_add(least) > self.shape.wanted {
             self.flush();
         }
     }
@@ -305,14 +351,25 @@ impl Repacker {
             return;
         }
         let payload = match self.shape.frames {
-            Frames::Opus => opus_payload(self.configuration, &self.waiting, &self.ends),
+            Frames::Opus => opus_frames::join(self.configuration, &self.waiting, &self.ends),
             Frames::Octets { .. } | Frames::G729 => self.waiting.clone(),
         };
-        let marker = std::mem::take(&mut self.begins);
-        self.ready.push_back(Packet { timestamp: self.timestamp, marker, payload });
+        self.push(payload);
         self.timestamp = self.timestamp.wrapping_add(std::mem::take(&mut self.waiting_ticks));
         self.waiting.clear();
         self.ends.clear();
+    }
+
+    fn push(&mut self, payload: Vec<u8>) {
+        if self.ready.len() < READY_LIMIT {
+            let marker = std::mem::take(&mut self.begins);
+            self.ready.push_back(Packet { timestamp: self.timestamp, marker, payload });
+        }
+    }
+
+    /// Packets that are full are not sent.
+    pub(super) fn clear(&mut self) {
+        self.ready.clear();
     }
 
     /// Whether a packet is full.
@@ -332,121 +389,6 @@ impl Repacker {
             Frame { feed: self.feed, timestamp, payload_type: self.shape.into, marker, payload: &payload };
         Some(session.send(frame, buffer, now))
     }
-}
-
-// ---- Opus, RFC 6716 §3
-
-/// Ticks of 48 kHz that a frame of this configuration lasts (§3.1, table 2).
-fn opus_ticks(first: u8) -> u32 {
-    let configuration = first >> 3;
-    match (configuration, configuration & 3) {
-        (0..=11, 0) | (12..=15, 0 | 2) | (16..=31, 2) => 480,
-        (0..=11, 1) | (12..=15, _) | (16..=31, 3) => 960,
-        (0..=11, 2) => 1920,
-        (0..=11, _) => 2880,
-        (_, 0) => 120,
-        (_, _) => 240,
-    }
-}
-
-/// The frames of a packet (§3.2); `None` when it breaks a rule.
-fn opus(payload: &[u8]) -> Option<Vec<Piece>> {
-    let (first, ticks) = (*payload.first()?, opus_ticks(*payload.first()?));
-    let piece = |range: Range<usize>| Piece { range, ticks, ends: false };
-    let end = payload.len();
-    match first & 3 {
-        0 => Some(vec![piece(1..end)]),
-        1 => {
-            let both = end.checked_sub(1).filter(|both| both.is_multiple_of(2))?;
-            let middle = both.checked_div(2)?.checked_add(1)?;
-            Some(vec![piece(1..middle), piece(middle..end)])
-        }
-        2 => {
-            let (length, at) = opus_length(payload, 1)?;
-            let middle = at.checked_add(length).filter(|middle| *middle <= end)?;
-            Some(vec![piece(at..middle), piece(middle..end)])
-        }
-        _ => {
-            let head = *payload.get(1)?;
-            let count = usize::from(head & 0x3f);
-            if count == 0 || ticks.checked_mul(u32::from(head & 0x3f))? > LONGEST_OPUS {
-                return None;
-            }
-            let (mut at, mut padding) = (2_usize, 0_usize);
-            if head & 0x40 != 0 {
-                loop {
-                    let octet = *payload.get(at)?;
-                    at = at.checked_add(1)?;
-                    padding = padding.checked_add(usize::from(octet.min(254)))?;
-                    if octet != 255 {
-                        break;
-                    }
-                }
-            }
-            let end = end.checked_sub(padding)?;
-            let mut lengths = Vec::with_capacity(count);
-            if head & 0x80 == 0 {
-                let each = end.checked_sub(at)?.checked_div(count)?;
-                lengths.resize(count, each);
-                if each.checked_mul(count)? != end.checked_sub(at)? {
-                    return None;
-                }
-            } else {
-                for _ in 1..count {
-                    let (length, next) = opus_length(payload, at)?;
-                    lengths.push(length);
-                    at = next;
-                }
-                let told = lengths.iter().try_fold(0_usize, |sum, length| sum.checked_add(*length))?;
-                lengths.push(end.checked_sub(at)?.checked_sub(told)?);
-            }
-            let mut pieces = Vec::with_capacity(count);
-            for length in lengths {
-                let next = at.checked_add(length).filter(|next| *next <= end)?;
-                pieces.push(piece(at..next));
-                at = next;
-            }
-            Some(pieces)
-        }
-    }
-}
-
-/// The length of a frame, in one octet or two (§3.2.1), and where what follows it begins.
-fn opus_length(payload: &[u8], at: usize) -> Option<(usize, usize)> {
-    let first = usize::from(*payload.get(at)?);
-    if first < 252 {
-        return Some((first, at.checked_add(1)?));
-    }
-    let second = usize::from(*payload.get(at.checked_add(1)?)?);
-    Some((second.checked_mul(4)?.checked_add(first)?, at.checked_add(2)?))
-}
-
-/// A packet of these frames, which lie one behind the other and end there.
-fn opus_payload(configuration: u8, frames: &[u8], ends: &[usize]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(frames.len().saturating_add(ends.len().saturating_mul(2)));
-    if ends.len() == 1 {
-        payload.push(configuration);
-    } else {
-        // Code 3 with a length before each frame but the last.
-        payload.push(configuration | 3);
-        payload.push(0x80 | u8::try_from(ends.len()).unwrap_or(48));
-        let (mut start, last) = (0_usize, ends.len().saturating_sub(1));
-        for end in ends.iter().take(last) {
-            let length = end.saturating_sub(start);
-            match u8::try_from(length).ok().filter(|length| *length < 252) {
-                Some(length) => payload.push(length),
-                None => {
-                    // At most 1275 octets, so that the second one fits.
-                    let low = 252 | (length & 3);
-                    payload.push(u8::try_from(low).unwrap_or(252));
-                    payload.push(u8::try_from(length.saturating_sub(low) / 4).unwrap_or(255));
-                }
-            }
-            start = *end;
-        }
-    }
-    payload.extend_from_slice(frames);
-    payload
 }
 
 #[cfg(test)]
@@ -570,7 +512,7 @@ mod tests {
         }
         let joined = it.ready.pop_front().unwrap().payload;
         assert_eq!(joined[..4], [0xfb, 0x83, 10, 20]);
-        assert!(!it.wants(&joined), "it is as long as is wanted");
+        assert!(it.shape.fits(&joined), "it is as long as is wanted");
         // And cut again.
         let mut it = repacker("opus", "", 48_000, 20);
         assert!(!it.wants(&one(10)));
@@ -585,7 +527,122 @@ mod tests {
         it.receive(&arrived(0, 0), &long);
         it.receive(&arrived(1, 960), &one(9));
         let joined = it.ready.pop_front().unwrap().payload;
-        assert_eq!(opus(&joined).unwrap().iter().map(|it| it.range.len()).collect::<Vec<_>>(), [700, 9]);
+        assert_eq!(
+            opus_frames::frames(&joined).unwrap().iter().map(|it| it.len()).collect::<Vec<_>>(),
+            [700, 9]
+        );
+    }
+
+    /// Timestamps, markers and lengths of what is ready.
+    fn made(it: &mut Repacker) -> Vec<(u32, bool, usize)> {
+        it.ready.drain(..).map(|packet| (packet.timestamp, packet.marker, packet.payload.len())).collect()
+    }
+
+    #[test]
+    fn what_comes_as_it_is_wanted_passes_by() {
+        // Name, parameters, clock, ms wanted; octets that pass; octets that do not.
+        let cases: [(_, _, _, _, &[usize], &[usize]); 8] = [
+            ("PCMU", "", 8000, 20, &[160, 0], &[80, 161]),
+            // Descriptions of silence, alone and behind a frame, and what is no payload of it.
+            ("G729", "", 8000, 20, &[20, 12, 2, 0, 7], &[10, 30, 22]),
+            ("iLBC", "mode=30", 8000, 20, &[50, 0, 38], &[100]),
+            ("iLBC", "mode=20", 8000, 30, &[38, 50], &[76]),
+            ("GSM", "", 8000, 40, &[66, 65], &[33]),
+            ("G726-24", "", 8000, 20, &[60, 61], &[30]),
+            // As long as was asked for, though such would not be made here.
+            ("L16", "", 48_000, 20, &[1920, 1400, 1919], &[960]),
+            // Whatever was asked for is brought into what there is.
+            ("PCMA", "", 8000, 0, &[80], &[1, 160]),
+        ];
+        for (name, parameters, clock, milliseconds, passes, not) in cases {
+            let it = repacker(name, parameters, clock, milliseconds);
+            for (octets, wanted) in passes.iter().map(|it| (it, false)).chain(not.iter().map(|it| (it, true)))
+            {
+                assert_eq!(it.wants(&vec![0; *octets]), wanted, "{name}, {octets} octets");
+            }
+        }
+        let of_opus =
+            |milliseconds: u64, payload: &[u8]| repacker("opus", "", 48_000, milliseconds).wants(payload);
+        // No frame of 20 ms becomes one of 10, and none makes 30 ms.
+        assert_eq!([10, 20, 30, 40].map(|wanted| of_opus(wanted, &[0xf8, 1])), [false, false, false, true]);
+        // A frame of 60 ms; nothing said; a count of none.
+        assert_eq!([&[0x18, 1][..], &[0xf8], &[0xfb, 0]].map(|payload| of_opus(20, payload)), [false; 3]);
+    }
+
+    #[test]
+    fn after_one_that_was_cut_all_go_the_same_way() {
+        let mut it = repacker("G722", "", 8000, 20);
+        it.receive(&arrived(0, 0), &[0; 320]);
+        assert!(it.wants(&[0; 160]), "one time line");
+        it.receive(&arrived(1, 320), &[0; 160]);
+        assert_eq!(made(&mut it), [(0, true, 160), (160, false, 160), (320, false, 160)]);
+        it.interrupt();
+        assert!(!it.wants(&[0; 160]));
+    }
+
+    #[test]
+    fn a_payload_of_another_kind_goes_as_it_is_in_its_turn() {
+        let mut it = repacker("iLBC", "mode=30", 8000, 60);
+        it.receive(&arrived(0, 0), &[0; 50]);
+        it.receive(&arrived(1, 240), &[0; 38]);
+        it.receive(&arrived(2, 400), &[0; 100]);
+        it.receive(&arrived(3, 880), &[]);
+        assert_eq!(made(&mut it), [(0, true, 50), (240, false, 38), (400, false, 100)]);
+    }
+
+    #[test]
+    fn doubles_and_clocks_that_shake_change_nothing() {
+        let mut it = repacker("PCMU", "", 8000, 40);
+        for (sequence, timestamp) in
+            [(u16::MAX, 5), (u16::MAX, 5), (0, 163), (u16::MAX, 5), (1, 326), (2, 484)]
+        {
+            it.receive(&arrived(sequence, timestamp), &[0; 160]);
+        }
+        assert_eq!(made(&mut it), [(0, true, 320), (320, false, 320)]);
+    }
+
+    #[test]
+    fn another_source_and_another_time_begin_anew() {
+        let mut it = repacker("PCMU", "", 8000, 20);
+        let from = |ssrc, sequence, timestamp| Arrived { ssrc, ..arrived(sequence, timestamp) };
+        it.receive(&from(7, 10, 1000), &[0; 240]);
+        // What the one has said is not joined to what the other says.
+        it.receive(&from(8, 60_000, u32::MAX - 79), &[0; 80]);
+        it.receive(&from(8, 60_001, 0), &[0; 80]);
+        assert_eq!(made(&mut it), [(0, true, 160), (160, false, 80), (240, true, 160)]);
+        // Back in time, and as far ahead as can be.
+        it.receive(&from(8, 20, 4_000_000_000), &[0; 160]);
+        it.receive(&from(8, 21, 1_852_516_511), &[0; 160]);
+        it.receive(&Arrived { marker: true, ..from(8, 22, 1_852_516_671 + 800) }, &[0; 160]);
+        let far = 560_u32.wrapping_add(1_852_516_511_u32.wrapping_sub(4_000_000_160));
+        assert_eq!(made(&mut it), [(400, true, 160), (far, false, 160), (far + 960, true, 160)]);
+    }
+
+    #[test]
+    fn a_packet_of_seconds_is_sent_as_far_as_there_is_room() {
+        let mut it = repacker("G729", "", 8000, 10);
+        it.receive(&arrived(0, 0), &[0; 1400]);
+        assert_eq!(made(&mut it).len(), READY_LIMIT);
+        it.receive(&arrived(1, 140 * 80), &[0; 10]);
+        assert_eq!(made(&mut it), [(140 * 80, false, 10)]);
+        let stereo = PayloadFormat { channels: 2, ..PayloadFormat::new(96, "L16", 48_000) };
+        let shape = Shape::new(&stereo, 97, Duration::from_millis(5000)).unwrap();
+        let mut it = Repacker::new(shape, LegId(1), 0);
+        it.receive(&arrived(0, 0), &[0; 2000]);
+        // 350 samples of each channel, as many as a network carries in one piece.
+        assert_eq!((made(&mut it), it.waiting.len()), (vec![(0, true, 1400)], 600));
+    }
+
+    #[test]
+    fn a_marker_stays_where_it_belongs() {
+        let mut it = repacker("opus", "", 48_000, 40);
+        it.receive(&arrived(0, 0), &[0xf8, 1]);
+        // Another configuration cannot be joined to what waits, which begins nothing.
+        it.receive(&arrived(1, 960), &[0xf8, 2]);
+        it.receive(&arrived(2, 1920), &[0xf8, 3]);
+        it.receive(&Arrived { marker: true, ..arrived(3, 2880) }, &[0xfc, 4]);
+        it.receive(&arrived(4, 3840), &[0xfc, 5]);
+        assert_eq!(made(&mut it), [(0, true, 5), (1920, false, 2), (2880, true, 5)]);
     }
 
     #[test]
@@ -599,9 +656,9 @@ mod tests {
                 payload.push((bytes >> 24) as u8);
             }
             bytes = bytes.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if let Some(pieces) = opus(&payload) {
+            if let Some(pieces) = it.shape.pieces(&payload) {
                 assert!(pieces.iter().all(|piece| piece.range.end <= payload.len()));
-                assert!(pieces.iter().map(|piece| piece.ticks).sum::<u32>() <= LONGEST_OPUS);
+                assert!(pieces.iter().map(|piece| piece.ticks).sum::<u32>() <= opus_frames::LONGEST);
             }
             it.receive(&arrived(sequence, u32::from(sequence) * 960), &payload);
             it.ready.clear();
