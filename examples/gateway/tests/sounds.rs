@@ -271,9 +271,10 @@ fn packets_are_as_long_as_each_end_wants_them() {
     assert!(lengths[1].iter().all(|length| *length == 80), "{lengths:?}");
 }
 
-/// A codec on the wire, and a payload of so many milliseconds. Those of other numbers and clocks are the bridge's own tests'.
+/// A codec on the wire, and a payload of so many milliseconds. Where its number is not fixed, everybody has one of his own for what
+/// he receives.
 struct Wire {
-    number: u8,
+    numbers: [u8; 2],
     name: &'static str,
     rtpmap: &'static str,
     payload: fn(u16, &mut u8) -> Vec<u8>,
@@ -286,32 +287,60 @@ fn octets(count: usize, next: &mut u8) -> Vec<u8> {
     (0..count).map(|at| first.wrapping_add(at as u8)).collect()
 }
 
-const CODECS: [Wire; 3] = [
+const CODECS: [Wire; 6] = [
     Wire {
-        number: 9,
+        numbers: [9; 2],
         name: "G722",
         rtpmap: "G722/8000",
         payload: |milliseconds, next| octets(usize::from(milliseconds) * 8, next),
     },
     Wire {
-        number: 18,
+        numbers: [18; 2],
         name: "G729",
         rtpmap: "G729/8000",
         payload: |milliseconds, next| octets(usize::from(milliseconds), next),
     },
     Wire {
-        number: 3,
+        numbers: [3; 2],
         name: "GSM",
         rtpmap: "GSM/8000",
         payload: |milliseconds, next| octets(usize::from(milliseconds) / 20 * 33, next),
     },
+    Wire {
+        numbers: [102, 119],
+        name: "G726-32",
+        rtpmap: "G726-32/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) * 4, next),
+    },
+    Wire {
+        numbers: [118, 103],
+        name: "iLBC20",
+        rtpmap: "iLBC/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) / 20 * 38, next),
+    },
+    Wire {
+        numbers: [107, 108],
+        name: "L16",
+        rtpmap: "L16/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) * 16, next),
+    },
 ];
+
+/// The number that a description received by somebody has for a codec.
+fn number_told(sipp: &Sipp, beginning: &str, wire: &Wire) -> u8 {
+    let messages = sipp.messages();
+    let message = nth(&messages, beginning, 0).unwrap();
+    let like = format!(" {}", wire.rtpmap);
+    let maps = message.text.lines().filter_map(|line| line.strip_prefix("a=rtpmap:"));
+    let number = maps.filter_map(|map| map.strip_suffix(&like)?.parse().ok()).next();
+    number.unwrap_or_else(|| panic!("{} is not in\n{message}", wire.rtpmap))
+}
 
 /// Sends packets of so many milliseconds until both ends have what they want; the payloads that come.
 fn speak(
     socket: &UdpSocket,
-    to: u16,
-    wire: &Wire,
+    (to, number): (u16, u8),
+    (wire, own): (&Wire, u8),
     milliseconds: u16,
     wanted: usize,
     content: &AtomicUsize,
@@ -326,7 +355,7 @@ fn speak(
     while content.load(Ordering::SeqCst) < 2 && std::time::Instant::now() < end {
         if std::time::Instant::now() >= due {
             due += every;
-            let mut packet = vec![0x80, wire.number];
+            let mut packet = vec![0x80, number];
             packet.extend(sequence.to_be_bytes());
             packet.extend(stamp.to_be_bytes());
             packet.extend([7, 7, 7, milliseconds as u8]);
@@ -338,7 +367,7 @@ fn speak(
             stamp = stamp.wrapping_add(u32::from(milliseconds) * 8);
         }
         if let Ok(length) = socket.recv(&mut buffer)
-            && buffer[1] & 0x7f == wire.number
+            && buffer[1] & 0x7f == own
         {
             let stamp = u32::from_be_bytes([buffer[4], buffer[5], buffer[6], buffer[7]]);
             heard.push((stamp, buffer[12..length].to_vec()));
@@ -359,31 +388,35 @@ fn packets_of_each_codec_are_cut_and_joined() {
     }
     for wire in &CODECS {
         let sockets = ["127.0.0.2:0", "127.0.0.3:0"].map(|address| UdpSocket::bind(address).unwrap());
-        let body = |socket: &UdpSocket, milliseconds: u16| {
-            let number = wire.number;
-            sdp(1, &format!("a=rtpmap:{number} {}\na=ptime:{milliseconds}", wire.rtpmap))
+        let mode = if wire.name == "iLBC20" { "a=fmtp:[number] mode=20\n" } else { "" };
+        let body = |socket: &UdpSocket, number: u8, milliseconds: u16| {
+            let mode = mode.replace("[number]", &number.to_string());
+            sdp(1, &format!("a=rtpmap:{number} {}\n{mode}a=ptime:{milliseconds}", wire.rtpmap))
                 .replace("[media_port]", &socket.local_addr().unwrap().port().to_string())
                 .replace("RTP/AVP 0", &format!("RTP/AVP {number}"))
         };
         let ends = [receive("request=\"BYE\""), answers("200 OK", "", None)];
-        let mut caller = calls("", Some(&body(&sockets[0], 20)));
+        let mut caller = calls("", Some(&body(&sockets[0], wire.numbers[0], 20)));
         caller.extend([receive("response=\"180\""), receive("response=\"200\""), asks("ACK", 1, "", None)]);
         caller.extend(ends.clone());
         let mut callee = takes_the_call();
         callee.truncate(4);
-        callee[2] = lifts("200 OK", "", Some(&body(&sockets[1], 60)));
+        callee[2] = lifts("200 OK", "", Some(&body(&sockets[1], wire.numbers[1], 60)));
         callee.extend(ends);
         let lines = format!("codecs = [\"{}\"]", wire.name);
         let place = Place { inside: &lines, outside: &lines, ..Place::new("gateway-frames") };
         let (mut talks, content) = (Vec::new(), AtomicUsize::new(0));
         place.run_with(&caller, &callee, |gate, calling, called| {
-            let callee = port_told(called.unwrap(), "INVITE");
-            let caller = port_told(calling, "SIP/2.0 200");
+            let called = called.unwrap();
+            let callee = (port_told(called, "INVITE"), number_told(called, "INVITE", wire));
+            let caller = (port_told(calling, "SIP/2.0 200"), number_told(calling, "SIP/2.0 200", wire));
             gate.wait_for(": up");
             talks = std::thread::scope(|scope| {
                 // Each sends what the other does not want.
-                let near = scope.spawn(|| speak(&sockets[0], caller, wire, 20, 9, &content));
-                let far = scope.spawn(|| speak(&sockets[1], callee, wire, 60, 3, &content));
+                let near =
+                    scope.spawn(|| speak(&sockets[0], caller, (wire, wire.numbers[0]), 20, 9, &content));
+                let far =
+                    scope.spawn(|| speak(&sockets[1], callee, (wire, wire.numbers[1]), 60, 3, &content));
                 [near.join().unwrap(), far.join().unwrap()].into()
             });
             gate.running().handle().command(Command::Stop).unwrap();
