@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// `at + by`, or `at` when the sum cannot be represented.
+/// `at + by`; whoever says [`Duration::MAX`] means never, which is a century here: it can still be added to.
 pub(crate) fn after(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by).unwrap_or(at)
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+    at.checked_add(by.min(NEVER)).unwrap_or(at)
 }
 
 /// How many ticks of a clock of `rate_hz` fit into `duration`.

@@ -244,6 +244,19 @@ fn media_that_stops_is_noticed() {
 }
 
 #[test]
+fn who_may_be_silent_for_ever_is_never_missed() {
+    let start = Instant::now();
+    let config = Config { media_timeout: Some(Duration::MAX), ..config(start, "10.0.0.2:2") };
+    let mut session = Session::new(config, Seed([1; 32]), start);
+    for day in 1..1000 {
+        session.handle_timeout(start + Duration::from_secs(day * 86_400));
+        while let Some(output) = session.poll_output() {
+            assert!(!matches!(output, Output::Event(Event::MediaStopped { .. })), "on day {day}");
+        }
+    }
+}
+
+#[test]
 fn on_hold_nobody_misses_media() {
     let start = Instant::now();
     let mut a = End::new("10.0.0.1:1", "10.0.0.2:2", 1, start);

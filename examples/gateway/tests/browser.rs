@@ -2,6 +2,8 @@
 //! compared with what the other hears.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../softphone/tests/running/mod.rs"]
+mod running;
 mod town;
 
 use denwa_interop::authority::Authority;
@@ -9,6 +11,8 @@ use denwa_interop::chromium::Browser;
 use denwa_interop::hearing::Sentence;
 use denwa_interop::sip_page::{self, Account, Library};
 use denwa_interop::{PATIENCE, Ports, Scratch, audio, linphone, require, wait_until};
+use running::Running;
+use softphone::phone::Outcome;
 use town::{Gate, PASSWORD, exchange, phone};
 
 /// The gateway between a page and the exchange.
@@ -95,6 +99,45 @@ fn the_page_calls_with_one_click() {
     carol.peer.wait_for("BYE sip:1004", PATIENCE);
     assert!(carol.peer.alive());
     assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// What a refusal says is what the page shows.
+#[test]
+fn the_page_shows_why_a_call_too_many_is_refused() {
+    if !Browser::is_here() {
+        return;
+    }
+    let scratch = Scratch::new("gateway-page-refused");
+    let first = Ports::block().take(20);
+    let mut answers = Running::start("softphone answer --user 1002 --listen udp:127.0.0.1:0 --calls 1");
+    let place = answers.expect("listening on udp:");
+    let gate = Gate::start(&format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n[web]\nlisten = \"127.0.0.1:0\"\n\
+         [[sides]]\nname = \"web\"\nkind = \"webrtc\"\n\
+         [[sides]]\nname = \"inside\"\nfrom = [\"127.0.0.2\"]\n\
+         [[sides]]\nname = \"line\"\nto = \"udp:{place}\"\ncalls = 1\n\
+         [[routes]]\nfrom = \"web\"\nto = \"line\"\n[[routes]]\nfrom = \"inside\"\nto = \"line\"\n",
+        first + 19
+    ));
+    let address = gate.running().listening()[0].address;
+    let inside = Running::start(&format!("softphone call sip:1002@{address} --listen udp:127.0.0.2:0"));
+    gate.wait_for(": up");
+    let page = gate.running().page().unwrap();
+    let url = format!("http://{page}/web?to=1002&lang=en");
+    let mut browser = Browser::open(&url, scratch.path(), &audio::signal(23, 4));
+    browser.wait_for("document.getElementById('number')?.value === '1002'", "document.body.innerText");
+    let state = |state: &str| format!("document.getElementById('state').dataset.state === '{state}'");
+    browser.evaluate("document.getElementById('call').click()");
+    browser.wait_for(&state("failed"), "document.body.innerText");
+    let shown = browser.evaluate("document.getElementById('why').textContent");
+    assert!(shown.to_string().contains("the side line has 1 calls, as many as it may"), "{shown}");
+    assert_eq!(browser.evaluate("document.getElementById('call').hidden"), false, "he may try again");
+    browser.close();
+    // The call that is up goes on until the gateway is stopped, which hangs up on both ends.
+    assert_eq!(gate.end(), Vec::<String>::new());
+    for telephone in [inside, answers] {
+        assert_eq!(telephone.end().0, Outcome::Good);
+    }
 }
 
 /// A user of the gateway is a telephone of the exchange: whoever calls 1003 there is answered here, and the other way round.
