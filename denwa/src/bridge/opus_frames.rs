@@ -43,7 +43,7 @@ pub(super) fn frames(payload: &[u8]) -> Option<Vec<Range<usize>>> {
     let (count, _) = beginning(payload)?;
     let end = payload.len();
     let frames = match payload.first()? & 3 {
-        0 => vec![1..end],
+        0 => std::iter::once(1..end).collect(),
         1 => {
             let both = end.checked_sub(1).filter(|both| both.is_multiple_of(2))?;
             let middle = both.checked_div(2)?.checked_add(1)?;
@@ -144,9 +144,13 @@ mod tests {
         [&[0xf8 | code][..], rest].concat()
     }
 
+    /// The code, what follows the first octet, and where the frames lie.
+    type Case<'a> = (u8, &'a [u8], Option<&'a [Range<usize>]>);
+
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one frame is one range")]
     fn each_code_is_taken_apart() {
-        let cases: [(_, &[u8], Option<&[Range<usize>]>); 14] = [
+        let cases: [Case<'_>; 14] = [
             (0, &[1, 2, 3], Some(&[1..4])),
             (0, &[], Some(&[1..1])),
             (1, &[1, 2, 3, 4], Some(&[1..3, 3..5])),

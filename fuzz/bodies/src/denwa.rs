@@ -264,7 +264,7 @@ fn parameters(leg: LegId, value: u8, codec: u8) -> StreamParameters {
     let more = match codec {
         1..=4 => {
             let rate = ["16", "24", "32", "40"][usize::from(codec) - 1];
-            let order = if value % 2 == 0 { "" } else { "AAL2-" };
+            let order = if value.is_multiple_of(2) { "" } else { "AAL2-" };
             vec![with(95 + codec, &format!("{order}G726-{rate}"), "")]
         }
         5 => vec![with(18, "G729", "")],
