@@ -91,6 +91,11 @@ fn of_bridge(leg: LegId, component: Component) -> SocketAddr {
 impl World {
     /// Two telephones that have called through the bridge, in these manners and codecs.
     fn call(manners: [Manner; 2], codecs: [Codec; 2]) -> Self {
+        Self::call_in_packets(manners, codecs, [[None; 2]; 2])
+    }
+
+    /// The same, where each telephone, and the bridge's side towards it, want packets of so many ms.
+    fn call_in_packets(manners: [Manner; 2], codecs: [Codec; 2], wanted: [[Option<u64>; 2]; 2]) -> Self {
         let now = Instant::now();
         let bridge = MediaBridge::new(BridgeConfig::new(UNIX, now), Seed([9; 32]), now);
         let mut world = Self {
@@ -103,17 +108,24 @@ impl World {
             events: Vec::new(),
         };
         for (index, (manner, codec)) in manners.into_iter().zip(codecs).enumerate() {
-            world.add(index, manner, codec);
+            world.add(index, manner, codec, wanted[index].map(|wanted| wanted.map(Duration::from_millis)));
         }
         world.command(Command::Connect { leg: leg(0), to: Connection::Leg(leg(1)) });
         world
     }
 
-    fn add(&mut self, index: usize, manner: Manner, codec: Codec) {
+    fn add(
+        &mut self,
+        index: usize,
+        manner: Manner,
+        codec: Codec,
+        [its_wish, our_wish]: [Option<Duration>; 2],
+    ) {
         let identity = Identity::generate().unwrap();
         let at = |port| SocketAddr::from(([192, 0, 2, index as u8 + 1], port));
         let (rtp, rtcp) = (at(4000), at(4001));
-        let capability = manner.capability(codec.clone(), &identity);
+        let mut capability = manner.capability(codec.clone(), &identity);
+        capability.media[0].packet_time = its_wish;
         let mut config = MediaConfig::new(capability, rtp, rtcp, rtp, UNIX, self.now);
         config.ice = manner.ice().map(|_| IceConfig::default());
         config.identity = manner.has_identity().then_some(identity);
@@ -137,7 +149,10 @@ impl World {
             let gathered = world.telephones.last().unwrap().session.is_gathered();
             gathered && (manner.ice().is_none() || world.ice_of(leg).is_some())
         });
-        self.agree(index, manner.capability(codec, &own), manner);
+        let mut capability = manner.capability(codec, &own);
+        capability.media[0].packet_time = our_wish;
+        self.command(Command::KeepPacketTime { leg, wanted: its_wish.is_some() });
+        self.agree(index, capability, manner);
     }
 
     /// The telephone offers, the bridge's side answers.
@@ -345,6 +360,34 @@ fn it_transcodes_between_them_too() {
     world.assert_both_hear(manners);
     let types = |index: usize| world.seen[index].iter().map(|packet| packet[1] & 127).max();
     assert_eq!((types(0), types(1)), (Some(0), Some(8)));
+}
+
+/// Each telephone gets the packets that it asked for, and neither sends such; what is on the wire is encrypted anew.
+#[test]
+fn packets_are_cut_and_joined_between_them_too() {
+    use Manner::*;
+    // Octets of a millisecond, and of what protects a packet: the tag (RFC 3711), or the longer one of AES-GCM (RFC 7714).
+    for (manners, codec, octets) in [
+        ([Sdes, Sdes], Codec::new("G726-32", 8000), 4),
+        ([Sdes, Plain], Codec::new("AAL2-G726-40", 8000), 5),
+        ([Dtls, Sdes], Codec::new("L16", 8000), 16),
+        ([IceAndDtls, Plain], Codec::g722(), 8),
+    ] {
+        let mut world = World::call_in_packets(
+            manners,
+            [codec.clone(), codec],
+            [[Some(60), Some(20)], [Some(30), Some(40)]],
+        );
+        world.run_for(Duration::from_secs(4));
+        world.assert_both_hear(manners);
+        for (index, milliseconds) in [(0, 60), (1, 30)] {
+            let lengths: Vec<usize> = world.seen[index].iter().map(|packet| packet.len() - 12).collect();
+            let protection = if manners[index] == Plain { 0..=0 } else { 10..=16 };
+            let is_as_wanted = |length: &usize| protection.contains(&(length - milliseconds * octets));
+            assert!(lengths.len() > 40, "{manners:?} {index}: {}", lengths.len());
+            assert!(lengths.iter().all(is_as_wanted), "{manners:?} {index}: {lengths:?}");
+        }
+    }
 }
 
 /// Connections to servers have numbers of the leg's agent: a second agent would use those of the first.

@@ -125,8 +125,9 @@ pub enum Command {
         digits: String,
     },
     /// Whether what leaves by the leg is to hold exactly the time that its peer has asked for, also where its packets could pass
-    /// as they come: G.711 is cut anew then. For peers that can do with no others. Holds from the next [`Command::Configure`] or
-    /// [`Command::Connect`] on.
+    /// as they come: they are cut and joined anew then at the codec's frames, without loss (G.711, G.722, G.726, G.729, GSM, iLBC,
+    /// L16, Opus); a frame that is longer stays whole. For peers that can do with no others. Holds from the next
+    /// [`Command::Configure`] or [`Command::Connect`] on.
     KeepPacketTime {
         /// Which leg.
         leg: LegId,

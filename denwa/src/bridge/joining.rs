@@ -3,6 +3,7 @@
 
 use super::plan::Plan;
 use super::player::Player;
+use super::repack::{Repacker, Shape};
 use super::transcode::Transcoder;
 use super::{Connection, Event, LegId, MediaBridge, Misuse, Source};
 use std::time::Instant;
@@ -97,6 +98,7 @@ impl MediaBridge {
             });
         }
         self.make_transcoder(leg);
+        self.make_repackers(leg);
         self.make_key_ear(leg);
         if let Some((from, to)) = missing {
             self.tell(Event::NoConversion { leg: deaf, from, to });
@@ -105,12 +107,30 @@ impl MediaBridge {
         self.retap(leg, now);
     }
 
+    /// Makes what cuts and joins packets as the leg's plan wants, or keeps what is there.
+    fn make_repackers(&mut self, leg: LegId) {
+        let Some(from) = self.legs.get_mut(&leg) else { return };
+        let mut before = std::mem::take(&mut from.repackers);
+        let shapes = from.plan.cut.clone();
+        let Some(target) = from.target(leg) else { return };
+        let Some(to) = self.legs.get_mut(&target) else { return };
+        let mut make = |shape: Shape| {
+            let kept = before.iter().position(|it| it.is_for(&shape, target));
+            kept.map(|at| before.swap_remove(at))
+                .unwrap_or_else(|| Repacker::new(shape, target, to.stream.next_feed()))
+        };
+        let made = shapes.into_iter().map(&mut make).collect();
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.repackers = made;
+        }
+    }
+
     /// Makes the transcoder that the leg's plan wants, or keeps the one that is there.
     fn make_transcoder(&mut self, leg: LegId) {
         let Some(from) = self.legs.get_mut(&leg) else { return };
         from.owes_since = None;
         let before = from.transcoder.take();
-        let formats = from.plan.work();
+        let formats = from.plan.transcoded.clone();
         let wanted = from.plan.target.clone().filter(|_| !formats.is_empty());
         let (Some(format), Some(target)) = (wanted, from.target(leg)) else { return };
         let Some(to) = self.legs.get_mut(&target) else { return };

@@ -5,6 +5,7 @@ use super::keys::KeyEar;
 use super::plan::Plan;
 use super::player::Player;
 use super::recording::Recorder;
+use super::repack::Repacker;
 use super::tap::Tap;
 use super::transcode::Transcoder;
 use super::{CarriedBy, Connection, Event, LegId, LegSpec, Source};
@@ -26,7 +27,9 @@ pub(super) struct Leg {
     pub(super) plan: Plan,
     /// Makes packets that the plan says so of what the other leg sends.
     pub(super) transcoder: Option<Box<Transcoder>>,
-    /// The transcoder has more packets than the one that went out at once.
+    /// Cut and join packets anew that the plan says so of.
+    pub(super) repackers: Vec<Repacker>,
+    /// These have more packets than the one that went out at once.
     pub(super) owes_since: Option<Instant>,
     /// When an event last passed on: no transcoded voice goes in between.
     pub(super) event_at: Option<Instant>,
@@ -73,6 +76,7 @@ impl Leg {
             joined: Connection::Nothing,
             plan: Plan::nothing(),
             transcoder: None,
+            repackers: Vec::new(),
             owes_since: None,
             event_at: None,
             key_ear: None,
@@ -124,10 +128,28 @@ impl Leg {
         }
     }
 
+    /// Whether packets wait that were made of what came.
+    pub(super) fn is_ready(&self) -> bool {
+        self.transcoder.as_ref().is_some_and(|it| it.is_ready())
+            || self.repackers.iter().any(Repacker::is_ready)
+    }
+
+    /// What comes passes by what would make other packets of it.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.interrupt();
+        }
+        self.repackers.iter_mut().for_each(Repacker::interrupt);
+    }
+
     /// Its packets are looked into.
     #[inline]
     pub(super) fn wants_sound(&self) -> bool {
-        self.tap.is_some() || self.key_ear.is_some() || self.transcoder.is_some() || self.data_ear.is_some()
+        self.tap.is_some()
+            || self.key_ear.is_some()
+            || self.transcoder.is_some()
+            || self.data_ear.is_some()
+            || !self.repackers.is_empty()
     }
 
     /// Something else is played than what it is joined to.

@@ -20,11 +20,13 @@ mod joining;
 mod keys;
 mod leg;
 mod live;
+mod opus_frames;
 mod passing;
 mod plan;
 mod player;
 mod program;
 mod recording;
+mod repack;
 mod sound;
 mod streams;
 mod tap;
@@ -229,7 +231,7 @@ impl MediaBridge {
                 }
                 return Some(Outgoing { leg, destination: sent.destination, also, length: sent.length });
             }
-            if entry.transcoder.is_some()
+            if (entry.transcoder.is_some() || !entry.repackers.is_empty())
                 && let Some(sent) = self.pay(leg, buffer, now)
             {
                 let bytes = buffer.get(..sent.length).unwrap_or_default();

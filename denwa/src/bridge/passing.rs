@@ -3,17 +3,17 @@
 
 use super::io::{Action, Component, Dropped, Forward, Outgoing, Output};
 use super::keys::{Heard, KeyEar};
-use super::transcode::Transcoder;
+use super::repack::Repacker;
 use super::{Connection, Event, LegId, MediaBridge, Source};
 use crate::media::{Arrived, Key, Received, Wire};
 use bytes::Bytes;
-use denwa_rtp::session::{Content, NotSent, Path};
+use denwa_rtp::session::{self, Content, NotSent, Path, Session};
 use std::time::{Duration, Instant};
 
 impl MediaBridge {
     /// Judges a datagram of `length` octets at the start of `buffer` that came to one of the leg's sockets, and makes it the
     /// packet that goes on, in place. The buffer should have room for 64 octets more than the datagram; where legs have different
-    /// codecs, for 2048 octets.
+    /// codecs or packet times, for 2048 octets.
     #[inline]
     pub fn receive<'d>(
         &mut self,
@@ -60,6 +60,7 @@ impl MediaBridge {
         match arrived.content {
             Content::TelephoneEvent => {
                 from.event_at = Some(now);
+                from.repackers.iter_mut().for_each(Repacker::interrupt);
                 // The patience of whoever listens for keys may end before anything else is due.
                 self.rearm(leg);
             }
@@ -70,6 +71,10 @@ impl MediaBridge {
                         SoundPath::Transcode => {
                             self.drain(leg, now);
                             return self.transcode(leg, &arrived, buffer, now);
+                        }
+                        SoundPath::Repack => {
+                            self.drain(leg, now);
+                            return self.repack(leg, &arrived, buffer, now);
                         }
                         SoundPath::Unheard => return Action::Consumed,
                     }
@@ -104,13 +109,15 @@ impl MediaBridge {
             return SoundPath::Unheard;
         }
         let Some(from) = self.legs.get_mut(&leg) else { return SoundPath::Unheard };
-        if from.plan.transcodes(arrived.payload_type, payload.len()) {
+        if from.plan.transcodes(arrived.payload_type) {
+            from.repackers.iter_mut().for_each(Repacker::interrupt);
             return SoundPath::Transcode;
         }
-        if let Some(transcoder) = &mut from.transcoder {
-            transcoder.interrupt();
-        }
         from.plan.convert(arrived.payload_type, payload);
+        if from.repackers.iter().any(|it| it.takes(arrived.payload_type) && it.wants(payload)) {
+            return SoundPath::Repack;
+        }
+        from.interrupt();
         SoundPath::Pass
     }
 
@@ -122,8 +129,8 @@ impl MediaBridge {
         let mut heard = Vec::new();
         ear.hear(payload_type, payload, |what| heard.push(what));
         let sounding = ear.sounding;
-        if sounding && let Some(transcoder) = &mut from.transcoder {
-            transcoder.interrupt();
+        if sounding {
+            from.interrupt();
         }
         let other = from.target(leg).filter(|_| !from.muted);
         for what in heard {
@@ -202,10 +209,56 @@ impl MediaBridge {
         } else {
             transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
         }
-        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let sent = self.send_made(target, |session, buffer| transcoder.send(session, buffer, now), buffer);
         if let Some(from) = self.legs.get_mut(&leg) {
-            from.owes_since = transcoder.is_ready().then_some(now);
             from.transcoder = Some(transcoder);
+        }
+        self.forward_made(leg, sent, buffer, now)
+    }
+
+    /// Makes other packets of the same frames.
+    fn repack<'d>(
+        &mut self,
+        leg: LegId,
+        arrived: &Arrived,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let muted = from.muted;
+        if let Some(transcoder) = &mut from.transcoder {
+            transcoder.interrupt();
+        }
+        let mut repackers = std::mem::take(&mut from.repackers);
+        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
+        let target = from.target(leg);
+        let busy = target
+            .and_then(|target| self.legs.get(&target))
+            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
+        for repacker in &mut repackers {
+            if busy || muted || events_pass || !repacker.takes(arrived.payload_type) {
+                repacker.interrupt();
+            } else {
+                repacker.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default());
+            }
+        }
+        let sent = self.send_repacked(target, &mut repackers, buffer, now);
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.repackers = repackers;
+        }
+        self.forward_made(leg, sent, buffer, now)
+    }
+
+    /// Passes on a packet that was made, and remembers whether there are more.
+    fn forward_made<'d>(
+        &mut self,
+        leg: LegId,
+        sent: Option<Outgoing>,
+        buffer: &'d mut [u8],
+        now: Instant,
+    ) -> Action<'d> {
+        if let Some(from) = self.legs.get_mut(&leg) {
+            from.owes_since = from.is_ready().then_some(now);
         }
         self.rearm(leg);
         match sent {
@@ -221,21 +274,37 @@ impl MediaBridge {
         }
     }
 
-    /// The next packet that a transcoder has ready.
-    fn send_transcoded(
+    /// The next packet of the first repacker that has one.
+    fn send_repacked(
         &mut self,
         target: Option<LegId>,
-        transcoder: &mut Transcoder,
+        repackers: &mut [Repacker],
         buffer: &mut [u8],
         now: Instant,
+    ) -> Option<Outgoing> {
+        let repacker = repackers.iter_mut().find(|it| it.is_ready())?;
+        let sent = self.send_made(target, |session, buffer| repacker.send(session, buffer, now), buffer);
+        if sent.is_none() {
+            // There is nobody any more to send them to.
+            repacker.clear();
+        }
+        sent
+    }
+
+    /// The next packet that is made for a leg.
+    fn send_made(
+        &mut self,
+        target: Option<LegId>,
+        mut next: impl FnMut(&mut Session, &mut [u8]) -> Option<Result<session::Outgoing, NotSent>>,
+        buffer: &mut [u8],
     ) -> Option<Outgoing> {
         let leg = target?;
         let to = self.legs.get_mut(&leg)?;
         let also = to.stream.also();
         // A packet that cannot be sent is lost, and the next one is tried.
-        while let Some(sent) = transcoder.send(to.stream.session.as_mut()?, buffer, now) {
+        while let Some(sent) = next(to.stream.session.as_mut()?, buffer) {
             if let Ok(sent) = sent {
-                let sent = to.stream.wrap(&sent, buffer)?;
+                let Some(sent) = to.stream.wrap(&sent, buffer) else { continue };
                 if let Some(stream) = sent.stream {
                     let payload = Bytes::copy_from_slice(buffer.get(..sent.length)?);
                     self.outputs.push_back(Output::Wire { leg, wire: Wire::Send { stream, payload } });
@@ -247,16 +316,20 @@ impl MediaBridge {
         None
     }
 
-    /// What the transcoder of a leg owes: more packets of one that came, or a pause to be filled.
+    /// What a leg owes: more packets of one that came, or a pause to be filled.
     pub(super) fn pay(&mut self, leg: LegId, buffer: &mut [u8], now: Instant) -> Option<Outgoing> {
         let from = self.legs.get_mut(&leg)?;
-        let mut transcoder = from.transcoder.take()?;
         let target = from.target(leg);
-        transcoder.fill(now);
-        let sent = self.send_transcoded(target, &mut transcoder, buffer, now);
+        let mut repackers = std::mem::take(&mut from.repackers);
+        let mut transcoder = from.transcoder.take();
+        let mut sent = self.send_repacked(target, &mut repackers, buffer, now);
+        if let (Some(transcoder), None) = (&mut transcoder, &sent) {
+            transcoder.fill(now);
+            sent = self.send_made(target, |session, buffer| transcoder.send(session, buffer, now), buffer);
+        }
         let from = self.legs.get_mut(&leg)?;
-        from.owes_since = transcoder.is_ready().then_some(now);
-        from.transcoder = Some(transcoder);
+        (from.repackers, from.transcoder) = (repackers, transcoder);
+        from.owes_since = from.is_ready().then_some(now);
         sent
     }
 
@@ -310,9 +383,10 @@ impl MediaBridge {
 enum SoundPath {
     Pass,
     Transcode,
+    Repack,
     /// It is not passed on.
     Unheard,
 }
 
-/// After a packet of an event for so long no transcoded voice is sent: the event's packets have one timestamp among them.
+/// After a packet of an event for so long no voice is sent that was transcoded or cut anew: the event's packets have one timestamp among them.
 const EVENT_LASTS: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@
 //! Where both sides have a codec, packets pass as they are. PCMU and PCMA become one another byte by byte, in place. For all
 //! others the plan names what a transcoder is to make of what.
 
+use super::repack::Shape;
 use crate::media::{KeyPath, PayloadFormat, StreamParameters};
 use denwa_codecs::g711::{Companded, Law};
 use denwa_codecs::registry;
@@ -17,8 +18,8 @@ pub(super) struct Plan {
     conversions: Vec<(u8, Companded)>,
     /// What comes and must be transcoded, and into what.
     pub(super) transcoded: Vec<PayloadFormat>,
-    /// What passes as it is in packets of this many octets, and is cut anew in others.
-    pub(super) cut: Vec<(PayloadFormat, usize)>,
+    /// What passes as it is in packets of one length, and is cut and joined anew in others.
+    pub(super) cut: Vec<Shape>,
     pub(super) target: Option<PayloadFormat>,
     /// The first codec that comes and cannot be made one that goes out.
     pub(super) missing: Option<(String, String)>,
@@ -67,21 +68,11 @@ impl Plan {
         plan
     }
 
-    /// What leaves is to hold exactly the time that was agreed on. G.711 is cut into other packets without loss, and only G.711.
+    /// What leaves is to hold exactly the time that was agreed on, as far as the codec's frames let themselves be cut and joined.
     pub(super) fn cut_packets(&mut self, from: &StreamParameters, to: &StreamParameters) {
-        if self.target.as_ref().and_then(law).is_none() {
-            return;
-        }
-        // One octet a sample, eight a millisecond.
-        let octets = to.packet_time.as_millis().saturating_mul(8) as usize;
-        let passes =
-            |format: &&PayloadFormat| law(format).is_some() && self.map.get(format.payload_type).is_some();
-        self.cut = from.receive.iter().filter(passes).map(|format| (format.clone(), octets)).collect();
-    }
-
-    /// What a transcoder is to take.
-    pub(super) fn work(&self) -> Vec<PayloadFormat> {
-        self.transcoded.iter().chain(self.cut.iter().map(|(format, _)| format)).cloned().collect()
+        let shape =
+            |format: &PayloadFormat| Shape::new(format, self.map.get(format.payload_type)?, to.packet_time);
+        self.cut = from.receive.iter().filter_map(shape).collect();
     }
 
     fn carry(&mut self, format: &PayloadFormat, into: &[PayloadFormat]) {
@@ -102,14 +93,10 @@ impl Plan {
         }
     }
 
-    /// Whether packets with this payload type and of this length must be transcoded.
+    /// Whether packets with this payload type must be transcoded.
     #[inline]
-    pub(super) fn transcodes(&self, payload_type: u8, length: usize) -> bool {
+    pub(super) fn transcodes(&self, payload_type: u8) -> bool {
         self.transcoded.iter().any(|format| format.payload_type == payload_type)
-            || self
-                .cut
-                .iter()
-                .any(|(format, octets)| format.payload_type == payload_type && *octets != length)
     }
 
     /// Changes the payload of a packet with this payload type where it lies, if it must change.
@@ -154,18 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn only_packets_of_another_length_are_cut() {
-        let (from, mut to) =
-            (leg(&[PayloadFormat::pcma(), PayloadFormat::pcmu()]), leg(&[PayloadFormat::pcmu()]));
+    fn what_passes_is_cut_and_what_is_transcoded_is_not() {
+        let formats = [PayloadFormat::pcma(), PayloadFormat::pcmu(), PayloadFormat::new(18, "G729", 8000)];
+        let (from, mut to) = (leg(&formats), leg(&[PayloadFormat::pcmu()]));
         to.packet_time = std::time::Duration::from_millis(40);
         let mut plan = Plan::between(&from, &to);
-        assert_eq!((plan.transcodes(0, 160), plan.work().len()), (false, 0));
+        assert!(plan.cut.is_empty());
         plan.cut_packets(&from, &to);
-        assert_eq!(
-            [plan.transcodes(0, 160), plan.transcodes(0, 320), plan.transcodes(8, 80)],
-            [true, false, true]
-        );
-        assert_eq!((plan.transcodes(101, 4), plan.work().len()), (false, 2));
+        assert_eq!(plan.cut.iter().map(|shape| shape.payload_type).collect::<Vec<_>>(), [8, 0]);
+        assert_eq!([8, 0, 18, 101].map(|number| plan.transcodes(number)), [false, false, true, false]);
     }
 
     #[test]
@@ -196,7 +180,7 @@ mod tests {
     fn what_cannot_be_converted_is_named() {
         let plan =
             Plan::between(&leg(&[PayloadFormat::new(98, "speex", 8000)]), &leg(&[PayloadFormat::pcma()]));
-        assert_eq!((plan.map.get(98), plan.transcodes(98, 0)), (None, false));
+        assert_eq!((plan.map.get(98), plan.transcodes(98)), (None, false));
         assert_eq!(plan.missing, Some(("speex/8000".into(), "PCMA/8000".into())));
     }
 
@@ -228,7 +212,7 @@ mod tests {
         for (from, to, passes) in pairs {
             let plan = Plan::between(&leg(std::slice::from_ref(&from)), &leg(std::slice::from_ref(&to)));
             assert_eq!(
-                (plan.map.get(97).is_some(), plan.transcodes(97, 0)),
+                (plan.map.get(97).is_some(), plan.transcodes(97)),
                 (passes, !passes),
                 "{from:?} {to:?}"
             );

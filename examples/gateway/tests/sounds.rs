@@ -270,3 +270,177 @@ fn packets_are_as_long_as_each_end_wants_them() {
     assert!(lengths[0].iter().all(|length| *length == 320), "{lengths:?}");
     assert!(lengths[1].iter().all(|length| *length == 80), "{lengths:?}");
 }
+
+/// A codec on the wire, and a payload of so many milliseconds. Where its number is not fixed, everybody has one of his own for what
+/// he receives.
+struct Wire {
+    numbers: [u8; 2],
+    name: &'static str,
+    rtpmap: &'static str,
+    payload: fn(u16, &mut u8) -> Vec<u8>,
+}
+
+/// Other octets each time, so that what is lost or doubled is seen.
+fn octets(count: usize, next: &mut u8) -> Vec<u8> {
+    let first = *next;
+    *next = next.wrapping_add(count as u8);
+    (0..count).map(|at| first.wrapping_add(at as u8)).collect()
+}
+
+const CODECS: [Wire; 6] = [
+    Wire {
+        numbers: [9; 2],
+        name: "G722",
+        rtpmap: "G722/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) * 8, next),
+    },
+    Wire {
+        numbers: [18; 2],
+        name: "G729",
+        rtpmap: "G729/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds), next),
+    },
+    Wire {
+        numbers: [3; 2],
+        name: "GSM",
+        rtpmap: "GSM/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) / 20 * 33, next),
+    },
+    Wire {
+        numbers: [102, 119],
+        name: "G726-32",
+        rtpmap: "G726-32/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) * 4, next),
+    },
+    Wire {
+        numbers: [118, 103],
+        name: "iLBC20",
+        rtpmap: "iLBC/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) / 20 * 38, next),
+    },
+    Wire {
+        numbers: [107, 108],
+        name: "L16",
+        rtpmap: "L16/8000",
+        payload: |milliseconds, next| octets(usize::from(milliseconds) * 16, next),
+    },
+];
+
+/// The number that a description received by somebody has for a codec.
+fn number_told(sipp: &Sipp, beginning: &str, wire: &Wire) -> u8 {
+    let messages = sipp.messages();
+    let message = nth(&messages, beginning, 0).unwrap();
+    let like = format!(" {}", wire.rtpmap);
+    let maps = message.text.lines().filter_map(|line| line.strip_prefix("a=rtpmap:"));
+    let number = maps.filter_map(|map| map.strip_suffix(&like)?.parse().ok()).next();
+    number.unwrap_or_else(|| panic!("{} is not in\n{message}", wire.rtpmap))
+}
+
+/// Sends packets of so many milliseconds until both ends have what they want; the payloads that come.
+fn speak(
+    socket: &UdpSocket,
+    (to, number): (u16, u8),
+    (wire, own): (&Wire, u8),
+    milliseconds: u16,
+    wanted: usize,
+    content: &AtomicUsize,
+) -> (Vec<u8>, Vec<(u32, Vec<u8>)>) {
+    let every = Duration::from_millis(milliseconds.into());
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let (mut said, mut heard, mut next) = (Vec::new(), Vec::new(), 0);
+    let (mut sequence, mut stamp, mut is_content) = (0_u16, 0_u32, false);
+    let mut buffer = [0; 2000];
+    let end = std::time::Instant::now() + PATIENCE / 2;
+    let mut due = std::time::Instant::now();
+    while content.load(Ordering::SeqCst) < 2 && std::time::Instant::now() < end {
+        if std::time::Instant::now() >= due {
+            due += every;
+            let mut packet = vec![0x80, number];
+            packet.extend(sequence.to_be_bytes());
+            packet.extend(stamp.to_be_bytes());
+            packet.extend([7, 7, 7, milliseconds as u8]);
+            let payload = (wire.payload)(milliseconds, &mut next);
+            said.extend_from_slice(&payload);
+            packet.extend(payload);
+            socket.send_to(&packet, ("127.0.0.1", to)).unwrap();
+            sequence = sequence.wrapping_add(1);
+            stamp = stamp.wrapping_add(u32::from(milliseconds) * 8);
+        }
+        if let Ok(length) = socket.recv(&mut buffer)
+            && buffer[1] & 0x7f == own
+        {
+            let stamp = u32::from_be_bytes([buffer[4], buffer[5], buffer[6], buffer[7]]);
+            heard.push((stamp, buffer[12..length].to_vec()));
+        }
+        if !is_content && heard.len() >= wanted {
+            is_content = true;
+            content.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    (said, heard)
+}
+
+/// Packets of 60 ms become those of 20 at the one end and the other way round, and every octet of every frame is what it was.
+#[test]
+fn packets_of_each_codec_are_cut_and_joined() {
+    if !require("sipp") {
+        return;
+    }
+    for wire in &CODECS {
+        let sockets = ["127.0.0.2:0", "127.0.0.3:0"].map(|address| UdpSocket::bind(address).unwrap());
+        let mode = if wire.name == "iLBC20" { "a=fmtp:[number] mode=20\n" } else { "" };
+        let body = |socket: &UdpSocket, number: u8, milliseconds: u16| {
+            let mode = mode.replace("[number]", &number.to_string());
+            sdp(1, &format!("a=rtpmap:{number} {}\n{mode}a=ptime:{milliseconds}", wire.rtpmap))
+                .replace("[media_port]", &socket.local_addr().unwrap().port().to_string())
+                .replace("RTP/AVP 0", &format!("RTP/AVP {number}"))
+        };
+        let ends = [receive("request=\"BYE\""), answers("200 OK", "", None)];
+        let mut caller = calls("", Some(&body(&sockets[0], wire.numbers[0], 20)));
+        caller.extend([receive("response=\"180\""), receive("response=\"200\""), asks("ACK", 1, "", None)]);
+        caller.extend(ends.clone());
+        let mut callee = takes_the_call();
+        callee.truncate(4);
+        callee[2] = lifts("200 OK", "", Some(&body(&sockets[1], wire.numbers[1], 60)));
+        callee.extend(ends);
+        let lines = format!("codecs = [\"{}\"]", wire.name);
+        let place = Place { inside: &lines, outside: &lines, ..Place::new("gateway-frames") };
+        let (mut talks, content) = (Vec::new(), AtomicUsize::new(0));
+        place.run_with(&caller, &callee, |gate, calling, called| {
+            let called = called.unwrap();
+            let callee = (port_told(called, "INVITE"), number_told(called, "INVITE", wire));
+            let caller = (port_told(calling, "SIP/2.0 200"), number_told(calling, "SIP/2.0 200", wire));
+            gate.wait_for(": up");
+            talks = std::thread::scope(|scope| {
+                // Each sends what the other does not want.
+                let near =
+                    scope.spawn(|| speak(&sockets[0], caller, (wire, wire.numbers[0]), 20, 9, &content));
+                let far =
+                    scope.spawn(|| speak(&sockets[1], callee, (wire, wire.numbers[1]), 60, 3, &content));
+                [near.join().unwrap(), far.join().unwrap()].into()
+            });
+            gate.running().handle().command(Command::Stop).unwrap();
+        });
+        assert_eq!(content.into_inner(), 2, "{}: too little came", wire.name);
+        for ((_, heard), milliseconds, (said, _)) in [(&talks[0], 20, &talks[1]), (&talks[1], 60, &talks[0])]
+            .map(|(hearer, milliseconds, speaker)| {
+                ((&hearer.0, &hearer.1), milliseconds, (&speaker.0, &speaker.1))
+            })
+        {
+            let name = wire.name;
+            let whole = (wire.payload)(milliseconds, &mut 0).len();
+            let ticks = u32::from(milliseconds) * 8;
+            let mut before = None;
+            let mut content = Vec::new();
+            for (stamp, payload) in heard {
+                assert_eq!(payload.len(), whole, "{name}, {milliseconds} ms");
+                assert!(before.is_none_or(|before: u32| stamp.wrapping_sub(before) == ticks), "{name}");
+                before = Some(*stamp);
+                content.extend_from_slice(payload);
+            }
+            // What was said before the other end could hear it is not in it.
+            let is_in = said.windows(content.len()).any(|piece| piece == content);
+            assert!(is_in, "{name}, {milliseconds} ms: other octets came");
+        }
+    }
+}

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Name and body of each.
 pub const TARGETS: &[Target] = &[("denwa_bridge", bridge), ("denwa_user_agent", user_agent)];
 
-/// Commands and packets, four bytes each: what, to which of four legs, a value, and the time that passes. Nothing panics, time
+/// Commands and packets, four bytes each: what, to which of four legs and of which codec, a value, and the time that passes. Nothing panics, time
 /// moves on, recordings end once, connections to servers are used while they are open, and when all legs are closed nothing is
 /// left to do.
 fn bridge(data: &[u8]) {
@@ -36,10 +36,12 @@ fn bridge(data: &[u8]) {
         let leg = LegId(u64::from(which % 4));
         let other = LegId(u64::from(which / 4 % 4));
         match what % 12 {
-            _ if what >= RARE => rarely(&mut bridge, &mut made, what - RARE, (leg, value), now),
+            _ if what >= RARE => rarely(&mut bridge, &mut made, what - RARE, (leg, value, which / 16), now),
             0 => bridge.handle_command(Command::Open { leg, spec: spec(leg) }, now),
-            1 => bridge
-                .handle_command(Command::Configure { leg, stream: Box::new(parameters(leg, value)) }, now),
+            1 => bridge.handle_command(
+                Command::Configure { leg, stream: Box::new(parameters(leg, value, which / 16)) },
+                now,
+            ),
             2 => bridge.handle_command(Command::Connect { leg, to: connection(other, value) }, now),
             3 => {
                 let digits: String = "0159*#AD".chars().skip(usize::from(value % 8)).collect();
@@ -65,7 +67,7 @@ fn bridge(data: &[u8]) {
             }
             _ => {
                 sequence = sequence.wrapping_add(u16::from(value % 3));
-                let mut buffer = [0x55; 512];
+                let mut buffer = [0x55; 2048];
                 let header = [
                     0x80,
                     value & 0x7f,
@@ -82,7 +84,8 @@ fn bridge(data: &[u8]) {
                 ];
                 buffer[..12].copy_from_slice(&header);
                 let from = SocketAddr::from(([192, 0, 2, which % 4], 4000));
-                bridge.receive(leg, Path::from(from), &mut buffer, 172, now);
+                let length = lay_payload(&mut buffer[12..], value, which / 16);
+                bridge.receive(leg, Path::from(from), &mut buffer, 12 + length, now);
             }
         }
         drain_bridge(&mut bridge, &mut made, now);
@@ -111,7 +114,13 @@ const RARE: u8 = 240;
 
 /// What legs of telephones seldom see: ICE with TURN servers over TCP and TLS, and what becomes of the connections; refusals of the
 /// network; live sound.
-fn rarely(bridge: &mut MediaBridge, made: &mut Made, what: u8, (leg, value): (LegId, u8), now: Instant) {
+fn rarely(
+    bridge: &mut MediaBridge,
+    made: &mut Made,
+    what: u8,
+    (leg, value, codec): (LegId, u8, u8),
+    now: Instant,
+) {
     let of_leg = |(of, _): &&(LegId, StreamId)| *of == leg;
     let stream = made.streams.keys().filter(of_leg).nth(usize::from(value % 2)).map(|(_, stream)| *stream);
     let remote = SocketAddr::from(([192, 0, 2, leg.0 as u8], 4000));
@@ -153,7 +162,7 @@ fn rarely(bridge: &mut MediaBridge, made: &mut Made, what: u8, (leg, value): (Le
             bridge.handle_command(Command::Connect { leg, to }, now);
         }
         (12, _) => {
-            let mut parameters = parameters(leg, value);
+            let mut parameters = parameters(leg, value, codec);
             parameters.rtcp_mux = value & 32 != 0;
             parameters.ice = Some(IceParameters {
                 fragment: format!("peer{}", value % 2),
@@ -242,16 +251,55 @@ fn spec(leg: LegId) -> LegSpec {
     }
 }
 
-fn parameters(leg: LegId, value: u8) -> StreamParameters {
-    let formats = [PayloadFormat::pcma(), PayloadFormat::pcmu(), PayloadFormat::new(9, "G722", 8000)];
+/// The three of most telephones, or the codec of this number before them.
+fn parameters(leg: LegId, value: u8, codec: u8) -> StreamParameters {
+    let with = |number, name: &str, fmtp: &str| PayloadFormat {
+        parameters: fmtp.to_owned(),
+        ..PayloadFormat::new(number, name, 8000)
+    };
+    let of = |number, name: &str, clock_rate_hz, channels| PayloadFormat {
+        channels,
+        ..PayloadFormat::new(number, name, clock_rate_hz)
+    };
+    let more = match codec {
+        1..=4 => {
+            let rate = ["16", "24", "32", "40"][usize::from(codec) - 1];
+            let order = if value.is_multiple_of(2) { "" } else { "AAL2-" };
+            vec![with(95 + codec, &format!("{order}G726-{rate}"), "")]
+        }
+        5 => vec![with(18, "G729", "")],
+        6 => vec![with(3, "GSM", "")],
+        7 => vec![with(103, "iLBC", "mode=20")],
+        8 => vec![with(104, "iLBC", "")],
+        9 => vec![of(105, "L16", 16_000, 1)],
+        10 => vec![of(106, "L16", 48_000, 2)],
+        11 => vec![of(107, "opus", 48_000, 2)],
+        12 => vec![with(13, "CN", ""), with(18, "G729", "annexb=no")],
+        _ => Vec::new(),
+    };
+    let plain = [PayloadFormat::pcma(), PayloadFormat::pcmu(), PayloadFormat::new(9, "G722", 8000)];
+    let formats = [&more[..], &plain[usize::from(value % 3)..]].concat();
     let remote = SocketAddr::from(([192, 0, 2, leg.0 as u8], 4000));
-    let mut parameters = StreamParameters::plain(remote, &formats[usize::from(value % 3)..]);
+    let mut parameters = StreamParameters::plain(remote, &formats);
     (parameters.sends, parameters.receives) = (value & 4 == 0, value & 8 == 0);
     if value & 16 != 0 {
         (parameters.send_events, parameters.receive_events) = (Vec::new(), Vec::new());
     }
     parameters.packet_time = Duration::from_millis(10 * u64::from(value >> 5).max(1));
     parameters
+}
+
+/// Frames of this codec, more or less, and how many octets they have.
+fn lay_payload(payload: &mut [u8], value: u8, codec: u8) -> usize {
+    // Octets of a frame, or of 10 ms.
+    let frame = [160, 20, 30, 40, 50, 10, 33, 38, 50, 320, 1920, 25, 2, 80, 1, 0][usize::from(codec)];
+    let odd = [0, 0, 0, 2, 0, 1][usize::from(value % 6)];
+    let length = (frame * [1, 2, 3, 4, 6, 15][usize::from(value / 6 % 6)] + odd).min(payload.len());
+    if codec == 11 {
+        // What Opus says first: configuration and code, how many frames with padding or lengths, and what these are.
+        payload[..4].copy_from_slice(&[value, value.rotate_left(3) & 0xc7, value % 60, value / 2]);
+    }
+    if codec == 0 { 160 } else { length }
 }
 
 fn connection(other: LegId, value: u8) -> Connection {
