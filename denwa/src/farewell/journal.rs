@@ -11,11 +11,11 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The first line of the file.
 const HEAD: &str = "Calls that are up, for the next start to end; written by Denwa, version 1.";
-/// It is written so often at most.
+/// It is written so often at most; and, as many calls make a long file, no more than a tenth of the time.
 const PAUSE: Duration = Duration::from_millis(20);
 /// An entry is no longer than this; whoever sends such a Contact or route is not written down.
 const ENTRY_BYTES: usize = 8 << 10;
@@ -92,12 +92,14 @@ impl<F: FnMut(String)> Writer<F> {
             while let Ok(note) = notes.try_recv() {
                 self.take(note);
             }
+            let begun = Instant::now();
             let outcome = self.write();
+            let pause = PAUSE.max(begun.elapsed().saturating_mul(9));
             if let (Err(error), false) = (&outcome, self.is_failing) {
                 (self.on_failure)(format!("{} cannot be written: {error}", self.path.display()));
             }
             self.is_failing = outcome.is_err();
-            thread::sleep(PAUSE);
+            thread::sleep(pause);
         }
     }
 
