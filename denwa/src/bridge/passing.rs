@@ -188,6 +188,15 @@ impl MediaBridge {
         }
     }
 
+    /// Whether no packet may be made of what a leg sends: it is muted, keys of its peer pass, or the other leg says something
+    /// else or has no session yet.
+    fn is_held_back(&self, leg: LegId, now: Instant) -> bool {
+        let Some(from) = self.legs.get(&leg) else { return true };
+        let keys_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
+        let to = from.target(leg).and_then(|target| self.legs.get(&target));
+        from.muted || keys_pass || to.is_none_or(|to| to.is_talked_over() || to.stream.session.is_none())
+    }
+
     /// Makes a packet of the one leg a packet of the other, or none, or several: the rest is owed.
     fn transcode<'d>(
         &mut self,
@@ -196,15 +205,11 @@ impl MediaBridge {
         buffer: &'d mut [u8],
         now: Instant,
     ) -> Action<'d> {
+        let is_held_back = self.is_held_back(leg, now);
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
-        let muted = from.muted;
         let Some(mut transcoder) = from.transcoder.take() else { return Action::Consumed };
-        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
         let target = from.target(leg);
-        let dialling = target
-            .and_then(|target| self.legs.get(&target))
-            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
-        if events_pass || dialling || muted {
+        if is_held_back {
             transcoder.interrupt();
         } else {
             transcoder.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default(), now);
@@ -224,19 +229,15 @@ impl MediaBridge {
         buffer: &'d mut [u8],
         now: Instant,
     ) -> Action<'d> {
+        let is_held_back = self.is_held_back(leg, now);
         let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
-        let muted = from.muted;
         if let Some(transcoder) = &mut from.transcoder {
             transcoder.interrupt();
         }
         let mut repackers = std::mem::take(&mut from.repackers);
-        let events_pass = from.event_at.is_some_and(|at| now.saturating_duration_since(at) < EVENT_LASTS);
         let target = from.target(leg);
-        let busy = target
-            .and_then(|target| self.legs.get(&target))
-            .is_none_or(|to| to.is_talked_over() || to.stream.session.is_none());
         for repacker in &mut repackers {
-            if busy || muted || events_pass || !repacker.takes(arrived.payload_type) {
+            if is_held_back || !repacker.takes(arrived.payload_type) {
                 repacker.interrupt();
             } else {
                 repacker.receive(arrived, buffer.get(arrived.payload.clone()).unwrap_or_default());
