@@ -293,16 +293,8 @@ fn section_4_a_gap_is_not_acknowledged() {
     ladder.run();
     let invite = ladder.received_request("bob", Method::Invite);
     for number in [7, 9, 8, 9] {
-        let header = |name: &str| format!("{name}: {}\n", invite.get(name).unwrap());
-        let text = format!(
-            "SIP/2.0 180 Ringing\n{}{}To: {};tag=t\n{}{}Contact: <sip:bob@192.0.2.2>\nRequire: 100rel\nRSeq: {number}\n",
-            header("Via"),
-            header("From"),
-            invite.get("To").unwrap(),
-            header("Call-ID"),
-            header("CSeq"),
-        );
-        ladder.send("bob", "alice", &text);
+        let more = format!("Require: 100rel\nRSeq: {number}\n");
+        ladder.send("bob", "alice", &response_to(&invite, "t", "180 Ringing", &more));
     }
     ladder.run();
     let mut acknowledged = Vec::new();
@@ -312,18 +304,22 @@ fn section_4_a_gap_is_not_acknowledged() {
     assert_eq!(acknowledged, [7, 8, 9]);
 }
 
-/// Bob's hand-written response to an INVITE, from one of his telephones.
-fn from_telephone(ladder: &mut Ladder, invite: &Request, tag: &str, status: &str, more: &str) {
+/// Bob's hand-written response to an INVITE.
+fn response_to(invite: &Request, tag: &str, status: &str, more: &str) -> String {
     let header = |name: &str| format!("{name}: {}\n", invite.get(name).unwrap());
-    let text = format!(
+    format!(
         "SIP/2.0 {status}\n{}{}To: {};tag={tag}\n{}{}Contact: <sip:bob@192.0.2.2>\n{more}",
         header("Via"),
         header("From"),
         invite.get("To").unwrap(),
         header("Call-ID"),
         header("CSeq"),
-    );
-    ladder.send("bob", "alice", &text);
+    )
+}
+
+/// The same, from one of his telephones.
+fn from_telephone(ladder: &mut Ladder, invite: &Request, tag: &str, status: &str, more: &str) {
+    ladder.send("bob", "alice", &response_to(invite, tag, status, more));
     ladder.run();
 }
 

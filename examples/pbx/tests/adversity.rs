@@ -9,7 +9,16 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use house::House;
-use phone::{Phone, free_port};
+use phone::{Dialog, Phone, free_port};
+
+/// A call that is up.
+fn up(caller: &mut Phone, number: &str, callee: &mut Phone) -> (Dialog, Dialog) {
+    let mut calling = caller.call_with(number, &caller.offer("8"));
+    let called = callee.invited();
+    callee.answer(&called, &callee.offer("8"));
+    caller.answered(&mut calling);
+    (calling, called)
+}
 
 #[test]
 fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
@@ -18,10 +27,7 @@ fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
     let holder = rusqlite::Connection::open(house.program.folder.join("pbx.db")).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let mut calling = alice.call_with("1002", &alice.offer("8"));
-    let mut called = bob.invited();
-    bob.answer(&called, &bob.offer("8"));
-    alice.answered(&mut calling);
+    let (calling, mut called) = up(&mut alice, "1002", &mut bob);
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
     house.program.wait_for("another program holds it locked: have that program end");
@@ -68,10 +74,7 @@ fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_
     let mut house = House::new("ports", &["", "", "", ""], &tables);
     let mut phones = ["1001", "1002", "1003", "1004"].map(|number| house.phone(number));
     let [alice, bob, carol, dave] = &mut phones;
-    let mut calling = alice.call_with("1002", &alice.offer("8"));
-    let mut called = bob.invited();
-    bob.answer(&called, &bob.offer("8"));
-    alice.answered(&mut calling);
+    let (calling, mut called) = up(alice, "1002", bob);
 
     let third = carol.call_with("1004", &carol.offer("8"));
     let refused = carol.refused(&third);
@@ -82,10 +85,7 @@ fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
     house.program.wait_for("1002");
-    let mut again = carol.call_with("1004", &carol.offer("8"));
-    let mut rung = dave.invited();
-    dave.answer(&rung, &dave.offer("8"));
-    carol.answered(&mut again);
+    let (again, mut rung) = up(carol, "1004", dave);
     dave.hang_up(&mut rung);
     carol.hung_up(&again);
 }
@@ -102,10 +102,7 @@ fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     house.program.signal("HUP");
     let told = house.program.wait_for("the configuration stays as it was: ");
     assert!(told.contains("pbx.toml") && told.contains("pbx reload"), "{told}");
-    let mut calling = alice.call_with("1002", &alice.offer("8"));
-    let mut called = bob.invited();
-    bob.answer(&called, &bob.offer("8"));
-    alice.answered(&mut calling);
+    let (calling, mut called) = up(&mut alice, "1002", &mut bob);
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
     std::fs::remove_dir(&file).unwrap();

@@ -35,6 +35,15 @@ fn voices() -> (Vec<i16>, Vec<i16>) {
     (audio::signal(11, 1), audio::signal(12, 1))
 }
 
+/// 1001, and 1002 who answers; both registered.
+fn two_phones(exchange: &mut Exchange, (one, two): (&[i16], &[i16])) -> (Phone, Phone) {
+    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(one));
+    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(two));
+    alice.wait_registered();
+    bob.wait_registered();
+    (alice, bob)
+}
+
 #[test]
 fn two_phones_talk_over_udp() {
     if !require("baresip") {
@@ -42,10 +51,7 @@ fn two_phones_talk_over_udp() {
     }
     let mut exchange = Exchange::start("udp", "");
     let (one, two) = voices();
-    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
-    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
-    alice.wait_registered();
-    bob.wait_registered();
+    let (alice, bob) = two_phones(&mut exchange, (&one, &two));
     talk(&exchange, &alice, &bob, "1002", (&one, &two));
 }
 
@@ -117,10 +123,7 @@ fn a_phone_registered_before_a_restart_is_called_after_it() {
     }
     let mut exchange = Exchange::start("restart", "");
     let (one, two) = voices();
-    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
-    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
-    alice.wait_registered();
-    bob.wait_registered();
+    let (alice, bob) = two_phones(&mut exchange, (&one, &two));
     exchange.restart();
     talk(&exchange, &alice, &bob, "1002", (&one, &two));
 }
@@ -132,10 +135,7 @@ fn a_registration_survives_a_power_cut() {
     }
     let mut exchange = Exchange::start("power-cut", "");
     let (one, two) = voices();
-    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
-    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
-    alice.wait_registered();
-    bob.wait_registered();
+    let (alice, bob) = two_phones(&mut exchange, (&one, &two));
     exchange.crash_and_restart();
     talk(&exchange, &alice, &bob, "1002", (&one, &two));
 }
@@ -148,10 +148,7 @@ fn a_call_that_a_power_cut_left_behind_is_ended() {
     }
     let mut exchange = Exchange::start("left-behind", "");
     let (one, two) = voices();
-    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
-    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
-    alice.wait_registered();
-    bob.wait_registered();
+    let (alice, bob) = two_phones(&mut exchange, (&one, &two));
     alice.dial(&exchange.uri("1002"));
     alice.peer.wait_for("Call established", PATIENCE);
     bob.peer.wait_for("Call established", PATIENCE);
@@ -178,10 +175,7 @@ fn audio_flows_again_after_hold_and_resume() {
     }
     let mut exchange = Exchange::start("hold", "");
     let (one, two) = (audio::signal(13, 1), audio::signal(14, 1));
-    let alice = exchange.phone("1001", "udp", "PCMA", false, &Sentence::for_minutes(&one));
-    let bob = exchange.phone("1002", "udp", "PCMA", true, &Sentence::for_minutes(&two));
-    alice.wait_registered();
-    bob.wait_registered();
+    let (alice, bob) = two_phones(&mut exchange, (&one, &two));
     alice.dial(&exchange.uri("1002"));
     alice.peer.wait_for("Call established", PATIENCE);
     bob.wait_hears("alice to bob", Sentence::plain(&one));

@@ -32,10 +32,7 @@ impl Baresip {
         for _ in 0..5 {
             let mut baresip = Self::start_at("127.0.0.1", account, codecs, modules, proxy)?;
             let there = |baresip: &Self| TcpStream::connect((Ipv4Addr::LOCALHOST, baresip.control)).is_ok();
-            let give_up = Instant::now() + PATIENCE;
-            while !there(&baresip) && !baresip.running.has_ended() && Instant::now() < give_up {
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            denwa_interop::wait_until(PATIENCE, || there(&baresip) || baresip.running.has_ended());
             if !baresip.running.has_ended() || !baresip.running.log().contains("Address already in use") {
                 return Some(baresip);
             }
