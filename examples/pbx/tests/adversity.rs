@@ -5,11 +5,10 @@
 mod house;
 mod phone;
 
-use std::net::UdpSocket;
 use std::process::Command;
 
 use house::House;
-use phone::{Dialog, Phone, free_port};
+use phone::{Dialog, Phone, free_port, free_ports};
 
 /// A call that is up.
 fn up(caller: &mut Phone, number: &str, callee: &mut Phone) -> (Dialog, Dialog) {
@@ -69,7 +68,7 @@ fn a_second_exchange_is_kept_from_the_store_of_the_first() {
 
 #[test]
 fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_them_again() {
-    let base = four_ports();
+    let base = free_ports(4);
     let tables = format!("[media]\nports = [\"{base}-{}\"]\n[calls]\nannouncements = false\n", base + 3);
     let mut house = House::new("ports", &["", "", "", ""], &tables);
     let mut phones = ["1001", "1002", "1003", "1004"].map(|number| house.phone(number));
@@ -84,7 +83,12 @@ fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_
 
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
-    house.program.wait_for("1002");
+    // They are closed a moment after the call is over.
+    let is_free = || {
+        house.program.signal("USR1");
+        house.program.printed().contains(" 0 media ports")
+    };
+    assert!(denwa_interop::wait_until(denwa_interop::PATIENCE, is_free));
     let (again, mut rung) = up(carol, "1004", dave);
     dave.hang_up(&mut rung);
     carol.hung_up(&again);
@@ -109,17 +113,4 @@ fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     std::fs::rename(&aside, &file).unwrap();
     house.program.signal("HUP");
     house.program.wait_for("2 extensions");
-}
-
-/// The first of four ports in a row, an even one, that nobody has now.
-fn four_ports() -> u16 {
-    loop {
-        let Ok(first) = UdpSocket::bind("127.0.0.1:0") else { continue };
-        let port = first.local_addr().unwrap().port() & !3;
-        drop(first);
-        let free = |offset: u16| UdpSocket::bind(("127.0.0.1", port.saturating_add(offset))).is_ok();
-        if (0..4).all(free) {
-            return port;
-        }
-    }
 }

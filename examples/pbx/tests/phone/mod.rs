@@ -12,7 +12,7 @@ mod wire;
 #[allow(unused_imports)]
 pub use {
     message::Message,
-    program::{Program, folder, free_port},
+    program::{Program, folder, free_port, free_ports},
 };
 
 use std::collections::{HashMap, HashSet};

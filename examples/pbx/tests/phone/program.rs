@@ -27,9 +27,14 @@ pub fn folder(name: &str) -> PathBuf {
 
 /// A port for UDP and TCP that is dealt to no other test of this machine, nor by the kernel.
 pub fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// So many of them in a row, and the first one.
+pub fn free_ports(count: u16) -> u16 {
     static BLOCK: Mutex<Option<denwa_interop::Ports>> = Mutex::new(None);
     let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    block.get_or_insert_with(denwa_interop::Ports::block).take(1)
+    block.get_or_insert_with(denwa_interop::Ports::block).take(count)
 }
 
 impl Program {
