@@ -6,6 +6,7 @@ use super::player::Player;
 use super::repack::{Repacker, Shape};
 use super::transcode::Transcoder;
 use super::{Connection, Event, LegId, MediaBridge, Misuse, Source};
+use denwa_rtp::relay::PayloadMap;
 use std::time::Instant;
 
 impl MediaBridge {
@@ -81,7 +82,12 @@ impl MediaBridge {
         };
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
+        let resumes = entry.plan.map == PayloadMap::nothing() && plan.map != PayloadMap::nothing();
         entry.plan = plan;
+        if resumes {
+            self.resume(leg);
+        }
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
         let parameters = entry.stream.parameters.as_ref();
         for player in [&mut entry.player, &mut entry.announcement].into_iter().flatten() {
             player.adapt(parameters, now);
@@ -105,6 +111,16 @@ impl MediaBridge {
         }
         self.configure_mouth(leg);
         self.retap(leg, now);
+    }
+
+    /// What comes to this leg is passed on again: what was kept back meanwhile (a hold, a muted microphone) must not look lost
+    /// to whoever hears it.
+    pub(super) fn resume(&mut self, leg: LegId) {
+        let target = self.legs.get(&leg).and_then(|entry| entry.target(leg));
+        let target = target.and_then(|target| self.legs.get_mut(&target));
+        if let Some(session) = target.and_then(|target| target.stream.session.as_mut()) {
+            session.restart_feed();
+        }
     }
 
     /// Makes what cuts and joins packets as the leg's plan wants, or keeps what is there.
