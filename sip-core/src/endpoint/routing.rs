@@ -55,6 +55,10 @@ impl Endpoint {
                 self.note_sighting(&response, origin.flow);
                 self.on_response(transaction, &response, origin.flow);
             }
+            TransactionEvent::ViaAltered { transaction, flow, sent, returned } => {
+                let call = self.cx.clients.get(&transaction).and_then(|client| client.owner.call());
+                self.cx.event(Event::ViaAltered { call, flow, sent, returned });
+            }
             TransactionEvent::StrayResponse { response, origin }
             | TransactionEvent::ResponseDropped { response, origin } => {
                 let first_line = format!("{} {}", response.status(), response.reason());

@@ -13,13 +13,14 @@ use super::{
     event::{DeadlineKey, Origin},
     key::{Branch, Nonce},
     machine::{Action, Context, Timer},
-    own_headers::complete,
+    own_headers::{complete, own_name},
     reach::Reach,
 };
 use crate::{
+    config::SentBy,
     deadline::DeadlineId,
     error::{BuildError, Misuse},
-    header::HeaderName,
+    header::{HeaderName, Via},
     id::Id,
     io::Flow,
     limits::Limit,
@@ -255,6 +256,20 @@ impl Transactions {
         let actions = cx.actions;
         self.join_carrier(id, flow);
         self.act_for_client(id, &actions, None);
+    }
+
+    /// Whether the Via of a response is not the one this request was sent with: whoever answers gives it back as it came
+    /// (RFC 3261 §8.2.6.2), and adds parameters alone (§18.2.1).
+    pub(super) fn via_altered(&self, id: Id, via: &Via<'_>) -> Option<TransactionEvent> {
+        let client = self.clients.get(id).filter(|client| !client.is_internal)?;
+        let flow = client.flow?;
+        let sent = own_name(client.options.as_deref(), &flow, &self.listeners);
+        if sent.is_named_by(via, flow.protocol) {
+            return None;
+        }
+        let returned = SentBy { host: via.host.to_string().into(), port: via.port };
+        let transaction = ClientId(id);
+        Some(TransactionEvent::ViaAltered { transaction, flow, sent: sent.to_sent_by(), returned })
     }
 
     /// A response with the branch of this transaction.

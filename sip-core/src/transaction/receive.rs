@@ -342,7 +342,12 @@ impl Transactions {
         let branch = via.rfc3261_branch().and_then(read_branch);
         let client = branch.and_then(|(index, nonce)| self.find_client(index, &nonce, &cseq.method));
         match client {
-            Some(id) => self.respond_to_client(id, response, origin),
+            Some(id) => {
+                if let Some(altered) = self.via_altered(id, &via) {
+                    self.outbox.event(altered);
+                }
+                self.respond_to_client(id, response, origin);
+            }
             None if cseq.method == Method::Invite && response.status().is_success() => {
                 self.outbox.event(TransactionEvent::StrayResponse { response, origin });
             }
