@@ -222,9 +222,15 @@ fn hold_stops_voice_and_its_absence_is_no_fault() {
     exchange.command(Command::Configure { leg: B, stream: Box::new(lifted) });
     let after = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
     assert_eq!(after.ssrc, before.ssrc, "the stream goes on");
-    assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 60 * 8000, "by the time that has passed");
-    assert_eq!(after.sequence, before.sequence.wrapping_add(1), "what was kept back is not lost");
-    assert!(after.marker, "and speech begins anew");
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1), "what was held back was not lost on the way");
+    assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 60 * 8000, "as much later as it is");
+    exchange.now += PTIME;
+    let next = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
+    assert_eq!(
+        (next.sequence, next.timestamp),
+        (after.sequence.wrapping_add(1), after.timestamp.wrapping_add(160))
+    );
+    assert!(after.marker, "speech begins anew");
     // The same when she is muted for a while.
     exchange.command(Command::Mute { leg: A, muted: true });
     for _ in 0..5 {
@@ -234,8 +240,8 @@ fn hold_stops_voice_and_its_absence_is_no_fault() {
     exchange.command(Command::Mute { leg: A, muted: false });
     exchange.now += PTIME;
     let unmuted = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
-    assert_eq!(unmuted.sequence, after.sequence.wrapping_add(1));
-    assert_eq!(unmuted.timestamp.wrapping_sub(after.timestamp), 6 * 160);
+    assert_eq!(unmuted.sequence, next.sequence.wrapping_add(1));
+    assert_eq!(unmuted.timestamp.wrapping_sub(next.timestamp), 6 * 160);
 }
 
 #[test]

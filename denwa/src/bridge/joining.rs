@@ -6,7 +6,6 @@ use super::player::Player;
 use super::repack::{Repacker, Shape};
 use super::transcode::Transcoder;
 use super::{Connection, Event, LegId, MediaBridge, Misuse, Source};
-use denwa_rtp::relay::PayloadMap;
 use std::time::Instant;
 
 impl MediaBridge {
@@ -82,12 +81,7 @@ impl MediaBridge {
         };
         let Some(entry) = self.legs.get_mut(&leg) else { return };
         let missing = plan.missing.clone().filter(|missing| entry.plan.missing.as_ref() != Some(missing));
-        let resumes = entry.plan.map == PayloadMap::nothing() && plan.map != PayloadMap::nothing();
         entry.plan = plan;
-        if resumes {
-            self.resume(leg);
-        }
-        let Some(entry) = self.legs.get_mut(&leg) else { return };
         let parameters = entry.stream.parameters.as_ref();
         for player in [&mut entry.player, &mut entry.announcement].into_iter().flatten() {
             player.adapt(parameters, now);
@@ -113,8 +107,7 @@ impl MediaBridge {
         self.retap(leg, now);
     }
 
-    /// What comes to this leg is passed on again: what was kept back meanwhile (a hold, a muted microphone) must not look lost
-    /// to whoever hears it.
+    /// What comes to this leg is passed on again: what was kept back while it was muted must not look lost to whoever hears it.
     pub(super) fn resume(&mut self, leg: LegId) {
         let target = self.legs.get(&leg).and_then(|entry| entry.target(leg));
         let target = target.and_then(|target| self.legs.get_mut(&target));
