@@ -144,11 +144,13 @@ pub struct PayloadLengths {
 
 impl PayloadLengths {
     /// Any multiple of `unit` bytes.
+    #[must_use] 
     pub const fn multiple_of(unit: usize) -> Self {
         Self { unit, tail: 0 }
     }
 
     /// Whether a payload of `bytes` bytes can be one of this codec's.
+    #[must_use] 
     pub const fn allow(self, bytes: usize) -> bool {
         if self.unit == 0 {
             return true;

@@ -109,6 +109,7 @@ struct Saved {
 
 impl Negotiator {
     /// A side with these capabilities. Each transport serves one medium of its kind, in the order given.
+    #[must_use] 
     pub fn new(capability: Capability, transports: Vec<Transport>, seed: Seed) -> Self {
         let mut random = rand_chacha::ChaCha20Rng::from_seed(seed.0);
         // 31 bits: some old phones keep the number in a signed word.

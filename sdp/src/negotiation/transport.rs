@@ -19,11 +19,13 @@ pub struct Transport {
 
 impl Transport {
     /// One address for a kind of media.
+    #[must_use] 
     pub fn new(kind: Kind, address: SocketAddr) -> Self {
         Self { kind, addresses: vec![address], rtcp_port: None, ice: None }
     }
 
     /// One address for audio.
+    #[must_use] 
     pub fn audio(address: SocketAddr) -> Self {
         Self::new(Kind::Audio, address)
     }
