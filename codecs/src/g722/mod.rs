@@ -51,7 +51,7 @@ impl Default for BandEncoder {
 
 impl BandEncoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub const fn new() -> Self {
         Self { low: Band::new(32), high: Band::new(8) }
     }
@@ -105,7 +105,7 @@ impl Default for BandDecoder {
 
 impl BandDecoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub const fn new() -> Self {
         Self { low: Band::new(32), high: Band::new(8) }
     }
@@ -146,7 +146,7 @@ impl Default for Encoder {
 
 impl Encoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub const fn new() -> Self {
         Self { filter: FilterBank::new(), bands: BandEncoder::new() }
     }
@@ -200,7 +200,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub const fn new(mode: Mode) -> Self {
         Self { mode, bands: BandDecoder::new(), filter: FilterBank::new(), concealment: Concealment::new() }
     }

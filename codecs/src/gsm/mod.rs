@@ -43,7 +43,7 @@ impl Default for Encoder {
 
 impl Encoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub fn new() -> Self {
         Self { last_input: 0, offset: 0, last_emphasised: 0, lattice: Lattice::default(), past: [0; PAST] }
     }
@@ -137,7 +137,7 @@ impl Default for Decoder {
 
 impl Decoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub fn new() -> Self {
         Self {
             past: [0; PAST],

@@ -60,7 +60,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,
@@ -169,7 +169,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// In the reset state.
-    #[must_use] 
+    #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,

@@ -76,7 +76,7 @@ impl Capability {
     }
 
     /// The first medium of a kind.
-    #[must_use] 
+    #[must_use]
     pub fn of_kind(&self, kind: &Kind) -> Option<&MediaCapability> {
         self.media.iter().find(|medium| medium.kind == *kind)
     }
@@ -150,13 +150,13 @@ impl MediaCapability {
     }
 
     /// Fax over UDP. It is accepted, and offered only when asked for: a call begins with sound.
-    #[must_use] 
+    #[must_use]
     pub fn fax(fax: FaxCapability) -> Self {
         Self { fax: Some(fax), offered: 0, ..Self::rtp(Kind::Image, []) }
     }
 
     /// A medium over something else, such as data channels.
-    #[must_use] 
+    #[must_use]
     pub fn other(kind: Kind, other: OtherCapability) -> Self {
         Self { other: Some(other), ..Self::rtp(kind, []) }
     }
@@ -197,6 +197,14 @@ pub struct Codec {
     pub matching: ParameterRule,
 }
 
+impl std::fmt::Display for Codec {
+    /// As `rtpmap` writes it: `opus/48000/2`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.name, self.clock_rate)?;
+        if self.channels > 1 { write!(f, "/{}", self.channels) } else { Ok(()) }
+    }
+}
+
 /// How `fmtp` parameters of two sides are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ParameterRule {
@@ -223,7 +231,7 @@ impl Codec {
     }
 
     /// The codec of a static payload type (RFC 3551 §6).
-    #[must_use] 
+    #[must_use]
     pub fn fixed(payload_type: u8) -> Option<Self> {
         let format = static_format(payload_type)?;
         let mut codec = Self::new(format.encoding, format.clock_rate);
@@ -233,43 +241,43 @@ impl Codec {
     }
 
     /// G.711 mu-law, payload type 0.
-    #[must_use] 
+    #[must_use]
     pub fn pcmu() -> Self {
         Self::new("PCMU", 8_000).at(0)
     }
 
     /// G.711 A-law, payload type 8.
-    #[must_use] 
+    #[must_use]
     pub fn pcma() -> Self {
         Self::new("PCMA", 8_000).at(8)
     }
 
     /// G.722, payload type 9; its clock is 8000 though it samples at 16000.
-    #[must_use] 
+    #[must_use]
     pub fn g722() -> Self {
         Self::new("G722", 8_000).at(9)
     }
 
     /// G.729, payload type 18, with or without silence compression.
-    #[must_use] 
+    #[must_use]
     pub fn g729(annex_b: bool) -> Self {
         Self::new("G729", 8_000).at(18).with(if annex_b { "annexb=yes" } else { "annexb=no" })
     }
 
     /// GSM full rate, payload type 3.
-    #[must_use] 
+    #[must_use]
     pub fn gsm() -> Self {
         Self::new("GSM", 8_000).at(3)
     }
 
     /// iLBC with frames of 20 or 30 ms.
-    #[must_use] 
+    #[must_use]
     pub fn ilbc(mode: u8) -> Self {
         Self::new("iLBC", 8_000).with(if mode == 20 { "mode=20" } else { "" })
     }
 
     /// Opus.
-    #[must_use] 
+    #[must_use]
     pub fn opus() -> Self {
         let mut codec = Self::new("opus", 48_000).with("useinbandfec=1");
         codec.channels = 2;
@@ -277,7 +285,7 @@ impl Codec {
     }
 
     /// Comfort noise (RFC 3389), payload type 13.
-    #[must_use] 
+    #[must_use]
     pub fn comfort_noise() -> Self {
         Self::new("CN", 8_000).at(13)
     }
@@ -297,7 +305,7 @@ impl Codec {
     }
 
     /// The codec a person means by a name: `PCMA`, `alaw`, `G.729`, `opus`, … or as `rtpmap` has it: `L16/16000`.
-    #[must_use] 
+    #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         let (name, clock_rate) = match name.split_once('/') {
             Some((name, clock)) => {
@@ -354,7 +362,7 @@ impl Codec {
     }
 
     /// Whether name, clock and channels are the same.
-    #[must_use] 
+    #[must_use]
     pub fn is_same(&self, name: &str, clock_rate: u32, channels: u8) -> bool {
         self.name.eq_ignore_ascii_case(name) && self.clock_rate == clock_rate && self.channels == channels
     }
@@ -423,7 +431,7 @@ pub enum BestEffort {
 
 impl EncryptionCapability {
     /// No encryption.
-    #[must_use] 
+    #[must_use]
     pub fn none() -> Self {
         Self {
             policy: Encryption::None,
@@ -435,13 +443,13 @@ impl EncryptionCapability {
     }
 
     /// SDES with the suites everybody has.
-    #[must_use] 
+    #[must_use]
     pub fn sdes(policy: Encryption) -> Self {
         Self { policy, sdes: Some(SdesCapability::default()), ..Self::none() }
     }
 
     /// DTLS with the hash of our certificate.
-    #[must_use] 
+    #[must_use]
     pub fn dtls(policy: Encryption, fingerprint: LocalFingerprint) -> Self {
         let dtls = DtlsCapability { fingerprints: vec![fingerprint], setup: Setup::ActPass };
         Self { policy, dtls: Some(dtls), ..Self::none() }
@@ -488,7 +496,7 @@ pub struct LocalFingerprint {
 
 impl LocalFingerprint {
     /// A SHA-256 hash.
-    #[must_use] 
+    #[must_use]
     pub fn sha256(bytes: [u8; 32]) -> Self {
         Self { hash: "sha-256".into(), bytes: bytes.to_vec() }
     }
@@ -576,7 +584,7 @@ pub enum FaxErrorCorrection {
 
 impl FaxErrorCorrection {
     /// The word in `T38FaxUdpEC`.
-    #[must_use] 
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Redundancy => "t38UDPRedundancy",
@@ -586,7 +594,7 @@ impl FaxErrorCorrection {
     }
 
     /// The correction that word means; case is not minded.
-    #[must_use] 
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Redundancy, Self::Fec, Self::None]
             .into_iter()

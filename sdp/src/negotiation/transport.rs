@@ -19,13 +19,13 @@ pub struct Transport {
 
 impl Transport {
     /// One address for a kind of media.
-    #[must_use] 
+    #[must_use]
     pub fn new(kind: Kind, address: SocketAddr) -> Self {
         Self { kind, addresses: vec![address], rtcp_port: None, ice: None }
     }
 
     /// One address for audio.
-    #[must_use] 
+    #[must_use]
     pub fn audio(address: SocketAddr) -> Self {
         Self::new(Kind::Audio, address)
     }
@@ -57,6 +57,17 @@ pub struct LocalIce {
 }
 
 impl LocalIce {
+    /// These credentials, and all the candidates there will be.
+    #[must_use]
+    pub fn new(
+        ufrag: impl Into<String>,
+        password: impl Into<String>,
+        candidates: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let candidates = candidates.into_iter().map(Into::into).collect();
+        Self { ufrag: ufrag.into(), password: password.into(), candidates, complete: true }
+    }
+
     /// The values of the candidates, without the name of the attribute.
     pub(crate) fn candidate_values(&self) -> impl Iterator<Item = &str> {
         self.candidates.iter().map(|text| {
