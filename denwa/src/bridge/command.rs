@@ -156,7 +156,7 @@ pub enum Command {
 
 impl Command {
     /// The leg it is about.
-    #[must_use] 
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Open { leg, .. }
@@ -476,7 +476,7 @@ pub enum Event {
 
 impl Event {
     /// The leg it is about.
-    #[must_use] 
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Opened { leg, .. }

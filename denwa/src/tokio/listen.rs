@@ -81,7 +81,7 @@ enum ListenFault {
 
 impl ParseListenError {
     /// The text that could not be read.
-    #[must_use] 
+    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }

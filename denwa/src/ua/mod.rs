@@ -98,7 +98,7 @@ pub struct UserAgent {
 
 impl UserAgent {
     /// A user agent without account and call.
-    #[must_use] 
+    #[must_use]
     pub fn new(config: UserAgentConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let mut endpoint_config = EndpointConfig::new(config.listeners.clone());
@@ -143,7 +143,7 @@ impl UserAgent {
     }
 
     /// What it was made with.
-    #[must_use] 
+    #[must_use]
     pub fn config(&self) -> &UserAgentConfig {
         &self.config
     }
