@@ -56,6 +56,21 @@ pub(crate) enum Owner {
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
 
+impl Owner {
+    /// The call whose request it is, while it is the call's affair.
+    pub(crate) const fn call(&self) -> Option<CallHandle> {
+        match self {
+            Self::Invite(call) | Self::Session(call) | Self::InDialog(call, _) => Some(*call),
+            Self::Outgoing(_)
+            | Self::Registration(_)
+            | Self::Subscription(_)
+            | Self::Publication(_)
+            | Self::Farewell(_)
+            | Self::Answered(_) => None,
+        }
+    }
+}
+
 /// A request under way.
 #[derive(Debug)]
 pub(crate) struct Client {

@@ -31,7 +31,7 @@ impl Transport {
     }
 
     /// The same with ICE. The address of this transport is to be that of one of its candidates: a peer that finds it among none
-    /// takes it for a meddling gateway, answers `ice-mismatch` and goes without ICE (RFC 8839 §3.2.2).
+    /// takes it for a meddling gateway, answers `ice-mismatch` and goes without ICE (RFC 8839 §4.2.5).
     #[must_use]
     pub fn with_ice(mut self, ice: LocalIce) -> Self {
         self.ice = Some(ice);
