@@ -327,6 +327,31 @@ fn an_invite_without_contact_makes_no_dialog() {
     ladder.received_response("bob", 400);
 }
 
+/// An emergency caller's place, ISUP: the description is one part among others (RFC 5621 §3.1).
+#[test]
+fn a_description_among_other_parts_is_found() {
+    let part = |kind: &str, body: &str| format!("--x\nContent-Type: {kind}\n\n{body}\n");
+    let sdp = part("application/sdp", "v=0");
+    for (parts, offered) in [
+        (part("application/isup;version=itu-t92+", "1") + &sdp, Some("v=0")),
+        (sdp.clone() + &part("application/pidf+xml", "<presence/>"), Some("v=0")),
+        (part("text/plain", "v=0"), None),
+    ] {
+        let head = INVITE.split_once("application/sdp").unwrap().0;
+        let invite = format!("{head}multipart/mixed;boundary=x\n\n{parts}--x--");
+        let mut ladder = alice_and_raw_bob();
+        ladder.send("bob", "alice", &invite);
+        ladder.run();
+        ladder.accept("alice");
+        let heard = ladder.event("alice", |event| match event {
+            Event::OfferReceived { body, .. } => Some(Some(body.bytes.clone())),
+            Event::OfferRequested { .. } => Some(None),
+            _ => None,
+        });
+        assert_eq!(heard.as_deref(), offered.map(str::as_bytes), "{parts}");
+    }
+}
+
 #[test]
 fn the_callee_hangs_up_on_the_flow_the_call_came_on() {
     let (mut ladder, call, _) = answered();

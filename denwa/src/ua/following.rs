@@ -214,9 +214,13 @@ impl UserAgent {
             // A preview that cannot be used is no harm: the answer proper follows.
             Err(_) if preview => {}
             Err(refusal) => {
-                if let Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) = &refusal {
-                    call.note(Fact::of_mismatch(mismatch, Who::Here), now);
-                }
+                let fact = match &refusal {
+                    Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) => {
+                        Fact::of_mismatch(mismatch, Who::Here)
+                    }
+                    other => Fact::RuleBroken { what: format!("answered what cannot be gone by: {other}") },
+                };
+                call.note(fact, now);
                 call.nothing_in_common = Some(refusal.to_string());
                 let _ = self.endpoint.hang_up(handle, &Self::no_headers(), now);
             }

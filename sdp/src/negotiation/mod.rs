@@ -51,7 +51,7 @@ pub use remote::{
     RemoteOrigin,
 };
 pub use slot::HoldStyle;
-pub use transport::{LocalIce, Transport};
+pub use transport::{LocalIce, LocalSource, Transport};
 
 /// Where the randomness of session ids and SDES keys comes from. It must not be guessable.
 #[derive(Clone, Copy)]
