@@ -24,12 +24,13 @@ impl MediaBridge {
         now: Instant,
     ) -> Action<'d> {
         let now = self.advance(now);
-        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let Some(mut from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         if from.copies {
             let bytes = buffer.get(..length).unwrap_or_default();
             self.copy_in(leg, (path.source, path.destination), bytes, now);
+            let Some(again) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+            from = again;
         }
-        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let received = from.stream.receive(path, buffer, length, now);
         self.take(leg, received, buffer, now)
     }
@@ -343,9 +344,9 @@ impl MediaBridge {
             _ => return Action::Consumed,
         };
         // The plan stays where it is: the other leg is another entry of the table.
-        let (sent, also) = if target == leg {
+        let (sent, also, copies) = if target == leg {
             let also = from.stream.also();
-            (from.stream.forward(buffer, length, &from.plan.map, now), also)
+            (from.stream.forward(buffer, length, &from.plan.map, now), also, from.copies)
         } else {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
@@ -357,12 +358,12 @@ impl MediaBridge {
             if to.stream.session.is_none() {
                 return Action::Dropped(Dropped::NotAgreed);
             }
-            (to.stream.forward(buffer, length, &from.plan.map, now), also)
+            (to.stream.forward(buffer, length, &from.plan.map, now), also, to.copies)
         };
         match sent {
             Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
-                    if self.copies(target) {
+                    if copies {
                         self.copy_out(target, Component::Rtp, sent.destination, bytes, now);
                     }
                     if self.sends_on_stream(target, &sent, bytes) {
