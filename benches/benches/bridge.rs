@@ -12,9 +12,7 @@ use std::{
 
 use denwa::{
     Seed,
-    bridge::{
-        Action, BridgeConfig, Command, Connection, Input, LegId, LegSpec, MediaBridge, Output, Path,
-    },
+    bridge::{Action, BridgeConfig, Command, Connection, Input, LegId, LegSpec, MediaBridge, Output, Path},
     media::{PayloadFormat, StreamParameters},
 };
 use denwa_rtp::packet::{Header, HeaderMut};
@@ -144,10 +142,8 @@ impl Calls {
         header.set_sequence(leg.sequence);
         header.set_timestamp(leg.timestamp);
         let (id, path) = (LegId(number as u64), Path::from(leg.phone));
-        let passed = matches!(
-            self.bridge.receive(id, path, &mut self.buffer, length, self.now),
-            Action::Forward(_)
-        );
+        let passed =
+            matches!(self.bridge.receive(id, path, &mut self.buffer, length, self.now), Action::Forward(_));
         while self.bridge.poll_output().is_some() {}
         passed
     }

@@ -8,6 +8,7 @@ use super::{Connection, Event, LegId, MediaBridge, Source};
 use crate::media::{Arrived, Key, Received, Wire};
 use bytes::Bytes;
 use denwa_rtp::session::{self, Content, NotSent, Path, Session};
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 impl MediaBridge {
@@ -33,6 +34,20 @@ impl MediaBridge {
         }
         let received = from.stream.receive(path, buffer, length, now);
         self.take(leg, received, buffer, now)
+    }
+
+    /// Looks at the state that a packet of this leg needs, here and at the leg that hears it, and does nothing: for who has packets
+    /// of several legs to give. Says which leg hears it.
+    #[inline]
+    pub(crate) fn look_ahead(&self, leg: LegId) -> Option<LegId> {
+        let from = self.legs.get(&leg)?;
+        black_box(
+            from.stream.session.as_ref().and_then(Session::active_source).map(|source| source.received()),
+        );
+        let target = from.target(leg)?;
+        let to = self.legs.get(&target)?;
+        black_box(to.stream.session.as_ref().map(|session| session.sender().packets()));
+        Some(target)
     }
 
     /// Goes on with what a leg's stream has judged.

@@ -160,11 +160,7 @@ impl Session {
         unprotect: fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
     ) -> Result<(usize, bool), Unheard> {
         if self.protection.inbound.is_none() {
-            return if self.protection.required {
-                Err(Unheard::NoKeys)
-            } else {
-                Ok((datagram.len(), false))
-            };
+            return if self.protection.required { Err(Unheard::NoKeys) } else { Ok((datagram.len(), false)) };
         }
         self.unprotect_with_keys(datagram, unprotect)
     }
