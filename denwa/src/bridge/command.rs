@@ -8,7 +8,7 @@ use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
 use crate::marking::Dscp;
 use crate::media::{IceConfig, Identity, PairReport, StreamParameters, StreamReport, dtls};
 use denwa_codecs::tone::single::Signal;
-use denwa_sdp::LocalIce;
+use denwa_sdp::{LocalIce, LocalSource};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -156,6 +156,7 @@ pub enum Command {
 
 impl Command {
     /// The leg it is about.
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Open { leg, .. }
@@ -273,6 +274,8 @@ pub enum Event {
         leg: LegId,
         /// Credentials and candidates.
         ice: Box<LocalIce>,
+        /// Who will send: WebRTC wants to know it.
+        source: Box<LocalSource>,
         /// Where RTP is received, for peers without ICE.
         rtp: SocketAddr,
         /// Where RTCP is received, unless it shares that port.
@@ -475,6 +478,7 @@ pub enum Event {
 
 impl Event {
     /// The leg it is about.
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Opened { leg, .. }

@@ -79,6 +79,7 @@ pub struct MediaBridge {
 
 impl MediaBridge {
     /// A bridge without a leg.
+    #[must_use]
     pub fn new(config: BridgeConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let legs = HashMap::with_hasher(FixedState::with_seed(random.u64()));
@@ -193,6 +194,7 @@ impl MediaBridge {
     }
 
     /// The path of a datagram that came to the leg's socket of RTCP.
+    #[must_use]
     pub fn control_path(&self, leg: LegId, source: SocketAddr) -> Path {
         Path { source, destination: self.legs.get(&leg).map(|entry| entry.stream.config.rtcp) }
     }
@@ -252,6 +254,7 @@ impl MediaBridge {
     }
 
     /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conferences = self.conferences.values().map(|conference| conference.due);
         self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(conferences).min()
@@ -278,11 +281,13 @@ impl MediaBridge {
     }
 
     /// How many legs there are.
+    #[must_use]
     pub fn legs(&self) -> usize {
         self.legs.len()
     }
 
     /// The figures of a leg now.
+    #[must_use]
     pub fn report(&self, leg: LegId) -> Option<StreamReport> {
         self.legs.get(&leg).map(|entry| entry.stream.report(self.latest))
     }
@@ -328,11 +333,25 @@ impl MediaBridge {
     fn configure(&mut self, leg: LegId, parameters: StreamParameters, now: Instant) -> Result<(), Misuse> {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let is_said = |entry: &Leg| entry.stream.parameters.as_ref().map(|it| (it.sends, it.receives));
+        let before = is_said(entry);
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        let (sends, receives) = before
+            .zip(is_said(entry))
+            .map_or((false, false), |(before, after)| (after.0 && !before.0, after.1 && !before.1));
+        let target = entry.target(leg);
         if let (Some(ear), Some(parameters)) = (&mut entry.data_ear, &entry.stream.parameters) {
             ear.configure(parameters);
         }
         let joined = entry.joined.clone();
+        // What was held back during a hold was not lost on the way, and is not to look so.
+        for (resumes, of) in [(sends, Some(leg)), (receives, target)] {
+            let session =
+                of.filter(|_| resumes).and_then(|of| self.legs.get_mut(&of)?.stream.session.as_mut());
+            if let Some(session) = session {
+                session.restart_feed();
+            }
+        }
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
             self.replan(other, now);

@@ -8,6 +8,7 @@ use crate::media::{self, StreamReport};
 use denwa_sdp::{
     ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, RemoteAddress, RemoteDescription, Rule,
 };
+use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::header::Fields;
 use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Request, Response};
@@ -111,6 +112,7 @@ fn address(address: &RemoteAddress) -> Option<SocketAddr> {
 
 impl Fact {
     /// Who holds, when an agreement says that somebody does, or did before.
+    #[must_use]
     pub fn of_hold(now: Hold, before: Hold) -> Option<Self> {
         let state = |held| if held { HoldState::Held } else { HoldState::Lifted };
         let local = |hold| matches!(hold, Hold::Local | Hold::Both);
@@ -121,6 +123,7 @@ impl Fact {
     }
 
     /// Why descriptions could not be brought together.
+    #[must_use]
     pub fn of_mismatch(mismatch: &Mismatch, offered_by: Party) -> Self {
         let medium = mismatch.main();
         let list = |pick: fn(&denwa_sdp::MediumMismatch) -> &Vec<String>| {
@@ -136,6 +139,7 @@ impl Fact {
     }
 
     /// Why a request got no final response.
+    #[must_use]
     pub fn of_end(
         reason: EndReason,
         method: &str,
@@ -154,6 +158,7 @@ impl Fact {
     }
 
     /// What happened to media; `None` for what is a fact of another kind.
+    #[must_use]
     pub fn of_media(event: &media::Event) -> Option<Self> {
         Some(match event {
             media::Event::FirstPacket { from, expected } => {
@@ -177,13 +182,33 @@ impl Fact {
         })
     }
 
+    /// Our password was asked for, and that was the end; `None` where nothing can be told from it.
+    pub fn of_challenge(reason: ChallengeRefusal, account: String) -> Option<Self> {
+        match reason {
+            ChallengeRefusal::AlreadyRefused => {
+                Some(Self::CredentialsRefused { by: Party::Peer, account, account_known: None })
+            }
+            ChallengeRefusal::NoChallenge | ChallengeRefusal::NotSupported => Some(Self::RuleBroken {
+                what: "asks for a password by none of the ways that are known here".to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// An offer of ours was answered with nothing.
+    pub fn no_session() -> Self {
+        Self::RuleBroken { what: "answered without a session description".to_owned() }
+    }
+
     /// ICE tried these, and found no way.
     pub fn no_path(pairs: &[media::PairReport]) -> Self {
         let tried: Vec<String> = pairs.iter().map(ToString::to_string).collect();
-        Self::NoPath { tried: tried.join("; ") }
+        let nothing = || "no address of the one fits any of the other".to_owned();
+        Self::NoPath { tried: if tried.is_empty() { nothing() } else { tried.join("; ") } }
     }
 
     /// DTLS gave no keys.
+    #[must_use]
     pub fn not_encrypted(reason: &media::dtls::Failure) -> Self {
         Self::SecurityFailed(match reason {
             media::dtls::Failure::WrongCertificate | media::dtls::Failure::UnknownHash(_) => {
@@ -194,6 +219,7 @@ impl Fact {
     }
 
     /// The figures of a stream.
+    #[must_use]
     pub fn of_report(report: &StreamReport) -> Self {
         Self::Counters(report.counters.clone())
     }
