@@ -1,32 +1,63 @@
 //! The file that farewells are kept in.
 //!
 //! It is written whole each time, beside its place, and put there in one step: whoever reads it finds one state or the other.
-//! A thread does so, for everything that has changed meanwhile at once, so that signalling never waits for a disk. Nobody but
-//! its owner may read it: it tells who speaks with whom.
+//! A thread does so, for everything that has changed meanwhile at once, so that signalling never waits for a disk; what has
+//! to be written is one state, which a disk that hangs does not let grow. Nobody but its owner may read the file: it tells
+//! who speaks with whom.
 
 use super::{LIMIT, Left, Note};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The first line of the file.
 const HEAD: &str = "Calls that are up, for the next start to end; written by Denwa, version 1.";
 /// It is written so often at most; and, as many calls make a long file, no more than a tenth of the time.
 const PAUSE: Duration = Duration::from_millis(20);
+/// So long the end waits for what is not written yet: a disk that hangs keeps no program from ending.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 /// An entry is no longer than this; whoever sends such a Contact or route is not written down.
 const ENTRY_BYTES: usize = 8 << 10;
 /// No more of a file is read.
 const FILE_BYTES: u64 = 64 << 20;
 
-/// The file, and the thread that writes it. Dropping it writes what is not written yet.
+/// The file, and the thread that writes it. Dropping it writes what is not written yet, if the disk takes it within five
+/// seconds.
 #[derive(Debug)]
 pub struct Journal {
-    notes: Option<Sender<Note>>,
-    thread: Option<JoinHandle<()>>,
+    desk: Arc<Desk>,
+}
+
+/// What is to stand in the file.
+type Kept = BTreeMap<u64, Arc<Left>>;
+
+/// Where the notes lie for the thread that writes.
+#[derive(Debug, Default)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: Kept,
+    /// It is not what the thread has seen.
+    is_new: bool,
+    /// No note will come any more.
+    is_closed: bool,
+    /// The thread has ended.
+    is_done: bool,
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A map is whole between any two operations.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Journal {
@@ -48,82 +79,107 @@ impl Journal {
         let beside = beside(&path);
         create(&beside)?;
         std::fs::remove_file(&beside)?;
-        let kept: BTreeMap<u64, Left> = (0..).zip(left.iter().cloned()).collect();
-        let (notes, received) = channel();
-        let writer = Writer { path, beside, kept, on_failure, is_failing: false };
-        let thread =
-            thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&received))?;
-        Ok((Self { notes: Some(notes), thread: Some(thread) }, left))
+        let put = move |kept: &Kept| {
+            write(kept, &path, &beside)
+                .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+        };
+        Ok((Self::start(&left, put, on_failure)?, left))
     }
 
-    /// Writes this down soon.
+    /// Begins with what was left; `put` writes a state.
+    fn start(
+        left: &[Left],
+        put: impl FnMut(&Kept) -> Result<(), String> + Send + 'static,
+        on_failure: impl FnMut(String) + Send + 'static,
+    ) -> io::Result<Self> {
+        let kept = (0..).zip(left.iter().cloned().map(Arc::new)).collect();
+        let desk =
+            Arc::new(Desk { state: Mutex::new(State { kept, ..State::default() }), ..Desk::default() });
+        let writer = Writer { desk: desk.clone(), put, on_failure };
+        thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { desk })
+    }
+
+    /// Writes this down soon. Calls beyond ten thousand are not.
     pub fn note(&self, note: Note) {
-        if let Some(notes) = &self.notes {
-            // The thread ends after this one has let go of it.
-            let _ = notes.send(note);
+        let mut state = self.desk.state();
+        match note {
+            Note::Keep { number, left } if state.kept.len() < LIMIT => {
+                state.kept.insert(number, Arc::new(*left));
+            }
+            Note::Keep { .. } => return,
+            Note::Forget { number } => drop(state.kept.remove(&number)),
         }
+        state.is_new = true;
+        drop(state);
+        self.desk.changed.notify_all();
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        drop(self.notes.take());
-        if let Some(thread) = self.thread.take() {
-            // One that panicked writes no more.
-            let _ = thread.join();
-        }
+        let mut state = self.desk.state();
+        state.is_closed = true;
+        self.desk.changed.notify_all();
+        let until_done = |state: &mut State| !state.is_done;
+        drop(self.desk.changed.wait_timeout_while(state, LAST_WRITE, until_done));
     }
 }
 
 /// The thread's.
-struct Writer<F> {
-    path: PathBuf,
-    beside: PathBuf,
-    kept: BTreeMap<u64, Left>,
+struct Writer<P, F> {
+    desk: Arc<Desk>,
+    put: P,
     on_failure: F,
-    /// It could not be written the last time, and that was told.
-    is_failing: bool,
 }
 
-impl<F: FnMut(String)> Writer<F> {
-    fn run(mut self, notes: &Receiver<Note>) {
-        while let Ok(note) = notes.recv() {
-            self.take(note);
-            while let Ok(note) = notes.try_recv() {
-                self.take(note);
-            }
+impl<P: FnMut(&Kept) -> Result<(), String>, F: FnMut(String)> Writer<P, F> {
+    fn run(mut self) {
+        // It could not be written the last time, and that was told.
+        let mut is_failing = false;
+        while let Some(kept) = self.next() {
             let begun = Instant::now();
-            let outcome = self.write();
+            let outcome = (self.put)(&kept);
             let pause = PAUSE.max(begun.elapsed().saturating_mul(9));
-            if let (Err(error), false) = (&outcome, self.is_failing) {
-                (self.on_failure)(format!("{} cannot be written: {error}", self.path.display()));
+            let failed = outcome.is_err();
+            if let (Err(sentence), false) = (outcome, is_failing) {
+                (self.on_failure)(sentence);
             }
-            self.is_failing = outcome.is_err();
-            thread::sleep(pause);
+            is_failing = failed;
+            let closed = |state: &mut State| !state.is_closed;
+            drop(self.desk.changed.wait_timeout_while(self.desk.state(), pause, closed));
         }
     }
 
-    fn take(&mut self, note: Note) {
-        match note {
-            Note::Keep { number, left } if self.kept.len() < LIMIT => drop(self.kept.insert(number, *left)),
-            Note::Keep { .. } => {}
-            Note::Forget { number } => drop(self.kept.remove(&number)),
-        }
+    /// The latest state, once it is another; `None` when that was the last.
+    fn next(&self) -> Option<Kept> {
+        let idle = |state: &mut State| !state.is_new && !state.is_closed;
+        let state = self.desk.changed.wait_while(self.desk.state(), idle);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut state.is_new).then(|| state.kept.clone())
     }
+}
 
-    fn write(&self) -> io::Result<()> {
-        let mut file = BufWriter::new(create(&self.beside)?);
-        writeln!(file, "{HEAD}")?;
-        for left in self.kept.values() {
-            let text = left.farewell.to_string();
-            let label: String = left.label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
-            if text.len().saturating_add(label.len()) < ENTRY_BYTES {
-                write!(file, "\ncall {label}\n{text}")?;
-            }
-        }
-        file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        std::fs::rename(&self.beside, &self.path)
+impl<P, F> Drop for Writer<P, F> {
+    /// By a panic too, which must not keep the program from its end.
+    fn drop(&mut self) {
+        self.desk.state().is_done = true;
+        self.desk.changed.notify_all();
     }
+}
+
+fn write(kept: &Kept, path: &Path, beside: &Path) -> io::Result<()> {
+    let mut file = BufWriter::new(create(beside)?);
+    writeln!(file, "{HEAD}")?;
+    for left in kept.values() {
+        let text = left.farewell.to_string();
+        let label: String = left.label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+        if text.len().saturating_add(label.len()) < ENTRY_BYTES {
+            write!(file, "\ncall {label}\n{text}")?;
+        }
+    }
+    file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    std::fs::rename(beside, path)
 }
 
 fn read(file: File) -> io::Result<Vec<Left>> {
@@ -201,5 +257,38 @@ mod tests {
         // Where nothing can be written is said at once.
         assert!(Journal::open(folder.join("nowhere").join("calls"), |_| {}).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A disk that takes minutes for a write: what waits for it is what is up now, and nothing of what is over.
+    #[test]
+    fn a_disk_that_hangs_gathers_nothing() {
+        use std::sync::mpsc::channel;
+        let (begun, begins) = channel();
+        let (goes_on, go_on) = channel::<()>();
+        let put = move |kept: &Kept| {
+            begun.send(kept.keys().copied().collect::<Vec<_>>()).unwrap();
+            go_on.recv().map_err(|_| "the disk is gone".to_owned())
+        };
+        let journal = Journal::start(&[left("former")], put, |sentence| panic!("{sentence}")).unwrap();
+        let keep = |number| journal.note(Note::Keep { number, left: Box::new(left("x")) });
+        keep(1);
+        assert_eq!(begins.recv(), Ok(vec![0, 1]));
+        // The first write hangs, and a day of calls goes by, two of them at a time.
+        for number in 2..20_000 {
+            keep(number);
+            journal.note(Note::Forget { number: number - 2 });
+            assert_eq!(journal.desk.state().kept.len(), 2);
+        }
+        goes_on.send(()).unwrap();
+        assert_eq!(begins.recv(), Ok(vec![19_998, 19_999]), "one write for all of it");
+        // More calls than are written down.
+        for number in 20_000..50_000 {
+            keep(number);
+        }
+        assert_eq!(journal.desk.state().kept.len(), LIMIT);
+        goes_on.send(()).unwrap();
+        assert_eq!(begins.recv().map(|kept| kept.len()), Ok(LIMIT));
+        goes_on.send(()).unwrap();
+        drop(journal);
     }
 }
