@@ -184,12 +184,13 @@ pub struct Evidence {
     pub window_closes_at: Instant,
 }
 
-/// The latch of one media stream.
+/// The latch of one media stream; what each packet needs stands in front.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Latch {
-    config: Config,
-    signalled: Option<SocketAddr>,
     current: Option<Current>,
+    signalled: Option<SocketAddr>,
+    config: Config,
     candidates: Vec<Candidate>,
     /// Addresses left since arming: nobody goes back to one while the present one lives.
     abandoned: Vec<SocketAddr>,

@@ -52,43 +52,44 @@ pub enum Order {
     Restarted,
 }
 
-/// Statistics of one source.
+/// Statistics of one source; what each packet changes stands in front, together.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Source {
-    ssrc: u32,
-    clock_rate_hz: u32,
-    probation: u8,
-    highest: u16,
-    cycles: u64,
-    base: u64,
-    /// The number that would confirm a jump.
-    after_jump: Option<u16>,
     /// Bit `n` is set when the packet `n` numbers before `highest` was seen.
     seen: u128,
     /// The same of packets that came too late to be played.
     unplayed: u64,
-    bursts: Bursts,
+    cycles: u64,
+    highest: u16,
+    /// The number that would confirm a jump.
+    after_jump: Option<u16>,
+    probation: u8,
+    ssrc: u32,
+    clock_rate_hz: u32,
+    timestamp: u32,
     /// Clock units from one packet to the next, as two in a row showed last.
     step: u32,
     received: u64,
-    expected_at_report: u64,
-    received_at_report: u64,
-    duplicates: u64,
-    reordered: u64,
-    jumps: u64,
-    restarts: u64,
-    talk_spurts: u64,
     payload_octets: u64,
+    /// 2^16 ns for each tick of the clock.
+    tick: u64,
     /// Sixteen times the interarrival jitter, in ns.
     jitter_times_16: u64,
     jitter_maximum: u64,
     /// When the last packet came whose timestamp can be compared with the next one's.
     compared_at: Option<Instant>,
-    timestamp: u32,
-    /// 2^16 ns for each tick of the clock.
-    tick: u64,
-    created_at: Instant,
     last_at: Instant,
+    created_at: Instant,
+    base: u64,
+    expected_at_report: u64,
+    received_at_report: u64,
+    talk_spurts: u64,
+    duplicates: u64,
+    reordered: u64,
+    jumps: u64,
+    restarts: u64,
+    bursts: Bursts,
 }
 
 impl Source {

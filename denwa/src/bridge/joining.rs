@@ -92,10 +92,10 @@ impl MediaBridge {
             let program = Self::program_of(source);
             let feed = entry.stream.next_feed();
             let parameters = entry.stream.parameters.as_ref();
-            entry.player = Some(match program {
+            entry.player = Some(Box::new(match program {
                 Some(program) => Player::new(program, parameters, feed, self.config.wall_clock.at, now),
                 None => Player::live(parameters, feed, now),
-            });
+            }));
         }
         self.make_transcoder(leg);
         self.make_repackers(leg);

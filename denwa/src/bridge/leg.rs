@@ -17,47 +17,50 @@ use denwa_sdp::{LocalIce, LocalSource};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+/// The fields stand in the order of how often they are looked at: with thousands of legs most of what a packet costs is waiting
+/// for them to come from memory. What each packet needs lies in front, the stream's front part next to it.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Leg {
-    pub(super) stream: Stream,
+    /// What comes and goes is copied.
+    pub(super) copies: bool,
+    /// What its peer says is not passed on.
+    pub(super) muted: bool,
     /// The driver has said that the sockets are open.
     pub(super) open: bool,
-    pub(super) joined: Connection,
-    /// From this leg to what it is joined to.
-    pub(super) plan: Plan,
-    /// Makes packets that the plan says so of what the other leg sends.
-    pub(super) transcoder: Option<Box<Transcoder>>,
-    /// Cut and join packets anew that the plan says so of.
-    pub(super) repackers: Vec<Repacker>,
-    /// These have more packets than the one that went out at once.
-    pub(super) owes_since: Option<Instant>,
-    /// When an event last passed on: no transcoded voice goes in between.
-    pub(super) event_at: Option<Instant>,
+    /// What leaves holds exactly the time that the peer has asked for.
+    pub(super) exact: bool,
+    /// Keys are looked for in the sound.
+    pub(super) detects: bool,
+    /// This leg's place in the order of deadlines.
+    pub(super) deadline: Option<Instant>,
+    /// What its peer says, as samples, when anybody wants that.
+    pub(super) tap: Option<Box<Tap>>,
     /// Listens for keys that the other leg is to be told of in another way.
     pub(super) key_ear: Option<Box<KeyEar>>,
     /// Listens for fax machines and modems.
     pub(super) data_ear: Option<Box<DataEar>>,
-    /// What comes and goes is copied.
-    pub(super) copies: bool,
-    /// What leaves holds exactly the time that the peer has asked for.
-    pub(super) exact: bool,
-    /// The source it is joined to.
-    pub(super) player: Option<Player>,
+    /// Makes packets that the plan says so of what the other leg sends.
+    pub(super) transcoder: Option<Box<Transcoder>>,
+    /// Cut and join packets anew that the plan says so of.
+    pub(super) repackers: Vec<Repacker>,
     /// What is played over whatever it is joined to.
-    pub(super) announcement: Option<Player>,
+    pub(super) announcement: Option<Box<Player>>,
+    pub(super) joined: Connection,
+    /// From this leg to what it is joined to.
+    pub(super) plan: Plan,
+    pub(super) stream: Stream,
+    /// The repackers have more packets than the one that went out at once.
+    pub(super) owes_since: Option<Instant>,
+    /// When an event last passed on: no transcoded voice goes in between.
+    pub(super) event_at: Option<Instant>,
     /// What the conference it is in says to its peer.
     pub(super) mouth: Option<Box<Mouth>>,
-    /// What its peer says, as samples, when anybody wants that.
-    pub(super) tap: Option<Box<Tap>>,
+    /// The source it is joined to.
+    pub(super) player: Option<Box<Player>>,
     pub(super) recorders: Vec<Recorder>,
-    /// What its peer says is not passed on.
-    pub(super) muted: bool,
-    /// Keys are looked for in the sound.
-    pub(super) detects: bool,
     /// What it will be carried by when its sockets are open.
     pub(super) to_carry: Option<Box<CarriedBy>>,
-    /// This leg's place in the order of deadlines.
-    pub(super) deadline: Option<Instant>,
 }
 
 impl Leg {

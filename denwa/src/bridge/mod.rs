@@ -68,7 +68,8 @@ pub struct MediaBridge {
     config: BridgeConfig,
     random: Generator,
     latest: Instant,
-    legs: HashMap<LegId, Leg, FixedState>,
+    /// In boxes, so that the table is small enough to stay in the caches, whatever a leg holds.
+    legs: HashMap<LegId, Box<Leg>, FixedState>,
     deadlines: BTreeSet<(Instant, LegId)>,
     /// Legs whose source owes a packet.
     owed: VecDeque<LegId>,
@@ -268,14 +269,14 @@ impl MediaBridge {
         if let Some(deadline) = entry.deadline.take() {
             self.deadlines.remove(&(deadline, leg));
         }
-        Some(MovedLeg { leg, entry: Box::new(entry) })
+        Some(MovedLeg { leg, entry })
     }
 
     /// Puts a leg in that another bridge gave up. Its name must not be in use here.
     pub fn put_leg(&mut self, moved: MovedLeg, now: Instant) {
         let now = self.advance(now);
         let MovedLeg { leg, entry } = moved;
-        self.legs.insert(leg, *entry);
+        self.legs.insert(leg, entry);
         self.drain(leg, now);
     }
 
@@ -300,7 +301,7 @@ impl MediaBridge {
         }
         let (rtp, rtcp) = (spec.rtp, spec.rtcp);
         let (latch, wall_clock) = (self.config.latch.clone(), self.config.wall_clock);
-        self.legs.insert(leg, Leg::new(spec, latch, wall_clock));
+        self.legs.insert(leg, Box::new(Leg::new(spec, latch, wall_clock)));
         self.outputs.push_back(Output::Bind { leg, rtp, rtcp });
         Ok(())
     }
@@ -395,20 +396,18 @@ impl MediaBridge {
     /// Translates what the leg's session has to say, and finds its place in the order of deadlines.
     #[inline]
     fn drain(&mut self, leg: LegId, now: Instant) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
         // Deadlines that moved back are found when the old one comes; only a missing one must be set at once.
-        if self.drain_outputs(leg, now) || self.legs.get(&leg).is_some_and(|entry| entry.deadline.is_none()) {
+        if !entry.stream.is_quiet() || entry.deadline.is_none() {
+            self.drain_outputs(leg, now);
             self.rearm(leg);
         }
     }
 
-    /// Says whether there was anything.
-    #[inline]
-    fn drain_outputs(&mut self, leg: LegId, now: Instant) -> bool {
-        let Some(entry) = self.legs.get_mut(&leg) else { return false };
-        let mut any = false;
+    fn drain_outputs(&mut self, leg: LegId, now: Instant) {
+        let Some(entry) = self.legs.get_mut(&leg) else { return };
         let mut keys = Vec::new();
         while let Some(output) = entry.stream.poll_output(now) {
-            any = true;
             match output {
                 StreamOutput::Transmit { rtcp, destination, payload } => {
                     let config = &entry.stream.config;
@@ -451,7 +450,6 @@ impl MediaBridge {
         for key in keys {
             self.convert_key(leg, key, now);
         }
-        any
     }
 
     fn rearm(&mut self, leg: LegId) {

@@ -8,6 +8,7 @@ use super::{Connection, Event, LegId, MediaBridge, Source};
 use crate::media::{Arrived, Key, Received, Wire};
 use bytes::Bytes;
 use denwa_rtp::session::{self, Content, NotSent, Path, Session};
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 impl MediaBridge {
@@ -24,14 +25,29 @@ impl MediaBridge {
         now: Instant,
     ) -> Action<'d> {
         let now = self.advance(now);
-        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+        let Some(mut from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         if from.copies {
             let bytes = buffer.get(..length).unwrap_or_default();
             self.copy_in(leg, (path.source, path.destination), bytes, now);
+            let Some(again) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
+            from = again;
         }
-        let Some(from) = self.legs.get_mut(&leg) else { return Action::Dropped(Dropped::UnknownLeg) };
         let received = from.stream.receive(path, buffer, length, now);
         self.take(leg, received, buffer, now)
+    }
+
+    /// Looks at the state that a packet of this leg needs, here and at the leg that hears it, and does nothing: for who has packets
+    /// of several legs to give. Says which leg hears it.
+    #[inline]
+    pub(crate) fn look_ahead(&self, leg: LegId) -> Option<LegId> {
+        let from = self.legs.get(&leg)?;
+        black_box(
+            from.stream.session.as_ref().and_then(Session::active_source).map(|source| source.received()),
+        );
+        let target = from.target(leg)?;
+        let to = self.legs.get(&target)?;
+        black_box(to.stream.session.as_ref().map(|session| session.sender().packets()));
+        Some(target)
     }
 
     /// Goes on with what a leg's stream has judged.
@@ -343,9 +359,9 @@ impl MediaBridge {
             _ => return Action::Consumed,
         };
         // The plan stays where it is: the other leg is another entry of the table.
-        let (sent, also) = if target == leg {
+        let (sent, also, copies) = if target == leg {
             let also = from.stream.also();
-            (from.stream.forward(buffer, length, &from.plan.map, now), also)
+            (from.stream.forward(buffer, length, &from.plan.map, now), also, from.copies)
         } else {
             let [Some(from), Some(to)] = self.legs.get_disjoint_mut([&leg, &target]) else {
                 return Action::Dropped(Dropped::UnknownLeg);
@@ -357,12 +373,12 @@ impl MediaBridge {
             if to.stream.session.is_none() {
                 return Action::Dropped(Dropped::NotAgreed);
             }
-            (to.stream.forward(buffer, length, &from.plan.map, now), also)
+            (to.stream.forward(buffer, length, &from.plan.map, now), also, to.copies)
         };
         match sent {
             Ok(Some(sent)) => match buffer.get(..sent.length) {
                 Some(bytes) => {
-                    if self.copies(target) {
+                    if copies {
                         self.copy_out(target, Component::Rtp, sent.destination, bytes, now);
                     }
                     if self.sends_on_stream(target, &sent, bytes) {

@@ -12,10 +12,11 @@ use denwa_rtp::relay::PayloadMap;
 
 /// How packets pass from one leg to another.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Plan {
+    conversions: Vec<(u8, Companded)>,
     /// Our payload type at the leg it comes from, to the peer's payload type at the leg it leaves by.
     pub(super) map: PayloadMap,
-    conversions: Vec<(u8, Companded)>,
     /// What comes and must be transcoded, and into what.
     pub(super) transcoded: Vec<PayloadFormat>,
     /// What passes as it is in packets of one length, and is cut and joined anew in others.

@@ -1,7 +1,6 @@
 //! The part of a bridge that handles sound rather than packets: taps, announcements, recordings and conferences.
 
 use super::conference::{Conference, ConferenceId};
-use super::leg::Leg;
 use super::live::Live;
 use super::player::Player;
 use super::program::{Program, Sound};
@@ -26,7 +25,7 @@ impl MediaBridge {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
         let feed = entry.stream.next_feed();
         entry.announcement = (!program.pieces().is_empty())
-            .then(|| Player::new(program, entry.stream.parameters.as_ref(), feed, epoch, now));
+            .then(|| Box::new(Player::new(program, entry.stream.parameters.as_ref(), feed, epoch, now)));
         self.rearm(leg);
         Ok(())
     }
@@ -70,18 +69,18 @@ impl MediaBridge {
 
     fn live(&mut self, leg: LegId) -> Result<&mut Live, Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        entry.player.as_mut().and_then(Player::as_live).ok_or(Misuse::NotLive)
+        entry.player.as_deref_mut().and_then(Player::as_live).ok_or(Misuse::NotLive)
     }
 
     /// What ended when a packet was made.
     pub(super) fn finish_programs(&mut self, leg: LegId, now: Instant) {
         let Some(entry) = self.legs.get_mut(&leg) else { return };
-        if entry.announcement.as_ref().is_some_and(Player::is_finished) {
+        if entry.announcement.as_deref().is_some_and(Player::is_finished) {
             entry.announcement = None;
             self.tell(Event::Played { leg, announcement: true });
         }
         let Some(entry) = self.legs.get_mut(&leg) else { return };
-        if entry.player.as_ref().is_some_and(Player::is_finished) {
+        if entry.player.as_deref().is_some_and(Player::is_finished) {
             entry.player = None;
             entry.joined = Connection::Nothing;
             self.tell(Event::Played { leg, announcement: false });
@@ -159,7 +158,7 @@ impl MediaBridge {
     pub(super) fn retap(&mut self, leg: LegId, now: Instant) {
         let Some(entry) = self.legs.get(&leg) else { return };
         let is_heard_by_recorders = match &entry.joined {
-            Connection::Leg(other) => self.legs.get(other).is_some_and(Leg::records_what_it_hears),
+            Connection::Leg(other) => self.legs.get(other).is_some_and(|other| other.records_what_it_hears()),
             _ => false,
         };
         let rate = self.config.sound_rate_hz;

@@ -202,7 +202,12 @@ impl EventDialler {
 
 /// Hears the keys that a peer presses as events.
 #[derive(Debug, Default)]
-pub(super) struct Listener(Vec<(u32, Receiver)>);
+pub(super) struct Listener {
+    /// By the clock of the events.
+    receivers: Vec<(u32, Receiver)>,
+    /// There may be something to tell: after packets of voice they are not asked.
+    stirred: bool,
+}
 
 /// A key that was heard and let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,34 +221,52 @@ pub(crate) struct Key {
 impl Listener {
     /// Listens to the events that were agreed on; keys half heard go on.
     pub(super) fn configure(&mut self, parameters: &StreamParameters) {
-        self.0.retain(|(rate, _)| parameters.receive_events.iter().any(|event| event.clock_rate_hz == *rate));
+        self.receivers
+            .retain(|(rate, _)| parameters.receive_events.iter().any(|event| event.clock_rate_hz == *rate));
         for event in &parameters.receive_events {
             let rate = event.clock_rate_hz;
-            if rate > 0 && !self.0.iter().any(|(known, _)| *known == rate) {
-                self.0.push((rate, Receiver::new(ReceiverConfig::new(rate))));
+            if rate > 0 && !self.receivers.iter().any(|(known, _)| *known == rate) {
+                self.receivers.push((rate, Receiver::new(ReceiverConfig::new(rate))));
             }
         }
     }
 
     pub(super) fn receive(&mut self, clock_rate_hz: u32, heard: Heard<'_>, now: Instant) {
-        if let Some((_, receiver)) = self.0.iter_mut().find(|(rate, _)| *rate == clock_rate_hz) {
+        self.stirred = true;
+        if let Some((_, receiver)) = self.receivers.iter_mut().find(|(rate, _)| *rate == clock_rate_hz) {
             receiver.receive(heard, now);
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        for (_, receiver) in &mut self.0 {
+        self.stirred = true;
+        for (_, receiver) in &mut self.receivers {
             receiver.handle_timeout(now);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|(_, receiver)| receiver.poll_timeout()).min()
+        self.receivers.iter().filter_map(|(_, receiver)| receiver.poll_timeout()).min()
+    }
+
+    #[inline]
+    pub(super) fn is_stirred(&self) -> bool {
+        self.stirred
     }
 
     /// The next key that was let go.
+    #[inline]
     pub(super) fn poll(&mut self) -> Option<Key> {
-        self.0.iter_mut().find_map(|(rate, receiver)| {
+        if !self.stirred {
+            return None;
+        }
+        let key = self.next_key();
+        self.stirred = key.is_some();
+        key
+    }
+
+    fn next_key(&mut self) -> Option<Key> {
+        self.receivers.iter_mut().find_map(|(rate, receiver)| {
             loop {
                 if let Change::Ended { event, duration, .. } = receiver.poll()? {
                     let digit = match event {

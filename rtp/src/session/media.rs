@@ -8,7 +8,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::{Action, DropReason, Event, Media, Path, Session};
+use super::{Action, DropReason, Event, Format, Media, Path, Session};
 use crate::{
     classify::{Kind, classify},
     error::Misuse,
@@ -85,7 +85,7 @@ impl Session {
             return self.dropped(DropReason::Ended);
         }
         let payload_type = datagram.get(1).copied().unwrap_or(0) & 0x7f;
-        let Some(format) = self.format(payload_type) else {
+        let Some(format) = self.usual_format(payload_type) else {
             return self.dropped(DropReason::UnknownPayloadType(payload_type));
         };
         let (length, authenticated) = match self.unprotect(datagram, Inbound::unprotect) {
@@ -128,6 +128,15 @@ impl Session {
         Action::Media(Media { packet, length, format, update, active, authenticated })
     }
 
+    #[inline]
+    fn usual_format(&mut self, payload_type: u8) -> Option<Format> {
+        match self.usual {
+            Some(usual) if usual.payload_type == payload_type => {}
+            _ => self.usual = Some(self.format(payload_type)?),
+        }
+        self.usual
+    }
+
     #[cold]
     #[inline(never)]
     pub(super) fn dropped(&mut self, reason: DropReason) -> Action<'static> {
@@ -151,11 +160,7 @@ impl Session {
         unprotect: fn(&mut Inbound, &mut [u8]) -> Result<usize, NotAuthentic>,
     ) -> Result<(usize, bool), Unheard> {
         if self.protection.inbound.is_none() {
-            return if self.config.require_protection {
-                Err(Unheard::NoKeys)
-            } else {
-                Ok((datagram.len(), false))
-            };
+            return if self.protection.required { Err(Unheard::NoKeys) } else { Ok((datagram.len(), false)) };
         }
         self.unprotect_with_keys(datagram, unprotect)
     }
@@ -317,7 +322,7 @@ impl Session {
     #[inline]
     const fn is_ready_to_send(&self) -> bool {
         !self.ended
-            && (!self.config.require_protection || self.protection.outbound.is_some())
+            && (!self.protection.required || self.protection.outbound.is_some())
             && self.latch.has_destination()
     }
 

@@ -9,19 +9,20 @@ use crate::{
     source::Source,
 };
 
-/// A participant.
+/// A participant; what each packet needs stands in front.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(super) struct Member {
     pub(super) ssrc: u32,
-    /// Its media, when it has sent any.
-    pub(super) source: Option<Source>,
-    pub(super) cname: Option<Box<[u8]>>,
+    /// Timed out, and only remembered for its figures.
+    pub(super) gone: bool,
     /// RTCP from it has been believed.
     pub(super) spoke: bool,
     /// Media or control.
     pub(super) last_at: Instant,
-    /// Timed out, and only remembered for its figures.
-    pub(super) gone: bool,
+    /// Its media, when it has sent any.
+    pub(super) source: Option<Source>,
+    pub(super) cname: Option<Box<[u8]>>,
     /// Middle bits of its last sender report, and when that came.
     pub(super) last_sender_report: Option<(u32, Instant)>,
     /// The same of its last reference time (XR).
@@ -127,6 +128,8 @@ impl Members {
             self.members.remove(oldest);
             self.find_active();
         }
+        // Nearly all sessions have one: room for four, which is what a list takes of itself, would be three too many.
+        self.members.reserve_exact(1);
         self.members.push(Member::new(ssrc, now));
         true
     }

@@ -47,28 +47,32 @@ use protection::Protection;
 use report::ControlTimer;
 
 /// One participant.
+///
+/// The fields stand in the order of how often they are looked at: with thousands of sessions most of what a packet costs is waiting
+/// for them to come from memory, so what each packet needs lies together at the front.
+#[repr(C)]
 pub struct Session {
-    config: Config,
     clock: Monotone,
-    random: ChaCha12Rng,
-    /// `config.formats` by payload type.
-    formats: Box<[Option<Format>; 128]>,
+    /// The format of the packet before: nearly always that of the next one.
+    usual: Option<Format>,
+    sent_own: bool,
+    ended: bool,
+    reflection_told: bool,
+    members: Members,
+    watch: MediaWatch,
+    outputs: VecDeque<Output>,
+    protection: Protection,
     latch: Latch,
+    sender: Sender,
+    counters: Counters,
+    timer: ControlTimer,
     /// Where RTCP goes when it has a port of its own and a packet has shown which.
     control_destination: Option<SocketAddr>,
-    sender: Sender,
-    protection: Protection,
-    members: Members,
-    timer: ControlTimer,
-    watch: MediaWatch,
-    counters: Counters,
+    limits_told: Vec<Limit>,
+    config: Config,
+    random: ChaCha12Rng,
     /// What the play-out told last.
     playout: Option<jitter::Statistics>,
-    outputs: VecDeque<Output>,
-    limits_told: Vec<Limit>,
-    sent_own: bool,
-    reflection_told: bool,
-    ended: bool,
 }
 
 /// With fewer packets left than this new keys are asked for.
@@ -102,11 +106,11 @@ impl Session {
         let sender = Sender::new(ssrc, sequence, random.next_u32(), config.clock_rate_hz);
         let latch = Latch::new(config.latch.clone(), config.remote, now);
         let mut session = Self {
-            formats: by_payload_type(&config.formats),
+            usual: None,
             latch,
             control_destination: None,
             sender,
-            protection: Protection::default(),
+            protection: Protection::new(config.require_protection),
             members: Members::new(config.maximum_members),
             timer: ControlTimer::new(now),
             watch: MediaWatch { expected: true, last_at: None, since: now, stopped: false },
@@ -162,6 +166,13 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// Whether [`Session::poll_output`] has nothing, as after nearly every packet.
+    #[must_use]
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// When [`Session::handle_timeout`] is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -206,14 +217,14 @@ impl Session {
         if formats.len() > 128 {
             return Err(Misuse::TooLong("there are 128 payload types"));
         }
-        self.formats = by_payload_type(&formats);
+        self.usual = None;
         self.config.formats = formats;
         Ok(())
     }
 
     /// Whether anything may pass in the clear, as [`Config::require_protection`] says at first.
     pub const fn require_protection(&mut self, required: bool) {
-        self.config.require_protection = required;
+        self.protection.required = required;
     }
 
     /// Tells what the signalling knows of the rollover counter of a peer's stream.
@@ -300,7 +311,8 @@ impl Session {
     /// What was agreed for a payload type.
     #[must_use]
     pub fn format(&self, payload_type: u8) -> Option<Format> {
-        *self.formats.get(usize::from(payload_type))?
+        // Of two for one payload type the later counts.
+        self.config.formats.iter().rfind(|format| format.payload_type == payload_type).copied()
     }
 
     /// The outgoing stream.
@@ -419,7 +431,7 @@ impl Session {
                 Ok(length) => packet.truncate(length),
                 Err(_) => return,
             }
-        } else if self.config.require_protection || self.protection.awaits_control_keys() {
+        } else if self.protection.required || self.protection.awaits_control_keys() {
             return;
         }
         if let Some((source, destination)) = self.control_path() {
@@ -456,14 +468,4 @@ impl std::fmt::Debug for Session {
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
-}
-
-fn by_payload_type(formats: &[Format]) -> Box<[Option<Format>; 128]> {
-    let mut table = Box::new([None; 128]);
-    for format in formats {
-        if let Some(entry) = table.get_mut(usize::from(format.payload_type)) {
-            *entry = Some(*format);
-        }
-    }
-    table
 }

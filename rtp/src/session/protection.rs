@@ -8,6 +8,8 @@ use crate::srtp::{Inbound, Keying, NotAuthentic, Outbound};
 
 #[derive(Debug, Default)]
 pub(super) struct Protection {
+    /// Nothing may pass in the clear.
+    pub(super) required: bool,
     pub(super) outbound: Option<(Keying, Box<Outbound>)>,
     pub(super) inbound: Option<Box<Inbound>>,
     pub(super) outbound_wears_out: bool,
@@ -48,6 +50,10 @@ pub enum ControlKeys<'a> {
 }
 
 impl Protection {
+    pub(super) fn new(required: bool) -> Self {
+        Self { required, ..Self::default() }
+    }
+
     /// What protects the RTCP that is sent, if anything does.
     pub(super) fn outbound_of_control(&mut self) -> Option<&mut Outbound> {
         match &mut self.control {

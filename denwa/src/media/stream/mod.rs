@@ -36,33 +36,35 @@ pub(crate) struct StreamConfig {
     pub(crate) wall_clock: WallClock,
 }
 
+/// As in the session, what each packet needs stands in front, the session's own front part next to it.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Stream {
-    pub(crate) config: StreamConfig,
-    pub(crate) parameters: Option<StreamParameters>,
-    pub(crate) session: Option<Session>,
-    dialler: Option<Dialler>,
-    listener: Listener,
-    /// Feeds made here so far: each has a time line of its own.
-    feeds: u32,
-    first_from: Option<SocketAddr>,
-    /// The source identifier that descriptions tell; `None`: they tell none.
-    ssrc: Option<u32>,
     /// ICE and DTLS, where there is any.
     carrier: Option<Box<Carrier>>,
+    dialler: Option<Box<Dialler>>,
+    listener: Listener,
+    wanted: VecDeque<Output>,
+    news: Vec<Event>,
+    first_from: Option<SocketAddr>,
+    /// A payload type that was not agreed on, and how many packets in a row have had it.
+    strange: (u8, u32),
+    pub(crate) session: Option<Session>,
+    pub(crate) config: StreamConfig,
+    pub(crate) parameters: Option<StreamParameters>,
+    /// Feeds made here so far: each has a time line of its own.
+    feeds: u32,
+    /// The source identifier that descriptions tell; `None`: they tell none.
+    ssrc: Option<u32>,
     /// What DTLS made.
     made_keys: Option<Box<StreamKeys>>,
     /// Those of RTCP, when it has a port of its own.
     made_control_keys: Option<Box<StreamKeys>>,
     /// Where ICE found the peer, by component.
     found: [Option<SocketAddr>; 2],
-    wanted: VecDeque<Output>,
-    news: Vec<Event>,
     refusal_told: bool,
     /// Packets in a row that failed their check.
     unauthentic: u32,
-    /// A payload type that was not agreed on, and how many packets in a row have had it.
-    strange: (u8, u32),
     strange_told: Option<u8>,
     undeliverable: u64,
     undeliverable_told: Option<SocketAddr>,
@@ -255,9 +257,18 @@ impl Stream {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(Session::poll_timeout);
         let listener = self.listener.poll_timeout();
-        let dialler = self.dialler.as_ref().map(Dialler::due);
+        let dialler = self.dialler.as_deref().map(Dialler::due);
         let carrier = self.carrier.as_ref().and_then(|carrier| carrier.poll_timeout());
         [session, listener, dialler, carrier].into_iter().flatten().min()
+    }
+
+    /// Whether there is nothing to be told or done, as after nearly every packet.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.news.is_empty()
+            && self.wanted.is_empty()
+            && !self.listener.is_stirred()
+            && self.session.as_ref().is_none_or(Session::is_quiet)
     }
 
     /// The next thing the stream wants done.
@@ -314,7 +325,7 @@ impl Stream {
             Some(dialler) => dialler,
             None => {
                 self.feeds = self.feeds.wrapping_add(1);
-                Dialler::new(parameters, self.feeds, now).ok_or(DigitFault::NoEvents)?
+                Box::new(Dialler::new(parameters, self.feeds, now).ok_or(DigitFault::NoEvents)?)
             }
         };
         let pressed = dialler.press(digits, parameters, now);
