@@ -43,11 +43,7 @@ impl Journal {
         on_failure: impl FnMut(String) + Send + 'static,
     ) -> io::Result<(Self, Vec<Left>)> {
         let path = path.into();
-        let left = match File::open(&path) {
-            Ok(file) => read(file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let left = Self::read(&path)?;
         let beside = beside(&path);
         create(&beside)?;
         std::fs::remove_file(&beside)?;
@@ -57,6 +53,18 @@ impl Journal {
         let thread =
             thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&received))?;
         Ok((Self { notes: Some(notes), thread: Some(thread) }, left))
+    }
+
+    /// What a file says now, which may be one that a running program writes; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(path: &Path) -> io::Result<Vec<Left>> {
+        match File::open(path) {
+            Ok(file) => read(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes this down soon.
