@@ -306,144 +306,100 @@ impl Subject for Kamailio {
     }
 }
 
+/// A description as SIPp fills it in.
+const DESCRIPTION: &str = "Content-Type: application/sdp
+Content-Length: [len]
+
+v=0
+o=- 1 1 IN IP[local_ip_type] [local_ip]
+s=-
+c=IN IP[media_ip_type] [media_ip]
+t=0 0
+m=audio [media_port] RTP/AVP 0
+a=rtpmap:0 PCMU/8000";
+
+const EMPTY: &str = "Content-Length: 0\n";
+
+/// A response to the last request: what follows To's value there, and what follows the headers that are given back.
+fn response(status: &str, tag: &str, more: &str) -> String {
+    format!(
+        "SIP/2.0 {status}
+        [last_Via:]
+        [last_From:]
+        [last_To:]{tag}
+        [last_Call-ID:]
+        [last_CSeq:]
+        {more}"
+    )
+}
+
 /// The telephone that is called; it says who stands on the way, which SIPp's own does not.
-const TELEPHONE: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="telephone">
-<recv request="INVITE"></recv>
-<send><![CDATA[
-SIP/2.0 180 Ringing
-[last_Via:]
-[last_From:]
-[last_To:];tag=[pid]-[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-[last_Record-Route:]
-Contact: <sip:[local_ip]:[local_port]>
-Content-Length: 0
+fn telephone() -> String {
+    let tag = ";tag=[pid]-[call_number]";
+    let own = |more: &str| format!("[last_Record-Route:]\nContact: <sip:[local_ip]:[local_port]>\n{more}");
+    sipp::scenario(&[
+        sipp::receive("request=\"INVITE\""),
+        sipp::send(&response("180 Ringing", tag, &own(EMPTY)), false),
+        sipp::send(&response("200 OK", tag, &own(DESCRIPTION)), true),
+        sipp::receive("request=\"ACK\""),
+        sipp::receive("request=\"BYE\""),
+        sipp::send(&response("200 OK", "", EMPTY), false),
+        "<timewait milliseconds=\"4000\"/>\n".to_owned(),
+    ])
+}
 
-]]></send>
-<send retrans="500"><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:];tag=[pid]-[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-[last_Record-Route:]
-Contact: <sip:[local_ip]:[local_port]>
-Content-Type: application/sdp
-Content-Length: [len]
+/// A request of this load.
+fn request(line: &str, routes: &str, from: &str, to: &str, cseq: &str, more: &str) -> String {
+    format!(
+        "{line} SIP/2.0
+        Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+        {routes}Max-Forwards: 70
+        From: <{from}>;tag=[call_number]
+        To: {to}
+        Call-ID: [call_id]
+        CSeq: {cseq}
+        {more}"
+    )
+}
 
-v=0
-o=- 1 1 IN IP[local_ip_type] [local_ip]
-s=-
-c=IN IP[media_ip_type] [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 0
-a=rtpmap:0 PCMU/8000
-]]></send>
-<recv request="ACK"></recv>
-<recv request="BYE"></recv>
-<send><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Content-Length: 0
+/// A call that ends as soon as it is up.
+fn call() -> String {
+    let from = "sip:load@[local_ip]:[local_port]";
+    let to = "<sip:bench@[remote_ip]:[remote_port]>";
+    let first = format!("Contact: <{from}>\n{DESCRIPTION}");
+    let inside = |method: &str, number: u8| {
+        let line = format!("{method} [next_url]");
+        let answered = format!("{to}[peer_tag_param]");
+        request(&line, "[routes]\n", from, &answered, &format!("{number} {method}"), EMPTY)
+    };
+    let invite = "INVITE sip:bench@[remote_ip]:[remote_port]";
+    sipp::scenario(&[
+        sipp::send(&request(invite, "", from, to, "1 INVITE", &first), true),
+        sipp::receive("response=\"100\" optional=\"true\""),
+        sipp::receive("response=\"180\" optional=\"true\""),
+        sipp::receive("response=\"200\" rrs=\"true\""),
+        sipp::send(&inside("ACK", 1), false),
+        sipp::send(&inside("BYE", 2), true),
+        sipp::receive("response=\"200\""),
+    ])
+}
 
-]]></send>
-<timewait milliseconds="4000"/>
-</scenario>
-"#;
-
-const CALL: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="call">
-<send retrans="500"><![CDATA[
-INVITE sip:bench@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-Max-Forwards: 70
-From: <sip:load@[local_ip]:[local_port]>;tag=[call_number]
-To: <sip:bench@[remote_ip]:[remote_port]>
-Call-ID: [call_id]
-CSeq: 1 INVITE
-Contact: <sip:load@[local_ip]:[local_port]>
-Content-Type: application/sdp
-Content-Length: [len]
-
-v=0
-o=- 1 1 IN IP[local_ip_type] [local_ip]
-s=-
-c=IN IP[media_ip_type] [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 0
-a=rtpmap:0 PCMU/8000
-]]></send>
-<recv response="100" optional="true"></recv>
-<recv response="180" optional="true"></recv>
-<recv response="200" rrs="true"></recv>
-<send><![CDATA[
-ACK [next_url] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-[routes]
-Max-Forwards: 70
-From: <sip:load@[local_ip]:[local_port]>;tag=[call_number]
-To: <sip:bench@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 1 ACK
-Content-Length: 0
-
-]]></send>
-<send retrans="500"><![CDATA[
-BYE [next_url] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-[routes]
-Max-Forwards: 70
-From: <sip:load@[local_ip]:[local_port]>;tag=[call_number]
-To: <sip:bench@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 2 BYE
-Content-Length: 0
-
-]]></send>
-<recv response="200"></recv>
-</scenario>
-"#;
-
-const REGISTER: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="register">
-<send retrans="500"><![CDATA[
-REGISTER sip:bench SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-Max-Forwards: 70
-From: <sip:[field0]@bench>;tag=[call_number]
-To: <sip:[field0]@bench>
-Call-ID: [call_id]
-CSeq: 1 REGISTER
-Contact: <sip:[field0]@[local_ip]:[local_port]>;expires=3600
-User-Agent: bench
-Content-Length: 0
-
-]]></send>
-<recv response="401" auth="true"></recv>
-<send retrans="500"><![CDATA[
-REGISTER sip:bench SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-Max-Forwards: 70
-From: <sip:[field0]@bench>;tag=[call_number]
-To: <sip:[field0]@bench>
-Call-ID: [call_id]
-CSeq: 2 REGISTER
-Contact: <sip:[field0]@[local_ip]:[local_port]>;expires=3600
-User-Agent: bench
-[field1]
-Content-Length: 0
-
-]]></send>
-<recv response="200"></recv>
-</scenario>
-"#;
+/// A registration that is asked for its password.
+fn register() -> String {
+    let user = "sip:[field0]@bench";
+    let attempt = |number: u8, credentials: &str| {
+        let contact = "Contact: <sip:[field0]@[local_ip]:[local_port]>;expires=3600";
+        let more = format!("{contact}\nUser-Agent: bench\n{credentials}{EMPTY}");
+        let to = format!("<{user}>");
+        request("REGISTER sip:bench", "", user, &to, &format!("{number} REGISTER"), &more)
+    };
+    sipp::scenario(&[
+        sipp::send(&attempt(1, ""), true),
+        sipp::receive("response=\"401\" auth=\"true\""),
+        sipp::send(&attempt(2, "[field1]\n"), true),
+        sipp::receive("response=\"200\""),
+    ])
+}
 
 /// Runs SIPp against a subject; processor time of one exchange of `count`.
 fn measure(
@@ -501,7 +457,7 @@ fn main() {
     let media_port = ports.take(4);
     let listening = sipp::Options {
         name: "telephone",
-        scenario: TELEPHONE,
+        scenario: &telephone(),
         target: None,
         port: telephone_port,
         media_port,
@@ -536,20 +492,21 @@ fn main() {
         "processor time: {} calls, {} a second; {} REGISTERs, {} a second",
         calls.0, calls.1, registrations.0, registrations.1
     );
+    let (register, call) = (register(), call());
     for round in 0..if is_test { 1 } else { 2 } {
-        let mut row = |what: &str, scenario: &str, ours: &dyn Subject, theirs: &dyn Subject| {
-            let load = if scenario == REGISTER { registrations } else { calls };
-            let name = |who: &str| format!("{who}-{}-{round}", what.replace(' ', "-"));
-            let ours = measure(ours, &scratch, &mut ports, &name("ours"), scenario, load);
-            let theirs = measure(theirs, &scratch, &mut ports, &name("kamailio"), scenario, load);
-            if !is_test {
-                let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-                println!("{what:>24}: ours {ours:>10.1?}   Kamailio {theirs:>10.1?}   ratio {ratio:.2}");
-            }
-        };
-        row("authenticated REGISTER", REGISTER, &our_registrar, &registrar);
-        row("proxied call", CALL, &our_proxy, &proxy);
-        row("bridged call", CALL, &our_bridge, &proxy);
+        let mut row =
+            |what: &str, (scenario, load): (&str, (u32, u32)), ours: &dyn Subject, theirs: &dyn Subject| {
+                let name = |who: &str| format!("{who}-{}-{round}", what.replace(' ', "-"));
+                let ours = measure(ours, &scratch, &mut ports, &name("ours"), scenario, load);
+                let theirs = measure(theirs, &scratch, &mut ports, &name("kamailio"), scenario, load);
+                if !is_test {
+                    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+                    println!("{what:>24}: ours {ours:>10.1?}   Kamailio {theirs:>10.1?}   ratio {ratio:.2}");
+                }
+            };
+        row("authenticated REGISTER", (&register, registrations), &our_registrar, &registrar);
+        row("proxied call", (&call, calls), &our_proxy, &proxy);
+        row("bridged call", (&call, calls), &our_bridge, &proxy);
     }
     our_registrar.stop();
     our_proxy.stop();

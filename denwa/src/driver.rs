@@ -193,23 +193,9 @@ pub enum Answer {
 impl Output<Infallible> {
     /// What holds no event is an output of every kind of event.
     pub fn widen<E>(self) -> Output<E> {
-        match self {
-            Self::Event(never) => match never {},
-            Self::Transmit(transmit) => Output::Transmit(transmit),
-            Self::OpenStream { stream, protocol, local, remote, server_name } => {
-                Output::OpenStream { stream, protocol, local, remote, server_name }
-            }
-            Self::CloseStream { stream } => Output::CloseStream { stream },
-            Self::Resolve { id, question } => Output::Resolve { id, question },
-            Self::Route { id, destination } => Output::Route { id, destination },
-            Self::Ask { question, what } => Output::Ask { question, what },
-            Self::Media(command) => Output::Media(command),
-            Self::OpenPort { port, address } => Output::OpenPort { port, address },
-            Self::ClosePort { port } => Output::ClosePort { port },
-            Self::SendFromPort { port, destination, payload } => {
-                Output::SendFromPort { port, destination, payload }
-            }
-            Self::Stop => Output::Stop,
+        match self.sort() {
+            Ok(never) => match never {},
+            Err(rest) => rest,
         }
     }
 }
@@ -217,9 +203,9 @@ impl Output<Infallible> {
 impl<E> Output<E> {
     /// The same with the event turned into another.
     pub fn map_event<F>(self, turn: impl FnOnce(E) -> F) -> Output<F> {
-        match self.into_event() {
+        match self.sort() {
             Ok(event) => Output::Event(turn(event)),
-            Err(rest) => rest.widen(),
+            Err(rest) => rest,
         }
     }
 
@@ -228,6 +214,11 @@ impl<E> Output<E> {
     /// # Errors
     /// Gives back what is no event; [`Output::widen`] makes it an output with any event.
     pub fn into_event(self) -> Result<E, Output<Infallible>> {
+        self.sort()
+    }
+
+    /// The event, or what is an output of any kind of event.
+    fn sort<F>(self) -> Result<E, Output<F>> {
         Err(match self {
             Self::Event(event) => return Ok(event),
             Self::Transmit(transmit) => Output::Transmit(transmit),

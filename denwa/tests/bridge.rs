@@ -222,7 +222,14 @@ fn hold_stops_voice_and_its_absence_is_no_fault() {
     exchange.command(Command::Configure { leg: B, stream: Box::new(lifted) });
     let after = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
     assert_eq!(after.ssrc, before.ssrc, "the stream goes on");
-    assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 62 * 160, "in alice's time");
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1), "what was held back was not lost on the way");
+    assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 60 * 8000, "as much later as it is");
+    exchange.now += PTIME;
+    let next = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
+    assert_eq!(
+        (next.sequence, next.timestamp),
+        (after.sequence.wrapping_add(1), after.timestamp.wrapping_add(160))
+    );
 }
 
 #[test]

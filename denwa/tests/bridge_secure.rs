@@ -13,7 +13,8 @@ use denwa::media::{
 use denwa_codecs::level::Level;
 use denwa_codecs::tone::{Generator, Sine, Tone};
 use denwa_sdp::{
-    Capability, Codec, Encryption, EncryptionCapability, Ice, LocalIce, Negotiator, RtcpMux, Transport,
+    Capability, Codec, Encryption, EncryptionCapability, Ice, LocalIce, LocalSource, Negotiator, RtcpMux,
+    Transport,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -74,6 +75,8 @@ struct World {
     telephones: Vec<Telephone>,
     /// Whence, whither, what.
     wire: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// Nothing arrives.
+    is_cut: bool,
     /// Every RTP packet that a telephone received, by telephone.
     seen: [Vec<Vec<u8>>; 2],
     events: Vec<Event>,
@@ -89,6 +92,20 @@ fn of_bridge(leg: LegId, component: Component) -> SocketAddr {
 }
 
 impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            bridge: MediaBridge::new(BridgeConfig::new(UNIX, now), Seed([9; 32]), now),
+            now,
+            beat: now,
+            telephones: Vec::new(),
+            wire: VecDeque::new(),
+            is_cut: false,
+            seen: [Vec::new(), Vec::new()],
+            events: Vec::new(),
+        }
+    }
+
     /// Two telephones that have called through the bridge, in these manners and codecs.
     fn call(manners: [Manner; 2], codecs: [Codec; 2]) -> Self {
         Self::call_in_packets(manners, codecs, [[None; 2]; 2])
@@ -96,17 +113,7 @@ impl World {
 
     /// The same, where each telephone, and the bridge's side towards it, want packets of so many ms.
     fn call_in_packets(manners: [Manner; 2], codecs: [Codec; 2], wanted: [[Option<u64>; 2]; 2]) -> Self {
-        let now = Instant::now();
-        let bridge = MediaBridge::new(BridgeConfig::new(UNIX, now), Seed([9; 32]), now);
-        let mut world = Self {
-            bridge,
-            now,
-            beat: now,
-            telephones: Vec::new(),
-            wire: VecDeque::new(),
-            seen: [Vec::new(), Vec::new()],
-            events: Vec::new(),
-        };
+        let mut world = Self::new();
         for (index, (manner, codec)) in manners.into_iter().zip(codecs).enumerate() {
             world.add(index, manner, codec, wanted[index].map(|wanted| wanted.map(Duration::from_millis)));
         }
@@ -162,8 +169,8 @@ impl World {
             capability = capability.with_ice(Ice::Lite);
         }
         let mut transport = Transport::audio(of_bridge(leg, Component::Rtp));
-        if let Some(ice) = self.ice_of(leg) {
-            transport = transport.with_ice(ice);
+        if let Some((ice, source)) = self.ice_of(leg) {
+            transport = transport.with_ice(ice).with_source(source);
         }
         let mut negotiator = Negotiator::new(capability, vec![transport], denwa_sdp::Seed([7; 32]));
         let telephone = &mut self.telephones[index];
@@ -175,9 +182,11 @@ impl World {
         self.command(Command::Configure { leg, stream });
     }
 
-    fn ice_of(&self, leg: LegId) -> Option<LocalIce> {
+    fn ice_of(&self, leg: LegId) -> Option<(LocalIce, LocalSource)> {
         self.events.iter().rev().find_map(|event| match event {
-            Event::IceReady { leg: of, ice, .. } if *of == leg => Some((**ice).clone()),
+            Event::IceReady { leg: of, ice, source, .. } if *of == leg => {
+                Some(((**ice).clone(), (**source).clone()))
+            }
             _ => None,
         })
     }
@@ -223,6 +232,9 @@ impl World {
 
     /// Carries one datagram.
     fn carry(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+        if self.is_cut {
+            return;
+        }
         if let Some(index) = self.telephones.iter().position(|it| it.rtp == to || it.rtcp == to) {
             // Version 2, and no RTCP's type.
             if bytes[0] >> 6 == 2 && !(192..=223).contains(&bytes[1]) {
@@ -397,4 +409,39 @@ fn a_leg_is_given_ice_once() {
     let by = Box::new(CarriedBy { ice: Some(IceConfig::default()), ..CarriedBy::default() });
     let again = world.bridge.command(Command::Carry { leg: leg(0), by }, world.now);
     assert_eq!(again, Err(Misuse::CarriedAlready));
+}
+
+/// Whoever speaks WebRTC waits to be told who will send (RFC 8829 §5.2.1); telephones are not told.
+#[test]
+fn what_is_described_is_the_source_that_sends() {
+    let mut world = World::call([Manner::IceAndDtls, Manner::Plain], [Codec::pcmu(), Codec::pcmu()]);
+    world.run_for(Duration::from_secs(2));
+    let sources = |index: usize| {
+        let telephone: &Telephone = &world.telephones[index];
+        telephone.session.remote().unwrap().media[0].sources.clone()
+    };
+    let sent: Vec<u32> =
+        world.seen[0].iter().map(|packet| u32::from_be_bytes(packet[8..12].try_into().unwrap())).collect();
+    assert!(sent.len() > 50);
+    assert_eq!(sources(0), [(sent[0], Some("leg".to_owned()))]);
+    assert!(sent.iter().all(|ssrc| *ssrc == sent[0]));
+    assert_eq!(sources(1), []);
+    // A telephone of WebRTC tells the same of itself.
+    let offer = world.telephones[0].session.offer().unwrap();
+    let offer = std::str::from_utf8(&offer).unwrap();
+    assert_eq!(offer.matches("a=ssrc:").count(), 1, "{offer}");
+}
+
+/// ICE tries for longer than people do. What it had tried by then is told; a call that is over at once tells nothing.
+#[test]
+fn a_leg_that_is_closed_while_no_way_is_found_says_so() {
+    for (lasts, told) in [(1, 0), (5, 1)] {
+        let mut world = World::new();
+        world.is_cut = true;
+        world.add(0, Manner::IceAndDtls, Codec::pcmu(), [None; 2]);
+        world.run_for(Duration::from_secs(lasts));
+        world.command(Command::Close { leg: leg(0) });
+        let no_path = |event: &&Event| matches!(event, Event::PathFailed { pairs, .. } if !pairs.is_empty());
+        assert_eq!(world.events.iter().filter(no_path).count(), told, "{lasts} s: {:#?}", world.events);
+    }
 }

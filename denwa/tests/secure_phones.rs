@@ -45,15 +45,9 @@ fn call(case: Case) {
         parameters.push_str(";x-rtcp_mux=yes");
     }
     let account = Account {
-        name: "peer",
-        user: "peer",
-        password: "none",
-        registrar: "127.0.0.1",
-        transport: "udp",
-        codecs: "PCMA",
         answers: case.ours_calls,
-        register_every: 0,
         parameters: &parameters,
+        ..Account::unregistered("peer", "127.0.0.1")
     };
     let phone = Phone::start(&account, scratch.path(), &mut ports, &Sentence::for_minutes(&theirs));
     phone.peer.wait_for("baresip is ready", PATIENCE);

@@ -173,3 +173,19 @@ fn shutting_down_hangs_up() {
     assert_eq!(world.told(&bob).last().unwrap(), "ended: the other side hung up []");
     world.assert_quiet(&[&alice, &bob]);
 }
+
+#[test]
+fn who_does_not_answer_our_farewell_is_not_waited_for() {
+    let mut world = World::new(9);
+    let alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
+    // Nobody is there, and nobody says so.
+    world.call(&alice, "sip:bob@192.0.2.99");
+    world.pass(1);
+    world.act(&alice, |agent, now| agent.shut_down(now));
+    world.pass(3);
+    assert!(world.told(&alice).is_empty(), "{:?}", world.told(&alice));
+    world.pass(2);
+    assert_eq!(world.told(&alice).last().unwrap(), "ShutDown");
+    world.pass(40);
+    assert_eq!(world.told(&alice).last().unwrap(), "ShutDown", "it is the last word");
+}

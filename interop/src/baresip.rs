@@ -39,15 +39,21 @@ impl<'a> Account<'a> {
     /// Of one who registers nowhere and lifts by himself, over UDP, with PCMA alone.
     #[must_use]
     pub fn unregistered(user: &'a str, registrar: &'a str) -> Self {
+        Self { register_every: 0, ..Self::registered(user, "none", registrar) }
+    }
+
+    /// Of one who registers each minute, otherwise like the [unregistered](Self::unregistered) one.
+    #[must_use]
+    pub fn registered(user: &'a str, password: &'a str, registrar: &'a str) -> Self {
         Self {
             name: user,
             user,
-            password: "none",
+            password,
             registrar,
             transport: "udp",
             codecs: "PCMA",
             answers: true,
-            register_every: 0,
+            register_every: 60,
             parameters: "",
         }
     }

@@ -16,17 +16,7 @@ fn two_baresips_without_anything_between_them() {
     let scratch = Scratch::new("harness");
     let mut ports = Ports::block();
     let (one, two) = (audio::signal(1, 1), audio::signal(2, 1));
-    let account = Account {
-        name: "alice",
-        user: "alice",
-        password: "none",
-        registrar: "127.0.0.1",
-        transport: "udp",
-        codecs: "PCMA",
-        answers: false,
-        register_every: 0,
-        parameters: "",
-    };
+    let account = Account { answers: false, ..Account::unregistered("alice", "127.0.0.1") };
     let alice = Phone::start(&account, scratch.path(), &mut ports, &Sentence::for_minutes(&one));
     let bob = Account { name: "bob", user: "bob", answers: true, ..account };
     let bob = Phone::start(&bob, scratch.path(), &mut ports, &Sentence::for_minutes(&two));

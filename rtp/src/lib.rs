@@ -8,6 +8,53 @@
 //!
 //! Nothing here opens a socket, reads a clock or draws a random number by itself: time, seed and bytes are
 //! arguments. Codecs, session descriptions, ICE and DTLS live in other crates; a payload is bytes, a key is bytes.
+//!
+//! # Where to begin
+//!
+//! Media goes through [`Session::send`] and [`Session::receive`], in buffers of the caller's; RTCP and what there is to be told come
+//! out of [`Session::poll_output`], and are due when [`Session::poll_timeout`] says:
+//!
+//! ```
+//! use denwa_rtp::session::{Action, Config, Content, Format, Frame, Output, Path, Seed, Session};
+//! use std::{net::SocketAddr, time::Instant};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::now();
+//! let (at_alice, at_bob): (SocketAddr, SocketAddr) = ("192.0.2.1:4000".parse()?, "192.0.2.2:5000".parse()?);
+//! let a_law = Format { payload_type: 8, clock_rate_hz: 8000, content: Content::Media };
+//! // In life the seed is of the operating system: the SSRC comes of it.
+//! let talks_to = |remote, seed| {
+//!     let mut config = Config::new("somebody", vec![a_law], now);
+//!     config.remote = Some(remote);
+//!     Session::new(config, Seed([seed; 32]), now)
+//! };
+//! let (mut alice, mut bob) = (talks_to(at_bob, 1), talks_to(at_alice, 2));
+//!
+//! // 20 ms of silence, put into a buffer that is good for any packet.
+//! let frame = Frame { feed: 0, timestamp: 0, payload_type: 8, marker: true, payload: &[0xd5; 160] };
+//! let mut buffer = [0; 1500];
+//! let packet = alice.send(frame, &mut buffer, now)?;
+//! assert_eq!(packet.destination, at_bob);
+//!
+//! let datagram = &mut buffer[..packet.length];
+//! let Action::Media(media) = bob.receive(datagram, Path::from(at_alice), now) else { return Err("not heard".into()) };
+//! assert_eq!(media.packet.payload().len(), 160);
+//!
+//! // Reports to the peer, and news: a source that joined, one that fell silent, what the peer says of our packets.
+//! let mut has_reported = false;
+//! while !has_reported {
+//!     let due = bob.poll_timeout().ok_or("nothing is due")?;
+//!     bob.handle_timeout(due);
+//!     while let Some(output) = bob.poll_output() {
+//!         match output {
+//!             Output::Transmit(report) => has_reported = report.destination == at_alice,
+//!             Output::Event(_) => {}
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod classify;

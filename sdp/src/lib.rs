@@ -108,10 +108,10 @@ pub use negotiation::{
     ActiveMedium, Agreed, AgreedCodec, AgreedDtls, AgreedEncryption, AgreedEvents, AgreedFax, AgreedIce,
     AgreedMedium, AgreedSdes, AnswerCodecs, AnswerError, BestEffort, Capability, Codec, DtlsCapability,
     DtlsRole, Encryption, EncryptionCapability, FaxCapability, FaxErrorCorrection, Format, Hold, HoldStyle,
-    Ice, KeyExchange, LocalFingerprint, LocalIce, MediaCapability, MediumMismatch, Mismatch, Misuse,
-    NegotiationError, Negotiator, OfferError, OtherCapability, ParameterRule, Parties, Preference, Refuser,
-    RemoteAddress, RemoteDescription, RemoteFax, RemoteFingerprint, RemoteIce, RemoteMedium, RemoteOrigin,
-    Role, RtcpMux, Rule, SdesCapability, Seed, SrtpKey, State, Transport,
+    Ice, KeyExchange, LocalFingerprint, LocalIce, LocalSource, MediaCapability, MediumMismatch, Mismatch,
+    Misuse, NegotiationError, Negotiator, OfferError, OtherCapability, ParameterRule, Parties, Preference,
+    Refuser, RemoteAddress, RemoteDescription, RemoteFax, RemoteFingerprint, RemoteIce, RemoteMedium,
+    RemoteOrigin, Role, RtcpMux, Rule, SdesCapability, Seed, SrtpKey, State, Transport,
 };
 pub use origin::{Origin, VersionStep};
 pub use parse::ParseOptions;

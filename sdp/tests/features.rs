@@ -193,6 +193,24 @@ fn dtls_roles_are_settled_and_kept() {
     assert_eq!((handshake(&ours).role, handshake(&theirs).role), (DtlsRole::Client, DtlsRole::Server));
 }
 
+/// WebRTC is told who sends (RFC 8829 §5.2.1); a telephone is spared it.
+#[test]
+fn the_source_is_told_where_keys_come_by_dtls() {
+    let source = LocalSource { ssrc: 7, cname: "x".into() };
+    let transport = Transport::audio("192.0.2.1:4000".parse().unwrap()).with_source(source);
+    for (capability, told) in
+        [(phone(dtls(Encryption::Required, 1)), 1), (phone(EncryptionCapability::none()), 0)]
+    {
+        let new = |seed| Negotiator::new(capability.clone(), vec![transport.clone()], Seed([seed; 32]));
+        let offer = new(1).offer().unwrap();
+        let answer = new(2).answer(&offer).unwrap();
+        for text in [offer, answer] {
+            let text = std::str::from_utf8(&text).unwrap();
+            assert_eq!(text.matches("a=ssrc:7 cname:x\r\n").count(), told, "{text}");
+        }
+    }
+}
+
 #[test]
 fn several_fingerprints_are_kept() {
     let mut b = side(phone(dtls(Encryption::Offered, 1)), 2);

@@ -56,6 +56,21 @@ pub(crate) enum Owner {
     Answered(Box<crate::call::aftermath::Aftermath>),
 }
 
+impl Owner {
+    /// The call whose request it is, while it is the call's affair.
+    pub(crate) const fn call(&self) -> Option<CallHandle> {
+        match self {
+            Self::Invite(call) | Self::Session(call) | Self::InDialog(call, _) => Some(*call),
+            Self::Outgoing(_)
+            | Self::Registration(_)
+            | Self::Subscription(_)
+            | Self::Publication(_)
+            | Self::Farewell(_)
+            | Self::Answered(_) => None,
+        }
+    }
+}
+
 /// A request under way.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -498,8 +513,12 @@ pub(crate) fn description(fields: &crate::header::Fields) -> Option<Body> {
         it.trim().len() >= 7 && it.trim().get(..7).is_some_and(|it| it.eq_ignore_ascii_case("session"))
     });
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let is_description =
-        kind.eq_ignore_ascii_case("application/sdp") || kind.to_ascii_lowercase().starts_with("multipart/");
+    let is_multipart = kind.to_ascii_lowercase().starts_with("multipart/");
+    // Among other parts (RFC 5621 §3.1), such as a caller's place or what ISUP says. What cannot be cut is refused as it is.
+    if is_multipart && let Ok(part) = fields.part_of_type("application/sdp") {
+        return part.map(Body::sdp);
+    }
+    let is_description = is_multipart || kind.eq_ignore_ascii_case("application/sdp");
     (is_session && is_description).then(|| Body {
         content_type: content_type.to_owned(),
         disposition: disposition.map(str::to_owned),

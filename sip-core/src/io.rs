@@ -378,6 +378,23 @@ pub enum Output<E> {
     Event(E),
 }
 
+impl<E> Output<E> {
+    /// The event, for a machine around the one that tells it; what is no event passes through that machine as it is.
+    pub(crate) fn into_event<F>(self) -> Result<E, Output<F>> {
+        Err(match self {
+            Self::Event(event) => return Ok(event),
+            Self::Transmit(it) => Output::Transmit(it),
+            Self::OpenStream { stream, protocol, local, remote, server_name } => {
+                Output::OpenStream { stream, protocol, local, remote, server_name }
+            }
+            Self::CloseStream { stream } => Output::CloseStream { stream },
+            Self::Resolve { id, question } => Output::Resolve { id, question },
+            Self::Route { id, destination } => Output::Route { id, destination },
+            Self::Lookup { id, lookup } => Output::Lookup { id, lookup },
+        })
+    }
+}
+
 /// A question to the DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Question {

@@ -10,6 +10,67 @@
 //! proxy, b2bua         requests on their way to somebody else
 //! endpoint             all of it as one machine, for telephones and exchanges
 //! ```
+//!
+//! # Where to begin
+//!
+//! Whoever makes a telephone, an exchange or a registrar works with an [`endpoint::Endpoint`] alone, whoever passes requests on with a
+//! [`proxy::Proxy`], whoever only reads and writes messages with [`Message`] (and `cargo run -p denwa-sip-core --example inspect`).
+//! All machines have the same five verbs: `new`, `handle_input`, `handle_timeout`, `poll_output`, `poll_timeout`; commands stand
+//! beside them. Time and randomness are arguments, so that a whole call fits into a test:
+//!
+//! ```
+//! use denwa_sip_core::{Protocol, StatusCode, UriBuf, endpoint::*};
+//! use std::{net::SocketAddr, time::Instant};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::now();
+//! let (at_alice, at_bob): (SocketAddr, SocketAddr) = ("192.0.2.1:5060".parse()?, "192.0.2.2:5060".parse()?);
+//! // In life the seed is of the operating system: tags, branches and nonces come of it.
+//! let telephone = |address, seed| {
+//!     Endpoint::new(EndpointConfig::new(vec![Listener::new(Protocol::Udp, address)]), Seed([seed; 32]), now)
+//! };
+//! let (mut alice, mut bob) = (telephone(at_alice, 1), telephone(at_bob, 2));
+//!
+//! let party = |uri: &str| UriBuf::parse(uri).map(Party::new);
+//! let (from, to) = (party("sip:alice@192.0.2.1")?, party("sip:bob@192.0.2.2")?);
+//! let mut invite = PlaceCall::new(from, to, Target::address(Protocol::Udp, at_bob));
+//! // A body is bytes here: what descriptions say is the affair of `denwa-sdp`.
+//! invite.body = Some(Body::sdp("an offer"));
+//! alice.place_call(invite, now)?;
+//! let mut told = Vec::new();
+//! loop {
+//!     // A driver does this between machine and sockets, and calls `handle_timeout` when `poll_timeout` says.
+//!     if let Some(output) = alice.poll_output() {
+//!         match output {
+//!             Output::Transmit(it) => {
+//!                 let datagram = Input::Datagram { local: at_bob, remote: at_alice, payload: &it.payload };
+//!                 bob.handle_input(datagram, now);
+//!             }
+//!             Output::Event(Event::CallAnswered { .. }) => told.push("alice: answered"),
+//!             _ => {}
+//!         }
+//!     } else if let Some(output) = bob.poll_output() {
+//!         match output {
+//!             Output::Transmit(it) => {
+//!                 let datagram = Input::Datagram { local: at_alice, remote: at_bob, payload: &it.payload };
+//!                 alice.handle_input(datagram, now);
+//!             }
+//!             // Every request of a stranger is first this: authenticate, accept, or respond to it.
+//!             Output::Event(Event::Incoming { request, .. }) => {
+//!                 let call = bob.accept_call(request, &LocalIdentity::default(), CallOptions::default(), now)?;
+//!                 bob.answer(call, &Reply::new(StatusCode::OK).with_body(Body::sdp("an answer")), now)?;
+//!             }
+//!             Output::Event(Event::CallConfirmed { .. }) => told.push("bob: confirmed"),
+//!             _ => {}
+//!         }
+//!     } else {
+//!         break;
+//!     }
+//! }
+//! assert_eq!(told, ["alice: answered", "bob: confirmed"]);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -4,7 +4,7 @@
 mod ladder;
 
 use denwa_sip_core::{
-    Request,
+    HeaderName, Request,
     endpoint::*,
     message::{Message, Method, StatusCode},
 };
@@ -327,6 +327,31 @@ fn an_invite_without_contact_makes_no_dialog() {
     ladder.received_response("bob", 400);
 }
 
+/// An emergency caller's place, ISUP: the description is one part among others (RFC 5621 §3.1).
+#[test]
+fn a_description_among_other_parts_is_found() {
+    let part = |kind: &str, body: &str| format!("--x\nContent-Type: {kind}\n\n{body}\n");
+    let sdp = part("application/sdp", "v=0");
+    for (parts, offered) in [
+        (part("application/isup;version=itu-t92+", "1") + &sdp, Some("v=0")),
+        (sdp.clone() + &part("application/pidf+xml", "<presence/>"), Some("v=0")),
+        (part("text/plain", "v=0"), None),
+    ] {
+        let head = INVITE.split_once("application/sdp").unwrap().0;
+        let invite = format!("{head}multipart/mixed;boundary=x\n\n{parts}--x--");
+        let mut ladder = alice_and_raw_bob();
+        ladder.send("bob", "alice", &invite);
+        ladder.run();
+        ladder.accept("alice");
+        let heard = ladder.event("alice", |event| match event {
+            Event::OfferReceived { body, .. } => Some(Some(body.bytes.clone())),
+            Event::OfferRequested { .. } => Some(None),
+            _ => None,
+        });
+        assert_eq!(heard.as_deref(), offered.map(str::as_bytes), "{parts}");
+    }
+}
+
 #[test]
 fn the_callee_hangs_up_on_the_flow_the_call_came_on() {
     let (mut ladder, call, _) = answered();
@@ -482,6 +507,38 @@ fn a_peer_tells_how_he_sees_us() {
         _ => None,
     });
     assert_eq!(address, "100.70.198.29:61000");
+}
+
+#[test]
+fn rfc_3261_section_8_2_6_2_a_via_that_comes_back_as_another_is_told() {
+    let named_pbx = Some(SentBy { host: "pbx.example.org".into(), port: None });
+    for (advertised, altered, told) in [
+        (None, "192.0.2.1:5060;received=203.0.113.9;rport=7", None),
+        (None, "203.0.113.9:5060", Some("192.0.2.1:5060 203.0.113.9:5060")),
+        (None, "192.0.2.1:1024", Some("192.0.2.1:5060 192.0.2.1:1024")),
+        (named_pbx.clone(), "PBX.example.ORG:5060", None),
+        (named_pbx, "203.0.113.9", Some("pbx.example.org 203.0.113.9")),
+    ] {
+        let mut ladder = alice_and_raw_bob();
+        let mut place = ladder.place("alice", "bob");
+        place.local.advertised = advertised;
+        let call = ladder.tell("alice", |endpoint, now| endpoint.place_call(place, now)).unwrap();
+        ladder.run();
+        let invite = ladder.received_request("bob", Method::Invite);
+        let branch = invite.via().unwrap().branch().unwrap();
+        let via = format!("SIP/2.0/UDP {altered};branch={branch}");
+        let invite = invite.edit().set(HeaderName::Via, via).finish().unwrap();
+        respond(&mut ladder, "bob", &invite, "180 Ringing", "x", "", "");
+        ladder.run();
+        let heard = ladder.user("alice").events.iter().find_map(|event| match event {
+            Event::ViaAltered { call: of, sent, returned, .. } => {
+                assert_eq!(*of, Some(call));
+                Some(format!("{sent} {returned}"))
+            }
+            _ => None,
+        });
+        assert_eq!(heard.as_deref(), told, "{altered}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::recording::{RecordingEnd, RecordingId, RecordingSpec};
 use crate::marking::Dscp;
 use crate::media::{IceConfig, Identity, PairReport, StreamParameters, StreamReport, dtls};
 use denwa_codecs::tone::single::Signal;
-use denwa_sdp::LocalIce;
+use denwa_sdp::{LocalIce, LocalSource};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -273,6 +273,8 @@ pub enum Event {
         leg: LegId,
         /// Credentials and candidates.
         ice: Box<LocalIce>,
+        /// Who will send: WebRTC wants to know it.
+        source: Box<LocalSource>,
         /// Where RTP is received, for peers without ICE.
         rtp: SocketAddr,
         /// Where RTCP is received, unless it shares that port.

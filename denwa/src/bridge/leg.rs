@@ -13,7 +13,7 @@ use crate::media::{self, Mouth, Stream, StreamConfig};
 use denwa_rtp::latch;
 use denwa_rtp::session;
 use denwa_rtp::wallclock::WallClock;
-use denwa_sdp::LocalIce;
+use denwa_sdp::{LocalIce, LocalSource};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -98,7 +98,7 @@ impl Leg {
     /// What the peer is to be told of ICE; `None` without.
     pub(super) fn ice_description(&self) -> Option<Told> {
         let (ice, rtp, rtcp) = self.stream.ice_description()?;
-        Some(Told { ice, rtp, rtcp })
+        Some(Told { ice, source: self.stream.source()?, rtp, rtcp })
     }
 
     /// Draws new credentials.
@@ -199,13 +199,15 @@ impl Leg {
 /// What a leg's peer is to be told of ICE.
 pub(super) struct Told {
     ice: LocalIce,
+    source: LocalSource,
     rtp: SocketAddr,
     rtcp: Option<SocketAddr>,
 }
 
 impl Told {
     pub(super) fn of(self, leg: LegId) -> Event {
-        Event::IceReady { leg, ice: Box::new(self.ice), rtp: self.rtp, rtcp: self.rtcp }
+        let (ice, source) = (Box::new(self.ice), Box::new(self.source));
+        Event::IceReady { leg, ice, source, rtp: self.rtp, rtcp: self.rtcp }
     }
 }
 

@@ -327,11 +327,25 @@ impl MediaBridge {
     fn configure(&mut self, leg: LegId, parameters: StreamParameters, now: Instant) -> Result<(), Misuse> {
         let seed = self.random.bytes();
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
+        let is_said = |entry: &Leg| entry.stream.parameters.as_ref().map(|it| (it.sends, it.receives));
+        let before = is_said(entry);
         entry.stream.configure(parameters, seed, now).map_err(|_| Misuse::BadParameters)?;
+        let (sends, receives) = before
+            .zip(is_said(entry))
+            .map_or((false, false), |(before, after)| (after.0 && !before.0, after.1 && !before.1));
+        let target = entry.target(leg);
         if let (Some(ear), Some(parameters)) = (&mut entry.data_ear, &entry.stream.parameters) {
             ear.configure(parameters);
         }
         let joined = entry.joined.clone();
+        // What was held back during a hold was not lost on the way, and is not to look so.
+        for (resumes, of) in [(sends, Some(leg)), (receives, target)] {
+            let session =
+                of.filter(|_| resumes).and_then(|of| self.legs.get_mut(&of)?.stream.session.as_mut());
+            if let Some(session) = session {
+                session.restart_feed();
+            }
+        }
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
             self.replan(other, now);

@@ -127,6 +127,8 @@ pub enum Fact {
         /// Why, in one sentence.
         why: String,
     },
+    /// The caller was told that his call is answered.
+    Answered,
     /// The first packet of media came.
     FirstPacket {
         /// From where.
@@ -227,6 +229,11 @@ pub enum Fact {
         source: SocketAddr,
         /// What and where, in one sentence.
         why: String,
+    },
+    /// The peer left the rules of SIP or SDP in a way that leaves no call.
+    RuleBroken {
+        /// What it did, as a sentence goes on that begins with its name.
+        what: String,
     },
     /// A limit of ours was reached.
     LimitReached {

@@ -121,6 +121,8 @@ pub enum Cause {
     PacketLoss,
     /// The peer sends a codec that was not agreed on.
     FormatNotAgreed,
+    /// The peer left the rules in a way that leaves no call.
+    RuleBroken,
 }
 
 impl Cause {
@@ -166,5 +168,6 @@ impl Cause {
         Self::Unreadable,
         Self::PacketLoss,
         Self::FormatNotAgreed,
+        Self::RuleBroken,
     ];
 }

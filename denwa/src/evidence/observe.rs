@@ -8,6 +8,7 @@ use crate::media::{self, StreamReport};
 use denwa_sdp::{
     ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, RemoteAddress, RemoteDescription, Rule,
 };
+use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::header::Fields;
 use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Request, Response};
@@ -177,10 +178,29 @@ impl Fact {
         })
     }
 
+    /// Our password was asked for, and that was the end; `None` where nothing can be told from it.
+    pub fn of_challenge(reason: ChallengeRefusal, account: String) -> Option<Self> {
+        match reason {
+            ChallengeRefusal::AlreadyRefused => {
+                Some(Self::CredentialsRefused { by: Party::Peer, account, account_known: None })
+            }
+            ChallengeRefusal::NoChallenge | ChallengeRefusal::NotSupported => Some(Self::RuleBroken {
+                what: "asks for a password by none of the ways that are known here".to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// An offer of ours was answered with nothing.
+    pub fn no_session() -> Self {
+        Self::RuleBroken { what: "answered without a session description".to_owned() }
+    }
+
     /// ICE tried these, and found no way.
     pub fn no_path(pairs: &[media::PairReport]) -> Self {
         let tried: Vec<String> = pairs.iter().map(ToString::to_string).collect();
-        Self::NoPath { tried: tried.join("; ") }
+        let nothing = || "no address of the one fits any of the other".to_owned();
+        Self::NoPath { tried: if tried.is_empty() { nothing() } else { tried.join("; ") } }
     }
 
     /// DTLS gave no keys.

@@ -470,8 +470,21 @@ fn a_peer_that_wants_signatures_says_so_by_its_status() {
 }
 
 #[test]
+fn a_peer_that_leaves_the_rules_is_named() {
+    let what = "answered without a session description".to_owned();
+    let story = Story::new()
+        .sent("INVITE", PHONE)
+        .response(200, PHONE)
+        .then(Fact::RuleBroken { what })
+        .then(Fact::Ended { by: Party::Here, cause: EndCause::Refused(488) });
+    let [found] = &story.evidence.findings()[..] else { panic!() };
+    assert_eq!((found.cause, found.confidence), (Cause::RuleBroken, Confidence::Certain));
+    assert!(found.sentence.ends_with("answered without a session description."), "{found}");
+}
+
+#[test]
 fn all_causes_are_listed_once_and_in_order() {
     let places: Vec<usize> = Cause::ALL.iter().map(|cause| *cause as usize).collect();
     assert_eq!(places, (0..Cause::ALL.len()).collect::<Vec<_>>());
-    assert_eq!(Cause::ALL.last(), Some(&Cause::FormatNotAgreed), "a new cause belongs into the list too");
+    assert_eq!(Cause::ALL.last(), Some(&Cause::RuleBroken), "a new cause belongs into the list too");
 }

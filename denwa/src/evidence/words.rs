@@ -64,6 +64,7 @@ impl fmt::Display for Fact {
             Self::MediaRedirected { described, to, why } => {
                 write!(f, "media for {described} are sent to {to} as well: {why}")
             }
+            Self::Answered => f.write_str("the caller was told that the call is answered"),
             Self::FirstPacket { from, .. } => write!(f, "the first media came from {from}"),
             Self::SourceMoved { from, to } => write!(f, "media come from {to}, no longer from {from}"),
             Self::SourceRefused { from } => write!(f, "media from {from} are not listened to"),
@@ -106,6 +107,7 @@ impl fmt::Display for Fact {
             }
             Self::TurnedAway { source, why } => write!(f, "{source} was turned away: {why}"),
             Self::Forbidden { why, .. } => write!(f, "it is not allowed: {why}"),
+            Self::RuleBroken { what } => write!(f, "the peer {what}"),
             Self::Unreadable { source, why } => write!(f, "what {source} sent cannot be read: {why}"),
             Self::LimitReached { which } => write!(f, "a limit was reached: {which}"),
             Self::Ended { by, cause } => match by {

@@ -293,6 +293,9 @@ impl Carrier {
         if let Some(dtls) = &mut self.dtls {
             dtls.close(now);
         }
+        if let Some(ice) = &mut self.ice {
+            ice.close(now);
+        }
     }
 
     /// What was tried, pair by pair.

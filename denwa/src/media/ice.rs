@@ -230,6 +230,8 @@ pub(super) struct IceSide {
     /// Sockets of the components.
     bases: [Option<SocketAddr>; 2],
     remote: Option<IceParameters>,
+    /// Since when a way to the peer is looked for, while none is found.
+    looking_since: Option<Instant>,
     scratch: Vec<u8>,
     news: VecDeque<IceNews>,
 }
@@ -276,6 +278,7 @@ impl IceSide {
             gathered: false,
             bases,
             remote: None,
+            looking_since: None,
             scratch: Vec::new(),
             news: VecDeque::new(),
         };
@@ -349,6 +352,7 @@ impl IceSide {
             if self.remote.is_some() {
                 let _ = self.agent.forget_peer(self.stream, now);
             }
+            self.looking_since = Some(now);
             let role = if parameters.controlling { Role::Controlling } else { Role::Controlled };
             self.agent.take_role(role);
             let credentials = Credentials::new(&parameters.fragment, &parameters.password);
@@ -462,6 +466,14 @@ impl IceSide {
         self.news.pop_front()
     }
 
+    /// The call is over. That no way was found by then is told, unless it was too short to find one.
+    pub(super) fn close(&mut self, now: Instant) {
+        let since = self.looking_since.take().filter(|_| self.is_in_use());
+        if since.is_some_and(|since| now.saturating_duration_since(since) >= LONG_ENOUGH) {
+            self.news.push_back(IceNews::Failed(self.report()));
+        }
+    }
+
     pub(super) fn report(&self) -> Vec<PairReport> {
         self.agent.report(self.stream)
     }
@@ -508,13 +520,17 @@ impl IceSide {
                 let first = !std::mem::replace(&mut self.gathered, true);
                 first.then_some(IceNews::Gathered)
             }
-            AgentEvent::PairSelected { component, local, remote, .. } => Some(IceNews::Path {
-                component,
-                remote: remote.address.ip()?,
-                words: format!("{} to {}", words(&local), words(&remote)),
-                relayed: [&local, &remote].iter().any(|it| it.kind == CandidateKind::Relayed),
-            }),
+            AgentEvent::PairSelected { component, local, remote, .. } => {
+                self.looking_since = None;
+                Some(IceNews::Path {
+                    component,
+                    remote: remote.address.ip()?,
+                    words: format!("{} to {}", words(&local), words(&remote)),
+                    relayed: [&local, &remote].iter().any(|it| it.kind == CandidateKind::Relayed),
+                })
+            }
             AgentEvent::StateChanged { state: StreamState::Failed, .. } => {
+                self.looking_since = None;
                 Some(IceNews::Failed(self.report()))
             }
             AgentEvent::ConsentLost { component: 1, .. } => Some(IceNews::Lost),
@@ -550,6 +566,9 @@ pub(crate) struct Sent {
     pub(crate) length: usize,
     pub(crate) stream: Option<StreamId>,
 }
+
+/// Ways are usually found within a second; a peer that is not heard of after this long will hardly be.
+const LONG_ENOUGH: Duration = Duration::from_secs(3);
 
 /// What a TURN server wants around a packet, at most.
 const ROOM: usize = 64;

@@ -75,8 +75,7 @@ pub(super) struct Call {
     pub(super) referred_by: Option<String>,
     /// Until when it waits to know how its peer sees us.
     pub(super) patience: Option<Instant>,
-    /// The host in the Via of our INVITE, and whether it came back as another.
-    pub(super) sent_by: Option<String>,
+    /// Whether our Via came back as another.
     pub(super) was_altered: bool,
     /// It takes the place of this one.
     pub(super) takes_over: Option<CallId>,
@@ -125,7 +124,6 @@ impl Call {
             replaces: None,
             referred_by: None,
             patience: None,
-            sent_by: None,
             was_altered: false,
             takes_over: None,
             interface: None,

@@ -4,7 +4,6 @@ use super::call::{Call, words};
 use super::{CallId, Ending, Event, UserAgent};
 use crate::evidence::{EndCause, Fact, Party as Who};
 use crate::media::MediaSession;
-use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::endpoint::{By, CallEnd};
 use denwa_sip_core::message::Response;
 use denwa_sip_core::{HeaderName, Protocol, StatusCode};
@@ -36,12 +35,33 @@ impl UserAgent {
                 }
                 Ending::Unreachable(words(reason))
             }
-            CallEnd::NotAuthenticated { reason, .. } => {
-                if reason == ChallengeRefusal::AlreadyRefused {
-                    let account = account.unwrap_or_default();
-                    call.note(Fact::CredentialsRefused { by: Who::Peer, account, account_known: None }, now);
+            CallEnd::NotAuthenticated { reason, response } => {
+                let account = account.unwrap_or_default();
+                match Fact::of_challenge(reason, account) {
+                    Some(fact @ Fact::RuleBroken { .. }) => {
+                        call.note(fact, now);
+                        let words = "it asks for a password in a way that is not known here".to_owned();
+                        Ending::Refused { status: response.status(), words }
+                    }
+                    fact => {
+                        if let Some(fact) = fact {
+                            call.note(fact, now);
+                        }
+                        Ending::NotAuthenticated
+                    }
                 }
-                Ending::NotAuthenticated
+            }
+            CallEnd::NoSession { .. } => {
+                call.note(Fact::no_session(), now);
+                Ending::NothingInCommon("the other side answered without one".to_owned())
+            }
+            CallEnd::Malformed(error) => {
+                let why = format!("the other side's message cannot be read: {error}");
+                call.note(
+                    Fact::RuleBroken { what: format!("sent a message that cannot be read: {error}") },
+                    now,
+                );
+                Ending::Lost(why)
             }
             CallEnd::NotAcknowledged => Ending::NotConfirmed,
             CallEnd::SessionExpired => Ending::SessionExpired,

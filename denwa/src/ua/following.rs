@@ -6,10 +6,11 @@ use super::{AccountId, CallId, Event, UserAgent};
 use crate::evidence::{Fact, Header, Party as Who};
 use crate::media::Refusal;
 use bytes::Bytes;
+use denwa_sip_core::StatusCode;
+use denwa_sip_core::config::SentBy;
 use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
 use denwa_sip_core::io::Flow;
-use denwa_sip_core::message::{Request, Response, UriBuf};
-use denwa_sip_core::{HeaderName, StatusCode};
+use denwa_sip_core::message::{Request, UriBuf};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -92,12 +93,15 @@ impl UserAgent {
 
     pub(super) fn on_call_event(&mut self, event: SipEvent, now: Instant) {
         match event {
+            SipEvent::ViaAltered { call: Some(call), sent, returned, .. } => {
+                self.on_via_altered(call, &sent, &returned, now);
+            }
             SipEvent::CallProgress { call, response, .. } => {
-                let Some(id) = self.noted(call, &response, now) else { return };
+                let Some(id) = self.noted(call) else { return };
                 self.tell(Event::Ringing { call: id, status: response.status() });
             }
-            SipEvent::CallAnswered { call, response, .. } => {
-                let Some(id) = self.noted(call, &response, now) else { return };
+            SipEvent::CallAnswered { call, .. } => {
+                let Some(id) = self.noted(call) else { return };
                 self.go_up(id, now);
             }
             SipEvent::CallConfirmed { call } => {
@@ -141,23 +145,24 @@ impl UserAgent {
         }
     }
 
-    fn noted(&mut self, handle: CallHandle, response: &Response, now: Instant) -> Option<CallId> {
+    /// The call that progresses or is answered; whoever says so may send its media.
+    fn noted(&mut self, handle: CallHandle) -> Option<CallId> {
         let id = self.by_handle.get(&handle).copied()?;
         let flow = self.endpoint.call(handle).and_then(|call| call.flow);
         let call = self.calls.get_mut(&id)?;
-        // Whoever answers hands our Via back as he got it (RFC 3261 §8.2.6.2).
-        let returned = response.get(HeaderName::Via).and_then(|via| host_of_via(via));
-        if let (Some(sent), Some(returned)) = (&call.sent_by, returned)
-            && sent != returned
-            && !std::mem::replace(&mut call.was_altered, true)
-        {
-            let (sent, returned) = (sent.clone(), returned.to_owned());
-            call.note(Fact::Altered { header: Header::Via, sent, returned }, now);
-        }
         if let (Some(flow), Some(media)) = (flow, &mut call.media) {
             media.know_host(flow.remote.ip());
         }
         Some(id)
+    }
+
+    fn on_via_altered(&mut self, handle: CallHandle, sent: &SentBy, returned: &SentBy, now: Instant) {
+        let Some(call) = self.by_handle.get(&handle).and_then(|id| self.calls.get_mut(id)) else { return };
+        // Once is enough: each further response says the same.
+        if !std::mem::replace(&mut call.was_altered, true) {
+            let (sent, returned) = (sent.to_string(), returned.to_string());
+            call.note(Fact::Altered { header: Header::Via, sent, returned }, now);
+        }
     }
 
     fn go_up(&mut self, id: CallId, now: Instant) {
@@ -209,22 +214,17 @@ impl UserAgent {
             // A preview that cannot be used is no harm: the answer proper follows.
             Err(_) if preview => {}
             Err(refusal) => {
-                if let Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) = &refusal {
-                    call.note(Fact::of_mismatch(mismatch, Who::Here), now);
-                }
+                let fact = match &refusal {
+                    Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) => {
+                        Fact::of_mismatch(mismatch, Who::Here)
+                    }
+                    other => Fact::RuleBroken { what: format!("answered what cannot be gone by: {other}") },
+                };
+                call.note(fact, now);
                 call.nothing_in_common = Some(refusal.to_string());
                 let _ = self.endpoint.hang_up(handle, &Self::no_headers(), now);
             }
         }
         self.drain_media(id, now);
-    }
-}
-
-/// The host in the topmost Via: `SIP/2.0/UDP host:port;…`.
-fn host_of_via(via: &str) -> Option<&str> {
-    let sent_by = via.split_whitespace().nth(1)?.split([';', ',']).next()?;
-    match sent_by.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => sent_by.split(':').next(),
     }
 }

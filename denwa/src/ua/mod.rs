@@ -53,7 +53,7 @@ use denwa_sip_core::message::Request;
 use denwa_sip_core::{Method, StatusCode};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The machine; see the module's words.
 pub struct UserAgent {
@@ -93,8 +93,15 @@ pub struct UserAgent {
     next_question: u64,
     /// Connections to TURN servers.
     relays: relays::Relays,
+    /// Since we are leaving, until when those are waited for who have not answered our farewell.
+    leaves_at: Option<Instant>,
+    is_gone: bool,
     outputs: VecDeque<Output<Event>>,
 }
+
+/// How long peers may take to answer our farewell: BYE, and the end of registrations and subscriptions. Transactions of SIP would
+/// wait for 32 s.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 impl UserAgent {
     /// A user agent without account and call.
@@ -137,6 +144,8 @@ impl UserAgent {
             next_port: 0,
             next_question: 0,
             relays: relays::Relays::default(),
+            leaves_at: None,
+            is_gone: false,
             outputs: VecDeque::new(),
         }
     }
@@ -156,9 +165,13 @@ impl UserAgent {
         self.calls.get(&call).is_some_and(Call::is_up)
     }
 
-    /// Ends everything: calls with BYE or CANCEL, registrations. [`Event::ShutDown`] comes last.
+    /// Ends everything: calls with BYE or CANCEL, registrations. [`Event::ShutDown`] comes last, and within four seconds: who does
+    /// not answer is not waited for.
     pub fn shut_down(&mut self, now: Instant) {
         let now = self.advance(now);
+        if self.leaves_at.is_none() && !self.is_gone {
+            self.leaves_at = now.checked_add(FAREWELL);
+        }
         let unplaced: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| call.handle.is_none()).map(|(id, _)| *id).collect();
         for call in unplaced {
@@ -166,6 +179,19 @@ impl UserAgent {
         }
         self.endpoint.shut_down(now);
         self.drain(now);
+    }
+
+    /// Nobody is waited for any more.
+    fn leave_at_last(&mut self, now: Instant) {
+        self.leaves_at = None;
+        if std::mem::replace(&mut self.is_gone, true) {
+            return;
+        }
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.end(call, Ending::ShutDown, now);
+        }
+        self.tell(Event::ShutDown);
     }
 
     /// Takes what the endpoint tells, until it has no more.
@@ -219,7 +245,7 @@ impl UserAgent {
             SipEvent::DialogRequest { call, request, message } => {
                 self.on_dialog_request(call, request, &message, now)
             }
-            SipEvent::ShutDown => self.tell(Event::ShutDown),
+            SipEvent::ShutDown => self.leave_at_last(now),
             other => self.on_call_event(other, now),
         }
     }
@@ -374,6 +400,9 @@ impl Machine for UserAgent {
         }
         self.conference_beat(now);
         self.drain(now);
+        if self.leaves_at.is_some_and(|at| at <= now) {
+            self.leave_at_last(now);
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output<Event>> {
@@ -383,7 +412,7 @@ impl Machine for UserAgent {
     fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(Call::poll_timeout);
         let conference = self.conference.as_ref().map(|conference| conference.due);
-        calls.chain(conference).chain(self.endpoint.poll_timeout()).min()
+        calls.chain(conference).chain(self.endpoint.poll_timeout()).chain(self.leaves_at).min()
     }
 }
 

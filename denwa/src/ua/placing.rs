@@ -353,9 +353,6 @@ impl UserAgent {
         place.local = local;
         place.body = Some(Body::sdp(offer));
         place.credentials = state.credentials();
-        let advertised = place.local.advertised.as_ref().map(|own| own.host.to_string());
-        let listeners = self.config.listeners.iter().map(|own| own.local.ip());
-        call.sent_by = advertised.or_else(|| named_in_via(listeners, call.route).map(|own| own.to_string()));
         // Chosen here, so that each message of the call is known as its own.
         let call_id: String = self.random.bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         self.by_call_id.insert(call_id.clone(), id);
@@ -433,39 +430,5 @@ pub(super) fn refusal_of(error: &denwa_sdp::NegotiationError) -> Reply {
     match headers {
         Some(headers) => reply.with_headers(headers),
         None => reply,
-    }
-}
-
-/// What Via names where nothing is advertised: the address that listeners are bound to, or that of the route where they are bound to
-/// none. `None` where that is not known beforehand.
-fn named_in_via(listeners: impl Iterator<Item = IpAddr>, route: Option<IpAddr>) -> Option<IpAddr> {
-    let (anywhere, bound): (Vec<IpAddr>, Vec<IpAddr>) = listeners.partition(IpAddr::is_unspecified);
-    match bound.split_first() {
-        None => route,
-        Some((first, others)) if anywhere.is_empty() && others.iter().all(|other| other == first) => {
-            Some(*first)
-        }
-        Some(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn via_names_the_address_that_is_bound_or_that_of_the_route() {
-        let [any, own, other, route] =
-            ["0.0.0.0", "127.0.0.2", "192.0.2.7", "127.0.0.1"].map(|it| it.parse().unwrap());
-        let any6 = IpAddr::from([0_u16; 8]);
-        for (listeners, named) in [
-            (vec![any, any6], Some(route)),
-            (vec![own, own], Some(own)),
-            (vec![own, other], None),
-            (vec![own, any6], None),
-            (vec![], Some(route)),
-        ] {
-            assert_eq!(named_in_via(listeners.into_iter(), Some(route)), named);
-        }
     }
 }

@@ -116,15 +116,11 @@ fn call(row: &Row) {
     }
     let transport = row.transport.via_token().to_ascii_lowercase();
     let account = Account {
-        name: "peer",
-        user: "peer",
-        password: "none",
-        registrar: "127.0.0.1",
         transport: &transport,
         codecs: row.theirs,
         answers: row.we_call,
-        register_every: 0,
         parameters: &parameters,
+        ..Account::unregistered("peer", "127.0.0.1")
     };
     let (ca, own) = authority.write(scratch.path(), "peer", &["127.0.0.1"]);
     let tls =

@@ -59,6 +59,8 @@ fn python(module: &str, script: &str) {
     exchange.open();
     let mut command = Command::new(python);
     command
+        // What it imports stands beside it, and is to stand there alone.
+        .arg("-B")
         .arg(format!("{}/tests/real_peers/{script}", env!("CARGO_MANIFEST_DIR")))
         .args([&exchange.address(Protocol::Udp).to_string(), "phone", PASSWORD])
         .args([ports.take(2).to_string(), ports.take(20).to_string()])

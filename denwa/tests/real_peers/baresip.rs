@@ -17,17 +17,7 @@ fn calls_over_tls_in_both_directions() {
     let (ca, own) = authority.write(scratch.path(), "phone", &["127.0.0.1"]);
     let agent = Agent::start(&authority);
     let says = audio::signal(1, 3);
-    let account = Account {
-        name: "phone",
-        user: "phone",
-        password: "none",
-        registrar: "127.0.0.1",
-        transport: "tls",
-        codecs: "PCMA",
-        answers: true,
-        register_every: 0,
-        parameters: "",
-    };
+    let account = Account { transport: "tls", ..Account::unregistered("phone", "127.0.0.1") };
     let more =
         format!("sip_certificate {}\nsip_cafile {}\nsip_verify_server yes\n", own.display(), ca.display());
     let mut phone = Phone::start_with(&account, scratch.path(), &mut ports, &says, &more);
@@ -61,17 +51,7 @@ fn a_phone_whose_certificate_nobody_vouches_for_is_not_called() {
     let mut ports = Ports::block();
     let (_, own) = Authority::new().write(scratch.path(), "phone", &["127.0.0.1"]);
     let agent = Agent::start(&Authority::new());
-    let account = Account {
-        name: "phone",
-        user: "phone",
-        password: "none",
-        registrar: "127.0.0.1",
-        transport: "tls",
-        codecs: "PCMA",
-        answers: true,
-        register_every: 0,
-        parameters: "",
-    };
+    let account = Account { transport: "tls", ..Account::unregistered("phone", "127.0.0.1") };
     let more = format!("sip_certificate {}\n", own.display());
     let phone = Phone::start_with(&account, scratch.path(), &mut ports, &[0; 8000], &more);
     phone.peer.wait_for("baresip is ready", PATIENCE);

@@ -1,15 +1,8 @@
-"""PJSIP as a telephone that is steered by lines: `dial URI`, `attend N M`, `quit`; calls are numbered as they come. It
-lifts by itself, does as it is asked by REFER, and says what it sees.
-Arguments: registrar, user, password, SIP port, first RTP port."""
+"""PJSIP as a telephone that is steered by lines. It lifts by itself, does as it is asked by REFER, and says what it
+sees."""
 import select, sys
 import pjsua2 as pj
-
-registrar, user, password, sip_port, rtp_port = sys.argv[1:6]
-calls = []
-
-
-def say(*words):
-    print(*words, flush=True)
+from steering import calls, next_order, password, registrar, rtp_port, say, sip_port, user
 
 
 def answer(status):
@@ -62,7 +55,7 @@ settings.uaConfig.mainThreadOnly = True
 settings.logConfig.consoleLevel = 4
 library.libInit(settings)
 transport = pj.TransportConfig()
-transport.boundAddress, transport.port = "127.0.0.1", int(sip_port)
+transport.boundAddress, transport.port = "127.0.0.1", sip_port
 library.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
 library.libStart()
 # No sound at all: it is about signalling.
@@ -72,18 +65,23 @@ settings.idUri = f"sip:{user}@{registrar}"
 settings.regConfig.registrarUri = f"sip:{registrar}"
 settings.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
 settings.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
-settings.mediaConfig.transportConfig.port = int(rtp_port)
+settings.mediaConfig.transportConfig.port = rtp_port
 account = Account()
 account.create(settings)
-while True:
+
+
+def dial(uri):
+    Call(account).makeCall(uri, answer(0))
+
+
+def attend(one, other):
+    one.xferReplaces(other, answer(0))
+
+
+order = ()
+while order is not None:
     library.libHandleEvents(20)
-    if not select.select([sys.stdin], [], [], 0)[0]:
-        continue
-    words = sys.stdin.readline().split()
-    if not words or words[0] == "quit":
-        break
-    if words[0] == "dial":
-        Call(account).makeCall(words[1], answer(0))
-    elif words[0] == "attend":
-        calls[int(words[1])].xferReplaces(calls[int(words[2])], answer(0))
+    if select.select([sys.stdin], [], [], 0)[0] and (order := next_order()):
+        deed, whom = order
+        {"dial": dial, "attend": attend}[deed](*whom)
 library.libDestroy()

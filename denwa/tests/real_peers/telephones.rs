@@ -34,20 +34,9 @@ fn everything_with_baresip(protocol: Protocol) {
     let authority = Authority::new();
     let (ca, own) = authority.write(scratch.path(), "phone", &["127.0.0.1"]);
     let exchange = Exchange::start(&authority);
-    let account = Account {
-        name: "phone",
-        user: "phone",
-        password: PASSWORD,
-        registrar: &exchange.address(protocol).to_string(),
-        transport,
-        codecs: "PCMA",
-        answers: true,
-        register_every: 60,
-        parameters: &format!(
-            ";mwi=yes;outbound=\"sip:{};transport={transport}\"",
-            exchange.address(protocol)
-        ),
-    };
+    let registrar = exchange.address(protocol).to_string();
+    let parameters = &format!(";mwi=yes;outbound=\"sip:{registrar};transport={transport}\"");
+    let account = Account { transport, parameters, ..Account::registered("phone", PASSWORD, &registrar) };
     let more = format!(
         "module_app mwi.so\nsip_certificate {}\nsip_cafile {}\nsip_verify_server yes\n",
         own.display(),

@@ -13,6 +13,8 @@ use denwa_interop::sip_page::{self, Account, Library};
 use denwa_interop::{PATIENCE, Ports, Scratch, audio, linphone, require, wait_until};
 use running::Running;
 use softphone::phone::Outcome;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use town::{Gate, PASSWORD, exchange, phone};
 
 /// The gateway between a page and the exchange.
@@ -99,6 +101,44 @@ fn the_page_calls_with_one_click() {
     carol.peer.wait_for("BYE sip:1004", PATIENCE);
     assert!(carol.peer.alive());
     assert_eq!(gate.end(), Vec::<String>::new());
+}
+
+/// ICE looks for a way for longer than people wait for a voice. What is found is told all the same.
+#[test]
+fn a_visitor_to_whom_no_way_leads_is_named() {
+    let first = Ports::block().take(20);
+    let mut answers =
+        Running::start("softphone answer --user 1002 --listen udp:127.0.0.1:0 --calls 1 --hangup-after 4s");
+    let place = answers.expect("listening on udp:");
+    let gate = Gate::start(&format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[media]\nports = [\"{first}-{}\"]\n[web]\nlisten = \"127.0.0.1:0\"\n\
+         [[sides]]\nname = \"web\"\nkind = \"webrtc\"\n[[sides]]\nname = \"line\"\nto = \"udp:{place}\"\n\
+         [[routes]]\nfrom = \"web\"\nto = \"line\"\n",
+        first + 19
+    ));
+    let fingerprint = ["AB"; 32].join(":");
+    // Nobody is at port 9 (RFC 863).
+    let offer = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+         m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 127.0.0.1\r\na=mid:0\r\na=rtcp-mux\r\na=setup:actpass\r\n\
+         a=fingerprint:sha-256 {fingerprint}\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+         a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n"
+    );
+    let page = gate.running().page().unwrap();
+    let mut stream = TcpStream::connect(page).unwrap();
+    write!(
+        stream,
+        "POST /web/calls?to=1002 HTTP/1.1\r\nHost: {page}\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{offer}",
+        offer.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.contains("a=ssrc:"), "{answer}");
+    gate.wait_for("ICE found no way for the media: component 1: host 127.0.0.1:");
+    assert_eq!(gate.end(), ["MediaBlocked"]);
+    assert_eq!(answers.end().0, Outcome::Good);
 }
 
 /// What a refusal says is what the page shows.

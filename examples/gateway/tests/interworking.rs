@@ -83,6 +83,26 @@ fn a_callee_demands_reliable_responses_and_the_caller_knows_none() {
     assert!(!progress.described("m=audio").is_empty(), "{progress}");
 }
 
+/// What a callee says before it lifts is not converted where the caller has its codec too.
+#[test]
+fn early_media_have_the_callees_codec() {
+    if !require("sipp") {
+        return;
+    }
+    let offer = sdp(1, "").replace("AVP 0", "AVP 8 0");
+    let caller =
+        steps([calls("", Some(&offer)), vec![receive("response=\"183\"")], lifted_and_over(2).to_vec()]);
+    let mut callee = takes_the_call();
+    callee[1] = lifts("183 Session Progress", "", Some(&sdp(1, "")));
+    let ladder = Place::new("gateway-early-codec").run(&caller, &callee);
+    for status in ["SIP/2.0 183", "SIP/2.0 200"] {
+        let media = received(&ladder.caller, status).described("m=audio");
+        assert!(media.contains(" RTP/AVP 0"), "{status}: {media:?}\n{ladder}");
+    }
+    let offered = received(&ladder.callee, "INVITE").described("m=audio");
+    assert!(offered.contains(" RTP/AVP 8 0"), "{offered:?}");
+}
+
 #[test]
 fn a_caller_without_an_offer_demands_reliable_responses() {
     if !require("sipp") {

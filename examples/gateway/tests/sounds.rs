@@ -28,17 +28,7 @@ enum Telephone {
 
 impl Telephone {
     fn baresip(name: &str, says: &[i16], scratch: &Scratch, ports: &mut Ports) -> Phone {
-        let account = Account {
-            name,
-            user: "200",
-            password: "none",
-            registrar: "127.0.0.1",
-            transport: "udp",
-            codecs: "PCMU",
-            answers: true,
-            register_every: 0,
-            parameters: "",
-        };
+        let account = Account { name, codecs: "PCMU", ..Account::unregistered("200", "127.0.0.1") };
         let phone = Phone::start(&account, scratch.path(), ports, says);
         phone.peer.wait_for("baresip is ready", PATIENCE);
         phone

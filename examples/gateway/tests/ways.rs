@@ -31,14 +31,10 @@ fn ways(name: &str, answers: bool) -> Ways {
     let (_, of_gateway) = authority.write(scratch.path(), "gateway", &["127.0.0.1"]);
     let account = Account {
         name: "peer",
-        user: "200",
-        password: "none",
-        registrar: "127.0.0.1",
         transport: "tls",
         codecs: "PCMU",
         answers,
-        register_every: 0,
-        parameters: "",
+        ..Account::unregistered("200", "127.0.0.1")
     };
     let config =
         format!("sip_certificate {}\nsip_cafile {}\nsip_verify_server yes\n", own.display(), ca.display());

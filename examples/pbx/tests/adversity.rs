@@ -8,16 +8,7 @@ mod phone;
 use std::process::Command;
 
 use house::House;
-use phone::{Dialog, Phone, free_port, free_ports};
-
-/// A call that is up.
-fn up(caller: &mut Phone, number: &str, callee: &mut Phone) -> (Dialog, Dialog) {
-    let mut calling = caller.call_with(number, &caller.offer("8"));
-    let called = callee.invited();
-    callee.answer(&called, &callee.offer("8"));
-    caller.answered(&mut calling);
-    (calling, called)
-}
+use phone::{Phone, free_port, free_ports};
 
 #[test]
 fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
@@ -26,7 +17,7 @@ fn a_locked_store_ends_no_call_loses_no_record_and_sends_no_telephone_away() {
     let holder = rusqlite::Connection::open(house.program.folder.join("pbx.db")).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let (calling, mut called) = up(&mut alice, "1002", &mut bob);
+    let (calling, mut called, _) = alice.talk("1002", &mut bob);
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
     house.program.wait_for("another program holds it locked: have that program end");
@@ -73,7 +64,7 @@ fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_
     let mut house = House::new("ports", &["", "", "", ""], &tables);
     let mut phones = ["1001", "1002", "1003", "1004"].map(|number| house.phone(number));
     let [alice, bob, carol, dave] = &mut phones;
-    let (calling, mut called) = up(alice, "1002", bob);
+    let (calling, mut called, _) = alice.talk("1002", bob);
 
     let third = carol.call_with("1004", &carol.offer("8"));
     let refused = carol.refused(&third);
@@ -89,7 +80,7 @@ fn a_call_without_ports_is_refused_with_cause_and_remedy_and_the_next_one_finds_
         house.program.printed().contains(" 0 media ports")
     };
     assert!(denwa_interop::wait_until(denwa_interop::PATIENCE, is_free));
-    let (again, mut rung) = up(carol, "1004", dave);
+    let (again, mut rung, _) = carol.talk("1004", dave);
     dave.hang_up(&mut rung);
     carol.hung_up(&again);
 }
@@ -106,7 +97,7 @@ fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     house.program.signal("HUP");
     let told = house.program.wait_for("the configuration stays as it was: ");
     assert!(told.contains("pbx.toml") && told.contains("pbx reload"), "{told}");
-    let (calling, mut called) = up(&mut alice, "1002", &mut bob);
+    let (calling, mut called, _) = alice.talk("1002", &mut bob);
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
     std::fs::remove_dir(&file).unwrap();

@@ -315,10 +315,7 @@ fn one_busy_telephone_does_not_speak_for_the_other() {
 fn hold_and_resume_pass_through_in_both_styles() {
     let mut exchange = Exchange::new("hold");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
 
     // The style of RFC 3264.
     let hold = alice.describe("0 8 101", "sendonly", 2);
@@ -372,10 +369,7 @@ fn hold_and_resume_pass_through_in_both_styles() {
 fn a_change_the_other_side_refuses_is_refused() {
     let exchange = Exchange::new("refusedchange");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("1002", &mut bob);
     let hold = alice.describe("8 101", "sendonly", 2);
     alice.request(&mut calling, "INVITE", "", &hold);
     let reinvite = bob.expect("INVITE", 0);
@@ -394,10 +388,7 @@ fn a_change_the_other_side_refuses_is_refused() {
 fn offers_that_cross_are_tried_again() {
     let exchange = Exchange::new("glare");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let mut called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, mut called, _) = alice.talk("1002", &mut bob);
     let hold = alice.describe("8 101", "sendonly", 2);
     alice.request(&mut calling, "INVITE", "", &hold);
     let crossing = bob.expect("INVITE", 0);
@@ -547,10 +538,7 @@ fn the_echo_returns_and_the_milliwatt_sounds() {
 fn a_call_whose_voice_stops_is_noticed_and_ended() {
     let mut exchange = Exchange::with("silent", "[media]\nsilence_seconds = 3\n");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (calling, called, answer) = alice.talk("1002", &mut bob);
     alice.says_to(0x41, answer.rtp(), 8, &bob);
     let bye = bob.hung_up(&called);
     assert!(bye.header("Reason").contains("cause=102"), "{bye:?}");
@@ -606,10 +594,7 @@ fn the_commands_tell_who_is_there_what_was_called_and_why() {
     assert!(phones.starts_with(&format!("1001     udp {}", alice.address())), "{phones}");
     let calling = alice.call("1003");
     alice.refused(&calling);
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("1002", &mut bob);
     alice.says_to(0x11, answer.rtp(), 8, &bob);
     bob.says_to(0x12, called.invite.rtp(), 8, &alice);
     alice.hang_up(&mut calling);
@@ -646,10 +631,7 @@ fn the_commands_tell_who_is_there_what_was_called_and_why() {
 fn a_signal_asks_how_much_is_held() {
     let mut exchange = Exchange::new("holding");
     let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
     exchange.program.signal("USR1");
     let line = exchange.program.wait_for("holding: ");
     assert!(line.contains("holding: 1 calls, 2 dialogs, "), "{line}");
@@ -666,10 +648,7 @@ fn ending_the_program_hangs_up() {
     for signal in ["INT", "TERM"] {
         let mut exchange = Exchange::new(&format!("end-{signal}"));
         let (mut alice, mut bob) = (exchange.phone("1001"), exchange.phone("1002"));
-        let mut calling = alice.call("1002");
-        let called = bob.invited();
-        bob.answer(&called, &bob.offer("8 101"));
-        alice.answered(&mut calling);
+        let (calling, called, _) = alice.talk("1002", &mut bob);
         exchange.program.signal(signal);
         alice.hung_up(&calling);
         bob.hung_up(&called);
@@ -712,10 +691,7 @@ fn what_cannot_be_used_disturbs_nobody() {
         b"INVITE sip:1002@x SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n",
     )
     .unwrap();
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
     exchange.program.wait_for("cannot be used");

@@ -102,10 +102,7 @@ fn what_goes_on_is_told_and_can_be_ended() {
 fn a_file_is_read_anew_without_dropping_calls() {
     let mut desk = Desk::new("reload");
     let (mut alice, mut bob) = (desk.phone("1001"), desk.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("1002", &mut bob);
 
     let path = desk.program.folder.join("pbx.toml");
     fs::write(&path, "[sip]\nlisten = 7\n").unwrap();
@@ -177,10 +174,7 @@ fn a_trace_holds_one_telephones_traffic_and_no_more_than_it_may() {
     assert!(!contains("sip:1001@"), "the other telephone's traffic is not in it");
     // Voice is in it, too, as it is on the wire.
     let (mut bob, mut alice) = (bob, _alice);
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (_, _, answer) = alice.talk("1002", &mut bob);
     let word = "what is said is in the capture";
     let mut sequence = 1;
     while !contains(word) {

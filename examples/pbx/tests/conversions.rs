@@ -19,10 +19,7 @@ fn keys_become_what_the_other_side_takes() {
     let relay = "Content-Type: application/dtmf-relay\r\n";
 
     // By INFO to somebody who agreed on events: an event.
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("1002", &mut bob);
     bob.says_to(0x54, called.invite.rtp(), 8, &alice);
     alice.request(&mut calling, "INFO", relay, digit);
     assert_eq!(alice.final_response("INFO").status(), 200);
@@ -71,10 +68,7 @@ fn keys_become_what_the_other_side_takes() {
 fn a_telephone_in_band_says_and_hears_keys_as_tones() {
     let house = House::new("in-band", &["", "dtmf = \"in-band\"\n"], "");
     let (mut alice, mut bob) = (house.phone("1001"), house.phone("1002"));
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
     bob.says_to(0x54, called.invite.rtp(), 8, &alice);
     let relay = "Content-Type: application/dtmf-relay\r\n";
     alice.request(&mut calling, "INFO", relay, "Signal=5\r\nDuration=160\r\n");
@@ -199,10 +193,7 @@ fn whoever_says_nothing_or_another_codec_than_was_agreed_on_is_named_when_all_ha
     let silent = "passes, media do not: ";
     let foreign = "sends payload type 9 (G722), but PCMA/8000 was agreed on";
     for (call, says, sentence) in [(1, None, silent), (2, Some(9), foreign)] {
-        let mut calling = alice.call("1002");
-        let called = bob.invited();
-        bob.answer(&called, &bob.offer("8 101"));
-        let answer = alice.answered(&mut calling);
+        let (mut calling, called, answer) = alice.talk("1002", &mut bob);
         alice.says_to(0x11, answer.rtp(), 8, &bob);
         for sequence in 1_000..1_200 {
             alice.say(answer.rtp(), 8, sequence, &[0x11; 160]);
@@ -232,10 +223,7 @@ fn whom_the_exchange_answers_is_told_an_address_where_it_listens() {
         assert_eq!(phone.register(300).status(), 200);
     }
     let [mut alice, mut bob] = phones;
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("1002", &mut bob);
     for message in [&answer, &called.invite] {
         assert!(message.header("Contact").contains(&format!("@{server}")), "{message:?}");
     }

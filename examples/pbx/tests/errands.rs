@@ -67,10 +67,7 @@ fn whoever_orders_it_is_woken_and_nobody_else() {
 fn whoever_finds_somebody_busy_is_called_back() {
     let house = House::new("call-back", &["", "call_waiting = false", ""], "");
     let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
-    let mut talking = bob.call("1003");
-    let called = carol.invited();
-    carol.answer(&called, &carol.offer("8 101"));
-    bob.answered(&mut talking);
+    let (mut talking, called, _) = bob.talk("1003", &mut carol);
     let busy = alice.call("1002");
     assert_eq!(alice.refused(&busy).status(), 486);
     dial(&mut alice, "*66");
@@ -198,10 +195,7 @@ fn a_voice_says_that_somebody_is_busy_and_a_key_orders_the_call_back() {
     let tables = "[calls]\nannounce_busy = true\ntones = \"europe\"\n";
     let house = House::new("busy", &["", "call_waiting = false", ""], tables);
     let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
-    let mut talking = bob.call("1003");
-    let called = carol.invited();
-    carol.answer(&called, &carol.offer("8 101"));
-    bob.answered(&mut talking);
+    let (mut talking, called, _) = bob.talk("1003", &mut carol);
     let busy = alice.call("1002");
     let progress = alice.expect("INVITE", 183);
     press(&alice, progress.rtp(), 1);

@@ -104,10 +104,7 @@ fn a_call_that_rings_is_picked_up_elsewhere() {
 fn a_parked_caller_is_fetched() {
     let house = House::new("park", ["", "", ""], "");
     let (mut alice, mut bob, mut carol) = (house.phone("1001"), house.phone("1002"), house.phone("1003"));
-    let mut calling = alice.call("1002");
-    let mut called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (calling, mut called, answer) = alice.talk("1002", &mut bob);
     bob.refer(&mut called, &format!("sip:*68@{}", house.server));
     assert_eq!(bob.transferred(1).last().map(String::as_str), Some("SIP/2.0 200 OK"));
     let mut fetching = carol.call("*6801");
@@ -154,10 +151,7 @@ fn limits_are_kept_and_emergency_calls_pass_them() {
     let mut lab = Phone::udp_at(house.server, "200", "", house.trunk);
     let calling = alice.call("90990123");
     assert_eq!(alice.refused(&calling).status(), 403);
-    let mut calling = alice.call("9200");
-    let called = lab.invited();
-    lab.answer(&called, &lab.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("9200", &mut lab);
     // One call is all that 1001 may have, and one an hour all that goes out by the trunk; an emergency passes both.
     let second = alice.call("1003");
     assert_eq!(alice.final_of(&second).status(), 403);
@@ -179,10 +173,7 @@ fn limits_are_kept_and_emergency_calls_pass_them() {
     lab.hung_up(&called);
 
     // No call waiting: who has a call is busy.
-    let mut talking = carol.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    carol.answered(&mut talking);
+    let (mut talking, called, _) = carol.talk("1002", &mut bob);
     let calling = alice.call("1002");
     assert_eq!(alice.refused(&calling).status(), 486);
     carol.hang_up(&mut talking);

@@ -4,7 +4,7 @@
 mod interop_support;
 
 use denwa::farewell::Journal;
-use denwa_interop::baresip::Phone;
+use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::hearing::Sentence;
 use denwa_interop::{PATIENCE, audio, require, wait_until};
 use interop_support::Exchange;
@@ -315,17 +315,9 @@ fn a_stranger_cannot_call() {
     let quiet = vec![0; 8_000];
     let bob = exchange.phone("1002", "udp", "PCMA", true, &quiet);
     bob.wait_registered();
-    let account = denwa_interop::baresip::Account {
-        name: "stranger",
-        user: "nobody",
-        password: "x",
-        registrar: &format!("127.0.0.1:{}", exchange.sip_port),
-        transport: "udp",
-        codecs: "PCMA",
-        answers: false,
-        register_every: 0,
-        parameters: "",
-    };
+    let registrar = format!("127.0.0.1:{}", exchange.sip_port);
+    let nobody = Account::unregistered("nobody", &registrar);
+    let account = Account { name: "stranger", password: "x", answers: false, ..nobody };
     let stranger = Phone::start(&account, exchange.scratch.path(), &mut exchange.ports, &quiet);
     stranger.peer.wait_for("baresip is ready", PATIENCE);
     stranger.dial(&exchange.uri("1002"));

@@ -106,14 +106,9 @@ fn encrypted(name: &str, parameters: &str, settings: &str) {
         let registrar = format!("127.0.0.1:{}", exchange.sip_port);
         let account = Account {
             name: if calls { "caller" } else { "callee" },
-            user: "1009",
-            password: PASSWORD,
-            registrar: &registrar,
-            transport: "udp",
-            codecs: "PCMA",
             answers: !calls,
-            register_every: 60,
             parameters,
+            ..Account::registered("1009", PASSWORD, &registrar)
         };
         let says = Sentence::for_minutes(&voices[0]);
         let safe = Phone::start(&account, exchange.scratch.path(), &mut exchange.ports, &says);
@@ -197,14 +192,8 @@ fn a_telephone_is_known_by_its_certificate() {
     let registrar = format!("127.0.0.1:{}", exchange.sip_port + 1);
     let account = Account {
         name: "kitchen",
-        user: "1009",
-        password: "not that one",
-        registrar: &registrar,
         transport: "tls",
-        codecs: "PCMA",
-        answers: true,
-        register_every: 60,
-        parameters: "",
+        ..Account::registered("1009", "not that one", &registrar)
     };
     let line = format!("sip_certificate {}\n", own.display());
     let folder = exchange.scratch.path().to_owned();
@@ -297,17 +286,8 @@ fn kamailio_is_registered_with_and_called_and_calls_as_a_neighbour() {
     let voices = [said(43), said(44)];
     let mut kamailio = neighbour(&exchange);
     let registrar = kamailio.address.to_string();
-    let account = Account {
-        name: "far",
-        user: "200",
-        password: PASSWORD,
-        registrar: &registrar,
-        transport: "udp",
-        codecs: "G722,PCMA",
-        answers: true,
-        register_every: 60,
-        parameters: "",
-    };
+    let account =
+        Account { name: "far", codecs: "G722,PCMA", ..Account::registered("200", PASSWORD, &registrar) };
     let says = Sentence::for_minutes(&voices[0]);
     let far = Phone::start(&account, exchange.scratch.path(), &mut exchange.ports, &says);
     far.wait_registered();

@@ -98,14 +98,8 @@ impl Telephone {
         let registrar = format!("127.0.0.1:{}", exchange.sip_port);
         let account = Account {
             name: ["alice", "bob", "carol"][index],
-            user: NUMBERS[index],
-            password: PASSWORD,
-            registrar: &registrar,
-            transport: "udp",
-            codecs: "PCMA",
             answers: false,
-            register_every: 60,
-            parameters: "",
+            ..Account::registered(NUMBERS[index], PASSWORD, &registrar)
         };
         // Everybody knows the first: sees its lamp, and writes to it.
         let contact = format!("\"Alice\" <sip:{}@{registrar}>;presence=p2p\n", NUMBERS[0]);

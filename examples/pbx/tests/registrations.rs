@@ -59,10 +59,7 @@ fn a_telephone_registered_before_a_restart_is_called_at_once() {
 
     let mut program = Program::start(folder, &file(port));
     program.wait_for("1 registration");
-    let mut calling = alice.call("1002");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    alice.answered(&mut calling);
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
 }

@@ -375,10 +375,7 @@ fn exchanges_meet_over_tls_by_an_authority_of_their_own() {
     let trust = format!("[tls]\ntrust = \"{}\"\n", q_folder.join("tls/ca.pem").display());
     let _p = Program::start(folder("tls-p-2"), &file(p, p_tls, q_tls, &trust));
     let mut alice = phone(p);
-    let mut calling = alice.call("0510200");
-    let called = bob.invited();
-    bob.answer(&called, &bob.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, called, answer) = alice.talk("0510200", &mut bob);
     alice.says_to(0x76, answer.rtp(), 8, &bob);
     alice.hang_up(&mut calling);
     bob.hung_up(&called);

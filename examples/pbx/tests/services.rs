@@ -256,10 +256,7 @@ fn whoever_is_held_hears_music_and_then_the_other_again() {
     // Whoever holds says nothing for longer than a call may be silent.
     let house = House::new("music", "[media]\nsilence_seconds = 4\n");
     let (mut alice, mut carol) = (house.phone("1001"), house.phone("1003"));
-    let mut calling = alice.call("1003");
-    let mut called = carol.invited();
-    carol.answer(&called, &carol.offer("8 101"));
-    let answer = alice.answered(&mut calling);
+    let (mut calling, mut called, answer) = alice.talk("1003", &mut carol);
     alice.says_to(0x33, answer.rtp(), 8, &carol);
     carol.says_to(0x34, called.invite.rtp(), 8, &alice);
     let hold = carol.describe("8 101", "sendonly", 2);

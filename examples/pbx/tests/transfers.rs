@@ -5,7 +5,7 @@ mod phone;
 
 use std::net::SocketAddr;
 
-use phone::{Dialog, Phone, Program, folder, free_port};
+use phone::{Phone, Program, folder, free_port};
 
 struct Desk {
     program: Program,
@@ -37,21 +37,11 @@ impl Desk {
     }
 }
 
-/// A call that is up, with where each side's voice goes.
-fn up(caller: &mut Phone, callee: &mut Phone, number: &str) -> (Dialog, Dialog, SocketAddr, SocketAddr) {
-    let mut calling = caller.call(number);
-    let called = callee.invited();
-    callee.answer(&called, &callee.offer("8 101"));
-    let answer = caller.answered(&mut calling);
-    let to_caller = called.invite.rtp();
-    (calling, called, answer.rtp(), to_caller)
-}
-
 #[test]
 fn the_callee_passes_the_caller_on() {
     let mut desk = Desk::new("blind-callee");
     let (mut alice, mut bob, mut carol) = (desk.phone("1001"), desk.phone("1002"), desk.phone("1003"));
-    let (calling, mut called, to_exchange, _) = up(&mut alice, &mut bob, "1002");
+    let (calling, mut called, answer) = alice.talk("1002", &mut bob);
     let uri = desk.uri("1003");
     bob.refer(&mut called, &uri);
     let mut at_carol = carol.invited();
@@ -62,7 +52,7 @@ fn the_callee_passes_the_caller_on() {
     carol.reply(&at_carol, 200, &carol.offer("8 101"));
     carol.expect("ACK", 0);
     assert_eq!(bob.transferred(1), ["SIP/2.0 200 OK"]);
-    alice.says_to(0x51, to_exchange, 8, &carol);
+    alice.says_to(0x51, answer.rtp(), 8, &carol);
     carol.says_to(0x52, at_carol.invite.rtp(), 8, &alice);
     desk.program.wait_for("transferred the other side to 1003 at udp");
     carol.hang_up(&mut at_carol);
@@ -74,7 +64,7 @@ fn the_callee_passes_the_caller_on() {
 fn the_caller_passes_the_callee_on_and_hangs_up_at_once() {
     let desk = Desk::new("blind-caller");
     let (mut alice, mut bob, mut carol) = (desk.phone("1001"), desk.phone("1002"), desk.phone("1003"));
-    let (mut calling, called, _, to_exchange) = up(&mut alice, &mut bob, "1002");
+    let (mut calling, called, _) = alice.talk("1002", &mut bob);
     let uri = desk.uri("1003");
     alice.refer(&mut calling, &uri);
     let mut at_carol = carol.invited();
@@ -82,7 +72,7 @@ fn the_caller_passes_the_callee_on_and_hangs_up_at_once() {
     // She does not wait for the end of it.
     alice.request(&mut calling, "BYE", "", "");
     carol.answer(&at_carol, &carol.offer("8 101"));
-    bob.says_to(0x53, to_exchange, 8, &carol);
+    bob.says_to(0x53, called.invite.rtp(), 8, &carol);
     carol.says_to(0x54, at_carol.invite.rtp(), 8, &bob);
     carol.hang_up(&mut at_carol);
     bob.hung_up(&called);
@@ -92,7 +82,7 @@ fn the_caller_passes_the_callee_on_and_hangs_up_at_once() {
 fn a_transfer_to_nobody_leaves_the_call_as_it_was() {
     let mut desk = Desk::new("blind-nobody");
     let (mut alice, mut bob) = (desk.phone("1001"), desk.phone("1002"));
-    let (calling, mut called, to_bob, to_alice) = up(&mut alice, &mut bob, "1002");
+    let (calling, mut called, answer) = alice.talk("1002", &mut bob);
     for (number, status) in [("7777", 404), ("1003", 480)] {
         let uri = desk.uri(number);
         bob.request(&mut called, "REFER", &format!("Refer-To: <{uri}>\r\n"), "");
@@ -122,8 +112,8 @@ fn a_transfer_to_nobody_leaves_the_call_as_it_was() {
             bob.reply_to(&notify, notify.header("To"), 200, "");
         }
     }
-    alice.says_to(0x55, to_bob, 8, &bob);
-    bob.says_to(0x56, to_alice, 8, &alice);
+    alice.says_to(0x55, answer.rtp(), 8, &bob);
+    bob.says_to(0x56, called.invite.rtp(), 8, &alice);
     bob.hang_up(&mut called);
     alice.hung_up(&calling);
 }
@@ -133,7 +123,7 @@ fn two_calls_of_one_telephone_are_joined() {
     for held in [false, true] {
         let mut desk = Desk::new(&format!("attended-{held}"));
         let (mut alice, mut bob, mut carol) = (desk.phone("1001"), desk.phone("1002"), desk.phone("1003"));
-        let (calling, mut at_bob, to_exchange, _) = up(&mut alice, &mut bob, "1002");
+        let (calling, mut at_bob, answer) = alice.talk("1002", &mut bob);
         if held {
             let hold = bob.describe("8 101", "sendonly", 2);
             bob.request(&mut at_bob, "INVITE", "", &hold);
@@ -143,11 +133,11 @@ fn two_calls_of_one_telephone_are_joined() {
             let held = bob.expect("INVITE", 200);
             bob.acknowledge(&mut at_bob, &held, "");
         }
-        let (bob_to_carol, mut at_carol, _, carol_to_exchange) = up(&mut bob, &mut carol, "1003");
+        let (bob_to_carol, mut at_carol, _) = bob.talk("1003", &mut carol);
         let refer_to = format!("{}?Replaces={}", desk.uri("1003"), bob.replaces(&bob_to_carol));
         bob.refer(&mut at_bob, &refer_to);
         assert_eq!(bob.transferred(2).last().map(String::as_str), Some("SIP/2.0 200 OK"));
-        let mut exchange_rtp = to_exchange;
+        let mut exchange_rtp = answer.rtp();
         if held {
             let reinvite = alice.expect("INVITE", 0);
             assert!(!reinvite.has_line("a=sendonly") && !reinvite.has_line("a=inactive"), "{reinvite:?}");
@@ -156,7 +146,7 @@ fn two_calls_of_one_telephone_are_joined() {
             exchange_rtp = reinvite.rtp();
         }
         alice.says_to(0x57, exchange_rtp, 8, &carol);
-        carol.says_to(0x58, carol_to_exchange, 8, &alice);
+        carol.says_to(0x58, at_carol.invite.rtp(), 8, &alice);
         carol.hang_up(&mut at_carol);
         alice.hung_up(&calling);
         desk.program.wait_for("A transfer went on with it as call 1.");
@@ -170,11 +160,11 @@ fn two_calls_of_one_telephone_are_joined() {
 fn a_transfer_to_the_echo_leaves_the_other_side_with_it() {
     let desk = Desk::new("blind-echo");
     let (mut alice, mut bob) = (desk.phone("1001"), desk.phone("1002"));
-    let (mut calling, mut called, to_exchange, _) = up(&mut alice, &mut bob, "1002");
+    let (mut calling, mut called, answer) = alice.talk("1002", &mut bob);
     let uri = desk.uri("186");
     bob.refer(&mut called, &uri);
     assert_eq!(bob.transferred(1).last().map(String::as_str), Some("SIP/2.0 200 OK"));
-    assert_eq!(alice.says_to(0x59, to_exchange, 8, &alice).1, vec![0x59; 160]);
+    assert_eq!(alice.says_to(0x59, answer.rtp(), 8, &alice).1, vec![0x59; 160]);
     alice.hang_up(&mut calling);
 }
 
@@ -182,9 +172,10 @@ fn a_transfer_to_the_echo_leaves_the_other_side_with_it() {
 fn a_telephone_that_joins_two_calls_by_re_invite_is_followed() {
     let desk = Desk::new("re-invite");
     let (mut alice, mut bob, mut carol) = (desk.phone("1001"), desk.phone("1002"), desk.phone("1003"));
-    let (mut calling, mut called, from_alice, first) = up(&mut alice, &mut bob, "1002");
-    let (mut second_calling, at_carol, second, from_carol) = up(&mut bob, &mut carol, "1003");
+    let (mut calling, mut called, answer) = alice.talk("1002", &mut bob);
+    let (mut second_calling, at_carol, answer_there) = bob.talk("1003", &mut carol);
     // He tells each of his calls the other's address: voice no longer goes by him.
+    let (first, second) = (called.invite.rtp(), answer_there.rtp());
     for (dialog, there) in [(&mut called, second), (&mut second_calling, first)] {
         let own = bob.describe("8 101", "sendrecv", 2);
         let port = format!("m=audio {} ", bob.rtp.local_addr().unwrap().port());
@@ -194,8 +185,8 @@ fn a_telephone_that_joins_two_calls_by_re_invite_is_followed() {
         let answer = bob.expect("INVITE", 200);
         bob.acknowledge(dialog, &answer, "");
     }
-    assert_eq!(alice.says_to(0x41, from_alice, 8, &carol).1, vec![0x41; 160]);
-    assert_eq!(carol.says_to(0x42, from_carol, 8, &alice).1, vec![0x42; 160]);
+    assert_eq!(alice.says_to(0x41, answer.rtp(), 8, &carol).1, vec![0x41; 160]);
+    assert_eq!(carol.says_to(0x42, at_carol.invite.rtp(), 8, &alice).1, vec![0x42; 160]);
     alice.hang_up(&mut calling);
     bob.hung_up(&called);
     bob.hang_up(&mut second_calling);

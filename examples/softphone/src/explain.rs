@@ -238,6 +238,10 @@ fn japanese_of_limits(cause: Cause, facts: &Facts<'_>) -> Option<Explained> {
             "この発信者は着信拒否の一覧にあります。".to_owned(),
             "かかってきてよい相手なら、一覧から外してください。",
         ),
+        Cause::RuleBroken => (
+            "相手の応答が規格に合わず、通話が成り立ちません。".to_owned(),
+            "相手の機器のソフトウェアと設定、途中でメッセージを変える機器を調べてください。",
+        ),
         Cause::Unreadable => (
             "届いたものが SIP として読めません。".to_owned(),
             "送り主と、途中でメッセージを切ったり変えたりする機器を調べてください。",

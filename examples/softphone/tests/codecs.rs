@@ -69,17 +69,8 @@ fn call_from_baresip(codec: &Codec) {
     let scratch = Scratch::new(&format!("baresip-{}", codec.1.replace('/', "-")));
     let mut ports = Ports::block();
     call(codec, scratch.path(), |said, answered, ours| {
-        let account = Account {
-            name: "alice",
-            user: "alice",
-            password: "none",
-            registrar: "127.0.0.1",
-            transport: "udp",
-            codecs: codec.1,
-            answers: false,
-            register_every: 0,
-            parameters: "",
-        };
+        let account =
+            Account { codecs: codec.1, answers: false, ..Account::unregistered("alice", "127.0.0.1") };
         let alice = baresip::Phone::start(&account, scratch.path(), &mut ports, said);
         alice.peer.wait_for("baresip is ready", PATIENCE);
         alice.dial(ours);

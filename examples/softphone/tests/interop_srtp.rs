@@ -36,14 +36,9 @@ impl Scene {
     fn baresip(&mut self, answers: bool) -> Phone {
         let account = Account {
             name: "baresip",
-            user: "alice",
-            password: "none",
-            registrar: "127.0.0.1",
-            transport: "udp",
-            codecs: "PCMA",
             answers,
-            register_every: 0,
             parameters: ";mediaenc=srtp-mand",
+            ..Account::unregistered("alice", "127.0.0.1")
         };
         let phone = Phone::start(
             &account,

@@ -71,17 +71,7 @@ fn accounts_calls_transfers_and_a_conference_through_the_pbx() {
     exchange.wait_for(&format!("listening on udp:127.0.0.1:{sip}"), SOON);
     let registrar = format!("127.0.0.1:{sip}");
     let mut bob = baresip::Phone::start(
-        &baresip::Account {
-            name: "bob",
-            user: "1002",
-            password: PASSWORD,
-            registrar: &registrar,
-            transport: "udp",
-            codecs: "PCMA",
-            answers: true,
-            register_every: 60,
-            parameters: "",
-        },
+        &baresip::Account { name: "bob", ..baresip::Account::registered("1002", PASSWORD, &registrar) },
         scratch.path(),
         &mut ports,
         &audio::signal(3, 300),

@@ -23,6 +23,8 @@ impl std::fmt::Debug for Seed {
 pub struct Config {
     /// Canonical name, at most 255 octets; should not tell who the user is (RFC 7022).
     pub cname: String,
+    /// The source identifier to begin with: what a description has told already (RFC 5576). `None` draws one.
+    pub ssrc: Option<u32>,
     /// The payload types that were agreed on. Others are dropped and counted.
     pub formats: Vec<Format>,
     /// Clock rate of what we send, in Hz.
@@ -72,6 +74,7 @@ impl Config {
     pub fn new(cname: impl Into<String>, formats: Vec<Format>, now: Instant) -> Self {
         Self {
             cname: cname.into(),
+            ssrc: None,
             formats,
             clock_rate_hz: 8000,
             remote: None,

@@ -95,7 +95,8 @@ impl Session {
     #[must_use]
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed.0);
-        let ssrc = random.next_u32();
+        let drawn = random.next_u32();
+        let ssrc = config.ssrc.unwrap_or(drawn);
         // Below 2^15, so that losing the first packets cannot hide a turn from SRTP (RFC 3711 §3.3.1).
         let sequence = random.next_u32() as u16 >> 1;
         let sender = Sender::new(ssrc, sequence, random.next_u32(), config.clock_rate_hz);

@@ -281,6 +281,7 @@ impl Negotiator {
             _ => slot.address(self.agreed_active(remote.slot).map(|before| before.local.is_ipv6())),
         };
         local.address = Some(address.ok_or(Rule::NoTransport)?);
+        local.source.clone_from(&transport.source);
         local.rtcp_port = transport
             .rtcp_port
             .filter(|port| local.address.and_then(|rtp| rtp.port().checked_add(1)) != Some(*port))

@@ -7,6 +7,7 @@ use crate::address::{Connection, Host};
 use crate::attribute::Attribute;
 use crate::attribute::fax::Fax;
 use crate::attribute::format::{Fmtp, RtpMap, static_format};
+use crate::attribute::rtcp::Source;
 use crate::attribute::security::Fingerprint;
 use crate::direction::Direction;
 use crate::origin::Origin;
@@ -16,7 +17,7 @@ use crate::write::Builder;
 
 use super::encryption::{LocalEncryption, write_key};
 use super::matching::LocalFormat;
-use super::transport::LocalIce;
+use super::transport::{LocalIce, LocalSource};
 
 /// One medium of a description of this side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub(crate) struct LocalMedium {
     pub(crate) encryption: LocalEncryption,
     pub(crate) ice: Option<LocalIce>,
     pub(crate) ice_mismatch: bool,
+    pub(crate) source: Option<LocalSource>,
     pub(crate) fax: Vec<Fax<'static>>,
     pub(crate) attributes: Vec<String>,
     /// It tells what could be done, not what is (RFC 3264 §9): the formats are described all the same.
@@ -77,6 +79,7 @@ impl LocalMedium {
             encryption: LocalEncryption::default(),
             ice: None,
             ice_mismatch: false,
+            source: None,
             fax: Vec::new(),
             attributes: Vec::new(),
             is_capability: false,
@@ -212,6 +215,11 @@ fn write_medium(out: &mut Builder, medium: &LocalMedium, session_address: IpAddr
         out.attribute(&Attribute::Fax(*fax));
     }
     write_transport(out, medium);
+    let of_webrtc = medium.profile.is_rtp() && medium.profile.is_dtls();
+    if let Some(LocalSource { ssrc, cname }) = medium.source.as_ref().filter(|_| of_webrtc) {
+        let cname = Some(cname.as_str());
+        out.attribute(&Attribute::Source(Source { ssrc: *ssrc, attribute: "cname", value: cname }));
+    }
     for text in &medium.attributes {
         out.attribute_text(text);
     }

@@ -8,6 +8,7 @@ mod agreed;
 mod answer;
 mod bundle;
 mod capability;
+mod describing;
 mod encryption;
 mod local;
 mod matching;
@@ -17,8 +18,9 @@ mod remote;
 mod settle;
 mod slot;
 mod transport;
+mod wishes;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -29,7 +31,7 @@ use crate::profile::{Kind, Profile};
 use crate::session::Description;
 use crate::timing::Timing;
 
-use local::{Heading, LocalMedium, write_body, write_origin};
+use local::LocalMedium;
 use slot::Slot;
 
 pub use agreed::{
@@ -49,7 +51,7 @@ pub use remote::{
     RemoteOrigin,
 };
 pub use slot::HoldStyle;
-pub use transport::{LocalIce, Transport};
+pub use transport::{LocalIce, LocalSource, Transport};
 
 /// Where the randomness of session ids and SDES keys comes from. It must not be guessable.
 #[derive(Clone, Copy)]
@@ -359,136 +361,6 @@ impl Negotiator {
         }
     }
 
-    // ---- what the next description says
-
-    /// Holds every medium, from the next description on: `direction` is `SendOnly` (music may be played) or
-    /// `Inactive`.
-    pub fn hold(&mut self, style: HoldStyle, direction: Direction) {
-        self.hold = Some((style, direction.and(Direction::SendOnly)));
-        for slot in &mut self.slots {
-            slot.hold = self.hold;
-        }
-    }
-
-    /// Ends the hold, from the next description on.
-    pub fn resume(&mut self) {
-        self.hold = None;
-        for slot in &mut self.slots {
-            slot.hold = None;
-        }
-    }
-
-    /// Whether this side holds.
-    pub fn is_holding(&self) -> bool {
-        self.hold.is_some()
-    }
-
-    /// What this side wants of one medium, from the next description on.
-    ///
-    /// # Errors
-    /// There is no such medium.
-    pub fn set_direction(&mut self, slot: usize, direction: Direction) -> Result<(), Misuse> {
-        self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?.direction = direction;
-        Ok(())
-    }
-
-    /// Gives a medium another address, other candidates, or an ICE restart, from the next description on.
-    ///
-    /// # Errors
-    /// There is no such medium.
-    pub fn set_transport(&mut self, slot: usize, transport: Transport) -> Result<(), Misuse> {
-        self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?.transport = Some(transport);
-        Ok(())
-    }
-
-    /// Replaces the transports that no medium has yet, as when more has been learnt about them before the first description.
-    pub fn set_free_transports(&mut self, transports: Vec<Transport>) {
-        self.pool = transports;
-    }
-
-    /// Adds a transport for media to come.
-    pub fn add_transport(&mut self, transport: Transport) {
-        self.pool.push(transport);
-    }
-
-    /// Adds a medium to the next offer, in the place of one of its kind that is gone, or after the last (RFC 3264
-    /// §8.1). It has the first capability of its kind that is not used up. Says which place.
-    ///
-    /// # Errors
-    /// The capability has no medium of this kind.
-    pub fn add_medium(&mut self, transport: Transport) -> Result<usize, Misuse> {
-        let kind = transport.kind.clone();
-        if self.slots.is_empty() {
-            self.open_first_slots()?;
-        }
-        let of_kind = || self.capability.media.iter().enumerate().filter(|(_, medium)| medium.kind == kind);
-        let used = |place: usize| {
-            self.slots.iter().filter(|slot| slot.wanted && slot.capability == Some(place)).count()
-        };
-        let free = of_kind().find(|(place, medium)| used(*place) < medium.streams);
-        let (place, medium) = free.or_else(|| of_kind().next()).ok_or(Misuse::NoSuchKind)?;
-        let mut slot = self.new_slot(kind.clone(), medium.direction);
-        slot.capability = Some(place);
-        slot.transport = Some(transport);
-        let gone = self.slots.iter().position(|slot| !slot.wanted && slot.kind == kind);
-        match gone.and_then(|place| Some((place, self.slots.get_mut(place)?))) {
-            Some((place, old)) => {
-                *old = slot;
-                Ok(place)
-            }
-            None => {
-                self.slots.push(slot);
-                Ok(self.slots.len().saturating_sub(1))
-            }
-        }
-    }
-
-    /// Makes a medium one of another kind in the same place, as a call does that turns from speech to fax.
-    ///
-    /// # Errors
-    /// There is no such medium, or the capability has none of this kind.
-    pub fn change_medium(&mut self, slot: usize, kind: Kind) -> Result<(), Misuse> {
-        let direction = self.capability.of_kind(&kind).ok_or(Misuse::NoSuchKind)?.direction;
-        let transport = self.take_transport(&kind);
-        let mut new = self.new_slot(kind, direction);
-        let place = self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?;
-        let old = place.transport.take();
-        if transport.is_some() {
-            self.pool.extend(old);
-            new.transport = transport;
-        } else {
-            new.transport = old;
-        }
-        *place = new;
-        Ok(())
-    }
-
-    /// Takes a medium out of the next description; its place stays, with port 0.
-    ///
-    /// # Errors
-    /// There is no such medium.
-    pub fn remove_medium(&mut self, slot: usize) -> Result<(), Misuse> {
-        self.slots.get_mut(slot).ok_or(Misuse::NoSuchMedium)?.wanted = false;
-        Ok(())
-    }
-
-    /// Changes the SDES keys of every medium, from the next description on.
-    pub fn change_keys(&mut self) {
-        for slot in &mut self.slots {
-            slot.forget_keys();
-        }
-    }
-
-    /// What this side can do, as a description with every port 0 (RFC 3264 §9): the body of a response to OPTIONS, and
-    /// of a 488.
-    pub fn capabilities(&self) -> Bytes {
-        let media: Vec<LocalMedium> = self.capability.media.iter().map(capability_medium).collect();
-        let host = self.host.or_else(|| self.pool.first()?.addresses.first().map(|address| address.ip()));
-        let heading = self.heading(host.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), &[]);
-        let body = write_body(&heading, &media);
-        Bytes::from(format!("v=0\r\no={}\r\n{body}", write_origin(&heading)))
-    }
-
     // ---- inside
 
     fn expect_stable(&self) -> Result<(), Misuse> {
@@ -562,76 +434,4 @@ impl Negotiator {
         let own = slot.capability.and_then(|place| self.capability.media.get(place));
         own.filter(fits).or_else(|| self.capability.media.iter().find(fits))
     }
-
-    fn bundle_of(&self, media: &[LocalMedium]) -> Vec<String> {
-        if !self.capability.bundle {
-            return Vec::new();
-        }
-        media.iter().filter(|medium| medium.is_live()).filter_map(|medium| medium.mid.clone()).collect()
-    }
-
-    fn heading<'h>(&'h self, host: IpAddr, bundle: &'h [String]) -> Heading<'h> {
-        Heading {
-            username: &self.capability.username,
-            session_id: self.session_id,
-            version: self.version,
-            host,
-            session_name: &self.capability.session_name,
-            timings: &self.timings,
-            bundle,
-            ice_lite: self.capability.ice == Ice::Lite,
-        }
-    }
-
-    /// Writes a description; the version grows if it is not the last one again (RFC 3264 §8).
-    fn write(&mut self, media: &[LocalMedium], bundle: &[String]) -> Bytes {
-        let own = media.iter().find_map(|medium| medium.address);
-        let host = self.host.or(own.map(|address| address.ip())).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        if own.is_some() {
-            self.host = Some(host);
-        }
-        let mut heading = self.heading(host, bundle);
-        heading.ice_lite &= media.iter().any(|medium| medium.ice.is_some());
-        let body = write_body(&heading, media);
-        if let Some((last, whole)) = &self.last
-            && *last == body
-        {
-            return whole.clone();
-        }
-        let version = self.version.saturating_add(1);
-        let heading = Heading { version, ..heading };
-        let whole = Bytes::from(format!("v=0\r\no={}\r\n{body}", write_origin(&heading)));
-        self.version = version;
-        self.last = Some((body, whole.clone()));
-        whole
-    }
-}
-
-/// One medium of a description of capabilities.
-fn capability_medium(capability: &MediaCapability) -> LocalMedium {
-    let profile = match (&capability.fax, &capability.other) {
-        (Some(_), _) => Profile::Udptl,
-        (None, Some(other)) => other.profile.clone(),
-        (None, None) => Profile::Avp,
-    };
-    let mut medium = LocalMedium::new(capability.kind.clone(), profile);
-    medium.is_capability = true;
-    let mut slot = Slot::new(capability.kind.clone(), capability.direction);
-    let mut taken = Vec::new();
-    for codec in &capability.codecs {
-        let number = slot.payload_type(&offer::codec_key(codec), codec.payload_type, &taken);
-        if let Some(payload_type) = number {
-            taken.push(payload_type);
-            medium.formats.push(matching::LocalFormat {
-                payload_type,
-                codec: codec.clone(),
-                parameters: codec.parameters.clone(),
-            });
-        }
-    }
-    if capability.fax.is_some() {
-        medium.format_names.push("t38".into());
-    }
-    medium.format_names.extend(capability.other.iter().flat_map(|other| other.formats.iter().cloned()));
-    medium
 }

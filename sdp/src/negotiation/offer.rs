@@ -99,6 +99,7 @@ impl Negotiator {
             medium.rtcp_mux = self.capability.rtcp_mux != RtcpMux::Off || self.capability.bundle;
             medium.rtcp_mux_only = self.capability.rtcp_mux == RtcpMux::Required;
             medium.rtcp_reduced_size = capability.feedback;
+            medium.source = slot.transport.as_ref().and_then(|transport| transport.source.clone());
         }
         if let Some(exchange) = exchange {
             medium.encryption =

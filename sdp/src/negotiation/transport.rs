@@ -15,12 +15,14 @@ pub struct Transport {
     pub rtcp_port: Option<u16>,
     /// What ICE needs. Without it the medium has no ICE.
     pub ice: Option<LocalIce>,
+    /// The RTP source that sends from here.
+    pub source: Option<LocalSource>,
 }
 
 impl Transport {
     /// One address for a kind of media.
     pub fn new(kind: Kind, address: SocketAddr) -> Self {
-        Self { kind, addresses: vec![address], rtcp_port: None, ice: None }
+        Self { kind, addresses: vec![address], rtcp_port: None, ice: None, source: None }
     }
 
     /// One address for audio.
@@ -35,10 +37,27 @@ impl Transport {
         self
     }
 
+    /// The same with its RTP source.
+    #[must_use]
+    pub fn with_source(mut self, source: LocalSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// The address of a family (`true`: IPv6).
     pub(crate) fn of_family(&self, ipv6: bool) -> Option<SocketAddr> {
         self.addresses.iter().copied().find(|address| address.is_ipv6() == ipv6)
     }
+}
+
+/// The RTP source of one medium (RFC 5576 §4.1). Peers of WebRTC may wait to be told of it before they hear anything (RFC 8829 §5.2.1),
+/// so descriptions whose keys come by DTLS do; telephones, to whom it says nothing new, are spared it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSource {
+    /// The source identifier that it begins to send with.
+    pub ssrc: u32,
+    /// Its canonical name, as RTCP tells it (RFC 7022).
+    pub cname: String,
 }
 
 /// The local end of ICE for one medium.

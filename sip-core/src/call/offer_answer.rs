@@ -262,14 +262,7 @@ impl OfferAnswer {
         if open != Some(OpenOffer { from: from.opposite(), carrier: Carrier::Prack }) {
             return Ok(if body { Meaning::Ignored } else { Meaning::Nothing });
         }
-        match (success, body) {
-            (true, true) => Ok(self.answered()),
-            (true, false) => self.missing_answer(from),
-            (false, _) => {
-                self.open = None;
-                Ok(Meaning::Nothing)
-            }
-        }
+        self.offer_ends(from, success, body)
     }
 
     /// A 2xx response to an INVITE.
@@ -348,6 +341,11 @@ impl OfferAnswer {
         if !offered {
             return Ok(if body { Meaning::Ignored } else { Meaning::Nothing });
         }
+        self.offer_ends(from, success, body)
+    }
+
+    /// What the final response to the request that held the open offer makes of it.
+    fn offer_ends(&mut self, from: Side, success: bool, body: bool) -> Result<Meaning, Conflict> {
         match (success, body) {
             (true, true) => Ok(self.answered()),
             (true, false) => self.missing_answer(from),

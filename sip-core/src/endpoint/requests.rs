@@ -17,7 +17,10 @@ use crate::{
     registrar::binding::Change,
     transaction::{EndReason, ServerId},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A request that awaits the application.
 #[derive(Debug)]
@@ -238,10 +241,11 @@ impl Endpoint {
         }
         if self.calls.len() >= cx.config.limits.calls || cx.dialogs.len() >= cx.config.limits.dialogs {
             cx.limit(Limit::Calls);
-            let _ = self.send_reply(request, &Reply::new(StatusCode::SERVICE_UNAVAILABLE));
-            self.end_request(request, RequestEnd::Answered(StatusCode::SERVICE_UNAVAILABLE));
-            self.settle();
-            return Err(Misuse::Limit(Limit::Calls));
+            return Err(self.turn_down(
+                request,
+                &Reply::new(StatusCode::SERVICE_UNAVAILABLE),
+                Misuse::Limit(Limit::Calls),
+            ));
         }
         let tag = cx.tag();
         let way = way_of_server(&options, &pending.message);
@@ -249,25 +253,18 @@ impl Endpoint {
             Ok(dialog) => dialog,
             Err(error) => {
                 let reply = Reply::new(StatusCode::BAD_REQUEST).with_reason(format!("Bad Request: {error}"));
-                let _ = self.send_reply(request, &reply);
-                self.end_request(request, RequestEnd::Answered(StatusCode::BAD_REQUEST));
-                self.settle();
-                return Err(error.into());
+                return Err(self.turn_down(request, &reply, error.into()));
             }
         };
         let call_id = dialog.id.call_id.clone();
         let (server, message) = (pending.server, pending.message.clone());
-        let give_up_at = options.ring_timeout.and_then(|after| cx.now.checked_add(after));
-        let expires_at = message
-            .expires()
-            .ok()
-            .flatten()
-            .and_then(|seconds| cx.now.checked_add(std::time::Duration::from_secs(u64::from(seconds))));
+        let expires = message.expires().ok().flatten().map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let patience = [options.ring_timeout, expires].into_iter().flatten().min();
+        let give_up_at = patience.and_then(|after| cx.now.checked_add(after));
         let mut dialog = Some(dialog);
         let dialogs = &mut cx.dialogs;
         let handle = self.calls.insert_with(|handle| {
             let dialog = dialog.take().and_then(|dialog| dialogs.insert(dialog, Usage::Call(handle)));
-            let give_up_at = [give_up_at, expires_at].into_iter().flatten().min();
             let incoming = dialog.map(|dialog| {
                 let session = Session::new(dialog, ForkHandle(0), OfferAnswer::new());
                 Incoming::new(server, message, session, give_up_at)
@@ -301,6 +298,14 @@ impl Endpoint {
         }
         self.settle();
         Ok(handle)
+    }
+
+    /// Answers an INVITE that cannot become a call, and gives back why.
+    fn turn_down(&mut self, request: RequestHandle, reply: &Reply, why: Misuse) -> Misuse {
+        let _ = self.send_reply(request, reply);
+        self.end_request(request, RequestEnd::Answered(reply.status));
+        self.settle();
+        why
     }
 
     /// Writes and sends an answer; the request stays.
@@ -473,7 +478,7 @@ impl Context {
         server: ServerId,
         request: &Request,
         flow: Flow,
-        minimum: std::time::Duration,
+        minimum: Duration,
     ) {
         let mut reply = Reply::new(StatusCode::SESSION_INTERVAL_TOO_SMALL);
         let _ = reply.headers.push(HeaderName::MinSe.as_str(), minimum.as_secs());

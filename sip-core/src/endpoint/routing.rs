@@ -3,6 +3,7 @@
 
 use super::Endpoint;
 use crate::{
+    auth::client::ChallengeRefusal,
     call::{State, info},
     command::Reply,
     context::{Client, Over, Owner, Served},
@@ -21,18 +22,10 @@ use std::sync::Arc;
 impl Endpoint {
     /// Passes on what the layers below want done.
     pub(super) fn route_output(&mut self, output: Output<TransactionEvent>) {
-        let output = match output {
-            Output::Event(event) => return self.route_event(event),
-            Output::Transmit(it) => Output::Transmit(it),
-            Output::OpenStream { stream, protocol, local, remote, server_name } => {
-                Output::OpenStream { stream, protocol, local, remote, server_name }
-            }
-            Output::CloseStream { stream } => Output::CloseStream { stream },
-            Output::Resolve { id, question } => Output::Resolve { id, question },
-            Output::Route { id, destination } => Output::Route { id, destination },
-            Output::Lookup { id, lookup } => Output::Lookup { id, lookup },
-        };
-        self.cx.outbox.push_back(output);
+        match output.into_event() {
+            Ok(event) => self.route_event(event),
+            Err(rest) => self.cx.outbox.push_back(rest),
+        }
     }
 
     fn route_event(&mut self, event: TransactionEvent) {
@@ -54,6 +47,10 @@ impl Endpoint {
             TransactionEvent::Response { transaction, response, origin } => {
                 self.note_sighting(&response, origin.flow);
                 self.on_response(transaction, &response, origin.flow);
+            }
+            TransactionEvent::ViaAltered { transaction, flow, sent, returned } => {
+                let call = self.cx.clients.get(&transaction).and_then(|client| client.owner.call());
+                self.cx.event(Event::ViaAltered { call, flow, sent, returned });
             }
             TransactionEvent::StrayResponse { response, origin }
             | TransactionEvent::ResponseDropped { response, origin } => {
@@ -280,53 +277,42 @@ impl Endpoint {
         } else if response.status().is_final() {
             self.learn(&record, response);
         }
-        let auth = record.auth;
-        match &mut record.owner {
-            Owner::Answered(aftermath) => {
-                if response.status().is_success() {
-                    aftermath.on_success(&mut self.cx, response, flow, auth);
-                }
-                self.cx.clients.insert(client, record);
-            }
+        match record.owner {
             Owner::Invite(call) | Owner::Session(call) => {
-                let call = *call;
-                // Back into the table first: an answered INVITE's record becomes its aftermath's.
-                self.cx.clients.insert(client, record);
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.on_response(&mut self.cx, client, response, flow, refusal);
-                }
-                let is_answered = |record: &Client| matches!(record.owner, Owner::Answered(_));
-                if response.status().is_final() && !self.cx.clients.get(&client).is_some_and(is_answered) {
-                    self.cx.clients.remove(&client);
-                }
+                self.on_call_response(call, client, record, response, flow, refusal);
             }
+            Owner::Answered(ref mut aftermath) => {
+                if response.status().is_success() {
+                    aftermath.on_success(&mut self.cx, response, flow, record.auth);
+                }
+                self.cx.clients.insert(client, record);
+            }
+            Owner::Farewell(dialog) if response.status().is_final() => {
+                self.cx.bid_farewell(dialog, record.auth);
+            }
+            Owner::Farewell(_) => drop(self.cx.clients.insert(client, record)),
             Owner::InDialog(call, outgoing) => {
-                let (call, outgoing) = (*call, *outgoing);
                 self.keep_unless_final(client, record, response);
                 self.outgoing_response(outgoing, response, refusal);
                 self.judge_dialog(call, response);
             }
             Owner::Outgoing(outgoing) => {
-                let outgoing = *outgoing;
                 self.keep_unless_final(client, record, response);
                 self.outgoing_response(outgoing, response, refusal);
             }
             Owner::Registration(registration) => {
-                let registration = *registration;
                 self.keep_unless_final(client, record, response);
                 if let Some(registration) = self.registrations.get_mut(registration) {
                     registration.on_response(&mut self.cx, response, flow, refusal);
                 }
             }
             Owner::Publication(publication) => {
-                let publication = *publication;
                 self.keep_unless_final(client, record, response);
                 if let Some(publication) = self.publications.get_mut(publication) {
                     publication.on_response(&mut self.cx, response, refusal);
                 }
             }
             Owner::Subscription(handle) => {
-                let handle = *handle;
                 self.keep_unless_final(client, record, response);
                 match self.subscriptions.get_mut(handle) {
                     Some(Subscription::Subscriber(it)) => {
@@ -336,13 +322,27 @@ impl Endpoint {
                     None => {}
                 }
             }
-            Owner::Farewell(dialog) => {
-                if response.status().is_final() {
-                    self.cx.bid_farewell(*dialog, auth);
-                } else {
-                    self.cx.clients.insert(client, record);
-                }
-            }
+        }
+    }
+
+    /// A response to an INVITE, UPDATE or PRACK of a call.
+    fn on_call_response(
+        &mut self,
+        call: CallHandle,
+        client: ClientId,
+        record: Client,
+        response: &Response,
+        flow: Flow,
+        refusal: Option<ChallengeRefusal>,
+    ) {
+        // Back into the table first: an answered INVITE's record becomes its aftermath's.
+        self.cx.clients.insert(client, record);
+        if let Some(call) = self.calls.get_mut(call) {
+            call.on_response(&mut self.cx, client, response, flow, refusal);
+        }
+        let is_answered = |record: &Client| matches!(record.owner, Owner::Answered(_));
+        if response.status().is_final() && !self.cx.clients.get(&client).is_some_and(is_answered) {
+            self.cx.clients.remove(&client);
         }
     }
 

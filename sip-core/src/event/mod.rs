@@ -14,6 +14,7 @@ use crate::{
     auth::{algorithm::Algorithm, server::AuthenticationFailure},
     call::offer_answer::Carrier,
     command::Body,
+    config::SentBy,
     handle::{
         CallHandle, ForkHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
         SubscriptionHandle,
@@ -214,6 +215,18 @@ pub enum Event {
         flow: Flow,
         /// Our address, as this peer sees it.
         address: SocketAddr,
+    },
+    /// A response came back with another host or port in our Via than the request was sent with: something on the way
+    /// writes in messages, as the "SIP ALG" of some routers does. Told with each such response, before what it means.
+    ViaAltered {
+        /// The call whose request it was, if it was a call's.
+        call: Option<CallHandle>,
+        /// The flow the request left on.
+        flow: Flow,
+        /// What the request named.
+        sent: SentBy,
+        /// What the response names.
+        returned: SentBy,
     },
     /// The answer to [`Endpoint::locate`](crate::endpoint::Endpoint::locate).
     Located {

@@ -211,21 +211,10 @@ impl Proxy {
 
     fn settle(&mut self) {
         while let Some(output) = self.transactions.poll_output() {
-            let output = match output {
-                Output::Event(event) => {
-                    self.route_event(event);
-                    continue;
-                }
-                Output::Transmit(it) => Output::Transmit(it),
-                Output::OpenStream { stream, protocol, local, remote, server_name } => {
-                    Output::OpenStream { stream, protocol, local, remote, server_name }
-                }
-                Output::CloseStream { stream } => Output::CloseStream { stream },
-                Output::Resolve { id, question } => Output::Resolve { id, question },
-                Output::Route { id, destination } => Output::Route { id, destination },
-                Output::Lookup { id, lookup } => Output::Lookup { id, lookup },
-            };
-            self.outbox.push_back(output);
+            match output.into_event() {
+                Ok(event) => self.route_event(event),
+                Err(rest) => self.outbox.push_back(rest),
+            }
         }
     }
 

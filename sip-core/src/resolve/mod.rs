@@ -72,17 +72,32 @@ struct Resolution {
 #[derive(Debug)]
 enum Stage {
     /// Waiting for NAPTR records.
-    Naptr { supported: Supported },
-    /// Asking SRV for one transport after the other until there are records; then addresses.
-    Srv {
-        left: Vec<(Protocol, Arc<str>)>,
-        asking: Protocol,
-        fallback: Protocol,
-        servers: Vec<Server>,
-        all: bool,
+    Naptr {
+        supported: Supported,
     },
-    /// Asking for the addresses of one server after the other.
-    Addresses { left: Vec<Server>, asking: Server, hops: Vec<Hop>, failed: bool },
+    Srv(SrvSearch),
+    Addresses(AddressSearch),
+}
+
+/// Asking SRV for one transport after the other until there are records; then addresses.
+#[derive(Debug)]
+struct SrvSearch {
+    left: Vec<(Protocol, Arc<str>)>,
+    asking: Protocol,
+    /// Whose default port the host itself is tried with, if there are no records at all.
+    fallback: Protocol,
+    servers: Vec<Server>,
+    /// Whether all transports are asked for, whatever the first one has.
+    all: bool,
+}
+
+/// Asking for the addresses of one server after the other.
+#[derive(Debug)]
+struct AddressSearch {
+    left: Vec<Server>,
+    asking: Server,
+    hops: Vec<Hop>,
+    failed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -157,9 +172,9 @@ impl Resolver {
             (protocol, Some(port)) => {
                 let protocol = protocol.unwrap_or_else(|| supported.or_default(default));
                 let asking = Server { protocol, host: name.clone(), port };
-                Stage::Addresses { left: Vec::new(), asking, hops: Vec::new(), failed: false }
+                Stage::Addresses(AddressSearch::of(Vec::new(), asking))
             }
-            (Some(protocol), None) => srv_stage(vec![protocol], protocol, &name, is_sips),
+            (Some(protocol), None) => Stage::Srv(SrvSearch::of(vec![protocol], protocol, &name, is_sips)),
             (None, None) => Stage::Naptr { supported },
         };
         let id = self.open.insert(Resolution { host: name, is_sips, stage, started: now });
@@ -209,27 +224,20 @@ impl Resolver {
         let Some(resolution) = self.open.get(id) else { return };
         let question = match &resolution.stage {
             Stage::Naptr { .. } => Question::Naptr(resolution.host.clone()),
-            Stage::Srv { asking, left, .. } => {
-                let replaced = left.first().map(|(_, name)| name.clone());
+            Stage::Srv(search) => {
+                let replaced = search.left.first().map(|(_, name)| name.clone());
                 Question::Srv(
-                    replaced.unwrap_or_else(|| service_name(*asking, &resolution.host, resolution.is_sips)),
+                    replaced
+                        .unwrap_or_else(|| service_name(search.asking, &resolution.host, resolution.is_sips)),
                 )
             }
-            Stage::Addresses { asking, .. } => Question::Addresses(asking.host.clone()),
+            Stage::Addresses(search) => Question::Addresses(search.asking.host.clone()),
         };
         let query = QueryId(self.next_query);
         self.next_query = self.next_query.wrapping_add(1);
         self.queries.insert(query, id);
         ask(query, question);
     }
-}
-
-/// SRV of these transports; if none has records, the addresses of the host with the fallback's default port.
-fn srv_stage(protocols: Vec<Protocol>, fallback: Protocol, host: &str, is_sips: bool) -> Stage {
-    let left: Vec<_> =
-        protocols.into_iter().map(|protocol| (protocol, service_name(protocol, host, is_sips))).collect();
-    let asking = left.first().map_or(fallback, |(protocol, _)| *protocol);
-    Stage::Srv { left, asking, fallback, servers: Vec::new(), all: false }
 }
 
 impl Resolution {
@@ -242,84 +250,121 @@ impl Resolution {
         match &mut self.stage {
             Stage::Naptr { supported } => {
                 let supported = *supported;
-                let default = if self.is_sips { Protocol::Tls } else { Protocol::Udp };
-                let choices = match answer {
-                    Answer::Naptr(records) => naptr_choices(records, supported, self.is_sips),
-                    _ => Vec::new(),
-                };
-                if choices.is_empty() {
-                    let protocols = supported.in_order_of_preference(self.is_sips);
-                    if protocols.is_empty() {
-                        return Some(Err(ResolveFailure::UnsupportedTransport));
-                    }
-                    self.stage =
-                        srv_stage(protocols, supported.or_default(default), &self.host, self.is_sips);
-                } else {
-                    // All of them are asked: the next one is where to go when the first one's servers are dead.
-                    let asking = choices.first().map_or(default, |(protocol, _)| *protocol);
-                    let fallback = asking;
-                    self.stage =
-                        Stage::Srv { left: choices, asking, fallback, servers: Vec::new(), all: true };
+                match self.after_naptr(supported, answer) {
+                    Ok(search) => self.stage = Stage::Srv(search),
+                    Err(failure) => return Some(Err(failure)),
                 }
                 None
             }
-            Stage::Srv { left, asking, fallback, servers, all } => {
-                if let Answer::Srv(records) = answer {
-                    servers.extend(order_srv(records, random).map(|record| Server {
-                        protocol: *asking,
-                        host: record.0.into(),
-                        port: record.1,
-                    }));
-                }
-                if !left.is_empty() {
-                    left.remove(0);
-                }
-                if (servers.is_empty() || *all)
-                    && servers.len() < limits.hops
-                    && let Some((next, _)) = left.first()
-                {
-                    *asking = *next;
-                    return None;
-                }
-                let mut servers = std::mem::take(servers);
-                servers.truncate(limits.hops);
-                if servers.is_empty() {
-                    let protocol = *fallback;
-                    servers.push(Server { protocol, host: self.host.clone(), port: protocol.default_port() });
-                }
-                let asking = servers.remove(0);
-                self.stage = Stage::Addresses { left: servers, asking, hops: Vec::new(), failed: false };
+            Stage::Srv(search) => {
+                let (first, others) = search.on_answer(answer, &self.host, limits, random)?;
+                self.stage = Stage::Addresses(AddressSearch::of(others, first));
                 None
             }
-            Stage::Addresses { left, asking, hops, failed } => {
-                match answer {
-                    Answer::Addresses { addresses, .. } => {
-                        // The name to prove is the one that was asked for, not one that the DNS put in its place
-                        // (RFC 5922 §4).
-                        let server_name = Some(self.host.clone());
-                        let protocol = asking.protocol;
-                        let port = asking.port;
-                        hops.extend(interleave(addresses).into_iter().map(|address| Hop {
-                            protocol,
-                            remote: SocketAddr::new(address, port),
-                            server_name: server_name.clone(),
-                        }));
-                    }
-                    Answer::Failed => *failed = true,
-                    Answer::NotFound | Answer::Naptr(_) | Answer::Srv(_) => {}
-                }
-                if hops.len() < limits.hops && !left.is_empty() {
-                    *asking = left.remove(0);
-                    return None;
-                }
-                hops.truncate(limits.hops);
-                Some(match (hops.is_empty(), *failed) {
-                    (false, _) => Ok(std::mem::take(hops)),
-                    (true, true) => Err(ResolveFailure::DnsFailed),
-                    (true, false) => Err(ResolveFailure::NotFound),
-                })
-            }
+            Stage::Addresses(search) => search.on_answer(answer, &self.host, limits),
         }
+    }
+
+    /// The transports that NAPTR names, or all that are spoken here.
+    fn after_naptr(&self, supported: Supported, answer: Answer) -> Result<SrvSearch, ResolveFailure> {
+        let default = if self.is_sips { Protocol::Tls } else { Protocol::Udp };
+        let left = match answer {
+            Answer::Naptr(records) => naptr_choices(records, supported, self.is_sips),
+            _ => Vec::new(),
+        };
+        if let Some((first, _)) = left.first() {
+            // All of them are asked: the next one is where to go when the first one's servers are dead.
+            let asking = *first;
+            return Ok(SrvSearch { left, asking, fallback: asking, servers: Vec::new(), all: true });
+        }
+        let protocols = supported.in_order_of_preference(self.is_sips);
+        if protocols.is_empty() {
+            return Err(ResolveFailure::UnsupportedTransport);
+        }
+        Ok(SrvSearch::of(protocols, supported.or_default(default), &self.host, self.is_sips))
+    }
+}
+
+impl SrvSearch {
+    /// SRV of these transports; if none has records, the addresses of the host with the fallback's default port.
+    fn of(protocols: Vec<Protocol>, fallback: Protocol, host: &str, is_sips: bool) -> Self {
+        let left: Vec<_> =
+            protocols.into_iter().map(|protocol| (protocol, service_name(protocol, host, is_sips))).collect();
+        let asking = left.first().map_or(fallback, |(protocol, _)| *protocol);
+        Self { left, asking, fallback, servers: Vec::new(), all: false }
+    }
+
+    /// Takes an answer; gives the first server and the others once no more transports are to be asked for.
+    fn on_answer(
+        &mut self,
+        answer: Answer,
+        host: &Arc<str>,
+        limits: &WireLimits,
+        random: &mut Random,
+    ) -> Option<(Server, Vec<Server>)> {
+        if let Answer::Srv(records) = answer {
+            self.servers.extend(order_srv(records, random).map(|record| Server {
+                protocol: self.asking,
+                host: record.0.into(),
+                port: record.1,
+            }));
+        }
+        if !self.left.is_empty() {
+            self.left.remove(0);
+        }
+        if (self.servers.is_empty() || self.all)
+            && self.servers.len() < limits.hops
+            && let Some((next, _)) = self.left.first()
+        {
+            self.asking = *next;
+            return None;
+        }
+        let mut servers = std::mem::take(&mut self.servers);
+        servers.truncate(limits.hops);
+        if servers.is_empty() {
+            let protocol = self.fallback;
+            servers.push(Server { protocol, host: host.clone(), port: protocol.default_port() });
+        }
+        let first = servers.remove(0);
+        Some((first, servers))
+    }
+}
+
+impl AddressSearch {
+    fn of(left: Vec<Server>, asking: Server) -> Self {
+        Self { left, asking, hops: Vec::new(), failed: false }
+    }
+
+    /// Takes an answer; gives the outcome once no more servers are to be asked for. `host` is what the URI named.
+    fn on_answer(
+        &mut self,
+        answer: Answer,
+        host: &Arc<str>,
+        limits: &WireLimits,
+    ) -> Option<Result<Vec<Hop>, ResolveFailure>> {
+        match answer {
+            Answer::Addresses { addresses, .. } => {
+                let Server { protocol, port, .. } = self.asking;
+                self.hops.extend(interleave(addresses).into_iter().map(|address| Hop {
+                    protocol,
+                    remote: SocketAddr::new(address, port),
+                    // The name to prove is the one that was asked for, not one that the DNS put in its place (RFC 5922 §4).
+                    server_name: Some(host.clone()),
+                }));
+            }
+            Answer::Failed => self.failed = true,
+            Answer::NotFound | Answer::Naptr(_) | Answer::Srv(_) => {}
+        }
+        if self.hops.len() < limits.hops && !self.left.is_empty() {
+            self.asking = self.left.remove(0);
+            return None;
+        }
+        self.hops.truncate(limits.hops);
+        Some(match (self.hops.is_empty(), self.failed) {
+            (false, _) => Ok(std::mem::take(&mut self.hops)),
+            (true, true) => Err(ResolveFailure::DnsFailed),
+            (true, false) => Err(ResolveFailure::NotFound),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Client transactions in the table: the top Via is written, the request sent, a server that fails is replaced by the
 //! next one, ACKs to failures are made. CANCELs are in [`cancel`](super::cancel).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,13 +13,14 @@ use super::{
     event::{DeadlineKey, Origin},
     key::{Branch, Nonce},
     machine::{Action, Context, Timer},
-    own_headers::complete,
+    own_headers::{complete, own_name},
     reach::Reach,
 };
 use crate::{
+    config::SentBy,
     deadline::DeadlineId,
     error::{BuildError, Misuse},
-    header::HeaderName,
+    header::{HeaderName, Via},
     id::Id,
     io::Flow,
     limits::Limit,
@@ -146,31 +147,12 @@ impl Transactions {
                 .event(TransactionEvent::LimitReached { limit: Limit::ClientTransactions, from: None });
             return Err(Misuse::Limit(Limit::ClientTransactions));
         }
-        let method = request.method().clone();
-        let patience = if method == Method::Invite {
+        let patience = if *request.method() == Method::Invite {
             self.config.timers.invite_timeout
         } else {
             self.config.timers.non_invite_timeout
         };
-        let id = self.clients.insert(Client {
-            stage: Stage::Reaching(Box::new(request), Reach::Starting),
-            method,
-            nonce: self.random.bytes(),
-            flow: None,
-            hop: None,
-            hops: Vec::new(),
-            place: 0,
-            options: Some(Box::new(options)),
-            timers: [None; 2],
-            cancel: Cancel::None,
-            is_internal: false,
-            is_free_to_choose: matches!(target, Target::Uri(_)),
-        });
-        // Whatever the driver forgets to answer, the transaction ends.
-        let deadline = self.deadlines.arm(patience, DeadlineKey::Client(id, Timer::GiveUp), self.now);
-        self.set_client_timer(id, Timer::GiveUp, Some(deadline));
-        self.reach(id, target);
-        Ok(ClientId(id))
+        Ok(ClientId(self.open_client(request, target, options, patience)))
     }
 
     /// Sends a request without a transaction: the ACK to a 2xx. Where the way has to be looked up first, it leaves later.
@@ -204,9 +186,24 @@ impl Transactions {
         if self.clients.len() >= self.config.limits.client_transactions {
             return Err(Misuse::Limit(Limit::ClientTransactions));
         }
+        self.open_client(request, target, options, self.config.timers.non_invite_timeout);
+        Ok(())
+    }
+
+    /// Takes a request into the table and starts it on its way. Whatever the driver forgets to answer, it ends by `patience`.
+    fn open_client(
+        &mut self,
+        request: Request,
+        target: Target,
+        options: SendOptions,
+        patience: Duration,
+    ) -> Id {
+        let method = request.method().clone();
         let id = self.clients.insert(Client {
+            // Of an ACK the layer above keeps no handle.
+            is_internal: method == Method::Ack,
             stage: Stage::Reaching(Box::new(request), Reach::Starting),
-            method: Method::Ack,
+            method,
             nonce: self.random.bytes(),
             flow: None,
             hop: None,
@@ -215,14 +212,12 @@ impl Transactions {
             options: Some(Box::new(options)),
             timers: [None; 2],
             cancel: Cancel::None,
-            is_internal: true,
             is_free_to_choose: matches!(target, Target::Uri(_)),
         });
-        let patience = self.config.timers.non_invite_timeout;
         let deadline = self.deadlines.arm(patience, DeadlineKey::Client(id, Timer::GiveUp), self.now);
         self.set_client_timer(id, Timer::GiveUp, Some(deadline));
         self.reach(id, target);
-        Ok(())
+        id
     }
 
     /// The way is known: the Via is written and the request sent.
@@ -255,6 +250,20 @@ impl Transactions {
         let actions = cx.actions;
         self.join_carrier(id, flow);
         self.act_for_client(id, &actions, None);
+    }
+
+    /// Whether the Via of a response is not the one this request was sent with: whoever answers gives it back as it came
+    /// (RFC 3261 §8.2.6.2), and adds parameters alone (§18.2.1).
+    pub(super) fn via_altered(&self, id: Id, via: &Via<'_>) -> Option<TransactionEvent> {
+        let client = self.clients.get(id).filter(|client| !client.is_internal)?;
+        let flow = client.flow?;
+        let sent = own_name(client.options.as_deref(), &flow, &self.listeners);
+        if sent.is_named_by(via, flow.protocol) {
+            return None;
+        }
+        let returned = SentBy { host: via.host.to_string().into(), port: via.port };
+        let transaction = ClientId(id);
+        Some(TransactionEvent::ViaAltered { transaction, flow, sent: sent.to_sent_by(), returned })
     }
 
     /// A response with the branch of this transaction.

@@ -196,6 +196,18 @@ pub enum TransactionEvent {
         /// The response.
         response: Response,
     },
+    /// A response of this transaction, which follows, names another host or port in our Via than the request did:
+    /// something on the way writes in messages, as the "SIP ALG" of some routers does.
+    ViaAltered {
+        /// The transaction.
+        transaction: ClientId,
+        /// The flow the request left on.
+        flow: Flow,
+        /// What the request named.
+        sent: SentBy,
+        /// What the response names.
+        returned: SentBy,
+    },
     /// A bound was reached; the newcomer was refused.
     LimitReached {
         /// Which bound.

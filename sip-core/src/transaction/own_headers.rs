@@ -19,16 +19,25 @@ pub(super) fn complete(
     listeners: &Listeners,
     offers_overload: bool,
 ) -> Result<Bytes, BuildError> {
-    let own = match options.and_then(|options| options.sent_by.as_ref()) {
-        Some(sent_by) => OwnName::Told(sent_by),
-        None => listeners.own_name(flow.protocol, flow.local),
-    };
+    let own = own_name(options, flow, listeners);
     let via = via_text(flow.protocol, own, branch, offers_overload);
     let mut edit = request.edit().prepend(HeaderName::Via, via);
     if let Some(contact) = options.and_then(|options| options.contact.as_ref()) {
         edit = edit.set(HeaderName::Contact, contact_text(contact, flow.protocol, own, request));
     }
     Ok(edit.finish()?.bytes().clone())
+}
+
+/// What stands for us in the Via of a request that leaves on this flow.
+pub(super) fn own_name<'a>(
+    options: Option<&'a SendOptions>,
+    flow: &Flow,
+    listeners: &'a Listeners,
+) -> OwnName<'a> {
+    match options.and_then(|options| options.sent_by.as_ref()) {
+        Some(sent_by) => OwnName::Told(sent_by),
+        None => listeners.own_name(flow.protocol, flow.local),
+    }
 }
 
 /// The top Via of a request of ours: `rport` always (RFC 3581 §3), `alias` on TLS (RFC 5923 §8.1).

@@ -241,14 +241,9 @@ impl Transactions {
         if merged_with.is_some() && self.config.refuse_merged {
             return self.reject(path, request, StatusCode::LOOP_DETECTED, RejectRule::Merged, origin);
         }
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let Some(id) = self.open_server(key, &request, path, merge_hash) else {
-            return self.reject(
-                path,
-                request,
-                StatusCode::SERVICE_UNAVAILABLE,
-                RejectRule::Overloaded,
-                origin,
-            );
+            return self.reject(path, request, unavailable, RejectRule::Overloaded, origin);
         };
         self.outbox.event(TransactionEvent::Request {
             transaction: ServerId(id),
@@ -278,14 +273,9 @@ impl Transactions {
             return self.repeat_for_server(id);
         }
         let target = self.find_cancelled(key);
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let Some(id) = self.open_server(own_key, &request, path, None) else {
-            return self.reject(
-                path,
-                request,
-                StatusCode::SERVICE_UNAVAILABLE,
-                RejectRule::Overloaded,
-                origin,
-            );
+            return self.reject(path, request, unavailable, RejectRule::Overloaded, origin);
         };
         let status =
             if target.is_some() { StatusCode::OK } else { StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST };
@@ -342,7 +332,12 @@ impl Transactions {
         let branch = via.rfc3261_branch().and_then(read_branch);
         let client = branch.and_then(|(index, nonce)| self.find_client(index, &nonce, &cseq.method));
         match client {
-            Some(id) => self.respond_to_client(id, response, origin),
+            Some(id) => {
+                if let Some(altered) = self.via_altered(id, &via) {
+                    self.outbox.event(altered);
+                }
+                self.respond_to_client(id, response, origin);
+            }
             None if cseq.method == Method::Invite && response.status().is_success() => {
                 self.outbox.event(TransactionEvent::StrayResponse { response, origin });
             }

@@ -114,10 +114,7 @@ impl Listeners {
 
     /// The same, to be kept.
     pub(crate) fn sent_by(&self, protocol: Protocol, local: SocketAddr) -> SentBy {
-        match self.own_name(protocol, local) {
-            OwnName::Told(sent_by) => sent_by.clone(),
-            OwnName::Address(address) => SentBy::from_address(address),
-        }
+        self.own_name(protocol, local).to_sent_by()
     }
 }
 

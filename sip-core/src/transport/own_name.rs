@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::config::SentBy;
+use crate::{config::SentBy, error::Attitude, header::Via, io::Protocol, message::Host};
 
 /// What peers are told for us: what was configured, or an address.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,27 @@ pub(crate) enum OwnName<'a> {
 }
 
 impl OwnName<'_> {
+    /// Whether this is what the Via of a request over `protocol` names. A port that is left out is the protocol's own.
+    pub(crate) fn is_named_by(self, via: &Via<'_>, protocol: Protocol) -> bool {
+        let default = protocol.default_port();
+        let (is_same_host, port) = match self {
+            Self::Told(sent_by) => {
+                let host = Host::parse(&sent_by.host, Attitude::Lenient);
+                (host.is_ok_and(|host| host.is_same(&via.host)), sent_by.port.unwrap_or(default))
+            }
+            Self::Address(address) => (via.host.address() == Some(address.ip()), address.port()),
+        };
+        is_same_host && port == via.port.unwrap_or(default)
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn to_sent_by(self) -> SentBy {
+        match self {
+            Self::Told(sent_by) => sent_by.clone(),
+            Self::Address(address) => SentBy::from_address(address),
+        }
+    }
+
     /// At the end of a text, as in a Via.
     pub(crate) fn push_to(self, text: &mut String) {
         match self {

@@ -94,6 +94,7 @@ impl<'a> Digest<'a> {
             }
             Fact::Described { by: Party::Peer, description } => self.theirs = Some(description),
             Fact::Agreed(agreement) => self.agreed = Some(agreement),
+            Fact::Answered => self.answered = true,
             Fact::FirstPacket { from, .. } => self.first_packet = Some(*from),
             Fact::MediaRedirected { .. } => self.redirected = true,
             Fact::Counters(counters) => self.counters = Some(counters),

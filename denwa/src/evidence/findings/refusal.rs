@@ -14,7 +14,12 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
                     Party::Here => ("we offered", "the peer can"),
                     Party::Peer => ("the peer offered", "we can"),
                 };
-                let (offered, supported) = (list(offered), list(supported));
+                let can = match supported.is_empty() {
+                    // A refusal need not say what would have been taken.
+                    true => String::new(),
+                    false => format!(", {refuser} {}", list(supported)),
+                };
+                let offered = list(offered);
                 let (cause, remedy) = match about {
                     Disagreement::Codec => {
                         (Cause::NoCommonCodec, "Allow one codec of the other list on one of the two sides.")
@@ -31,7 +36,7 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
                     Confidence::Certain,
                     digest.side,
                     format!(
-                        "The descriptions do not meet: {offerer} {offered}, {refuser} {supported}; {rule}."
+                        "The descriptions do not meet: {offerer} {offered}{can}; {rule}."
                     ),
                     remedy,
                     shown(),
@@ -43,6 +48,14 @@ pub(super) fn judge(digest: &Digest<'_>, found: &mut Vec<Finding>) {
                 digest.side,
                 format!("One leg speaks {from}, the other {to}, and nothing here converts between them."),
                 "Allow a codec on both legs that they share, or use a build that has the codec.",
+                shown(),
+            )),
+            Fact::RuleBroken { what } => found.push(finding(
+                Cause::RuleBroken,
+                Confidence::Certain,
+                digest.side,
+                format!("{} {what}.", digest.peer()),
+                "Look for newer software or other settings of what is there, or for something on the way that changes messages.",
                 shown(),
             )),
             Fact::Forbidden { rule, why } => found.push(finding(
@@ -140,6 +153,10 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
         480 => (
             Cause::NotRegistered,
             "The phone is switched off, not registered, or does not want to be disturbed.",
+        ),
+        300..=399 => (
+            Cause::RefusedByPeer,
+            "It sends calls elsewhere, which is not followed here: call what it names.",
         ),
         408 => (Cause::NotAnswered, "Nobody answered there, or the next hop got no reply."),
         488 | 606 | 415 => (Cause::NoCommonCodec, "Allow a codec that the other side has."),

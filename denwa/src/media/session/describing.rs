@@ -43,7 +43,8 @@ impl MediaSession {
         if let Some(control) = ice.default_address(2).filter(|_| transport.rtcp_port.is_some()) {
             transport.rtcp_port = Some(control.port());
         }
-        let transport = transport.with_ice(ice.local(if muxed { 1 } else { 2 }));
+        let mut transport = transport.with_ice(ice.local(if muxed { 1 } else { 2 }));
+        transport.source = self.stream.source();
         if self.negotiator.set_transport(0, transport.clone()).is_err() {
             self.negotiator.set_free_transports(vec![transport]);
         }

@@ -4,8 +4,9 @@ use super::{Output, Received, Stream};
 use crate::media::carrier::{self, Carrier};
 use crate::media::ice::Wire;
 use crate::media::{Event, IceConfig, Identity, StreamKeys};
-use denwa_rtp::session::{ControlKeys, Path};
-use denwa_sdp::LocalIce;
+use crate::seed::Generator;
+use denwa_rtp::session::{ControlKeys, Path, Session};
+use denwa_sdp::{LocalIce, LocalSource};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -19,13 +20,21 @@ impl Stream {
         seed: [u8; 32],
         now: Instant,
     ) {
+        let mut random = Generator::new(crate::Seed(seed));
         let bound = (self.config.rtp, (!is_muxed).then_some(self.config.rtcp));
-        self.carrier = Some(Box::new(Carrier::new(ice, identity, bound, seed, now)));
+        self.carrier = Some(Box::new(Carrier::new(ice, identity, bound, random.bytes(), now)));
+        self.ssrc = ice.map(|_| random.u32());
         self.settle(now);
     }
 
     pub(crate) fn carrier(&self) -> Option<&Carrier> {
         self.carrier.as_deref()
+    }
+
+    /// Who sends, as descriptions tell it; `None` without ICE.
+    pub(crate) fn source(&self) -> Option<LocalSource> {
+        let ssrc = self.session.as_ref().map_or(self.ssrc?, Session::ssrc);
+        Some(LocalSource { ssrc, cname: self.config.cname.clone() })
     }
 
     /// What the peer is to be told of ICE: credentials and candidates, and where RTP and RTCP go without it.

@@ -46,6 +46,8 @@ pub(crate) struct Stream {
     /// Feeds made here so far: each has a time line of its own.
     feeds: u32,
     first_from: Option<SocketAddr>,
+    /// The source identifier that descriptions tell; `None`: they tell none.
+    ssrc: Option<u32>,
     /// ICE and DTLS, where there is any.
     carrier: Option<Box<Carrier>>,
     /// What DTLS made.
@@ -91,6 +93,7 @@ impl Stream {
             listener: Listener::default(),
             feeds: 0,
             first_from: None,
+            ssrc: None,
             carrier: None,
             made_keys: None,
             made_control_keys: None,
@@ -135,6 +138,7 @@ impl Stream {
                 config.clock_rate_hz = parameters.send.first().map_or(8000, |format| format.clock_rate_hz);
                 config.remote = found[0];
                 config.remote_control = remote_rtcp;
+                config.ssrc = self.ssrc;
                 config.local = Some(self.config.rtp);
                 config.local_control = Some(self.config.rtcp);
                 config.latch = self.config.latch.clone();

@@ -2,10 +2,11 @@
 
 use super::passage::{End, Link, PassageId};
 use super::placing::rules;
-use super::{Event, Gateway, GuestId, Told};
-use denwa::bridge::Command as MediaCommand;
+use super::{Event, Gateway, GuestId, Told, leaf};
+use denwa::bridge::{self, Command as MediaCommand, LegId};
 use denwa::driver::Output;
-use denwa::evidence::{EndCause, Fact, Party as Who};
+use denwa::evidence::{EndCause, Evidence, Fact, Party as Who};
+use denwa::port_set::PortPair;
 use denwa_sip_core::b2bua::{self, Across};
 use denwa_sip_core::endpoint::{By, CallEnd, CallHandle, Event as SipEvent, Headers, Reply};
 use denwa_sip_core::transaction::EndReason;
@@ -14,6 +15,20 @@ use std::time::{Duration, Instant};
 
 /// How long peers may take to answer our farewell: BYE, and the end of registrations. Transactions of SIP would wait for 32 s.
 const FAREWELL: Duration = Duration::from_secs(4);
+
+/// A leg whose sockets are being closed.
+pub(super) struct Closing {
+    pub(super) ports: PortPair,
+    pub(super) of: (PassageId, End),
+}
+
+/// A call that is over.
+pub(super) struct Story {
+    evidence: Evidence,
+    lasted: Duration,
+    /// How many of its legs are being closed.
+    legs: usize,
+}
 
 impl Gateway {
     pub(super) fn stop(&mut self, now: Instant) {
@@ -40,6 +55,14 @@ impl Gateway {
         }
         let waited = FAREWELL.as_secs();
         self.line(format!("not everybody has answered our farewell within {waited} s; stopped all the same"));
+        self.tell_all_and_stop();
+    }
+
+    /// The legs' last figures are not waited for.
+    pub(super) fn tell_all_and_stop(&mut self) {
+        for (id, story) in std::mem::take(&mut self.stories) {
+            self.tell(id, story);
+        }
         self.outputs.push_back(Output::Stop);
     }
 
@@ -49,6 +72,16 @@ impl Gateway {
         passage.leg_mut(end).link = Link::None;
         if let CallEnd::Refused { response } = reason {
             passage.leg_mut(end).secrets.learn(response);
+        }
+        match reason {
+            CallEnd::NotAuthenticated { reason, .. } => {
+                let account = self.side_of(id, end).and_then(|side| side.user.clone()).unwrap_or_default();
+                if let Some(fact) = Fact::of_challenge(*reason, account) {
+                    self.note(id, end, fact, now);
+                }
+            }
+            CallEnd::NoSession { .. } => self.note(id, end, Fact::no_session(), now),
+            _ => {}
         }
         let (by, cause) = cause(reason);
         self.note(id, end, Fact::Ended { by, cause }, now);
@@ -179,19 +212,55 @@ impl Gateway {
     pub(super) fn close(&mut self, id: PassageId, now: Instant) {
         let Some(mut passage) = self.passages.remove(&id) else { return };
         self.attempts.remove(&id);
+        let mut legs = 0;
         for end in End::BOTH {
             if let Some(media) = passage.leg_mut(end).media.take() {
                 self.by_leg.remove(&media.id);
-                self.closing.insert(media.id, media.ports);
+                self.closing.insert(media.id, Closing { ports: media.ports, of: (id, end) });
                 self.tell_media(MediaCommand::Close { leg: media.id });
+                legs += 1;
             }
         }
-        let lasted = now.saturating_duration_since(passage.evidence.began()).as_secs();
-        self.line(format!("{id}: over after {lasted} s"));
-        for finding in passage.evidence.findings() {
+        let lasted = now.saturating_duration_since(passage.evidence.began());
+        let story = Story { evidence: passage.evidence, lasted, legs };
+        if legs > 0 {
+            self.stories.insert(id, story);
+        } else {
+            self.tell(id, story);
+        }
+    }
+
+    /// What is told of a leg that is being closed. With the last of them the story of the call is whole.
+    pub(super) fn on_last_words(&mut self, leg: LegId, event: &bridge::Event, now: Instant) {
+        let (fact, is_closed) = match event {
+            bridge::Event::PathFailed { pairs, .. } => (Some(Fact::no_path(pairs)), false),
+            bridge::Event::Closed { report, .. } => (Some(Fact::of_report(report)), true),
+            bridge::Event::OpenFailed { .. } => (None, true),
+            _ => return,
+        };
+        let Some(&Closing { ports, of: (id, end) }) = self.closing.get(&leg) else { return };
+        if is_closed {
+            self.closing.remove(&leg);
+            self.pool.release_pair(ports);
+        }
+        let Some(story) = self.stories.get_mut(&id) else { return };
+        if let Some(fact) = fact {
+            story.evidence.add(Some(leaf(end)), fact, now);
+        }
+        story.legs = story.legs.saturating_sub(usize::from(is_closed));
+        if story.legs == 0
+            && let Some(story) = self.stories.remove(&id)
+        {
+            self.tell(id, story);
+        }
+    }
+
+    fn tell(&mut self, id: PassageId, story: Story) {
+        self.line(format!("{id}: over after {} s", story.lasted.as_secs()));
+        for finding in story.evidence.findings() {
             self.line(format!("{id}: {finding}"));
         }
-        self.outputs.push_back(Output::Event(Event::Ended(Box::new(passage.evidence))));
+        self.outputs.push_back(Output::Event(Event::Ended(Box::new(story.evidence))));
     }
 }
 
@@ -221,6 +290,10 @@ fn cause(reason: &CallEnd) -> (Who, EndCause) {
         CallEnd::HungUp { by, .. } => (who(by), EndCause::HungUp),
         CallEnd::Cancelled { by, .. } => (who(by), EndCause::Cancelled),
         CallEnd::Refused { response } => (Who::Peer, EndCause::Refused(response.status().code())),
+        CallEnd::NotAuthenticated { response, .. } => {
+            (Who::Peer, EndCause::Refused(response.status().code()))
+        }
+        CallEnd::NoSession { .. } => (Who::Here, EndCause::Refused(488)),
         CallEnd::RefusedHere(status) => (Who::Here, EndCause::Refused(status.code())),
         CallEnd::NotAnswered => (Who::Here, EndCause::NoAnswer),
         CallEnd::NotAcknowledged => (Who::Here, EndCause::Unconfirmed),

@@ -5,7 +5,7 @@ use super::passage::{End, Link, PassageId};
 use super::{Gateway, Told};
 use denwa::bridge;
 use denwa::evidence::{Description, Fact, Party as Who, SecurityFailure};
-use denwa_sdp::{LocalIce, NegotiationError};
+use denwa_sdp::{LocalIce, LocalSource, NegotiationError};
 use denwa_sip_core::Method;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::call::info::Digit;
@@ -16,10 +16,8 @@ use std::time::Instant;
 impl Gateway {
     pub(super) fn on_media(&mut self, event: bridge::Event, now: Instant) {
         let media = event.leg();
-        if let bridge::Event::Closed { .. } | bridge::Event::OpenFailed { .. } = &event
-            && let Some(pair) = self.closing.remove(&media)
-        {
-            self.pool.release_pair(pair);
+        if self.closing.contains_key(&media) {
+            return self.on_last_words(media, &event, now);
         }
         let Some((id, end)) = self.by_leg.get(&media).copied() else { return };
         match event {
@@ -29,7 +27,9 @@ impl Gateway {
                     self.on_ready(id, end, now);
                 }
             }
-            bridge::Event::IceReady { ice, rtp, rtcp, .. } => self.on_ice(id, end, *ice, (rtp, rtcp), now),
+            bridge::Event::IceReady { ice, source, rtp, rtcp, .. } => {
+                self.on_ice(id, end, (*ice, *source), (rtp, rtcp), now);
+            }
             bridge::Event::OpenFailed { reason, .. } => self.retry_leg(id, end, &reason, now),
             bridge::Event::Digit { digit, .. } => self.on_key(id, end, digit),
             bridge::Event::KeyToSignal { digit, duration, .. } => {
@@ -39,18 +39,22 @@ impl Gateway {
             bridge::Event::PathChosen { path, relayed, .. } => {
                 let how = if relayed { "relayed" } else { "direct" };
                 self.line(format!("{id}: the path to the {end} is {how}: {path}"));
+                self.note(id, end, Fact::PathChosen { path }, now);
             }
             bridge::Event::PathFailed { pairs, .. } => {
                 self.line(format!("{id}: ICE finds no path to the {end}"));
-                for pair in pairs {
+                for pair in &pairs {
                     self.line(format!("{id}: {pair}"));
                 }
+                self.note(id, end, Fact::no_path(&pairs), now);
             }
             // RFC 7675: whoever closed his tab answers no more. SIP may not tell, so this ends the call.
             bridge::Event::PathLost { .. } => {
+                self.note(id, end, Fact::PathLost, now);
                 self.end_both(id, &format!("the {end} is gone: nobody answers on its path"), now);
             }
             bridge::Event::NotEncrypted { reason, .. } => {
+                self.note(id, end, Fact::not_encrypted(&reason), now);
                 self.end_both(id, &format!("there is no encryption with the {end}: {reason}"), now);
             }
             other => self.on_fact(id, end, other, now),
@@ -67,6 +71,11 @@ impl Gateway {
             bridge::Event::ProtectionFailed { .. } => Fact::SecurityFailed(SecurityFailure::WrongKeys),
             bridge::Event::Silent { lasted, .. } => {
                 self.line(format!("{id}: the {end} has been silent for {} s", lasted.as_secs()));
+                // Whoever holds may say music of his own, or nothing at all.
+                let passage = self.passages.get(&id);
+                if passage.is_some_and(|passage| passage.leg(end.other()).hold.is_some()) {
+                    return;
+                }
                 Fact::Silent { lasted }
             }
             bridge::Event::Resumed { .. } => Fact::Resumed,
@@ -77,7 +86,8 @@ impl Gateway {
             bridge::Event::Report { report, .. } => Fact::of_report(&report),
             bridge::Event::Rejected { misuse, .. } => return self.line(format!("{id}: {misuse}")),
             bridge::Event::Encrypted { suite, .. } => {
-                return self.line(format!("{id}: encrypted with the {end}: {suite}"));
+                self.line(format!("{id}: encrypted with the {end}: {suite}"));
+                Fact::Secured { suite: suite.to_owned() }
             }
             _ => return,
         };
@@ -89,14 +99,14 @@ impl Gateway {
         &mut self,
         id: PassageId,
         end: End,
-        ice: LocalIce,
+        (ice, source): (LocalIce, LocalSource),
         (rtp, rtcp): (SocketAddr, Option<SocketAddr>),
         now: Instant,
     ) {
         let is_relayed = self.side_of(id, end).is_some_and(|side| side.relay.is_some());
         let Some(leg) = self.passages.get_mut(&id).map(|passage| passage.leg_mut(end)) else { return };
         let Some(media) = &mut leg.media else { return };
-        media.transport = media.transport.clone().with_ice(ice);
+        media.transport = media.transport.clone().with_ice(ice).with_source(source);
         // The description names an address of the candidates, or the peer takes it for one that was rewritten (RFC 8839 §4.2.5).
         if is_relayed {
             media.transport.addresses = vec![rtp];

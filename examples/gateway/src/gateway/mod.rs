@@ -51,7 +51,7 @@ use denwa::evidence::{Fact, MessageHead, Side as Leaf};
 use denwa::farewell::Farewells;
 use denwa::guard::{Guard, GuardConfig, Input as GuardInput, Offence, Verdict};
 use denwa::media::Identity;
-use denwa::port_set::{PortPair, PortPool};
+use denwa::port_set::PortPool;
 use denwa::rules::Messages;
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::endpoint::{
@@ -60,6 +60,7 @@ use denwa_sip_core::endpoint::{
 use denwa_sip_core::io::{Flow, Input};
 use denwa_sip_core::message::{Request, Response};
 use denwa_sip_core::{Method, Protocol, StreamId};
+use ending::{Closing, Story};
 use limits::Pace;
 use names::Names;
 use passage::{End, Passage, PassageId};
@@ -81,8 +82,10 @@ pub struct Gateway {
     by_call: BTreeMap<CallHandle, (PassageId, End)>,
     by_leg: BTreeMap<LegId, (PassageId, End)>,
     by_guest: BTreeMap<GuestId, (PassageId, End)>,
-    /// Ports of legs that are being closed.
-    closing: BTreeMap<LegId, PortPair>,
+    /// Legs that are being closed.
+    closing: BTreeMap<LegId, Closing>,
+    /// Calls that are over, until their legs have told their last figures.
+    stories: BTreeMap<PassageId, Story>,
     /// Requests whose sender is being asked for a password.
     proving: BTreeMap<RequestHandle, (Request, Flow)>,
     lines: BTreeMap<RegistrationHandle, Line>,
@@ -159,6 +162,7 @@ impl Gateway {
             by_leg: BTreeMap::new(),
             by_guest: BTreeMap::new(),
             closing: BTreeMap::new(),
+            stories: BTreeMap::new(),
             proving: BTreeMap::new(),
             lines: BTreeMap::new(),
             questions: BTreeMap::new(),
@@ -287,7 +291,7 @@ impl Gateway {
             }
             SipEvent::LimitReached { limit } => self.line(format!("as many as allowed: {limit:?}")),
             SipEvent::Located { id, outcome } => self.on_located(id, &outcome),
-            SipEvent::ShutDown => self.outputs.push_back(Output::Stop),
+            SipEvent::ShutDown => self.tell_all_and_stop(),
             SipEvent::RequestCompleted { outgoing, outcome, .. } => self.on_parted(outgoing, &outcome, now),
             other => {
                 let calls = other.call().map(|call| self.calls_with(call)).unwrap_or_default();

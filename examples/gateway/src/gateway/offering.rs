@@ -5,7 +5,7 @@ use super::admission::Refused;
 use super::passage::{End, PassageId};
 use crate::config;
 use denwa::bridge::Command as MediaCommand;
-use denwa::evidence::Party as Who;
+use denwa::evidence::{Fact, Party as Who};
 use denwa_sdp::{Direction, HoldStyle, NegotiationError, Negotiator, State};
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, CallHandle, Headers, Reply};
@@ -46,19 +46,33 @@ impl Gateway {
             let mut fork = negotiator.fork();
             if fork.accept_answer(answer).is_ok() {
                 let medium = fork.agreed().and_then(|agreed| agreed.audio().cloned());
+                if let Some(passage) = self.passages.get_mut(&id) {
+                    passage.leg_mut(end).previewed = medium.as_ref().and_then(|it| it.codec().cloned());
+                }
                 self.configure_with(id, end, medium, now);
             }
             return;
         }
         match negotiator.accept_answer(answer) {
             Ok(_) => {
+                // A callee may begin on hold: the caller is told once he is up.
+                let hold = held(negotiator);
+                if end == End::Callee && !passage.answered {
+                    passage.caller.hold = hold;
+                }
                 self.configure(id, end, now);
                 // The other end may have taken its hold back meanwhile.
                 self.tell_hold(id, end, now);
             }
             Err(error) => {
-                if let NegotiationError::Mismatch(mismatch) = &error {
-                    self.note_mismatch(id, end, mismatch, Who::Here, now);
+                match &error {
+                    NegotiationError::Mismatch(mismatch) => {
+                        self.note_mismatch(id, end, mismatch, Who::Here, now);
+                    }
+                    other => {
+                        let what = format!("answered what cannot be gone by: {other}");
+                        self.note(id, end, Fact::RuleBroken { what }, now);
+                    }
                 }
                 let refused = Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string());
                 self.refuse(id, &refused, now);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use denwa::bridge::LegId;
 use denwa::evidence::Evidence;
 use denwa::port_set::PortPair;
-use denwa_sdp::{Direction, Negotiator, Transport};
+use denwa_sdp::{AgreedCodec, Direction, Negotiator, Transport};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::endpoint::{CallHandle, Route as SipRoute};
 use denwa_sip_core::message::Request;
@@ -108,6 +108,8 @@ pub(super) struct Leg {
     /// The first offer, until it can be judged.
     pub(super) offer: Option<Bytes>,
     pub(super) negotiator: Option<Negotiator>,
+    /// The codec that its peer speaks before it has answered for good.
+    pub(super) previewed: Option<AgreedCodec>,
     pub(super) media: Option<Media>,
     /// It can be described.
     pub(super) is_ready: bool,
@@ -152,6 +154,7 @@ impl Leg {
             link: Link::None,
             offer: None,
             negotiator: None,
+            previewed: None,
             media: None,
             is_ready: false,
             is_configured: false,

@@ -7,6 +7,7 @@ use super::passage::{End, Link, PassageId};
 use super::placing::rules;
 use super::{Gateway, Told};
 use denwa::bridge::{Command as MediaCommand, Connection, Program, Source};
+use denwa::evidence::Fact;
 use denwa_codecs::tone::plan::Plan;
 use denwa_sdp::{Negotiator, State};
 use denwa_sip_core::Misuse;
@@ -103,7 +104,7 @@ impl Gateway {
         }
         let chosen = passage.callee.negotiator.as_ref().and_then(Negotiator::agreed);
         let chosen = chosen.and_then(|agreed| agreed.audio()?.codec().cloned());
-        if let Some(chosen) = chosen {
+        if let Some(chosen) = chosen.or_else(|| passage.callee.previewed.clone()) {
             prefer(negotiator, &chosen);
         }
         let answer = negotiator.make_answer().ok()?;
@@ -122,6 +123,7 @@ impl Gateway {
             Link::Call(call) => call,
             Link::Guest(guest) => {
                 self.tell_guest(guest, Told::Answered);
+                self.note(id, End::Caller, Fact::Answered, now);
                 self.line(format!("{id}: up"));
                 return self.listen_to_robot(id, now);
             }
@@ -132,8 +134,11 @@ impl Gateway {
             return self.refuse(id, &Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, sentence), now);
         };
         let reply = Reply::new(StatusCode::OK).with_body(Body::sdp(body));
-        if let Err(misuse) = self.endpoint.answer(caller, &reply, now) {
-            self.line(format!("{id}: not answered: {misuse}"));
+        match self.endpoint.answer(caller, &reply, now) {
+            Ok(()) => self.note(id, End::Caller, Fact::Answered, now),
+            // It was refused meanwhile, for what its callee has answered.
+            Err(Misuse::UnknownHandle) => {}
+            Err(misuse) => self.line(format!("{id}: not answered: {misuse}")),
         }
         self.listen_to_robot(id, now);
     }

@@ -143,17 +143,7 @@ pub(crate) fn phone(
 ) -> Phone {
     let (scratch, ports, exchange) = town;
     let registrar = format!("127.0.0.1:{exchange}");
-    let account = Account {
-        name: user,
-        user,
-        password: PASSWORD,
-        registrar: &registrar,
-        transport: "udp",
-        codecs,
-        answers: true,
-        register_every: 60,
-        parameters,
-    };
+    let account = Account { codecs, parameters, ..Account::registered(user, PASSWORD, &registrar) };
     let phone = Phone::start(&account, scratch.path(), ports, says);
     phone.wait_registered();
     phone

@@ -8,7 +8,7 @@ use denwa::bridge::{self, CarriedBy, LegId, LegSpec};
 use denwa::evidence::{Agreement, Fact, StreamCounters};
 use denwa::media::{IceConfig, KeyPath, StreamParameters};
 use denwa::port_set::PortPair;
-use denwa_sdp::{Direction, LocalIce, Negotiator, Transport};
+use denwa_sdp::{Direction, LocalIce, LocalSource, Negotiator, Transport};
 use denwa_sip_core::endpoint::{CallHandle, LocalIdentity};
 
 use super::describing::{Carriage, negotiator};
@@ -217,9 +217,9 @@ impl Leg {
     }
 
     /// All is known that its peer is to be told of ICE.
-    pub(super) fn ice_ready(&mut self, ice: LocalIce) {
+    pub(super) fn ice_ready(&mut self, ice: LocalIce, source: LocalSource) {
         let address = SocketAddr::new(self.place.told, self.ports.rtp);
-        let transport = Transport::audio(address).with_ice(ice);
+        let transport = Transport::audio(address).with_ice(ice).with_source(source);
         // Before the first description there is no medium yet that could have it.
         if self.negotiator.set_transport(0, transport.clone()).is_err() {
             self.negotiator.set_free_transports(vec![transport]);

@@ -28,8 +28,8 @@ impl Call {
                 self.evidence.add(side, fact, now);
                 self.opened(desk, which);
             }
-            Media::IceReady { ice, .. } => {
-                leg.ice_ready(*ice);
+            Media::IceReady { ice, source, .. } => {
+                leg.ice_ready(*ice, *source);
                 self.opened(desk, which);
                 self.change_ready(desk, which);
             }

@@ -136,14 +136,10 @@ impl Exchange {
         let name = format!("phone-{user}-{transport}");
         let account = baresip::Account {
             name: &name,
-            user,
-            password,
-            registrar: &registrar,
             transport,
             codecs,
             answers,
-            register_every: 60,
-            parameters: "",
+            ..baresip::Account::registered(user, password, &registrar)
         };
         Phone::start(&account, self.scratch.path(), &mut self.ports, says)
     }

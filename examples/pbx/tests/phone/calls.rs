@@ -124,6 +124,15 @@ impl Phone {
         self.wire.send(&text);
     }
 
+    /// A call to a number that the callee answers, with A-law, and that is up: his ends of it, hers, and the 200 he got.
+    pub fn talk(&mut self, number: &str, callee: &mut Self) -> (Dialog, Dialog, Message) {
+        let mut calling = self.call(number);
+        let called = callee.invited();
+        callee.answer(&called, &callee.offer("8 101"));
+        let answer = self.answered(&mut calling);
+        (calling, called, answer)
+    }
+
     // -- calls, as callee
 
     /// Gives up a call that has not been answered: it rings at the callee, is cancelled, and the callee says so (RFC 3261 §9).
