@@ -36,6 +36,7 @@ pub struct Detector {
 
 impl Detector {
     /// A detector at `sample_rate_hz`.
+    #[must_use]
     pub fn new(sample_rate_hz: u32, limits: Limits) -> Self {
         Self {
             limits,
@@ -80,11 +81,13 @@ impl Detector {
     }
 
     /// For how long there has been no activity, in ms.
+    #[must_use]
     pub fn silence_ms(&self) -> u64 {
         self.silence.saturating_mul(1_000) / u64::from(self.sample_rate_hz)
     }
 
     /// The background's level, in dBov.
+    #[must_use]
     pub fn background_dbov(&self) -> f64 {
         self.background_dbov
     }

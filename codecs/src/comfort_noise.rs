@@ -21,6 +21,7 @@ pub struct Describer {
 
 impl Describer {
     /// A describer that sends `order` coefficients, 0 ..= [`LARGEST_ORDER`].
+    #[must_use]
     pub fn new(order: usize) -> Self {
         Self { order: order.min(LARGEST_ORDER), correlation: [0.0; LARGEST_ORDER + 1] }
     }
@@ -92,6 +93,7 @@ pub struct Generator {
 
 impl Generator {
     /// Silence until the first description. `seed` makes the noise; streams with one seed are alike.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
             seed: seed | 1,
@@ -153,11 +155,13 @@ impl Generator {
 }
 
 /// The level of a descriptor, in dBov; `None` if it is empty.
+#[must_use]
 pub fn level_dbov(payload: &[u8]) -> Option<f64> {
     payload.first().map(|octet| -f64::from(octet & 0x7f))
 }
 
 /// Whether a frame is so quiet that it may be taken for background whatever else is known.
+#[must_use]
 pub fn is_faint(level: Level) -> bool {
     level.dbov() < -60.0
 }

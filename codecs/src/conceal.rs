@@ -44,6 +44,7 @@ pub struct Concealer {
 
 impl Concealer {
     /// Samples of history are silence at first.
+    #[must_use]
     pub fn new(sample_rate_hz: u32) -> Self {
         let samples = |ms: f32| (sample_rate_hz as f32 * ms / 1_000.0) as usize;
         let longest = samples(LONGEST_PERIOD_MS).max(8);
@@ -70,11 +71,13 @@ impl Concealer {
     }
 
     /// Samples in the last packet that arrived; 20 ms before the first one.
+    #[must_use]
     pub fn last_packet_samples(&self) -> usize {
         self.last_packet
     }
 
     /// Whether the last samples were made up.
+    #[must_use]
     pub fn is_concealing(&self) -> bool {
         self.lost > 0
     }

@@ -4,8 +4,10 @@
 //! 16-bit linear at the codec's own rate, left-justified whatever resolution the codec works in. Timestamps, payload
 //! types and packetisation belong to `rtp`; parameters (`fmtp`) are read by `registry`.
 
+use core::fmt::Debug;
+
 /// Turns samples into payloads. An encoder belongs to one direction of one call.
-pub trait Encoder: Send {
+pub trait Encoder: Debug + Send {
     /// Samples a second this encoder takes, in Hz.
     fn sample_rate_hz(&self) -> u32;
 
@@ -34,7 +36,7 @@ pub trait Encoder: Send {
 }
 
 /// Turns payloads into samples. A decoder belongs to one source of one call.
-pub trait Decoder: Send {
+pub trait Decoder: Debug + Send {
     /// Samples a second this decoder gives, in Hz.
     fn sample_rate_hz(&self) -> u32;
 
@@ -144,11 +146,13 @@ pub struct PayloadLengths {
 
 impl PayloadLengths {
     /// Any multiple of `unit` bytes.
+    #[must_use]
     pub const fn multiple_of(unit: usize) -> Self {
         Self { unit, tail: 0 }
     }
 
     /// Whether a payload of `bytes` bytes can be one of this codec's.
+    #[must_use]
     pub const fn allow(self, bytes: usize) -> bool {
         if self.unit == 0 {
             return true;

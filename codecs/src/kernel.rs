@@ -41,6 +41,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// The fastest that this processor can run.
+    #[must_use]
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = arch::x86_64::kernels().next() {
@@ -50,17 +51,20 @@ impl Kernel {
     }
 
     /// The portable loops.
+    #[must_use]
     pub const fn scalar() -> Self {
         arch::scalar::KERNEL
     }
 
     /// What kind of processor it is for: `avx2`, `scalar`, ….
+    #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 }
 
 /// Every kernel this processor can run, the fastest first, the portable one last.
+#[must_use]
 pub fn available() -> Vec<Kernel> {
     let mut kernels = Vec::new();
     #[cfg(target_arch = "x86_64")]

@@ -8,6 +8,7 @@
 pub const FULL_SCALE_SINE_DBM0: f64 = 3.14;
 
 /// The peak amplitude of a sine of 0 dBm0 in 16-bit samples: 22,827.2.
+#[must_use]
 pub fn sine_amplitude(level_dbm0: f64) -> f64 {
     32_768.0 * 10f64.powf((level_dbm0 - FULL_SCALE_SINE_DBM0) / 20.0)
 }
@@ -22,6 +23,7 @@ pub struct Level {
 
 impl Level {
     /// The level of `samples`.
+    #[must_use]
     pub fn of(samples: &[i16]) -> Self {
         // The sum of squares has room for 2^34 samples.
         let mut level = Self { samples: samples.len() as u64, ..Self::default() };
@@ -34,6 +36,7 @@ impl Level {
     }
 
     /// From sums made elsewhere, by a kernel that decodes and measures at once.
+    #[must_use]
     pub fn from_sums(sum_of_squares: u64, samples: u64, peak: u16) -> Self {
         Self { sum_of_squares, samples, peak }
     }
@@ -49,31 +52,37 @@ impl Level {
     }
 
     /// Samples measured.
+    #[must_use]
     pub fn samples(self) -> u64 {
         self.samples
     }
 
     /// The largest magnitude, 0..=32,768.
+    #[must_use]
     pub fn peak(self) -> u16 {
         self.peak
     }
 
     /// Root of the mean square, 0..=32,768.
+    #[must_use]
     pub fn rms(self) -> f64 {
         if self.samples == 0 { 0.0 } else { (self.sum_of_squares as f64 / self.samples as f64).sqrt() }
     }
 
     /// RMS against the RMS of a full-scale square wave, in dB: at most 0, minus infinity for digital silence.
+    #[must_use]
     pub fn dbov(self) -> f64 {
         20.0 * (self.rms() / 32_768.0).log10()
     }
 
     /// RMS against a sine of one milliwatt at the zero transmission level point, in dB.
+    #[must_use]
     pub fn dbm0(self) -> f64 {
         20.0 * (self.rms() * core::f64::consts::SQRT_2 / 32_768.0).log10() + FULL_SCALE_SINE_DBM0
     }
 
     /// The audio level of RFC 6464: -dBov rounded, 0 (loudest) ..= 127 (silence).
+    #[must_use]
     pub fn rfc6464(self) -> u8 {
         let below = -self.dbov();
         if below >= 127.0 { 127 } else { below.max(0.0).round() as u8 }

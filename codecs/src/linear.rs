@@ -16,6 +16,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// For samples at `sample_rate_hz`.
+    #[must_use]
     pub const fn new(sample_rate_hz: u32) -> Self {
         Self { sample_rate_hz }
     }
@@ -58,6 +59,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// For samples at `sample_rate_hz`.
+    #[must_use]
     pub fn new(sample_rate_hz: u32) -> Self {
         Self {
             sample_rate_hz,

@@ -30,12 +30,14 @@ struct Member {
 
 impl Mixer {
     /// A mixer of `members` members and frames of `frame_samples` samples. Silence is mixed until somebody speaks.
+    #[must_use]
     pub fn new(members: usize, frame_samples: usize) -> Self {
         let member = Member { samples: vec![0; frame_samples], present: false, power: 0.0 };
         Self { frame_samples, sum: vec![0; frame_samples], members: vec![member; members] }
     }
 
     /// Members there is room for.
+    #[must_use]
     pub fn members(&self) -> usize {
         self.members.len()
     }
@@ -95,12 +97,14 @@ impl Mixer {
     }
 
     /// A member's level over the last rounds, in dBov.
+    #[must_use]
     pub fn level_dbov(&self, member: usize) -> f64 {
         let power = self.members.get(member).map_or(0.0, |member| member.power);
         10.0 * (power / (32_768.0 * 32_768.0)).max(1e-10).log10()
     }
 
     /// The loudest member, if anybody is louder than `quietest_dbov`.
+    #[must_use]
     pub fn active_speaker(&self, quietest_dbov: f64) -> Option<usize> {
         let loudest =
             self.members.iter().enumerate().max_by(|one, other| one.1.power.total_cmp(&other.1.power))?.0;
@@ -108,6 +112,7 @@ impl Mixer {
     }
 
     /// The level of everybody together in this round.
+    #[must_use]
     pub fn level(&self) -> Level {
         let (mut squares, mut peak) = (0, 0);
         for sum in &self.sum {

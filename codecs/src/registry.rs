@@ -82,6 +82,7 @@ impl Entry {
     }
 
     /// Samples in the usual packet, at [`Entry::sample_rate_hz`].
+    #[must_use]
     pub fn packet_samples(&self) -> usize {
         (self.sample_rate_hz * self.packet_ms / 1_000) as usize
     }
@@ -105,16 +106,19 @@ pub struct ParameterError {
 }
 
 /// Every codec of this build, those that sound best first.
+#[must_use]
 pub fn all() -> &'static [Entry] {
     ENTRIES
 }
 
 /// The codec called `name` at `clock_rate_hz`.
+#[must_use]
 pub fn find(name: &str, clock_rate_hz: u32) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.clock_rate_hz == clock_rate_hz && entry.name.eq_ignore_ascii_case(name))
 }
 
 /// The codec of a static payload type (RFC 3551 Table 4).
+#[must_use]
 pub fn find_static(payload_type: u8) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.static_payload_type == Some(payload_type))
 }

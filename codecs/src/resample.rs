@@ -89,11 +89,13 @@ impl Resampler {
     }
 
     /// By how much the output is late, in seconds.
+    #[must_use]
     pub fn delay_seconds(&self) -> f64 {
         self.delay_seconds
     }
 
     /// The most samples that `input` samples can become.
+    #[must_use]
     pub fn max_output(&self, input: usize) -> usize {
         (input * self.up).div_ceil(self.down)
     }

@@ -32,6 +32,7 @@ impl AddressPolicy {
     /// `seen_as` is how this peer himself said that he sees us. It is believed for him alone and beats every other rule, for
     /// nobody knows better where his packets find us: a VPN that renames hosts, an external address gone stale, a container
     /// behind its host. It changes nothing when it is what he would be told anyway.
+    #[must_use]
     pub fn told(&self, peer: IpAddr, route: IpAddr, seen_as: Option<IpAddr>) -> Told {
         let (peer, route) = (peer.to_canonical(), route.to_canonical());
         if let Some(seen) = seen_as.map(|seen| seen.to_canonical())
@@ -146,6 +147,7 @@ impl Network {
 
     /// The network of `prefix_length` leading bits of `address`; the other bits are cleared. `None` when the address has
     /// fewer bits than that.
+    #[must_use]
     pub fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
         let masked = match address {
             IpAddr::V4(v4) if prefix_length <= 32 => IpAddr::V4(Ipv4Addr::from_bits(
@@ -160,11 +162,13 @@ impl Network {
     }
 
     /// The network of one host.
+    #[must_use]
     pub fn host(address: IpAddr) -> Self {
         Self { address, prefix_length: if address.is_ipv4() { 32 } else { 128 } }
     }
 
     /// Whether `address` is in the network. An IPv4 address in its IPv6 clothing (`::ffff:10.0.0.1`) is the IPv4 address.
+    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4()
@@ -172,11 +176,13 @@ impl Network {
     }
 
     /// The first address.
+    #[must_use]
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
     /// How many leading bits count, 0 to 32 or 128.
+    #[must_use]
     pub fn prefix_length(&self) -> u8 {
         self.prefix_length
     }
@@ -241,11 +247,13 @@ pub enum NetworkFault {
 
 impl ParseNetworkError {
     /// The text that could not be read.
+    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// What is wrong with it.
+    #[must_use]
     pub fn fault(&self) -> NetworkFault {
         self.fault
     }

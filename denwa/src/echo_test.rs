@@ -65,6 +65,7 @@ const LONGEST_MS: usize = 3_000;
 const QUIET: f64 = 40.0;
 
 /// The signal, once.
+#[must_use]
 pub fn signal() -> Program {
     let mut pieces = vec![Piece::Pause(Duration::from_millis(200))];
     for (pitch, pause_ms) in ROW {
@@ -77,6 +78,7 @@ pub fn signal() -> Program {
 }
 
 /// Compares what was said with what was heard at the same time, both at `sample_rate_hz`.
+#[must_use]
 pub fn judge(said: &[i16], heard: &[i16], sample_rate_hz: u32) -> EchoReport {
     let (said, _) = pitches(said, sample_rate_hz);
     let (heard, sound) = pitches(heard, sample_rate_hz);

@@ -192,3 +192,7 @@ pub mod tokio;
 pub mod ua;
 
 pub use seed::Seed;
+
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

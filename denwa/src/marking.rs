@@ -11,11 +11,13 @@ impl Dscp {
     pub const SIGNALLING: Self = Self(40);
 
     /// A code point of 0 to 63; `None` beyond.
+    #[must_use]
     pub fn new(value: u8) -> Option<Self> {
         (value < 64).then_some(Self(value))
     }
 
     /// The code point, 0 to 63.
+    #[must_use]
     pub fn value(self) -> u8 {
         self.0
     }

@@ -271,6 +271,18 @@ impl<'a> Words<'a> {
     }
 }
 
+impl fmt::Display for CandidateKind {
+    /// In words; what stands in a candidate's text is shorter.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Host => "host",
+            Self::ServerReflexive => "server-reflexive",
+            Self::PeerReflexive => "peer-reflexive",
+            Self::Relayed => "relayed",
+        })
+    }
+}
+
 impl fmt::Display for Candidate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { foundation, component, priority, .. } = self;

@@ -57,6 +57,7 @@ mod io;
 mod random;
 pub mod stun;
 pub mod turn;
+mod words;
 
 pub use agent::Agent;
 pub use candidate::Candidate;

@@ -55,6 +55,62 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Encrypted, and through the play-out
+//!
+//! One packet from microphone to ear, by SRTP and through the play-out:
+//!
+//! ```
+//! use denwa_rtp::jitter::{self, playout::{Decoder, Playout}};
+//! use denwa_rtp::session::{Action, Config, Content, Format, Frame, Path, Seed, Session};
+//! use denwa_rtp::srtp::{Keying, MasterKey, Suite};
+//! use std::{net::SocketAddr, time::Instant};
+//!
+//! /// Codecs live elsewhere: `denwa-codecs` has them.
+//! struct Codec;
+//!
+//! impl Decoder for Codec {
+//!     fn decode(&mut self, _payload_type: u8, payload: &[u8], out: &mut Vec<i16>) {
+//!         out.extend(payload.iter().map(|octet| i16::from(*octet)));
+//!     }
+//!     fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) {
+//!         out.resize(out.len() + samples, 0);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (alice, bob): (SocketAddr, SocketAddr) = ("192.0.2.1:4000".parse()?, "192.0.2.2:4000".parse()?);
+//! let now = Instant::now();
+//! let pcmu = Format { payload_type: 0, clock_rate_hz: 8000, content: Content::Media };
+//! // Key and salt one behind the other, as `a=crypto` has them; each direction has its own.
+//! let key = |octet| MasterKey::new(Suite::Aes128CmHmacSha1Tag80, &[octet; 30]).map(Keying::new);
+//! let session = |peer, seed, sends: u8, hears: u8| -> Result<Session, denwa_rtp::Misuse> {
+//!     let mut config = Config::new("cname", vec![pcmu], now);
+//!     config.remote = Some(peer);
+//!     config.require_protection = true;
+//!     let mut session = Session::new(config, Seed([seed; 32]), now);
+//!     session.set_keys(Some(&key(sends)?), Some(&key(hears)?))?;
+//!     Ok(session)
+//! };
+//! let (mut speaker, mut listener) = (session(bob, 1, 11, 22)?, session(alice, 2, 22, 11)?);
+//!
+//! let mut datagram = [0; 1500];
+//! let frame = Frame { feed: 0, timestamp: 0, payload_type: 0, marker: true, payload: &[100; 160] };
+//! let out = speaker.send(frame, &mut datagram, now)?;
+//! assert_eq!((out.destination, out.length), (bob, 12 + 160 + 10));
+//!
+//! let mut play_out = Playout::new(jitter::Config::voice(8000), 8000, now);
+//! match listener.receive(&mut datagram[..out.length], Path::from(alice), now) {
+//!     Action::Media(media) => {
+//!         play_out.put(media.packet.into(), now);
+//!     }
+//!     other => return Err(format!("{other:?}").into()),
+//! }
+//! let mut ear = [0; 160]; // as often as the sound device wants samples
+//! let pulled = play_out.pull(&mut Codec, &mut ear, now);
+//! println!("{pulled:?}, {:?}", listener.quality(Some(&play_out.statistics(now)), now));
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod classify;
@@ -84,3 +140,7 @@ pub mod wallclock;
 pub use error::{Misuse, ParseError};
 pub use packet::Packet;
 pub use session::Session;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

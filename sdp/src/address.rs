@@ -20,6 +20,7 @@ pub enum Host<'a> {
 impl<'a> Host<'a> {
     /// Reads an address; what is not one is a name.
     #[inline]
+    #[must_use]
     pub fn parse(text: &'a str) -> Self {
         if let Some(address) = ipv4(text) {
             return Self::Ip(IpAddr::V4(address));
@@ -36,6 +37,7 @@ impl<'a> Host<'a> {
     }
 
     /// The address, if it is one.
+    #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -44,6 +46,7 @@ impl<'a> Host<'a> {
     }
 
     /// The address type that goes with it: that of the address, `IP4` for a name.
+    #[must_use]
     pub fn address_type(&self) -> &'static str {
         match self {
             Self::Ip(IpAddr::V6(_)) => "IP6",
@@ -109,6 +112,7 @@ pub struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     /// A unicast address.
+    #[must_use]
     pub fn unicast(host: Host<'a>) -> Self {
         Self { network: "IN", address_type: host.address_type(), host, time_to_live: None, count: None }
     }
@@ -164,12 +168,14 @@ impl<'a> Connection<'a> {
     }
 
     /// Whether the address is a group's.
+    #[must_use]
     pub fn is_multicast(&self) -> bool {
         self.host.ip().is_some_and(|address| address.is_multicast())
     }
 
     /// Whether the address is the one that says "do not send" (RFC 3264 §8.4): `0.0.0.0`, `::`, or a name that
     /// ends in `.invalid` (RFC 6157 §4.1).
+    #[must_use]
     pub fn is_unspecified(&self) -> bool {
         match self.host {
             Host::Ip(address) => address.is_unspecified(),

@@ -18,6 +18,7 @@ pub enum Direction {
 
 impl Direction {
     /// The direction that sends and receives as told.
+    #[must_use]
     pub fn new(sends: bool, receives: bool) -> Self {
         match (sends, receives) {
             (true, true) => Self::SendRecv,
@@ -28,11 +29,13 @@ impl Direction {
     }
 
     /// Whether whoever says it sends.
+    #[must_use]
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
     /// Whether whoever says it receives.
+    #[must_use]
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
@@ -56,6 +59,7 @@ impl Direction {
     }
 
     /// The name of the attribute.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",
@@ -66,6 +70,7 @@ impl Direction {
     }
 
     /// The direction of that name; case is not minded.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
             .into_iter()

@@ -119,3 +119,7 @@ pub use profile::{Kind, Profile};
 pub use session::{AttributeLine, Attributes, Description, Line, MediaList};
 pub use timing::{Bandwidth, Timing};
 pub use write::{Builder, Editor};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -81,36 +81,43 @@ fn ports(fields: &mut Fields<'_>) -> Result<(u16, u16), Option<ParseError>> {
 
 impl<'d> Media<'d> {
     /// Which medium it is, from 0.
+    #[must_use]
     pub fn slot(&self) -> usize {
         self.slot
     }
 
     /// The kind, as written.
+    #[must_use]
     pub fn kind_name(&self) -> &'d str {
         self.header.kind
     }
 
     /// The kind.
+    #[must_use]
     pub fn kind(&self) -> Kind {
         Kind::parse(self.kind_name())
     }
 
     /// The port. 0 means that the medium is refused or gone.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.header.port
     }
 
     /// How many consecutive (pairs of) ports are used; 1 where nothing is said.
+    #[must_use]
     pub fn port_count(&self) -> u16 {
         self.header.count
     }
 
     /// The transport profile, as written.
+    #[must_use]
     pub fn profile_name(&self) -> &'d str {
         self.header.profile
     }
 
     /// The transport profile.
+    #[must_use]
     pub fn profile(&self) -> Profile {
         Profile::parse(self.profile_name())
     }
@@ -128,38 +135,45 @@ impl<'d> Media<'d> {
     }
 
     /// `mid` (RFC 5888), if it is a token.
+    #[must_use]
     pub fn mid(&self) -> Option<&'d str> {
         let mut lines = self.attributes().named(AttributeName::Mid);
         lines.find_map(|line| Some(line.value()?.trim_ascii_end()).filter(|mid| is_token(mid)))
     }
 
     /// Its lines, the `m=` line first.
+    #[must_use]
     pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'d>> + use<'d> {
         let text = self.text;
         self.lines.iter().map(move |index| Line { text, index })
     }
 
     /// Its own attributes.
+    #[must_use]
     pub fn attributes(&self) -> Attributes<'d> {
         Attributes { text: self.text, lines: self.lines.iter() }
     }
 
     /// The attributes of the session it belongs to.
+    #[must_use]
     pub fn session_attributes(&self) -> Attributes<'d> {
         Attributes { text: self.text, lines: self.session.iter() }
     }
 
     /// The first attribute of this name: its own, or the session's.
+    #[must_use]
     pub fn inherited(&self, name: AttributeName) -> Option<Attribute<'d>> {
         self.attributes().first(name).or_else(|| self.session_attributes().first(name))
     }
 
     /// Whether it or the session has an attribute of this name.
+    #[must_use]
     pub fn inherits(&self, name: AttributeName) -> bool {
         self.attributes().has(name) || self.session_attributes().has(name)
     }
 
     /// Its own first `c=`, or the session's.
+    #[must_use]
     pub fn connection(&self) -> Option<Connection<'d>> {
         values(self.text, self.lines, b'c')
             .chain(values(self.text, self.session, b'c'))
@@ -172,6 +186,7 @@ impl<'d> Media<'d> {
     }
 
     /// `i=` of the medium.
+    #[must_use]
     pub fn information(&self) -> Option<&'d str> {
         values(self.text, self.lines, b'i').next()
     }
@@ -182,6 +197,7 @@ impl<'d> Media<'d> {
     }
 
     /// The direction: its own, the session's, or `sendrecv` (RFC 8866 §6.7).
+    #[must_use]
     pub fn direction(&self) -> Direction {
         let of = |attributes: Attributes<'d>| {
             attributes.into_iter().find_map(|line| match line.known() {
@@ -196,6 +212,7 @@ impl<'d> Media<'d> {
     }
 
     /// The `rtpmap` of a payload type.
+    #[must_use]
     pub fn rtpmap(&self, payload_type: u8) -> Option<RtpMap<'d>> {
         self.rtpmaps().find(|map| map.payload_type == payload_type)
     }
@@ -213,6 +230,7 @@ impl<'d> Media<'d> {
     }
 
     /// The `fmtp` parameters of a payload type; several lines are joined by semicolons.
+    #[must_use]
     pub fn fmtp(&self, payload_type: u8) -> Option<String> {
         let own = self.fmtps().filter(|fmtp| fmtp.payload_type() == Some(payload_type));
         let parameters: Vec<&str> = own.map(|fmtp| fmtp.parameters).collect();
@@ -220,6 +238,7 @@ impl<'d> Media<'d> {
     }
 
     /// `ptime`: its own, or the session's.
+    #[must_use]
     pub fn packet_time(&self) -> Option<Duration> {
         match self.inherited(AttributeName::Ptime)? {
             Attribute::PacketTime(time) => Some(time),
@@ -228,6 +247,7 @@ impl<'d> Media<'d> {
     }
 
     /// `maxptime`: its own, or the session's.
+    #[must_use]
     pub fn max_packet_time(&self) -> Option<Duration> {
         match self.inherited(AttributeName::MaxPtime)? {
             Attribute::MaxPacketTime(time) => Some(time),

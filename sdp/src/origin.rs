@@ -75,16 +75,19 @@ impl<'a> Origin<'a> {
     }
 
     /// Whether id and version are decimal numbers, as they have to be.
+    #[must_use]
     pub fn is_numeric(&self) -> bool {
         all_digits(self.session_id) && all_digits(self.session_version)
     }
 
     /// The version as a number, if it is one that fits in 64 bits.
+    #[must_use]
     pub fn version(&self) -> Option<u64> {
         crate::fields::number64(self.session_version).ok()
     }
 
     /// Whether both name the same session: everything but the version is equal.
+    #[must_use]
     pub fn same_session(&self, other: &Origin<'_>) -> bool {
         self.username == other.username
             && self.session_id == other.session_id
@@ -94,6 +97,7 @@ impl<'a> Origin<'a> {
     }
 
     /// How this version stands to `earlier`'s.
+    #[must_use]
     pub fn step_from(&self, earlier: &Origin<'_>) -> VersionStep {
         step(earlier.session_version, self.session_version)
     }

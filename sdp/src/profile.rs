@@ -23,6 +23,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of that name; case is not minded.
+    #[must_use]
     pub fn parse(text: &str) -> Self {
         let known = [Self::Audio, Self::Video, Self::Text, Self::Application, Self::Message, Self::Image];
         known
@@ -32,6 +33,7 @@ impl Kind {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Audio => "audio",
@@ -90,6 +92,7 @@ impl Profile {
     ];
 
     /// The profile of that name; case is not minded.
+    #[must_use]
     pub fn parse(text: &str) -> Self {
         let known = Self::KNOWN.into_iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
         match known {
@@ -99,6 +102,7 @@ impl Profile {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Other(text) => text,
@@ -107,6 +111,7 @@ impl Profile {
     }
 
     /// Whether it carries RTP.
+    #[must_use]
     pub fn is_rtp(&self) -> bool {
         match self {
             Self::Avp | Self::Avpf | Self::Savp | Self::Savpf | Self::DtlsSavp | Self::DtlsSavpf => true,
@@ -116,6 +121,7 @@ impl Profile {
     }
 
     /// Whether it promises encryption.
+    #[must_use]
     pub fn is_secure(&self) -> bool {
         match self {
             Self::Savp | Self::Savpf => true,
@@ -124,11 +130,13 @@ impl Profile {
     }
 
     /// Whether its keys come from DTLS.
+    #[must_use]
     pub fn is_dtls(&self) -> bool {
         matches!(self, Self::DtlsSavp | Self::DtlsSavpf | Self::DtlsUdptl | Self::DtlsSctp)
     }
 
     /// Whether it has early feedback.
+    #[must_use]
     pub fn has_feedback(&self) -> bool {
         matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
     }

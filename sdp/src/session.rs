@@ -83,12 +83,14 @@ impl<'a> Description<'a> {
     }
 
     /// The same description, which no longer borrows.
+    #[must_use]
     pub fn into_owned(self) -> Description<'static> {
         let Self { text, latin1, lines, session_end, leniencies } = self;
         Description { text: Cow::Owned(text.into_owned()), latin1, lines, session_end, leniencies }
     }
 
     /// The bytes, exactly as they were read.
+    #[must_use]
     pub fn to_bytes(&self) -> Cow<'_, [u8]> {
         if self.latin1 {
             // Each character stands for one byte.
@@ -101,16 +103,19 @@ impl<'a> Description<'a> {
     }
 
     /// The text. Bytes that were not UTF-8 are shown as ISO 8859-1 characters.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// What was forgiven.
+    #[must_use]
     pub fn leniencies(&self) -> &[Leniency] {
         &self.leniencies
     }
 
     /// Every line in order: its letter and its value.
+    #[must_use]
     pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
         self.lines.iter().map(|index| Line { text: &self.text, index })
     }
@@ -126,21 +131,25 @@ impl<'a> Description<'a> {
     }
 
     /// `o=`. `None` if there is none.
+    #[must_use]
     pub fn origin(&self) -> Option<Origin<'_>> {
         Origin::parse(self.session_line(b'o')?.value()).ok()
     }
 
     /// `s=`.
+    #[must_use]
     pub fn session_name(&self) -> Option<&str> {
         Some(self.session_line(b's')?.value())
     }
 
     /// `i=` of the session.
+    #[must_use]
     pub fn information(&self) -> Option<&str> {
         Some(self.session_line(b'i')?.value())
     }
 
     /// `c=` of the session: the address of each medium that has none of its own.
+    #[must_use]
     pub fn connection(&self) -> Option<Connection<'_>> {
         Connection::parse(self.session_line(b'c')?.value()).ok()
     }
@@ -151,6 +160,7 @@ impl<'a> Description<'a> {
     }
 
     /// The first `t=`.
+    #[must_use]
     pub fn timing(&self) -> Option<Timing> {
         Timing::parse(self.session_line(b't')?.value()).ok()
     }
@@ -161,11 +171,13 @@ impl<'a> Description<'a> {
     }
 
     /// The attributes of the session.
+    #[must_use]
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes { text: &self.text, lines: self.session_lines().iter() }
     }
 
     /// The media, in order.
+    #[must_use]
     pub fn media(&self) -> MediaList<'_> {
         MediaList {
             text: &self.text,
@@ -176,6 +188,7 @@ impl<'a> Description<'a> {
     }
 
     /// The medium in slot `slot`, counted from 0.
+    #[must_use]
     pub fn medium(&self, slot: usize) -> Option<Media<'_>> {
         self.media().nth(slot)
     }
@@ -240,22 +253,26 @@ pub struct Line<'d> {
 
 impl<'d> Line<'d> {
     /// The type letter.
+    #[must_use]
     pub fn letter(&self) -> char {
         char::from(self.index.letter)
     }
 
     /// What follows `=`, up to the line's end.
     #[inline]
+    #[must_use]
     pub fn value(&self) -> &'d str {
         self.text.get(self.index.value as usize..self.index.end as usize).unwrap_or("")
     }
 
     /// The line, without its end.
+    #[must_use]
     pub fn as_str(&self) -> &'d str {
         self.text.get(self.index.start as usize..self.index.end as usize).unwrap_or("")
     }
 
     /// Which line of the text it is, from 1.
+    #[must_use]
     pub fn number(&self) -> u32 {
         parse::line_number(self.text, self.index.start as usize)
     }
@@ -279,11 +296,13 @@ impl<'d> Attributes<'d> {
     }
 
     /// The first of this name that can be read.
+    #[must_use]
     pub fn first(self, name: AttributeName) -> Option<Attribute<'d>> {
         self.named(name).find_map(|line| line.typed().ok())
     }
 
     /// Whether there is one of this name.
+    #[must_use]
     pub fn has(&self, name: AttributeName) -> bool {
         self.lines.as_slice().iter().any(|line| line.name == name && line.letter == b'a')
     }
@@ -307,11 +326,13 @@ pub struct AttributeLine<'d> {
 
 impl<'d> AttributeLine<'d> {
     /// The name, if it is known.
+    #[must_use]
     pub fn known(&self) -> AttributeName {
         self.line.index.name
     }
 
     /// The name, as written.
+    #[must_use]
     pub fn name(&self) -> &'d str {
         let index = self.line.index;
         self.line.text.get(index.value as usize..index.colon as usize).unwrap_or("")
@@ -319,6 +340,7 @@ impl<'d> AttributeLine<'d> {
 
     /// What follows the colon; `None` without a colon.
     #[inline]
+    #[must_use]
     pub fn value(&self) -> Option<&'d str> {
         let index = self.line.index;
         let from = (index.colon as usize).wrapping_add(1);
@@ -326,6 +348,7 @@ impl<'d> AttributeLine<'d> {
     }
 
     /// The line it stands in.
+    #[must_use]
     pub fn line(&self) -> Line<'d> {
         self.line
     }

@@ -67,6 +67,7 @@ impl<'a> Bandwidth<'a> {
     }
 
     /// The bound in bits a second, if the unit of the kind is known.
+    #[must_use]
     pub fn bits_per_second(&self) -> Option<u64> {
         match self.kind {
             "AS" | "CT" => self.value.checked_mul(1_000),

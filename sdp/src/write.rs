@@ -14,6 +14,7 @@ pub struct Builder {
 
 impl Builder {
     /// Nothing yet.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -51,11 +52,13 @@ impl Builder {
     }
 
     /// What was written so far.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The text.
+    #[must_use]
     pub fn into_string(self) -> String {
         self.text
     }
@@ -90,16 +93,19 @@ impl Editor {
     }
 
     /// How many lines there are.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
     /// Whether there is no line.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// The text of line `at` (from 0), without its end.
+    #[must_use]
     pub fn line(&self, at: usize) -> Option<&[u8]> {
         self.lines.get(at).map(|line| line.trim_ascii_end())
     }
@@ -132,6 +138,7 @@ impl Editor {
     }
 
     /// The changed bytes.
+    #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.lines.concat()
     }

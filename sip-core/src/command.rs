@@ -379,6 +379,25 @@ pub struct Register {
     pub expires: Duration,
 }
 
+impl Register {
+    /// For five minutes at a time, with the registrar at this URI (`sip:pbx.example`), found by RFC 3263. The Contact has
+    /// the user part of the address of record.
+    #[must_use]
+    pub fn new(address_of_record: Party, registrar: UriBuf) -> Self {
+        let user = address_of_record.uri.as_uri().user().unwrap_or_default().to_owned();
+        Self {
+            address_of_record,
+            target: Target::Uri(registrar.clone()),
+            registrar,
+            routes: Vec::new(),
+            local: LocalIdentity { user, ..LocalIdentity::default() },
+            headers: Headers::new(),
+            credentials: Vec::new(),
+            expires: Duration::from_secs(300),
+        }
+    }
+}
+
 /// A device that registers over several flows at once (RFC 5626), so that it is reached while one of them is gone.
 #[derive(Clone, Debug)]
 pub struct Outbound {

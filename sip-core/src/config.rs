@@ -2,7 +2,12 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{io::Protocol, limits::WireLimits, message::ParseOptions};
+use crate::{
+    error::{Attitude, ParseError, Problem},
+    io::Protocol,
+    limits::WireLimits,
+    message::ParseOptions,
+};
 
 /// A local socket that the driver listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,31 @@ impl SentBy {
     #[must_use]
     pub fn from_address(address: SocketAddr) -> Self {
         Self { host: crate::message::Host::from(address.ip()).to_string().into(), port: Some(address.port()) }
+    }
+}
+
+impl From<SocketAddr> for SentBy {
+    fn from(address: SocketAddr) -> Self {
+        Self::from_address(address)
+    }
+}
+
+impl std::str::FromStr for SentBy {
+    type Err = ParseError;
+
+    /// `pbx.example`, `192.0.2.1:5070` or `[2001:db8::1]:5060`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = |offset| ParseError::new(offset, Problem::Expected("a host and perhaps a port"));
+        let behind = text.rfind(']').map_or(0, |end| end.saturating_add(1));
+        let colon = text.get(behind..).and_then(|rest| rest.find(':')).map(|at| at.saturating_add(behind));
+        let (host, port) = match colon.and_then(|at| text.split_at_checked(at)) {
+            Some((host, port)) => {
+                (host, Some(port.get(1..).and_then(|port| port.parse().ok()).ok_or(expected(host.len()))?))
+            }
+            None => (text, None),
+        };
+        crate::message::Host::parse(host, Attitude::Strict)?;
+        Ok(Self { host: host.into(), port })
     }
 }
 

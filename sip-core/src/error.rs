@@ -156,7 +156,7 @@ pub enum Misuse {
     #[error("this status code cannot be used here")]
     Status,
     /// An offer or answer may not travel now, or the one that is due is missing (RFC 6337).
-    #[error("no offer or answer may travel like that now: {0:?}")]
+    #[error("no offer or answer may travel like that now: {0}")]
     OfferAnswer(crate::call::offer_answer::Conflict),
 }
 

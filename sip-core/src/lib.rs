@@ -14,7 +14,8 @@
 //! # Where to begin
 //!
 //! Whoever makes a telephone, an exchange or a registrar works with an [`endpoint::Endpoint`] alone, whoever passes requests on with a
-//! [`proxy::Proxy`], whoever only reads and writes messages with [`Message`] (and `cargo run -p denwa-sip-core --example inspect`).
+//! [`proxy::Proxy`], whoever answers single requests with [`transaction::Transactions`] (each shows a program), whoever only reads and
+//! writes messages with [`Message`] (and `cargo run -p denwa-sip-core --example inspect`).
 //! All machines have the same five verbs: `new`, `handle_input`, `handle_timeout`, `poll_output`, `poll_timeout`; commands stand
 //! beside them. Time and randomness are arguments, so that a whole call fits into a test:
 //!
@@ -71,6 +72,42 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Reading and rewriting
+//!
+//! A message is an index over the bytes that came. What is not touched is written back byte for byte.
+//!
+//! ```
+//! use denwa_sip_core::{Message, StatusCode, header::HeaderName};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let message = Message::parse_lenient(
+//!     "INVITE sip:200@pbx.example SIP/2.0\r\n\
+//!      v: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa1\r\n\
+//!      f: \"Anna\" <sip:100@pbx.example>;tag=1\r\n\
+//!      t: <sip:200@pbx.example>\r\n\
+//!      i: 7@192.0.2.1\r\n\
+//!      CSeq: 1 INVITE\r\n\
+//!      Max-Forwards: 70\r\n\
+//!      X-Odd: kept as it is\r\n\r\n"
+//!         .into(),
+//! )?;
+//! let invite = message.as_request().ok_or("a response")?;
+//! assert_eq!(invite.uri()?.user(), Some("200"));
+//! assert_eq!(invite.from()?.tag(), Some("1"));
+//!
+//! let onward = invite.edit().uri("sip:200@192.0.2.7").set(HeaderName::MaxForwards, 69).append("X-New", "yes").finish()?;
+//! assert!(onward.to_string().starts_with("INVITE sip:200@192.0.2.7 SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.1:5060"));
+//! assert_eq!(onward.get("X-Odd"), Some("kept as it is"));
+//!
+//! let busy = invite.response(StatusCode::BUSY_HERE).to_tag("2").finish()?; // the bytes to send are busy.bytes()
+//! assert!(busy.to_string().starts_with("SIP/2.0 486 Busy Here\r\n"));
+//!
+//! // Faults have an offset and say what was expected.
+//! let fault = Message::parse_lenient("INVITE\r\n\r\n".into()).unwrap_err();
+//! println!("{fault}");
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -105,8 +142,13 @@ mod id;
 mod outbox;
 mod random;
 mod upkeep;
+mod words;
 
 pub use error::{Attitude, BuildError, Forgiven, Liberty, Misuse, ParseError, Problem};
 pub use header::HeaderName;
 pub use io::{Input, Output, Protocol, Seed, StreamId, Transmit};
 pub use message::{Message, Method, Request, Response, StatusCode, Uri, UriBuf};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -48,6 +48,7 @@ impl Default for AppendixOne {
 
 impl AppendixOne {
     /// With silence as history.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             history: [0; HISTORY],

@@ -30,6 +30,7 @@ pub enum Law {
 
 impl Law {
     /// The code of silence.
+    #[must_use]
     pub const fn silence(self) -> u8 {
         match self {
             Self::Mu => 0xff,
@@ -38,6 +39,7 @@ impl Law {
     }
 
     /// The code of one 16-bit sample.
+    #[must_use]
     pub const fn encode(self, sample: i16) -> u8 {
         match self {
             Self::Mu => scalar::mu_law_encode(sample),
@@ -46,6 +48,7 @@ impl Law {
     }
 
     /// The other one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Mu => Self::A,
@@ -61,6 +64,7 @@ impl Law {
     }
 
     /// The 16-bit sample of one code.
+    #[must_use]
     pub const fn decode(self, code: u8) -> i16 {
         match self {
             Self::Mu => scalar::mu_law_decode(code),
@@ -77,11 +81,13 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder of `law`.
+    #[must_use]
     pub fn new(law: Law) -> Self {
         Self::with_kernel(law, Kernel::best())
     }
 
     /// An encoder of `law` with loops chosen by the caller.
+    #[must_use]
     pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
         Self { encode: law.loops(kernel).encode }
     }
@@ -124,11 +130,13 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder of `law`.
+    #[must_use]
     pub fn new(law: Law) -> Self {
         Self::with_kernel(law, Kernel::best())
     }
 
     /// A decoder of `law` with loops chosen by the caller.
+    #[must_use]
     pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
         Self {
             #[cfg(feature = "std")]
@@ -141,6 +149,7 @@ impl Decoder {
 
     /// A decoder that puts silence in the place of what is lost: for fax and modems, to which an invented signal is
     /// worse than none.
+    #[must_use]
     pub fn without_concealment(law: Law) -> Self {
         Self {
             #[cfg(feature = "std")]
@@ -276,11 +285,13 @@ impl Gain {
     pub const UNITY: Self = Self(1 << 11);
 
     /// `factor` rounded to 2^-11 and held within ±16. Negative factors turn the signal around.
+    #[must_use]
     pub fn from_factor(factor: f32) -> Self {
         Self((factor * 2_048.0) as i16)
     }
 
     /// `sample` times this, rounded half up, saturated.
+    #[must_use]
     pub fn apply(self, sample: i16) -> i16 {
         scalar::amplify(sample, self.0)
     }
@@ -294,11 +305,13 @@ pub struct Companded {
 
 impl Companded {
     /// For samples of `law`.
+    #[must_use]
     pub fn new(law: Law) -> Self {
         Self::with_kernel(law, Kernel::best())
     }
 
     /// For samples of `law`, with loops chosen by the caller.
+    #[must_use]
     pub fn with_kernel(law: Law, kernel: Kernel) -> Self {
         Self { loops: law.loops(kernel) }
     }

@@ -51,6 +51,7 @@ impl Default for BandEncoder {
 
 impl BandEncoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new() -> Self {
         Self { low: Band::new(32), high: Band::new(8) }
     }
@@ -104,6 +105,7 @@ impl Default for BandDecoder {
 
 impl BandDecoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new() -> Self {
         Self { low: Band::new(32), high: Band::new(8) }
     }
@@ -144,6 +146,7 @@ impl Default for Encoder {
 
 impl Encoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new() -> Self {
         Self { filter: FilterBank::new(), bands: BandEncoder::new() }
     }
@@ -197,6 +200,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new(mode: Mode) -> Self {
         Self { mode, bands: BandDecoder::new(), filter: FilterBank::new(), concealment: Concealment::new() }
     }

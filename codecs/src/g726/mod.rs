@@ -42,6 +42,7 @@ impl Rate {
     }
 
     /// Bits of one code.
+    #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
             Self::Kbit16 => 2,
@@ -52,6 +53,7 @@ impl Rate {
     }
 
     /// The fewest samples that fill whole bytes: 4, 8, 2, 8.
+    #[must_use]
     pub const fn group_samples(self) -> usize {
         match self {
             Self::Kbit16 => 4,
@@ -75,6 +77,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new(rate: Rate, packing: Packing) -> Self {
         Self { rate, packing, state: State::new() }
     }
@@ -136,6 +139,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// In the reset state.
+    #[must_use]
     pub fn new(rate: Rate, packing: Packing) -> Self {
         Self { rate, packing, state: State::new(), concealer: Concealer::new(SAMPLE_RATE_HZ) }
     }
@@ -207,6 +211,7 @@ pub struct Transcoder {
 
 impl Transcoder {
     /// In the reset state.
+    #[must_use]
     pub const fn new(rate: Rate, companding: Companding) -> Self {
         Self { rate, companding, state: State::new() }
     }

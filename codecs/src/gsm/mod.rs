@@ -43,6 +43,7 @@ impl Default for Encoder {
 
 impl Encoder {
     /// In the reset state.
+    #[must_use]
     pub fn new() -> Self {
         Self { last_input: 0, offset: 0, last_emphasised: 0, lattice: Lattice::default(), past: [0; PAST] }
     }
@@ -136,6 +137,7 @@ impl Default for Decoder {
 
 impl Decoder {
     /// In the reset state.
+    #[must_use]
     pub fn new() -> Self {
         Self {
             past: [0; PAST],

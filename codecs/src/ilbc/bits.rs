@@ -12,6 +12,7 @@ pub enum Mode {
 
 impl Mode {
     /// Samples of one frame.
+    #[must_use]
     pub const fn frame_samples(self) -> usize {
         match self {
             Self::Ms20 => 160,
@@ -20,6 +21,7 @@ impl Mode {
     }
 
     /// Bytes of one frame.
+    #[must_use]
     pub const fn frame_bytes(self) -> usize {
         match self {
             Self::Ms20 => 38,

@@ -60,6 +60,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// In the reset state.
+    #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,
@@ -168,6 +169,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// In the reset state.
+    #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,

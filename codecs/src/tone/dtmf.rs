@@ -17,6 +17,7 @@ const KEYS: [[char; 4]; 4] =
     [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 
 /// The frequencies of a digit: `0`-`9`, `*`, `#`, `A`-`D` in either case.
+#[must_use]
 pub fn frequencies_hz(digit: char) -> Option<(f64, f64)> {
     let digit = digit.to_ascii_uppercase();
     KEYS.iter().zip(ROWS_HZ).find_map(|(keys, row)| {
@@ -45,6 +46,7 @@ impl Default for Sending {
 }
 
 /// A tone that dials `digits` once. What is no digit is a pause of one second.
+#[must_use]
 pub fn dial(digits: &str, sending: Sending) -> Tone {
     let mut steps = Vec::new();
     for digit in digits.chars() {
@@ -113,6 +115,20 @@ const WINDOWS_TO_BEGIN: u32 = 5;
 const WINDOWS_TO_END: u32 = 5;
 
 /// DTMF detector for one direction of one call.
+///
+/// ```
+/// use denwa_codecs::tone::{Generator, dtmf::{Detector, DtmfEvent, Sending, dial}};
+///
+/// let mut sound = vec![0; 8_000]; // a second at 8 kHz
+/// Generator::new(&dial("12#", Sending::default()), 8_000).generate(&mut sound);
+///
+/// let mut digits = String::new();
+/// let mut detector = Detector::new(8_000);
+/// for block in sound.chunks(160) {
+///     detector.listen(block, |event| if let DtmfEvent::Begun { digit, .. } = event { digits.push(digit) });
+/// }
+/// assert_eq!(digits, "12#");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Detector {
     limits: Limits,
@@ -131,11 +147,13 @@ pub struct Detector {
 
 impl Detector {
     /// A detector at `sample_rate_hz` with the default limits.
+    #[must_use]
     pub fn new(sample_rate_hz: u32) -> Self {
         Self::with_limits(sample_rate_hz, Limits::default())
     }
 
     /// A detector with limits of the caller's.
+    #[must_use]
     pub fn with_limits(sample_rate_hz: u32, limits: Limits) -> Self {
         let window = Window::new(sample_rate_hz, 16, HOP_MS);
         let probes =

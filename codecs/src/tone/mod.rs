@@ -28,6 +28,7 @@ pub struct Sine {
 
 impl Sine {
     /// A steady sine.
+    #[must_use]
     pub const fn new(frequency_hz: f64, level_dbm0: f64) -> Self {
         Self { frequency_hz, level_dbm0, modulation: None }
     }
@@ -64,6 +65,7 @@ pub struct Tone {
 
 impl Tone {
     /// Sines without end.
+    #[must_use]
     pub fn steady(sines: &[Sine]) -> Self {
         Self {
             steps: [Step { sines: sines.into(), duration_ms: None }].into(),
@@ -73,6 +75,7 @@ impl Tone {
     }
 
     /// Sines for `on_ms`, silence for `off_ms`, over and over.
+    #[must_use]
     pub fn interrupted(sines: &[Sine], on_ms: u32, off_ms: u32) -> Self {
         let on = Step { sines: sines.into(), duration_ms: Some(on_ms) };
         let off = Step { sines: Vec::new(), duration_ms: Some(off_ms) };
@@ -80,6 +83,7 @@ impl Tone {
     }
 
     /// The reference tone of the telephone network: 1000 Hz at 0 dBm0, without end.
+    #[must_use]
     pub fn milliwatt() -> Self {
         Self::steady(&[Sine::new(1_000.0, 0.0)])
     }
@@ -107,6 +111,7 @@ impl Generator {
     /// A generator at the beginning of `tone`, at `sample_rate_hz` samples a second.
     ///
     /// Sines at or above half the sample rate are left out rather than folded.
+    #[must_use]
     pub fn new(tone: &Tone, sample_rate_hz: u32) -> Self {
         let steps: Vec<Running> = tone
             .steps
@@ -153,6 +158,7 @@ impl Generator {
     }
 
     /// Whether the tone has come to its end.
+    #[must_use]
     pub fn is_finished(&self) -> bool {
         self.finished
     }

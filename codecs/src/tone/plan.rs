@@ -34,6 +34,7 @@ pub struct Plan {
 
 impl Plan {
     /// Japan: 400 Hz for everything, ring back fluttering at 16 Hz.
+    #[must_use]
     pub fn japan() -> Self {
         Self {
             name: "Japan",
@@ -49,6 +50,7 @@ impl Plan {
     }
 
     /// North America: the precise tone plan.
+    #[must_use]
     pub fn north_america() -> Self {
         Self {
             name: "North America",
@@ -66,6 +68,7 @@ impl Plan {
     }
 
     /// ITU-T E.180 as most of Europe has it: 425 Hz.
+    #[must_use]
     pub fn europe() -> Self {
         Self {
             name: "Europe",
@@ -81,6 +84,7 @@ impl Plan {
     }
 
     /// All that are here.
+    #[must_use]
     pub fn all() -> [Self; 3] {
         [Self::japan(), Self::north_america(), Self::europe()]
     }

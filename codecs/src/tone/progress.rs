@@ -66,6 +66,7 @@ pub struct Detector {
 
 impl Detector {
     /// A detector of `plan`'s tones at `sample_rate_hz`.
+    #[must_use]
     pub fn new(plan: &Plan, sample_rate_hz: u32) -> Self {
         let window = Window::new(sample_rate_hz, WINDOW_MS, HOP_MS);
         let mut detector = Self {

@@ -16,6 +16,7 @@ pub enum Signal {
 
 impl Signal {
     /// In Hz.
+    #[must_use]
     pub const fn frequency_hz(self) -> f64 {
         match self {
             Self::FaxCalling => 1_100.0,
@@ -24,6 +25,7 @@ impl Signal {
     }
 
     /// The tone as T.30 has it: CNG 0.5 s on and 3 s off, the answer once for 3.3 s.
+    #[must_use]
     pub fn tone(self, level_dbm0: f64) -> Tone {
         let sines = [Sine::new(self.frequency_hz(), level_dbm0)];
         match self {
@@ -91,6 +93,7 @@ struct Follower {
 
 impl Detector {
     /// A detector at `sample_rate_hz`.
+    #[must_use]
     pub fn new(sample_rate_hz: u32) -> Self {
         let window = Window::new(sample_rate_hz, 16, HOP_MS);
         let follower = |signal: Signal, tolerance_hz| Follower {

@@ -156,6 +156,7 @@ pub enum Command {
 
 impl Command {
     /// The leg it is about.
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Open { leg, .. }
@@ -477,6 +478,7 @@ pub enum Event {
 
 impl Event {
     /// The leg it is about.
+    #[must_use]
     pub fn leg(&self) -> LegId {
         match self {
             Self::Opened { leg, .. }

@@ -26,6 +26,7 @@ pub struct BridgeConfig {
 
 impl BridgeConfig {
     /// The defaults, with the time of day for RTCP: `since_1970` is what the wall clock shows at `now`.
+    #[must_use]
     pub fn new(since_1970: Duration, now: Instant) -> Self {
         Self {
             legs_limit: 20_000,

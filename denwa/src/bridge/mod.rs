@@ -78,6 +78,7 @@ pub struct MediaBridge {
 
 impl MediaBridge {
     /// A bridge without a leg.
+    #[must_use]
     pub fn new(config: BridgeConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let legs = HashMap::with_hasher(FixedState::with_seed(random.u64()));
@@ -192,6 +193,7 @@ impl MediaBridge {
     }
 
     /// The path of a datagram that came to the leg's socket of RTCP.
+    #[must_use]
     pub fn control_path(&self, leg: LegId, source: SocketAddr) -> Path {
         Path { source, destination: self.legs.get(&leg).map(|entry| entry.stream.config.rtcp) }
     }
@@ -251,6 +253,7 @@ impl MediaBridge {
     }
 
     /// When [`MediaBridge::handle_timeout`] is wanted next; `None` when nothing is to come.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conferences = self.conferences.values().map(|conference| conference.due);
         self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(conferences).min()
@@ -277,11 +280,13 @@ impl MediaBridge {
     }
 
     /// How many legs there are.
+    #[must_use]
     pub fn legs(&self) -> usize {
         self.legs.len()
     }
 
     /// The figures of a leg now.
+    #[must_use]
     pub fn report(&self, leg: LegId) -> Option<StreamReport> {
         self.legs.get(&leg).map(|entry| entry.stream.report(self.latest))
     }

@@ -24,16 +24,19 @@ impl Sound {
     }
 
     /// The samples.
+    #[must_use]
     pub fn samples(&self) -> &[i16] {
         &self.samples
     }
 
     /// Samples a second.
+    #[must_use]
     pub fn sample_rate_hz(&self) -> u32 {
         self.sample_rate_hz
     }
 
     /// How long it lasts, as one channel.
+    #[must_use]
     pub fn duration(&self) -> Duration {
         duration(self.samples.len() as u64, self.sample_rate_hz)
     }
@@ -77,11 +80,13 @@ impl Program {
     }
 
     /// Plays this sound once.
+    #[must_use]
     pub fn of(sound: Sound) -> Self {
         Self::new([Piece::Sound(sound)])
     }
 
     /// Plays this tone with its cadence, as long as it says itself: most are without end.
+    #[must_use]
     pub fn tone(tone: Tone) -> Self {
         Self::new([Piece::Tone { tone, lasts: None }])
     }
@@ -102,6 +107,7 @@ impl Program {
     }
 
     /// Its parts.
+    #[must_use]
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
@@ -114,6 +120,7 @@ impl Program {
 
 impl Piece {
     /// How long it lasts; `None` without end.
+    #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         match self {
             Self::Sound(sound) => Some(sound.duration()),

@@ -45,6 +45,7 @@ pub struct RecordingSpec {
 
 impl RecordingSpec {
     /// The defaults.
+    #[must_use]
     pub fn new(sides: Sides) -> Self {
         Self { sides, sample_rate_hz: 8000, limit: None, silence: None, chunk: Duration::from_secs(1) }
     }

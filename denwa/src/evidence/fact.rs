@@ -340,6 +340,7 @@ pub struct AddressTold {
 
 impl AddressTold {
     /// From what [`crate::address::AddressPolicy::told`] was asked and answered.
+    #[must_use]
     pub fn new(peer: IpAddr, route: IpAddr, told: Told) -> Self {
         Self { peer, route, address: told.address, because: told.because }
     }

@@ -97,31 +97,37 @@ impl Evidence {
     }
 
     /// What it is about.
+    #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
     /// When it began.
+    #[must_use]
     pub fn began(&self) -> Instant {
         self.began
     }
 
     /// Every fact kept, in order.
+    #[must_use]
     pub fn facts(&self) -> impl DoubleEndedIterator<Item = &Dated> + Clone {
         self.first.iter().chain(&self.latest)
     }
 
     /// How many facts between the first and the latest half had to go.
+    #[must_use]
     pub fn omitted(&self) -> u64 {
         self.omitted
     }
 
     /// What the facts mean, surest first; see [`findings()`].
+    #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         findings(self)
     }
 
     /// The sides that occur, ascending.
+    #[must_use]
     pub fn sides(&self) -> Vec<Side> {
         let mut sides: Vec<Side> = self.facts().filter_map(|dated| dated.side).collect();
         sides.sort_unstable();

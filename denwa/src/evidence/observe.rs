@@ -112,6 +112,7 @@ fn address(address: &RemoteAddress) -> Option<SocketAddr> {
 
 impl Fact {
     /// Who holds, when an agreement says that somebody does, or did before.
+    #[must_use]
     pub fn of_hold(now: Hold, before: Hold) -> Option<Self> {
         let state = |held| if held { HoldState::Held } else { HoldState::Lifted };
         let local = |hold| matches!(hold, Hold::Local | Hold::Both);
@@ -122,6 +123,7 @@ impl Fact {
     }
 
     /// Why descriptions could not be brought together.
+    #[must_use]
     pub fn of_mismatch(mismatch: &Mismatch, offered_by: Party) -> Self {
         let medium = mismatch.main();
         let list = |pick: fn(&denwa_sdp::MediumMismatch) -> &Vec<String>| {
@@ -137,6 +139,7 @@ impl Fact {
     }
 
     /// Why a request got no final response.
+    #[must_use]
     pub fn of_end(
         reason: EndReason,
         method: &str,
@@ -155,6 +158,7 @@ impl Fact {
     }
 
     /// What happened to media; `None` for what is a fact of another kind.
+    #[must_use]
     pub fn of_media(event: &media::Event) -> Option<Self> {
         Some(match event {
             media::Event::FirstPacket { from, expected } => {
@@ -204,6 +208,7 @@ impl Fact {
     }
 
     /// DTLS gave no keys.
+    #[must_use]
     pub fn not_encrypted(reason: &media::dtls::Failure) -> Self {
         Self::SecurityFailed(match reason {
             media::dtls::Failure::WrongCertificate | media::dtls::Failure::UnknownHash(_) => {
@@ -214,6 +219,7 @@ impl Fact {
     }
 
     /// The figures of a stream.
+    #[must_use]
     pub fn of_report(report: &StreamReport) -> Self {
         Self::Counters(report.counters.clone())
     }

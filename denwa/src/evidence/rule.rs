@@ -40,6 +40,7 @@ impl Rule {
     ];
 
     /// The cause that it is.
+    #[must_use]
     pub fn cause(self) -> Cause {
         match self {
             Self::Listed => Cause::NotListed,
@@ -54,6 +55,7 @@ impl Rule {
     }
 
     /// One sentence that says what to do about it, on the side whose rule it is.
+    #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Listed => {

@@ -483,6 +483,24 @@ fn a_peer_that_leaves_the_rules_is_named() {
 }
 
 #[test]
+fn a_connection_that_certificates_may_have_prevented_says_so() {
+    let remedy = |protocol: &str| {
+        let fact = Fact::Unreached {
+            to: PHONE.parse().unwrap(),
+            protocol: protocol.to_owned(),
+            why: Unreached::Closed,
+        };
+        Story::new().then(fact).evidence.findings()[0].to_string()
+    };
+    assert!(
+        remedy("TLS").contains("TLS connection") && remedy("TLS").contains("certificate"),
+        "{}",
+        remedy("TLS")
+    );
+    assert!(!remedy("TCP").contains("certificate"), "{}", remedy("TCP"));
+}
+
+#[test]
 fn all_causes_are_listed_once_and_in_order() {
     let places: Vec<usize> = Cause::ALL.iter().map(|cause| *cause as usize).collect();
     assert_eq!(places, (0..Cause::ALL.len()).collect::<Vec<_>>());

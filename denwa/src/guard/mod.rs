@@ -225,6 +225,7 @@ struct Vouch {
 
 impl Guard {
     /// A guard that knows nobody. The seed makes its tables' order unguessable to those who choose the keys.
+    #[must_use]
     pub fn new(config: GuardConfig, seed: Seed, now: Instant) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = seed.0;
         let hash_seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
@@ -378,6 +379,7 @@ impl Guard {
     }
 
     /// When [`Guard::handle_timeout`] has something to do.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.vouched_until.first().map(|(until, _)| *until),
@@ -391,11 +393,13 @@ impl Guard {
     }
 
     /// What was admitted and refused since the start.
+    #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
     /// Who was refused or offended and why, those with most refusals first; at most `limit` lines.
+    #[must_use]
     pub fn report(&self, limit: usize) -> Vec<SourceReport> {
         let addresses = self.sources.iter().filter_map(|(address, record)| {
             Some(record.report(Subject::Address(self.home(*address)?), self.latest))

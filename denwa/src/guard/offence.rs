@@ -41,6 +41,7 @@ impl Offence {
     ];
 
     /// How many light offences this one is worth.
+    #[must_use]
     pub fn weight(self) -> u32 {
         match self {
             Self::WrongPassword

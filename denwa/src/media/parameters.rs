@@ -98,21 +98,25 @@ pub struct EventFormat {
 
 impl PayloadFormat {
     /// PCMU under its static payload type (RFC 3551).
+    #[must_use]
     pub fn pcmu() -> Self {
         Self::new(0, "PCMU", 8000)
     }
 
     /// PCMA under its static payload type (RFC 3551).
+    #[must_use]
     pub fn pcma() -> Self {
         Self::new(8, "PCMA", 8000)
     }
 
     /// A codec of one channel without parameters.
+    #[must_use]
     pub fn new(payload_type: u8, name: &str, clock_rate_hz: u32) -> Self {
         Self { payload_type, name: name.to_owned(), clock_rate_hz, channels: 1, parameters: String::new() }
     }
 
     /// Whether packets of the one are packets of the other, but for the payload type.
+    #[must_use]
     pub fn is_same_codec(&self, other: &Self) -> bool {
         self.name.eq_ignore_ascii_case(&other.name)
             && self.clock_rate_hz == other.clock_rate_hz
@@ -134,6 +138,7 @@ impl PayloadFormat {
     }
 
     /// The value of one of the codec's parameters.
+    #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.split(';').find_map(|part| {
             let (key, value) = part.split_once('=')?;
@@ -152,6 +157,7 @@ impl PayloadFormat {
     }
 
     /// As people know it: `PCMA/8000`.
+    #[must_use]
     pub fn label(&self) -> String {
         format!("{}/{}", self.name, self.clock_rate_hz)
     }
@@ -160,6 +166,7 @@ impl PayloadFormat {
 impl StreamParameters {
     /// Plain media both ways with the peer at `remote`, RTCP on the port above, the same payload types both ways,
     /// telephone events as 101, 20 ms packets.
+    #[must_use]
     pub fn plain(remote: SocketAddr, formats: &[PayloadFormat]) -> Self {
         let events = EventFormat { payload_type: 101, clock_rate_hz: 8000 };
         Self {

@@ -89,6 +89,7 @@ impl PortSet {
     }
 
     /// Whether `port` is in the set.
+    #[must_use]
     pub fn contains(&self, port: u16) -> bool {
         let after = self.ranges.partition_point(|range| *range.start() <= port);
         after
@@ -103,11 +104,13 @@ impl PortSet {
     }
 
     /// Whether there is no port at all.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// The ranges, ascending; neighbours have a gap between them.
+    #[must_use]
     pub fn ranges(&self) -> &[RangeInclusive<u16>] {
         &self.ranges
     }
@@ -118,6 +121,7 @@ impl PortSet {
     }
 
     /// How many pairs of an even port and the odd one above it the set holds: the greatest number of RTP legs.
+    #[must_use]
     pub fn pairs(&self) -> usize {
         self.iter().filter(|port| port % 2 == 0 && self.contains(port | 1)).count()
     }
@@ -194,16 +198,19 @@ impl ParsePortsError {
     }
 
     /// The place in the list, counted from 0, when a list was read.
+    #[must_use]
     pub fn entry(&self) -> Option<usize> {
         self.entry
     }
 
     /// The piece that could not be read.
+    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// What is wrong with it.
+    #[must_use]
     pub fn fault(&self) -> PortFault {
         self.fault
     }

@@ -20,6 +20,7 @@ pub struct PortPool {
 impl PortPool {
     /// A pool of all ports in `set`; dealing begins at a port of the set drawn from `seed`, so that two programs which share a
     /// range seldom meet at its beginning.
+    #[must_use]
     pub fn new(set: PortSet, seed: &Seed) -> Self {
         let mut member = Box::new(Bits([0; WORDS]));
         for port in set.iter() {
@@ -32,11 +33,13 @@ impl PortPool {
     }
 
     /// The set that is dealt from.
+    #[must_use]
     pub fn set(&self) -> &PortSet {
         &self.set
     }
 
     /// How many ports are dealt out now.
+    #[must_use]
     pub fn in_use(&self) -> usize {
         self.in_use
     }

@@ -81,6 +81,7 @@ enum ListenFault {
 
 impl ParseListenError {
     /// The text that could not be read.
+    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }

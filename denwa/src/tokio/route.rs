@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// The local address, and the name of its interface, by which a packet to `destination` would leave; `None` when there is no
 /// route.
+#[must_use]
 pub fn route_to(destination: SocketAddr) -> Option<RouteInfo> {
     let any: IpAddr = match destination {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -57,6 +57,7 @@ pub struct DriverConfig {
 
 impl DriverConfig {
     /// Listens on `listen`, with one media worker for each processor.
+    #[must_use]
     pub fn new(listen: Vec<Listen>) -> Self {
         Self { listen, media: Some(MediaDriverConfig::default()), ..Self::default() }
     }
@@ -250,11 +251,13 @@ impl<C: Send + 'static> SignallingDriver<C> {
     }
 
     /// What is being listened on.
+    #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.listening
     }
 
     /// A way to the machine for other threads.
+    #[must_use]
     pub fn handle(&self) -> DriverHandle<C> {
         self.handle.clone()
     }

@@ -76,6 +76,7 @@ impl Telephone {
     }
 
     /// Where it listens, with the ports that the system chose.
+    #[must_use]
     pub fn listening(&self) -> &[Listening] {
         self.driver.listening()
     }
@@ -94,6 +95,7 @@ impl Telephone {
     }
 
     /// A way to the user agent for other threads.
+    #[must_use]
     pub fn handle(&self) -> DriverHandle<Command> {
         self.handle.clone()
     }

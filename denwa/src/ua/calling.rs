@@ -197,6 +197,7 @@ impl UserAgent {
     }
 
     /// What is known of a call so far.
+    #[must_use]
     pub fn evidence(&self, call: CallId) -> Option<&Evidence> {
         self.calls.get(&call).map(|call| &call.evidence)
     }

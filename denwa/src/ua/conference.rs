@@ -55,6 +55,7 @@ impl UserAgent {
     }
 
     /// The calls in the conference, oldest first.
+    #[must_use]
     pub fn conference(&self) -> Vec<CallId> {
         self.calls.iter().filter(|(_, call)| call.confers).map(|(id, _)| *id).collect()
     }

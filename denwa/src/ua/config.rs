@@ -65,6 +65,7 @@ pub struct UserAgentConfig {
 
 impl UserAgentConfig {
     /// A telephone that listens there, speaks PCMA and PCMU, and takes calls from everybody.
+    #[must_use]
     pub fn new(listeners: Vec<Listener>) -> Self {
         Self {
             listeners,

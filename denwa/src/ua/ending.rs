@@ -14,8 +14,9 @@ impl UserAgent {
 
     pub(super) fn ending(&mut self, id: CallId, reason: CallEnd, now: Instant) -> Ending {
         let account = self.calls.get(&id).and_then(|call| call.account);
-        let account =
-            account.and_then(|account| self.accounts.get(&account)).map(|state| state.account.user.clone());
+        let state = account.and_then(|account| self.accounts.get(&account));
+        let protocol = state.and_then(|state| state.server()).map_or(Protocol::Udp, |server| server.protocol);
+        let account = state.map(|state| state.account.user.clone());
         let Some(call) = self.calls.get_mut(&id) else { return Ending::ShutDown };
         if let Some(sentence) = call.nothing_in_common.take() {
             return Ending::NothingInCommon(sentence);
@@ -31,7 +32,7 @@ impl UserAgent {
             CallEnd::Unreachable(reason) => {
                 if let Some(peer) = call.peer {
                     let waited = now.saturating_duration_since(call.evidence.began());
-                    call.note(Fact::of_end(reason, "INVITE", peer, Protocol::Udp, waited), now);
+                    call.note(Fact::of_end(reason, "INVITE", peer, protocol, waited), now);
                 }
                 Ending::Unreachable(words(reason))
             }

@@ -105,6 +105,7 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 impl UserAgent {
     /// A user agent without account and call.
+    #[must_use]
     pub fn new(config: UserAgentConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let mut endpoint_config = EndpointConfig::new(config.listeners.clone());
@@ -151,6 +152,7 @@ impl UserAgent {
     }
 
     /// What it was made with.
+    #[must_use]
     pub fn config(&self) -> &UserAgentConfig {
         &self.config
     }

@@ -229,11 +229,13 @@ impl UserAgent {
     }
 
     /// Whether the account is registered now.
+    #[must_use]
     pub fn is_registered(&self, account: AccountId) -> bool {
         self.flows_of(account) > 0
     }
 
     /// How many flows of the account stand: of its server, and of each of [`Account::further_servers`].
+    #[must_use]
     pub fn flows_of(&self, account: AccountId) -> usize {
         self.accounts.get(&account).map_or(0, |state| state.flows.standing())
     }
@@ -319,6 +321,7 @@ impl UserAgent {
 const KEEP_ALIVE: Duration = Duration::from_secs(29);
 
 /// Why a registration failed, for people.
+#[must_use]
 pub fn why_not_registered(reason: &RegistrationFailure) -> String {
     match reason {
         RegistrationFailure::Refused(response) => {

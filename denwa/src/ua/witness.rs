@@ -43,6 +43,7 @@ const SENT_LATELY: usize = 32;
 impl UserAgent {
     /// What is known of an account's registration since it was last made anew; `None` when there is no such account or it never
     /// registered.
+    #[must_use]
     pub fn registration_evidence(&self, account: AccountId) -> Option<&Evidence> {
         self.accounts.get(&account)?.evidence.as_ref()
     }

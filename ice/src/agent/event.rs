@@ -1,7 +1,7 @@
 //! What an agent tells: candidates, states, the path taken, and for each pair what was tried and why it failed.
 
 use super::config::Role;
-use crate::candidate::{Candidate, CandidateKind};
+use crate::candidate::Candidate;
 use crate::stun::ErrorCode;
 use crate::turn::client::EndReason;
 use std::fmt;
@@ -241,12 +241,7 @@ impl fmt::Display for PairReport {
     /// One line for people.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |candidate: &Candidate| {
-            let kind = match candidate.kind {
-                CandidateKind::Host => "host",
-                CandidateKind::ServerReflexive => "server-reflexive",
-                CandidateKind::PeerReflexive => "peer-reflexive",
-                CandidateKind::Relayed => "relayed",
-            };
+            let kind = candidate.kind;
             match &candidate.address {
                 crate::candidate::CandidateAddress::Ip(address) => format!("{kind} {address}"),
                 crate::candidate::CandidateAddress::Name(name, port) => format!("{kind} {name}:{port}"),

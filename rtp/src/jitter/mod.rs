@@ -91,6 +91,19 @@ pub struct Incoming<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> From<crate::Packet<'a>> for Incoming<'a> {
+    fn from(packet: crate::Packet<'a>) -> Self {
+        Self {
+            ssrc: packet.ssrc(),
+            sequence: packet.sequence(),
+            timestamp: packet.timestamp(),
+            payload_type: packet.payload_type(),
+            marker: packet.marker(),
+            payload: packet.payload(),
+        }
+    }
+}
+
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Put {

@@ -1,6 +1,7 @@
 //! What goes into a session and what comes out of it.
 
 use std::{
+    fmt,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -166,6 +167,26 @@ pub enum DropReason {
     Loop,
     /// The session has ended.
     Ended,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "not RTP: {error}"),
+            Self::MalformedControl(error) => write!(f, "not RTCP: {error}"),
+            Self::UnknownPayloadType(number) => write!(f, "payload type {number} was not agreed on"),
+            Self::Refused(_) => f.write_str("its sender is not followed"),
+            Self::StrangeControl => f.write_str("RTCP from a host that is not followed"),
+            Self::NoKeys => f.write_str("there are no keys yet"),
+            Self::NotAuthentic => f.write_str("it did not pass SRTP"),
+            Self::Duplicate => f.write_str("seen before"),
+            Self::Jump => f.write_str("its number is far off"),
+            Self::Unproven => f.write_str("a second source that is not believed yet"),
+            Self::TooManySources => f.write_str("too many sources"),
+            Self::Loop => f.write_str("our own packet came back"),
+            Self::Ended => f.write_str("the session has ended"),
+        }
+    }
 }
 
 /// Facts, in the past tense.

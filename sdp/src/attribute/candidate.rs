@@ -46,6 +46,7 @@ pub enum CandidateKind<'a> {
 impl<'a> CandidateKind<'a> {
     /// The kind of that name.
     #[inline]
+    #[must_use]
     pub fn parse(text: &'a str) -> Self {
         match text {
             "host" => Self::Host,
@@ -57,6 +58,7 @@ impl<'a> CandidateKind<'a> {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(&self) -> &'a str {
         match self {
             Self::Host => "host",
@@ -115,38 +117,45 @@ impl<'a> Candidate<'a> {
     }
 
     /// Equal for candidates of the same kind, base and server.
+    #[must_use]
     pub fn foundation(&self) -> &'a str {
         self.field(self.foundation)
     }
 
     /// 1 for RTP, 2 for RTCP; up to 256.
+    #[must_use]
     pub fn component(&self) -> u16 {
         self.component
     }
 
     /// `UDP` or `TCP`, as written.
+    #[must_use]
     pub fn transport(&self) -> &'a str {
         self.field(self.transport)
     }
 
     /// How much it is liked, from 1 to 2^31 − 1; 32 bits are read.
+    #[must_use]
     pub fn priority(&self) -> u32 {
         self.priority
     }
 
     /// The address; a name is an mDNS one (RFC 8839 §4.1 allows names).
     #[inline]
+    #[must_use]
     pub fn host(&self) -> Host<'a> {
         Host::parse(self.field(self.host))
     }
 
     /// The port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Where it comes from.
     #[inline]
+    #[must_use]
     pub fn kind(&self) -> CandidateKind<'a> {
         CandidateKind::parse(self.field(self.kind))
     }
@@ -171,16 +180,19 @@ impl<'a> Candidate<'a> {
     }
 
     /// The address it is derived from.
+    #[must_use]
     pub fn related(&self) -> Option<(Host<'a>, u16)> {
         self.tail().0
     }
 
     /// Name and value pairs that follow: `tcptype`, `generation`, `ufrag`, …
+    #[must_use]
     pub fn extensions(&self) -> &'a str {
         self.tail().1
     }
 
     /// The value of an extension.
+    #[must_use]
     pub fn extension(&self, name: &str) -> Option<&'a str> {
         let mut words = self.extensions().split_ascii_whitespace();
         while let (Some(known), value) = (words.next(), words.next()) {

@@ -83,6 +83,7 @@ impl<'a> Fax<'a> {
     }
 
     /// The name of the attribute.
+    #[must_use]
     pub fn name(&self) -> AttributeName {
         match self {
             Self::Version(_) => AttributeName::T38FaxVersion,

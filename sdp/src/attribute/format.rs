@@ -55,6 +55,7 @@ impl<'a> RtpMap<'a> {
     }
 
     /// The number of audio channels; 1 where nothing is said.
+    #[must_use]
     pub fn channels(&self) -> u8 {
         self.parameters.and_then(|text| text.parse().ok()).filter(|count| *count > 0).unwrap_or(1)
     }
@@ -96,6 +97,7 @@ impl<'a> Fmtp<'a> {
     }
 
     /// The payload type, if the format is one.
+    #[must_use]
     pub fn payload_type(&self) -> Option<u8> {
         number(self.format, 127).ok().and_then(|number| u8::try_from(number).ok())
     }
@@ -153,6 +155,7 @@ pub const STATIC_FORMATS: &[StaticFormat] = &[
 ];
 
 /// What a static payload type means.
+#[must_use]
 pub fn static_format(payload_type: u8) -> Option<&'static StaticFormat> {
     STATIC_FORMATS.iter().find(|format| format.payload_type == payload_type)
 }

@@ -36,6 +36,7 @@ impl<'a> Group<'a> {
     }
 
     /// Whether the group is a bundle.
+    #[must_use]
     pub fn is_bundle(&self) -> bool {
         self.semantics.eq_ignore_ascii_case("BUNDLE")
     }

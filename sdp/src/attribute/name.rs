@@ -94,12 +94,14 @@ attribute_names! {
 
 impl AttributeName {
     /// The name as it is written; empty for [`Self::Other`].
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         NAMES.get(self as usize).map_or("", |(_, text)| text)
     }
 
     /// The name that `text` is. Case counts (RFC 8866 §9), but where nothing else has the name, another case is
     /// understood: fax gateways do not agree on theirs.
+    #[must_use]
     pub fn parse(text: &str) -> Self {
         let bytes = text.as_bytes();
         match Self::of_words(scan::load(bytes, 0), scan::load(bytes, 8), bytes.len()) {

@@ -18,6 +18,7 @@ pub fn pairs(parameters: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 /// The value of one parameter; the case of its name is not minded.
+#[must_use]
 pub fn value<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     pairs(parameters)
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -74,6 +75,7 @@ impl EventSet {
     }
 
     /// Whether the event is in the set.
+    #[must_use]
     pub fn contains(&self, event: u8) -> bool {
         self.0.get(usize::from(event >> 6)).is_some_and(|word| word >> (event & 63) & 1 == 1)
     }
@@ -87,6 +89,7 @@ impl EventSet {
     }
 
     /// Whether there is no event.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
     }
@@ -130,11 +133,13 @@ impl fmt::Debug for EventSet {
 }
 
 /// Whether Annex B of G.729 (silence compression) may be used. `yes` where nothing is said (RFC 4856 §2.1.9).
+#[must_use]
 pub fn g729_annex_b(parameters: &str) -> bool {
     !value(parameters, "annexb").is_some_and(|value| value.eq_ignore_ascii_case("no"))
 }
 
 /// The frame length of iLBC in milliseconds, 20 or 30. 30 where nothing is said (RFC 3952 §5).
+#[must_use]
 pub fn ilbc_mode(parameters: &str) -> u8 {
     if value(parameters, "mode") == Some("20") { 20 } else { 30 }
 }
@@ -164,6 +169,7 @@ pub struct Opus {
 
 impl Opus {
     /// Reads the parameters; what cannot be read or is out of range has its default.
+    #[must_use]
     pub fn parse(parameters: &str) -> Self {
         let rate = |name| {
             let rate = value(parameters, name).and_then(|value| number(value, 48_000).ok());
@@ -203,6 +209,7 @@ pub struct Amr {
 
 impl Amr {
     /// Reads the parameters; what cannot be read has its default.
+    #[must_use]
     pub fn parse(parameters: &str) -> Self {
         let flag = |name| value(parameters, name) == Some("1");
         let (crc, robust_sorting) = (flag("crc"), flag("robust-sorting"));
@@ -222,6 +229,7 @@ impl Amr {
     }
 
     /// Whether the two can talk: RFC 4867 §8.3.1 has the packing decided by the offer, and modes in common.
+    #[must_use]
     pub fn is_compatible(&self, other: &Self) -> bool {
         self.octet_align == other.octet_align
             && self.crc == other.crc

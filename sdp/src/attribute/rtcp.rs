@@ -37,6 +37,7 @@ impl<'a> Rtcp<'a> {
     }
 
     /// The address, when it is not that of RTP.
+    #[must_use]
     pub fn connection(&self) -> Option<Connection<'a>> {
         Connection::parse(self.address).ok()
     }

@@ -50,6 +50,7 @@ const SUITES: &[(SrtpSuite, &str, usize, usize)] = &[
 impl SrtpSuite {
     /// The suite of that name. Some phones write `AES_CM_256_…` where RFC 6188 has `AES_256_CM_…`.
     #[inline]
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let found = SUITES.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(text));
         if let Some((suite, ..)) = found {
@@ -69,16 +70,19 @@ impl SrtpSuite {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().map_or("", |(_, name, ..)| name)
     }
 
     /// Bytes of the master key.
+    #[must_use]
     pub fn key_length(self) -> usize {
         self.row().map_or(0, |(_, _, key, _)| *key)
     }
 
     /// Bytes of the master salt.
+    #[must_use]
     pub fn salt_length(self) -> usize {
         self.row().map_or(0, |(.., salt)| *salt)
     }
@@ -125,6 +129,7 @@ impl<'a> Crypto<'a> {
     }
 
     /// The suite, if this crate knows it.
+    #[must_use]
     pub fn suite(&self) -> Option<SrtpSuite> {
         SrtpSuite::parse(self.suite_name)
     }
@@ -212,6 +217,7 @@ impl<'a> SrtpKeyParameter<'a> {
     }
 
     /// The key and the salt of a suite, if the text is as long as they are.
+    #[must_use]
     pub fn decode(&self, suite: SrtpSuite) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut key = BASE64.decode(self.key_and_salt).ok()?;
         if key.len() != suite.key_length().checked_add(suite.salt_length())? {
@@ -319,6 +325,7 @@ impl<'a> Fingerprint<'a> {
 
     /// Whether a certificate can be held against it: a hash function of RFC 8122 §5 other than MD2 and MD5, which must
     /// not be used, and as many bytes as it makes.
+    #[must_use]
     pub fn is_usable(&self) -> bool {
         const LENGTHS: [(&str, usize); 5] =
             [("sha-1", 20), ("sha-224", 28), ("sha-256", 32), ("sha-384", 48), ("sha-512", 64)];
@@ -328,6 +335,7 @@ impl<'a> Fingerprint<'a> {
     }
 
     /// Whether both are the same hash of the same certificate.
+    #[must_use]
     pub fn matches(&self, other: &Fingerprint<'_>) -> bool {
         self.hash.eq_ignore_ascii_case(other.hash) && self.hex.eq_ignore_ascii_case(other.hex)
     }
@@ -364,6 +372,7 @@ pub enum Setup {
 
 impl Setup {
     /// The role of that name.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "active" => Some(Self::Active),
@@ -375,6 +384,7 @@ impl Setup {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",

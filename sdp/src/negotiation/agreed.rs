@@ -40,6 +40,7 @@ impl Agreed {
     }
 
     /// The first audio medium that is in use.
+    #[must_use]
     pub fn audio(&self) -> Option<&ActiveMedium> {
         self.active().find(|medium| medium.kind == Kind::Audio)
     }
@@ -66,6 +67,7 @@ pub enum AgreedMedium {
 
 impl AgreedMedium {
     /// The medium, if it is in use.
+    #[must_use]
     pub fn active(&self) -> Option<&ActiveMedium> {
         match self {
             Self::Active(medium) => Some(medium),
@@ -139,16 +141,19 @@ pub struct ActiveMedium {
 
 impl ActiveMedium {
     /// The codec to send with.
+    #[must_use]
     pub fn codec(&self) -> Option<&AgreedCodec> {
         self.send.first()
     }
 
     /// What a payload type that arrives means.
+    #[must_use]
     pub fn received_codec(&self, payload_type: u8) -> Option<&AgreedCodec> {
         self.receive.iter().find(|codec| codec.payload_type == payload_type)
     }
 
     /// The telephone events to send along with a codec: those of its clock rate, else the first there are.
+    #[must_use]
     pub fn events_for(&self, clock_rate: u32) -> Option<&AgreedEvents> {
         let same = self.send_events.iter().find(|events| events.clock_rate == clock_rate);
         same.or(self.send_events.first())
@@ -173,6 +178,7 @@ pub struct AgreedCodec {
 
 impl AgreedCodec {
     /// Whether it is this codec; case does not count.
+    #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -214,6 +220,7 @@ impl Hold {
     }
 
     /// Whether the peer holds.
+    #[must_use]
     pub fn is_remote(self) -> bool {
         matches!(self, Self::Remote | Self::Both)
     }

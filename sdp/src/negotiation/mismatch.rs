@@ -154,6 +154,7 @@ pub enum Rule {
 
 impl Rule {
     /// The warning code of RFC 3261 §20.43.
+    #[must_use]
     pub fn warning_code(&self) -> u16 {
         match self {
             Self::NoCommonCodec | Self::IncompatibleParameters { .. } | Self::Fax { .. } => 305,
@@ -188,12 +189,14 @@ impl Mismatch {
     }
 
     /// The medium that explains most: the first of the weightiest.
+    #[must_use]
     pub fn main(&self) -> Option<&MediumMismatch> {
         let best = self.media.iter().map(|medium| medium.rule.weight()).max()?;
         self.media.iter().find(|medium| medium.rule.weight() == best)
     }
 
     /// The status of the response that refuses the offer: 488, or 500 when this side has run out of transports.
+    #[must_use]
     pub fn status(&self) -> u16 {
         match self.main().map(|medium| &medium.rule) {
             Some(Rule::NoTransport) => 500,
@@ -202,11 +205,13 @@ impl Mismatch {
     }
 
     /// The code of the `Warning` header.
+    #[must_use]
     pub fn warning_code(&self) -> u16 {
         self.main().map_or(399, |medium| medium.rule.warning_code())
     }
 
     /// The value of the `Warning` header; `agent` is the host that warns, or a pseudonym.
+    #[must_use]
     pub fn warning(&self, agent: &str) -> String {
         let agent: String =
             agent.chars().filter(|letter| letter.is_ascii_graphic() && !"\"\\,".contains(*letter)).collect();
@@ -441,6 +446,7 @@ pub type AnswerError = NegotiationError;
 impl NegotiationError {
     /// The status of the response that refuses the offer: 400 when it cannot be understood, 488 or 500 when there is
     /// no session, 491 when this side has an offer out, 500 for other misuse.
+    #[must_use]
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
@@ -451,6 +457,7 @@ impl NegotiationError {
     }
 
     /// The value of the `Warning` header, where there is something to warn of.
+    #[must_use]
     pub fn warning(&self, agent: &str) -> Option<String> {
         match self {
             Self::Malformed(_) => None,
@@ -460,6 +467,7 @@ impl NegotiationError {
     }
 
     /// The mismatch, if it is one.
+    #[must_use]
     pub fn mismatch(&self) -> Option<&Mismatch> {
         match self {
             Self::Mismatch(mismatch) => Some(mismatch),

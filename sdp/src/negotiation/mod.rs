@@ -57,6 +57,13 @@ pub use transport::{LocalIce, LocalSource, Transport};
 #[derive(Clone, Copy)]
 pub struct Seed(pub [u8; 32]);
 
+impl std::fmt::Debug for Seed {
+    /// It predicts keys, so it is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
+
 /// Who has to speak next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -111,6 +118,7 @@ struct Saved {
 
 impl Negotiator {
     /// A side with these capabilities. Each transport serves one medium of its kind, in the order given.
+    #[must_use]
     pub fn new(capability: Capability, transports: Vec<Transport>, seed: Seed) -> Self {
         let mut random = rand_chacha::ChaCha20Rng::from_seed(seed.0);
         // 31 bits: some old phones keep the number in a signed word.

@@ -139,6 +139,7 @@ pub struct Format {
 
 impl Format {
     /// Whether it is telephone events. RFC 3264 §10.1 itself misspells the name; both are understood.
+    #[must_use]
     pub fn is_telephone_event(&self) -> bool {
         is_telephone_event(&self.name)
     }
@@ -171,6 +172,7 @@ impl RemoteAddress {
     }
 
     /// The address, unless it is a name.
+    #[must_use]
     pub fn socket(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -179,6 +181,7 @@ impl RemoteAddress {
     }
 
     /// The port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         match self {
             Self::Ip(address) => address.port(),
@@ -242,6 +245,7 @@ pub struct RemoteFax {
 
 impl RemoteDescription {
     /// Resolves a description.
+    #[must_use]
     pub fn read(description: &Description<'_>) -> Self {
         let origin = description.origin().map(|origin| RemoteOrigin {
             username: origin.username.to_owned(),
@@ -393,6 +397,7 @@ impl RemoteMedium {
     }
 
     /// Whether the medium is on offer, or accepted.
+    #[must_use]
     pub fn is_live(&self) -> bool {
         self.port != 0 || self.bundle_only
     }

@@ -21,16 +21,19 @@ pub struct Transport {
 
 impl Transport {
     /// One address for a kind of media.
+    #[must_use]
     pub fn new(kind: Kind, address: SocketAddr) -> Self {
         Self { kind, addresses: vec![address], rtcp_port: None, ice: None, source: None }
     }
 
     /// One address for audio.
+    #[must_use]
     pub fn audio(address: SocketAddr) -> Self {
         Self::new(Kind::Audio, address)
     }
 
-    /// The same with ICE.
+    /// The same with ICE. The address of this transport is to be that of one of its candidates: a peer that finds it among none
+    /// takes it for a meddling gateway, answers `ice-mismatch` and goes without ICE (RFC 8839 §4.2.5).
     #[must_use]
     pub fn with_ice(mut self, ice: LocalIce) -> Self {
         self.ice = Some(ice);
@@ -74,6 +77,17 @@ pub struct LocalIce {
 }
 
 impl LocalIce {
+    /// These credentials, and all the candidates there will be.
+    #[must_use]
+    pub fn new(
+        ufrag: impl Into<String>,
+        password: impl Into<String>,
+        candidates: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let candidates = candidates.into_iter().map(Into::into).collect();
+        Self { ufrag: ufrag.into(), password: password.into(), candidates, complete: true }
+    }
+
     /// The values of the candidates, without the name of the attribute.
     pub(crate) fn candidate_values(&self) -> impl Iterator<Item = &str> {
         self.candidates.iter().map(|text| {

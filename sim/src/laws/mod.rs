@@ -78,6 +78,15 @@ pub struct Subject<M> {
     bent_runs: u64,
 }
 
+impl<M> fmt::Debug for Subject<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("steps", &self.steps.len())
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}
+
 enum Step<M> {
     Input(Stimulus),
     Command(Command<M>),

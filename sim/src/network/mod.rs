@@ -112,6 +112,17 @@ pub struct Network {
     captures: BTreeMap<usize, (Capture, Vec<u32>)>,
 }
 
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("seed", &self.seed)
+            .field("elapsed", &self.elapsed)
+            .field("hosts", &self.hosts.len())
+            .field("machines", &self.nodes.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Network {
     /// An empty network in which everything that happens follows from `seed`.
     #[must_use]

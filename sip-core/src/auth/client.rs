@@ -27,6 +27,14 @@ pub struct Credentials {
     pub secret: Secret,
 }
 
+impl Credentials {
+    /// A name and a password for whatever realm the peer names.
+    #[must_use]
+    pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { realm: None, username: username.into(), secret: Secret::password(password) }
+    }
+}
+
 /// Why a challenge was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

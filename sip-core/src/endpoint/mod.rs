@@ -15,6 +15,76 @@
 //! sending      send_request, request_in_dialog                               RFC 3261 §8.1, §12.2
 //! parting      farewells, bid_farewell                                       RFC 3261 §15.1.1
 //! ```
+//!
+//! A registrar whose store is a map, with a telephone that registers there; neither has a socket:
+//!
+//! ```
+//! use denwa_sip_core::endpoint::{
+//!     ChallengePolicy, Credentials, Endpoint, EndpointConfig, Event, Listener, Lookup, Party, Provided, Register, Reply, Secret,
+//! };
+//! use denwa_sip_core::{Input, Method, Misuse, Output, Protocol, Seed, StatusCode};
+//! use std::{collections::HashMap, error::Error, net::SocketAddr, time::Instant};
+//!
+//! /// What is done with what the registrar says; datagrams are given back.
+//! fn serve(registrar: &mut Endpoint, passwords: &HashMap<&str, &str>, now: Instant) -> Result<Vec<Vec<u8>>, Misuse> {
+//!     let mut datagrams = Vec::new();
+//!     while let Some(output) = registrar.poll_output() {
+//!         match output {
+//!             Output::Transmit(datagram) => datagrams.push(datagram.payload.to_vec()),
+//!             Output::Event(Event::Incoming { request, message, .. }) => match message.method() {
+//!                 Method::Register => registrar.authenticate(request, &ChallengePolicy::new("pbx.example"), now)?,
+//!                 _ => registrar.respond(request, &Reply::new(StatusCode::NOT_FOUND), now)?,
+//!             },
+//!             // Everybody may register himself, and nobody else.
+//!             Output::Event(Event::Authenticated { request, username, .. }) => {
+//!                 registrar.accept_registration(request, &format!("sip:{username}@pbx.example"), now)?;
+//!             }
+//!             Output::Event(event) => println!("{event:?}"),
+//!             Output::Lookup { id, lookup } => {
+//!                 let provided = match lookup {
+//!                     Lookup::Credentials { user, .. } => match passwords.get(&*user) {
+//!                         Some(password) => Provided::Secret { user, secret: Secret::password(*password) },
+//!                         None => Provided::Nothing,
+//!                     },
+//!                     Lookup::StoreBindings { .. } => Provided::Stored, // once they are on the disk
+//!                     _ => Provided::Nothing,
+//!                 };
+//!                 registrar.handle_input(Input::Provided { id, provided }, now);
+//!             }
+//!             _ => {} // Streams, names, routes: the driver's work.
+//!         }
+//!     }
+//!     Ok(datagrams)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! let (here, there): (SocketAddr, SocketAddr) = ("192.0.2.1:5060".parse()?, "192.0.2.2:5060".parse()?);
+//! let now = Instant::now();
+//! let listening = |at| EndpointConfig::new(vec![Listener::new(Protocol::Udp, at)]);
+//! let mut registrar = Endpoint::new(listening(here), Seed([1; 32]), now);
+//! let mut telephone = Endpoint::new(listening(there), Seed([2; 32]), now);
+//!
+//! let mut register = Register::new(Party::new("sip:100@pbx.example".parse()?), "sip:192.0.2.1".parse()?);
+//! register.credentials.push(Credentials::new("100", "secret"));
+//! telephone.register(register, now)?;
+//! loop {
+//!     match telephone.poll_output() {
+//!         Some(Output::Transmit(datagram)) => {
+//!             registrar.handle_input(Input::Datagram { local: here, remote: there, payload: &datagram.payload }, now);
+//!             for payload in serve(&mut registrar, &HashMap::from([("100", "secret")]), now)? {
+//!                 telephone.handle_input(Input::Datagram { local: there, remote: here, payload: &payload }, now);
+//!             }
+//!         }
+//!         Some(Output::Route { id, .. }) => telephone.handle_input(Input::Routed { id, route: None }, now),
+//!         Some(Output::Event(Event::Registered { .. })) => break,
+//!         Some(Output::Event(event)) => println!("{event:?}"),
+//!         Some(_) => {}
+//!         None => return Err("not registered".into()),
+//!     }
+//! }
+//! assert_eq!(registrar.bindings("sip:100@pbx.example").len(), 1);
+//! # Ok(()) }
+//! ```
 
 mod calling;
 mod config;

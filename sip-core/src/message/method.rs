@@ -69,6 +69,15 @@ methods! {
     Update = "UPDATE",
 }
 
+impl std::str::FromStr for Method {
+    type Err = crate::error::ParseError;
+
+    /// As [`Method::parse`].
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or(crate::error::ParseError::new(0, crate::error::Problem::Expected("a method")))
+    }
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -159,6 +159,28 @@ impl From<Response> for Message {
     }
 }
 
+/// The message as it goes over the wire; bytes that are no UTF-8 are replaced. The bytes themselves are
+/// [`Fields::bytes`].
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt_text(f)
+    }
+}
+
+/// As of [`Message`].
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt_text(f)
+    }
+}
+
+/// As of [`Message`].
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt_text(f)
+    }
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)

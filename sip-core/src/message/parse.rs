@@ -27,7 +27,8 @@ pub struct ParseOptions {
 }
 
 impl ParseOptions {
-    /// Strict, with default limits.
+    /// Strict, with default limits. Of header values only those that framing needs are looked at; [`Message::validate`] looks at
+    /// all of them.
     #[must_use]
     pub fn strict() -> Self {
         Self { attitude: Attitude::Strict, ..Self::default() }

@@ -11,6 +11,62 @@
 //! [`Proxy`] is a machine of its own over the transactions, for a proxy has no dialogs and no calls. It validates,
 //! takes itself off the route, asks the application whom to forward to, and carries the rest out: forks, CANCEL of the
 //! losers, the best response, timer C. What a user's location is, who may call whom, is the application's.
+//!
+//! ```
+//! use denwa_sip_core::command::Reply;
+//! use denwa_sip_core::config::{Listener, TransactionConfig};
+//! use denwa_sip_core::proxy::{Branch, ForwardOptions, Order, Proxy, ProxyConfig, ProxyEvent, TargetSet};
+//! use denwa_sip_core::{Input, Misuse, Output, Protocol, Seed, StatusCode, Transmit, UriBuf};
+//! use std::{collections::HashMap, error::Error, net::SocketAddr, time::Instant};
+//!
+//! /// Users and their telephones: all of them ring at once.
+//! type Telephones = HashMap<&'static str, Vec<UriBuf>>;
+//!
+//! /// Carries out what the proxy asks for; what is to be sent is given back.
+//! fn drive(proxy: &mut Proxy, telephones: &Telephones, now: Instant) -> Result<Vec<Transmit>, Misuse> {
+//!     let mut datagrams = Vec::new();
+//!     while let Some(output) = proxy.poll_output() {
+//!         match output {
+//!             Output::Transmit(datagram) => datagrams.push(datagram),
+//!             // A listener with an address of its own needs no route; one on 0.0.0.0 asks the system for it here.
+//!             Output::Route { id, .. } => proxy.handle_input(Input::Routed { id, route: None }, now),
+//!             Output::Event(ProxyEvent::Request { request, message, is_routed, .. }) => {
+//!                 let uri = message.uri()?;
+//!                 let branches: Vec<Branch> = match uri.user().and_then(|user| telephones.get(user)) {
+//!                     _ if is_routed => vec![Branch::to(uri.to_owned())],
+//!                     Some(telephones) => telephones.iter().cloned().map(Branch::to).collect(),
+//!                     None => {
+//!                         proxy.respond(request, &Reply::new(StatusCode::NOT_FOUND), now)?;
+//!                         continue;
+//!                     }
+//!                 };
+//!                 let options = ForwardOptions { record_route: true, ..ForwardOptions::default() };
+//!                 proxy.forward(request, TargetSet::of(branches, Order::Parallel), &options, now)?;
+//!             }
+//!             Output::Event(event) => println!("{event:?}"),
+//!             _ => {} // Streams and names are the driver's work.
+//!         }
+//!     }
+//!     Ok(datagrams)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! let (local, now): (SocketAddr, _) = ("192.0.2.1:5060".parse()?, Instant::now());
+//! let mut config = ProxyConfig::new(TransactionConfig::new(vec![Listener::new(Protocol::Udp, local)]));
+//! config.names.push("pbx.example".parse()?); // a request for sip:200@pbx.example is for this proxy's users
+//! let mut proxy = Proxy::new(config, Seed([7; 32]), now);
+//! let telephones = HashMap::from([("200", vec!["sip:200@192.0.2.7".parse()?, "sip:200@192.0.2.8".parse()?])]);
+//!
+//! let invite = "INVITE sip:200@pbx.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n\
+//!     From: <sip:100@pbx.example>;tag=1\r\nTo: <sip:200@pbx.example>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\
+//!     Contact: <sip:100@192.0.2.9>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+//! let input = Input::Datagram { local, remote: "192.0.2.9:5060".parse()?, payload: invite.as_bytes() };
+//! proxy.handle_input(input, now);
+//! let sent = drive(&mut proxy, &telephones, now)?;
+//! let to: Vec<_> = sent.iter().map(|datagram| datagram.destination.to_string()).collect();
+//! assert_eq!(to, ["192.0.2.7:5060", "192.0.2.8:5060"]);
+//! # Ok(()) }
+//! ```
 
 mod early_dialogs;
 mod fork;

@@ -4,6 +4,53 @@
 //! and gives the layer above each new request and each response once. It answers by itself what needs no judgement: 100
 //! after 200 ms, the ACK to a failure, 200 or 481 to a CANCEL, 400 to what cannot be read, 482 to merged requests. The ACK
 //! to a 2xx is the layer's above, and so is repeating a 2xx until it comes.
+//!
+//! A server that answers OPTIONS, on a plain socket:
+//!
+//! ```no_run
+//! use denwa_sip_core::config::{Listener, TransactionConfig};
+//! use denwa_sip_core::transaction::{TransactionEvent, Transactions};
+//! use denwa_sip_core::{Input, Method, Output, Protocol, Seed, StatusCode};
+//! use std::{io::ErrorKind, net::UdpSocket, time::{Duration, Instant}};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = UdpSocket::bind("192.0.2.1:5060")?;
+//! let local = socket.local_addr()?;
+//! let config = TransactionConfig::new(vec![Listener::new(Protocol::Udp, local)]);
+//! let seed = Seed([7; 32]); // 32 bytes of the system's entropy
+//! let mut transactions = Transactions::new(config, seed, Instant::now());
+//! let mut buffer = vec![0; 65_535];
+//! loop {
+//!     while let Some(output) = transactions.poll_output() {
+//!         match output {
+//!             Output::Transmit(datagram) => drop(socket.send_to(&datagram.payload, datagram.destination)),
+//!             Output::Event(TransactionEvent::Request { transaction, request, .. }) => {
+//!                 let status = match request.method() {
+//!                     Method::Options => StatusCode::OK,
+//!                     _ => StatusCode::METHOD_NOT_ALLOWED,
+//!                 };
+//!                 let response = request.response(status).to_tag("1").header("Allow", "OPTIONS").finish()?;
+//!                 transactions.respond(transaction, &response, Instant::now())?;
+//!             }
+//!             Output::Event(event) => println!("{event:?}"),
+//!             _ => {} // Streams, names and routes: nothing here asks for them.
+//!         }
+//!     }
+//!     let wait = transactions.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+//!     socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
+//!     match socket.recv_from(&mut buffer) {
+//!         Ok((length, remote)) => {
+//!             let input = Input::Datagram { local, remote, payload: &buffer[..length] };
+//!             transactions.handle_input(input, Instant::now());
+//!         }
+//!         Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+//!             transactions.handle_timeout(Instant::now());
+//!         }
+//!         Err(fault) => return Err(fault.into()),
+//!     }
+//! }
+//! # }
+//! ```
 
 mod cancel;
 mod carrier;

@@ -130,7 +130,12 @@ fn unreached(
         Unreached::Closed => (
             Cause::NoReply,
             format!("{to} closed the {protocol} connection without a reply."),
-            "Look for the reason in the peer's log.",
+            match protocol {
+                "TLS" | "WSS" => {
+                    "Check that its certificate is for this name and its issuer is believed here; else look into the peer's log."
+                }
+                _ => "Look for the reason in the peer's log.",
+            },
         ),
         Unreached::CertificateNotTrusted => (
             Cause::NoReply,

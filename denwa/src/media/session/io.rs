@@ -54,6 +54,7 @@ pub struct MediaConfig {
 impl MediaConfig {
     /// A telephone's: plain or SDES as `capability` says, sound at 8000 samples a second. `since_1970` is what the wall clock
     /// shows at `now`.
+    #[must_use]
     pub fn new(
         capability: Capability,
         rtp: SocketAddr,

@@ -54,6 +54,7 @@ pub struct MediaSession {
 
 impl MediaSession {
     /// A session that has agreed on nothing yet.
+    #[must_use]
     pub fn new(config: MediaConfig, seed: Seed, now: Instant) -> Self {
         let mut random = Generator::new(seed);
         let mut transport = Transport::audio(config.advertised);

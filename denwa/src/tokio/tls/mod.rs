@@ -188,6 +188,7 @@ impl Tls {
     }
 
     /// Whether peers can connect: it has a certificate to show.
+    #[must_use]
     pub fn can_listen(&self) -> bool {
         self.server.is_some()
     }

@@ -119,16 +119,19 @@ impl TurnServer {
     }
 
     /// Where it listens, with the ports the system chose where that was left to it.
+    #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.listening
     }
 
     /// Where it relays, and what clients are told of it.
+    #[must_use]
     pub fn relays(&self) -> &[RelayRange] {
         &self.relays
     }
 
     /// What it holds and has done.
+    #[must_use]
     pub fn status(&self) -> TurnStatus {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TurnStatus {

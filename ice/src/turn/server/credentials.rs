@@ -42,6 +42,13 @@ impl fmt::Debug for CredentialSource {
 #[derive(Clone, Default)]
 pub struct Users(BTreeMap<String, Zeroizing<String>>);
 
+impl fmt::Debug for Users {
+    /// The names, not the passwords.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Users {
     /// Adds a user, or changes his password.
     pub fn insert(&mut self, name: &str, password: &str) {

@@ -6,6 +6,78 @@
 //!
 //! Strangers cost a table of fixed size, and get fewer bytes than they send. Left out: TCP allocations (RFC 6062), mobility (RFC 8016),
 //! tokens (RFC 7635).
+//!
+//! A server on UDP, with a thread for each socket:
+//!
+//! ```no_run
+//! use denwa_ice::Seed;
+//! use denwa_ice::turn::server::{
+//!     Action, CredentialSource, HEADROOM, RelayRange, Server, ServerConfig, ServerInput, ServerOutput, Users,
+//! };
+//! use std::collections::HashMap;
+//! use std::net::{IpAddr, SocketAddr, UdpSocket};
+//! use std::sync::mpsc::{Sender, channel};
+//! use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+//!
+//! /// A datagram behind the room that a relay header takes: to where, whence.
+//! type Arrived = (SocketAddr, SocketAddr, Vec<u8>);
+//!
+//! fn open(address: SocketAddr, tell: Sender<Arrived>) -> std::io::Result<UdpSocket> {
+//!     let socket = UdpSocket::bind(address)?;
+//!     let reader = socket.try_clone()?;
+//!     reader.set_read_timeout(Some(Duration::from_secs(600)))?; // so that the thread of a closed port ends some day
+//!     std::thread::spawn(move || {
+//!         let mut buffer = vec![0; HEADROOM + 2_048];
+//!         while let Ok((length, remote)) = reader.recv_from(&mut buffer[HEADROOM..]) {
+//!             let _ = tell.send((address, remote, buffer[..HEADROOM + length].to_vec()));
+//!         }
+//!     });
+//!     Ok(socket)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let own: IpAddr = "192.0.2.1".parse()?;
+//! let users = Users::from_iter([("100", "secret")]);
+//! let relay = RelayRange { local: own, external: own, ports: vec![50_000..=50_999] };
+//! let config = ServerConfig::new("pbx.example", CredentialSource::Users(users), vec![relay]);
+//! let seed = Seed([7; 32]); // 32 bytes of the system's entropy
+//! let mut server = Server::new(config, seed, Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?);
+//! let (tell, arrived) = channel();
+//! let listening = SocketAddr::new(own, 3478);
+//! let mut sockets = HashMap::from([(listening, open(listening, tell.clone())?)]);
+//! loop {
+//!     let wait = server.poll_timeout().map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+//!     match arrived.recv_timeout(wait.min(Duration::from_secs(3_600))) {
+//!         Ok((local, remote, mut datagram)) => {
+//!             let action = server.receive(&mut datagram, local, remote, Instant::now());
+//!             if let Action::Forward { source, destination, payload, .. } = action {
+//!                 sockets.get(&source).map(|socket| socket.send_to(payload, destination));
+//!             }
+//!         }
+//!         Err(_) => server.handle_timeout(Instant::now()),
+//!     }
+//!     while let Some(output) = server.poll_output() {
+//!         match output {
+//!             ServerOutput::Transmit(datagram) => {
+//!                 let socket = datagram.source.and_then(|source| sockets.get(&source));
+//!                 socket.map(|socket| socket.send_to(&datagram.payload, datagram.destination));
+//!             }
+//!             ServerOutput::OpenPort { address } => {
+//!                 let opened = open(address, tell.clone()).map(|socket| sockets.insert(address, socket));
+//!                 let input = match opened {
+//!                     Ok(_) => ServerInput::PortOpened { address },
+//!                     Err(_) => ServerInput::PortFailed { address },
+//!                 };
+//!                 server.handle_input(input, Instant::now());
+//!             }
+//!             ServerOutput::ClosePort { address } => drop(sockets.remove(&address)),
+//!             ServerOutput::Event(event) => println!("{event:?}"),
+//!             ServerOutput::CloseStream { .. } | ServerOutput::Lookup { .. } => {} // there are no streams, and the users are known
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
 
 mod allocate;
 mod allocation;

@@ -26,6 +26,14 @@ pub struct Codec {
     pub matching: ParameterRule,
 }
 
+impl std::fmt::Display for Codec {
+    /// As `rtpmap` writes it: `opus/48000/2`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.name, self.clock_rate)?;
+        if self.channels > 1 { write!(f, "/{}", self.channels) } else { Ok(()) }
+    }
+}
+
 /// How `fmtp` parameters of two sides are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ParameterRule {
