@@ -143,8 +143,8 @@ impl Exchange {
                     Some(at) => at == who,
                     None => plan.share_group(own, who).unwrap_or(true),
                 };
-                let rings = |call: &&Box<Call>| !call.is_own() && call.rings_at(is_meant);
-                self.calls.values().find(rings).map(|call| call.number)
+                let rings = |call: &&Call| !call.is_own() && call.rings_at(is_meant);
+                self.calls.values().map(Box::as_ref).find(rings).map(|call| call.number)
             }
             _ => None,
         };
