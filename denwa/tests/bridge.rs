@@ -230,6 +230,18 @@ fn hold_stops_voice_and_its_absence_is_no_fault() {
         (next.sequence, next.timestamp),
         (after.sequence.wrapping_add(1), after.timestamp.wrapping_add(160))
     );
+    assert!(after.marker, "speech begins anew");
+    // The same when she is muted for a while.
+    exchange.command(Command::Mute { leg: A, muted: true });
+    for _ in 0..5 {
+        exchange.now += PTIME;
+        assert_eq!(exchange.hear(&mut alice, 8, &[0; 160]), None);
+    }
+    exchange.command(Command::Mute { leg: A, muted: false });
+    exchange.now += PTIME;
+    let unmuted = exchange.hear(&mut alice, 8, &[0; 160]).unwrap();
+    assert_eq!(unmuted.sequence, next.sequence.wrapping_add(1));
+    assert_eq!(unmuted.timestamp.wrapping_sub(next.timestamp), 6 * 160);
 }
 
 #[test]

@@ -107,6 +107,15 @@ impl MediaBridge {
         self.retap(leg, now);
     }
 
+    /// What comes to this leg is passed on again: what was kept back while it was muted must not look lost to whoever hears it.
+    pub(super) fn resume(&mut self, leg: LegId) {
+        let target = self.legs.get(&leg).and_then(|entry| entry.target(leg));
+        let target = target.and_then(|target| self.legs.get_mut(&target));
+        if let Some(session) = target.and_then(|target| target.stream.session.as_mut()) {
+            session.restart_feed();
+        }
+    }
+
     /// Makes what cuts and joins packets as the leg's plan wants, or keeps what is there.
     fn make_repackers(&mut self, leg: LegId) {
         let Some(from) = self.legs.get_mut(&leg) else { return };

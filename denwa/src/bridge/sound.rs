@@ -33,7 +33,9 @@ impl MediaBridge {
 
     pub(super) fn mute(&mut self, leg: LegId, muted: bool) -> Result<(), Misuse> {
         let entry = self.legs.get_mut(&leg).ok_or(Misuse::UnknownLeg(leg))?;
-        entry.muted = muted;
+        if std::mem::replace(&mut entry.muted, muted) && !muted {
+            self.resume(leg);
+        }
         Ok(())
     }
 

@@ -1,17 +1,19 @@
 //! The file that farewells are kept in.
 //!
-//! What changes is appended: a call costs a line or two, however many others are up. When most of the file is about calls that
-//! are over, it is written anew, beside its place, and put there in one step. A thread does so, for everything that has changed
-//! meanwhile at once, so that signalling never waits for a disk. Nobody but its owner may read it: it tells who speaks with whom.
+//! What has changed is appended: a call costs a line or two, however many others are up. When most of the file is about calls
+//! that are over it is written anew, beside its place, and put there in one step.
+//! A thread does so, for everything that has changed meanwhile at once, so that signalling never waits for a disk; what has
+//! to be written is one state, which a disk that hangs does not let grow. Nobody but its owner may read the file: it tells
+//! who speaks with whom.
 
 use super::{LIMIT, Left, Note};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The first line of the file.
@@ -20,16 +22,46 @@ const HEAD: &str = "Calls that are up, for the next start to end; written by Den
 const PAUSE: Duration = Duration::from_millis(20);
 /// It grows to this, or to twice what it was when it was last written anew.
 const FEW_BYTES: usize = 64 << 10;
+/// So long the end waits for what is not written yet: a disk that hangs keeps no program from ending.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 /// An entry is no longer than this; whoever sends such a Contact or route is not written down.
 const ENTRY_BYTES: usize = 8 << 10;
 /// No more of a file is read.
 const FILE_BYTES: u64 = 64 << 20;
 
-/// The file, and the thread that writes it. Dropping it writes what is not written yet.
+/// The file, and the thread that writes it. Dropping it writes what is not written yet, if the disk takes it within five
+/// seconds.
 #[derive(Debug)]
 pub struct Journal {
-    notes: Option<Sender<Note>>,
-    thread: Option<JoinHandle<()>>,
+    desk: Arc<Desk>,
+}
+
+/// What is to stand in the file.
+type Kept = BTreeMap<u64, Arc<Left>>;
+
+/// Where the notes lie for the thread that writes.
+#[derive(Debug, Default)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: Kept,
+    /// It is not what the thread has seen.
+    is_new: bool,
+    /// No note will come any more.
+    is_closed: bool,
+    /// The thread has ended.
+    is_done: bool,
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A map is whole between any two operations.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Journal {
@@ -47,12 +79,11 @@ impl Journal {
         let beside = beside(&path);
         create(&beside)?;
         std::fs::remove_file(&beside)?;
-        let kept: BTreeMap<u64, Left> = (0..).zip(left.iter().cloned()).collect();
-        let (notes, received) = channel();
-        let writer = Writer { path, beside, kept, file: None, on_failure, is_failing: false };
-        let thread =
-            thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&received))?;
-        Ok((Self { notes: Some(notes), thread: Some(thread) }, left))
+        let mut file = Growing { path, beside, written: Kept::new(), file: None };
+        let put = move |kept: &Kept| {
+            file.put(kept).map_err(|error| format!("{} cannot be written: {error}", file.path.display()))
+        };
+        Ok((Self::start(&left, put, on_failure)?, left))
     }
 
     /// What a file says now, which may be one that a running program writes; nothing where there is none.
@@ -67,117 +98,135 @@ impl Journal {
         }
     }
 
-    /// Writes this down soon.
+    /// Begins with what was left; `put` writes a state.
+    fn start(
+        left: &[Left],
+        put: impl FnMut(&Kept) -> Result<(), String> + Send + 'static,
+        on_failure: impl FnMut(String) + Send + 'static,
+    ) -> io::Result<Self> {
+        let kept = (0..).zip(left.iter().cloned().map(Arc::new)).collect();
+        let desk =
+            Arc::new(Desk { state: Mutex::new(State { kept, ..State::default() }), ..Desk::default() });
+        let writer = Writer { desk: desk.clone(), put, on_failure };
+        thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { desk })
+    }
+
+    /// Writes this down soon. Calls beyond ten thousand are not.
     pub fn note(&self, note: Note) {
-        if let Some(notes) = &self.notes {
-            // The thread ends after this one has let go of it.
-            let _ = notes.send(note);
+        let mut state = self.desk.state();
+        match note {
+            Note::Keep { number, left } if state.kept.len() < LIMIT => {
+                state.kept.insert(number, Arc::new(*left));
+            }
+            Note::Keep { .. } => return,
+            Note::Forget { number } => drop(state.kept.remove(&number)),
         }
+        state.is_new = true;
+        drop(state);
+        self.desk.changed.notify_all();
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        drop(self.notes.take());
-        if let Some(thread) = self.thread.take() {
-            // One that panicked writes no more.
-            let _ = thread.join();
-        }
+        let mut state = self.desk.state();
+        state.is_closed = true;
+        self.desk.changed.notify_all();
+        let until_done = |state: &mut State| !state.is_done;
+        drop(self.desk.changed.wait_timeout_while(state, LAST_WRITE, until_done));
     }
 }
 
 /// The thread's.
-struct Writer<F> {
+struct Writer<P, F> {
+    desk: Arc<Desk>,
+    put: P,
+    on_failure: F,
+}
+
+impl<P: FnMut(&Kept) -> Result<(), String>, F: FnMut(String)> Writer<P, F> {
+    fn run(mut self) {
+        // It could not be written the last time, and that was told.
+        let mut is_failing = false;
+        while let Some(kept) = self.next() {
+            let begun = Instant::now();
+            let outcome = (self.put)(&kept);
+            let pause = PAUSE.max(begun.elapsed().saturating_mul(9));
+            let failed = outcome.is_err();
+            if let (Err(sentence), false) = (outcome, is_failing) {
+                (self.on_failure)(sentence);
+            }
+            is_failing = failed;
+            let closed = |state: &mut State| !state.is_closed;
+            drop(self.desk.changed.wait_timeout_while(self.desk.state(), pause, closed));
+        }
+    }
+
+    /// The latest state, once it is another; `None` when that was the last.
+    fn next(&self) -> Option<Kept> {
+        let idle = |state: &mut State| !state.is_new && !state.is_closed;
+        let state = self.desk.changed.wait_while(self.desk.state(), idle);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut state.is_new).then(|| state.kept.clone())
+    }
+}
+
+impl<P, F> Drop for Writer<P, F> {
+    /// By a panic too, which must not keep the program from its end.
+    fn drop(&mut self) {
+        self.desk.state().is_done = true;
+        self.desk.changed.notify_all();
+    }
+}
+
+/// The file, as far as it is written.
+struct Growing {
     path: PathBuf,
     beside: PathBuf,
-    kept: BTreeMap<u64, Left>,
-    /// What is appended to; `None`: the file is to be written anew.
-    file: Option<Growing>,
-    on_failure: F,
-    /// It could not be written the last time, and that was told.
-    is_failing: bool,
+    /// What it says.
+    written: Kept,
+    /// What is appended to, how many bytes it has, and with how many it is written anew. `None`: it is to be written anew now.
+    file: Option<(File, usize, usize)>,
 }
 
-struct Growing {
-    file: File,
-    bytes: usize,
-    /// When it has so many it is written anew.
-    most: usize,
-}
-
-impl<F: FnMut(String)> Writer<F> {
-    fn run(mut self, notes: &Receiver<Note>) {
-        while let Ok(note) = notes.recv() {
-            let mut changed = BTreeSet::from([self.take(note)]);
-            changed.extend(notes.try_iter().map(|note| self.take(note)));
-            let begun = Instant::now();
-            let outcome = self.write(&changed);
-            let pause = PAUSE.max(begun.elapsed().saturating_mul(9));
-            if let (Err(error), false) = (&outcome, self.is_failing) {
-                (self.on_failure)(format!("{} cannot be written: {error}", self.path.display()));
-            }
-            self.is_failing = outcome.is_err();
-            thread::sleep(pause);
+impl Growing {
+    fn put(&mut self, kept: &Kept) -> io::Result<()> {
+        let mut text = String::new();
+        for number in self.written.keys().filter(|number| !kept.contains_key(number)) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\nover {number}");
         }
-    }
-
-    /// Which it was about.
-    fn take(&mut self, note: Note) -> u64 {
-        match note {
-            Note::Keep { number, left } => {
-                if self.kept.len() < LIMIT {
-                    self.kept.insert(number, *left);
-                }
-                number
-            }
-            Note::Forget { number } => {
-                self.kept.remove(&number);
-                number
-            }
+        for (number, left) in kept.iter().filter(|(number, _)| !self.written.contains_key(number)) {
+            add(&mut text, *number, left);
         }
-    }
-
-    fn write(&mut self, changed: &BTreeSet<u64>) -> io::Result<()> {
-        let text = self.text_of(changed.iter().copied());
         // After a failure nobody knows how much of it is there: it is written anew then.
         self.file = match self.file.take() {
-            Some(mut growing) if growing.bytes.saturating_add(text.len()) <= growing.most => {
-                growing.file.write_all(text.as_bytes())?;
-                growing.bytes = growing.bytes.saturating_add(text.len());
-                Some(growing)
+            Some((mut file, bytes, most)) if bytes.saturating_add(text.len()) <= most => {
+                file.write_all(text.as_bytes())?;
+                Some((file, bytes.saturating_add(text.len()), most))
             }
-            _ => Some(self.write_anew()?),
+            _ => Some(self.put_anew(kept)?),
         };
+        self.written.clone_from(kept);
         Ok(())
     }
 
-    fn write_anew(&self) -> io::Result<Growing> {
-        let text = format!("{HEAD}\n{}", self.text_of(self.kept.keys().copied()));
+    fn put_anew(&self, kept: &Kept) -> io::Result<(File, usize, usize)> {
+        let mut text = format!("{HEAD}\n");
+        kept.iter().for_each(|(number, left)| add(&mut text, *number, left));
         let mut file = create(&self.beside)?;
         file.write_all(text.as_bytes())?;
         std::fs::rename(&self.beside, &self.path)?;
-        Ok(Growing { file, bytes: text.len(), most: text.len().saturating_mul(2).max(FEW_BYTES) })
+        Ok((file, text.len(), text.len().saturating_mul(2).max(FEW_BYTES)))
     }
+}
 
-    /// What the file says of these.
-    fn text_of(&self, numbers: impl Iterator<Item = u64>) -> String {
-        let mut text = String::new();
-        for number in numbers {
-            // Writing to a string cannot fail.
-            let _ = match self.kept.get(&number) {
-                Some(Left { label, farewell }) => {
-                    let label: String =
-                        label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
-                    let farewell = farewell.to_string();
-                    if farewell.len().saturating_add(label.len()) >= ENTRY_BYTES {
-                        continue;
-                    }
-                    write!(text, "\ncall {number} {label}\n{farewell}")
-                }
-                None => write!(text, "\nover {number}\n"),
-            };
-        }
-        text
+fn add(text: &mut String, number: u64, Left { label, farewell }: &Left) {
+    let farewell = farewell.to_string();
+    let label: String = label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    if farewell.len().saturating_add(label.len()) < ENTRY_BYTES {
+        let _ = write!(text, "\ncall {number} {label}\n{farewell}");
     }
 }
 
@@ -270,40 +319,62 @@ mod tests {
         assert!(Journal::open(folder.join("nowhere").join("calls"), |_| {}).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
+
+    /// A disk that takes minutes for a write: what waits for it is what is up now, and nothing of what is over.
+    #[test]
+    fn a_disk_that_hangs_gathers_nothing() {
+        use std::sync::mpsc::channel;
+        let (begun, begins) = channel();
+        let (goes_on, go_on) = channel::<()>();
+        let put = move |kept: &Kept| {
+            begun.send(kept.keys().copied().collect::<Vec<_>>()).unwrap();
+            go_on.recv().map_err(|_| "the disk is gone".to_owned())
+        };
+        let journal = Journal::start(&[left("former")], put, |sentence| panic!("{sentence}")).unwrap();
+        let keep = |number| journal.note(Note::Keep { number, left: Box::new(left("x")) });
+        keep(1);
+        assert_eq!(begins.recv(), Ok(vec![0, 1]));
+        // The first write hangs, and a day of calls goes by, two of them at a time.
+        for number in 2..20_000 {
+            keep(number);
+            journal.note(Note::Forget { number: number - 2 });
+            assert_eq!(journal.desk.state().kept.len(), 2);
+        }
+        goes_on.send(()).unwrap();
+        assert_eq!(begins.recv(), Ok(vec![19_998, 19_999]), "one write for all of it");
+        // More calls than are written down.
+        for number in 20_000..50_000 {
+            keep(number);
+        }
+        assert_eq!(journal.desk.state().kept.len(), LIMIT);
+        goes_on.send(()).unwrap();
+        assert_eq!(begins.recv().map(|kept| kept.len()), Ok(LIMIT));
+        goes_on.send(()).unwrap();
+        drop(journal);
+    }
     #[test]
     fn it_grows_by_what_changes_and_not_for_ever() {
         let folder = std::env::temp_dir().join(format!("denwa-journal-grows-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("calls");
-        let mut writer = Writer {
-            beside: beside(&path),
-            path: path.clone(),
-            kept: BTreeMap::new(),
-            file: None,
-            on_failure: |sentence| panic!("{sentence}"),
-            is_failing: false,
-        };
-        let mut anew = 0;
-        let mut note = |writer: &mut Writer<_>, note| {
-            let before = writer.file.as_ref().map_or(0, |file| file.bytes);
-            let number = writer.take(note);
-            writer.write(&BTreeSet::from([number])).unwrap();
-            let bytes = writer.file.as_ref().unwrap().bytes;
-            assert_eq!(path.metadata().unwrap().len(), bytes as u64);
-            assert!(bytes <= FEW_BYTES);
-            anew += u32::from(bytes < before);
-        };
+        let mut file =
+            Growing { beside: beside(&path), path: path.clone(), written: Kept::new(), file: None };
+        let (mut kept, mut before, mut anew) = (Kept::new(), 0, 0);
         // Ten calls are up at any time, of two thousand.
-        for number in 0..2_000 {
-            note(&mut writer, Note::Keep { number, left: Box::new(left(&number.to_string())) });
-            if let Some(number) = number.checked_sub(10) {
-                note(&mut writer, Note::Forget { number });
+        for number in 0..2_000_u64 {
+            kept.insert(number, Arc::new(left(&number.to_string())));
+            if let Some(over) = number.checked_sub(10) {
+                kept.remove(&over);
             }
+            file.put(&kept).unwrap();
+            let bytes = path.metadata().unwrap().len();
+            assert!(bytes <= FEW_BYTES as u64);
+            anew += u32::from(bytes < before);
+            before = bytes;
         }
-        let bytes = 2_000 * left("1000").farewell.to_string().len();
-        assert!((1..10).contains(&anew), "{bytes} bytes were written, and all of it anew {anew} times");
+        assert!((1..10).contains(&anew), "all of it was written anew {anew} times");
         let expected: Vec<Left> = (1_990..2_000).map(|number: u64| left(&number.to_string())).collect();
-        assert_eq!(open(&path).1, expected);
+        assert_eq!(Journal::read(&path).unwrap(), expected);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 //! is a STUN and TURN server on a thread. None of them ever waits for another, nor for the program.
 
 mod connect;
+mod interrupt;
 mod listen;
 mod marking;
 mod media;
@@ -22,6 +23,7 @@ mod udp;
 mod websocket;
 
 pub use crate::marking::Dscp;
+pub use interrupt::{on_interrupt, on_interrupt_or_hang_up};
 pub use listen::{Listen, Listening, ParseListenError, StartError};
 pub use media::{MediaDriver, MediaDriverConfig, MediaMeans};
 pub use names::DnsConfig;

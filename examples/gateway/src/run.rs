@@ -10,7 +10,7 @@ use denwa::farewell::{Journal, Left};
 use denwa::media::Identity;
 use denwa::tokio::{
     Certificate, DriverConfig, DriverHandle, Listening, SignallingDriver, Tls, TlsConfig, Trust, TurnServer,
-    entropy,
+    entropy, on_interrupt,
 };
 use denwa_sip_core::config::Listener;
 use std::net::SocketAddr;
@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Joins SIP networks by the file it is given.
+/// Joins SIP networks, browsers and voice robots by the file it is given; `gateway.toml` beside its source shows every setting.
+///
+/// Exit codes: 0 it ended as asked, or nothing is wrong with the file; 1 it could not run, or the file is wrong; 2 the command
+/// line is wrong.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
@@ -35,7 +38,7 @@ pub enum Action {
         /// The file.
         config: PathBuf,
     },
-    /// Say what is wrong with a file, or nothing.
+    /// Say what is wrong with a file, line and column, and what was expected.
     Check {
         /// The file.
         config: PathBuf,
@@ -45,7 +48,10 @@ pub enum Action {
 /// Does what the command line asks.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
-        Action::Check { config } => read(config).map(drop),
+        Action::Check { config: path } => read(path).map(|config| {
+            let sides: Vec<&str> = config.sides.iter().map(|side| side.name.as_str()).collect();
+            println!("{}: nothing is wrong with it. It joins {}.", path.display(), sides.join(", "));
+        }),
         Action::Run { config } => read(config).and_then(|mut config| {
             // Where the system keeps the state of a service.
             let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -61,7 +67,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             if let Some(page) = running.page() {
                 println!("page on {page}");
             }
-            end_on_interrupt(running.handle());
+            let handle = running.handle();
+            // One that has ended needs no interrupt; without signals the system ends the process.
+            let _ = on_interrupt(move || {
+                let _ = handle.command(Command::Stop);
+            });
             running.join()
         }),
     };
@@ -183,41 +193,4 @@ fn certificates(files: &TlsFiles) -> Result<Tls, String> {
         config.trust = Trust::Authorities(pem);
     }
     Tls::new(&config).map_err(|error| error.to_string())
-}
-
-fn end_on_interrupt(handle: DriverHandle<Command>) {
-    let waiting = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            if interrupted().await {
-                // One that has ended needs no interrupt.
-                let _ = handle.command(Command::Stop);
-            }
-        });
-    };
-    // Without this thread an interrupt ends the process as the system does.
-    let _ = std::thread::Builder::new().name("gateway-signals".to_owned()).spawn(waiting);
-}
-
-#[cfg(unix)]
-async fn interrupted() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return false;
-    };
-    std::future::poll_fn(|cx| {
-        if interrupt.poll_recv(cx).is_ready() || terminate.poll_recv(cx).is_ready() {
-            return std::task::Poll::Ready(());
-        }
-        std::task::Poll::Pending
-    })
-    .await;
-    true
-}
-
-#[cfg(not(unix))]
-async fn interrupted() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
 }

@@ -233,7 +233,7 @@ pub struct TalkArguments {
     #[arg(long)]
     pub hangup_at_end: bool,
     /// Keys to press after the answer: 0-9, *, #, A-D.
-    #[arg(long = "dtmf", alias = "digits", value_name = "KEYS")]
+    #[arg(long = "dtmf", alias = "digits", value_name = "KEYS", value_parser = keys)]
     pub digits: Option<String>,
     /// Fail with code 3 when no sound is heard.
     #[arg(long)]
@@ -259,6 +259,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("`{other}` is not a unit of time: expected ms, s or m")),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is out of range"))
+}
+
+fn keys(text: &str) -> Result<String, String> {
+    match text.chars().find(|key| !key.is_ascii_digit() && !"*#ABCDabcd".contains(*key)) {
+        Some(other) => Err(format!("`{other}` is not a key: expected 0-9, *, #, A-D")),
+        None => Ok(text.to_owned()),
+    }
 }
 
 fn suite(text: &str) -> Result<SrtpSuite, String> {
@@ -299,6 +306,12 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert!(duration("soon").is_err() && duration("3h").is_err() && duration("").is_err());
+    }
+
+    #[test]
+    fn keys_are_those_of_a_telephone() {
+        assert_eq!(keys("12#A"), Ok("12#A".to_owned()));
+        assert_eq!(keys("12x").unwrap_err(), "`x` is not a key: expected 0-9, *, #, A-D");
     }
 
     #[test]

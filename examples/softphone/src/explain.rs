@@ -60,7 +60,13 @@ pub fn misuse(misuse: &Misuse, language: Language) -> String {
 
 /// What became of a device.
 pub fn trouble(trouble: &Trouble, language: Language) -> String {
-    let (Trouble::Missing(part, _) | Trouble::Gone(part, _) | Trouble::Back(part)) = trouble;
+    let (Trouble::Missing(part, _) | Trouble::Gone(part, _) | Trouble::Back(part)) = trouble else {
+        let words = (
+            "This telephone is deaf and dumb: it was built without sound devices. Build it with `--features sound`, or try it with `--sound tone`.",
+            "この電話機は音声の装置なしで作られているため、話すことも聞くこともできません。`--features sound` を付けて作るか、`--sound tone` で試してください。",
+        );
+        return language.pick(words.0, words.1).to_owned();
+    };
     let name = match part {
         Part::Microphone => language.pick("microphone", "マイク"),
         Part::Loudspeaker => language.pick("loudspeaker", "スピーカー"),
@@ -75,8 +81,8 @@ pub fn trouble(trouble: &Trouble, language: Language) -> String {
         (Trouble::Gone(_, why), Language::Japanese) => {
             format!("{name}がなくなりました: {why}。もう一度探しています。")
         }
-        (Trouble::Back(_), Language::English) => format!("The {name} is there again."),
-        (Trouble::Back(_), Language::Japanese) => format!("{name}が戻りました。"),
+        (Trouble::Back(_) | Trouble::Unbuilt, Language::English) => format!("The {name} is there again."),
+        (Trouble::Back(_) | Trouble::Unbuilt, Language::Japanese) => format!("{name}が戻りました。"),
     }
 }
 

@@ -22,6 +22,13 @@ pub enum Happening {
         /// What was the matter.
         findings: Vec<Reason>,
     },
+    /// One of several ways to be reached is lost (RFC 5626); the others stand.
+    FlowLost {
+        /// By which server it led.
+        server: String,
+        /// Why.
+        why: String,
+    },
     /// The registration was withdrawn.
     Unregistered,
     /// We call.
@@ -282,6 +289,7 @@ impl fmt::Display for Happening {
                 write!(f, "not registered: {why}")?;
                 findings.iter().try_for_each(|finding| write!(f, "\n{} {}", finding.sentence, finding.remedy))
             }
+            Self::FlowLost { server, why } => write!(f, "the way by {server} is lost, others stand: {why}"),
             Self::Unregistered => f.write_str("registration withdrawn"),
             Self::Calling { address } => write!(f, "calling {address}"),
             Self::CannotCall { address, why } => write!(f, "cannot call {address}: {why}"),

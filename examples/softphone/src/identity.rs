@@ -5,7 +5,7 @@ use crate::arguments::AccountArguments;
 use crate::config::{self, AccountConfig, Config, KeyMethod, TlsSection, Turn};
 use crate::secret::Secret;
 use denwa::tokio::{Certificate, Listen, Tls, TlsConfig, Trust};
-use denwa::ua::{Account, Keys};
+use denwa::ua::{Account, Keys, Server};
 use denwa_sip_core::Protocol;
 use denwa_sip_core::config::Listener;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -32,6 +32,10 @@ fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
 /// It cannot be read, or something in it is wrong.
 pub fn load(named: Option<&Path>) -> Result<Config, String> {
     match named {
+        Some(file) if !file.exists() => {
+            let file = file.display();
+            Err(format!("there is no file {file}: `softphone wizard --config {file}` makes it"))
+        }
         Some(file) => config::read(file).map_err(|problem| problem.to_string()),
         None => match default_file().filter(|file| file.exists()) {
             Some(file) => config::read(&file).map_err(|problem| problem.to_string()),
@@ -59,6 +63,7 @@ pub fn account(arguments: &AccountArguments, config: &Config) -> Result<AccountC
     }
     if let Some(server) = &arguments.server {
         account.server = Some(server.clone());
+        account.further_servers.clear();
     }
     if let Some(domain) = &arguments.domain {
         account.domain.clone_from(domain);
@@ -184,7 +189,16 @@ pub fn agent_account(account: &AccountConfig) -> Result<Account, String> {
             }
         }
     }
+    for server in &account.further_servers {
+        let address = config::resolve(server, default_port)?;
+        own.further_servers.push(Server { protocol: account.transport, address });
+    }
     Ok(own)
+}
+
+/// The addresses of an account's servers, as far as they are known.
+pub fn servers(account: &Account) -> impl Iterator<Item = SocketAddr> {
+    account.server.iter().chain(&account.further_servers).map(|server| server.address)
 }
 
 /// A name of this device that stays the same: made from the account's address and the host's name.
@@ -241,12 +255,12 @@ pub fn keys(method: KeyMethod) -> Keys {
 }
 
 /// Where to listen: as told, else on every address of the servers' families.
-pub fn listen(told: &[Listen], servers: &[Option<SocketAddr>]) -> Vec<Listen> {
+pub fn listen(told: &[Listen], servers: &[SocketAddr]) -> Vec<Listen> {
     if !told.is_empty() {
         return told.to_vec();
     }
-    let v6 = servers.iter().flatten().any(SocketAddr::is_ipv6);
-    let v4 = servers.iter().flatten().any(SocketAddr::is_ipv4) || !v6;
+    let v6 = servers.iter().any(SocketAddr::is_ipv6);
+    let v4 = servers.iter().any(SocketAddr::is_ipv4) || !v6;
     let mut hosts: Vec<IpAddr> = Vec::new();
     if v4 {
         hosts.push(Ipv4Addr::UNSPECIFIED.into());

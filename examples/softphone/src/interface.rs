@@ -44,8 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             .push((DeskAccount { account: identity::agent_account(&nobody)?, registers: false }, address));
     }
     let direct = accounts.iter().all(|(desk, _)| !desk.registers);
-    let servers: Vec<_> =
-        accounts.iter().map(|(desk, _)| desk.account.server.map(|server| server.address)).collect();
+    let servers: Vec<_> = accounts.iter().flat_map(|(desk, _)| identity::servers(&desk.account)).collect();
     let first = config.accounts.first();
     let capability = first.map(|account| ways.capability(account));
     let keys = first.map(|account| identity::keys(account.keys)).unwrap_or_default();
@@ -73,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     })
 }
 
-fn language(arguments: &Arguments, config: &Config) -> Language {
+/// The language: as the command line says, the file, or the system.
+pub(crate) fn language(arguments: &Arguments, config: &Config) -> Language {
     let of_system = || {
         let named = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
         Language::of_locale(&named.into_iter().find(|text| !text.is_empty()).unwrap_or_default())
@@ -96,5 +96,5 @@ fn of_system(devices: &SoundConfig) -> Box<dyn Sound> {
 
 #[cfg(not(feature = "sound"))]
 fn of_system(_: &SoundConfig) -> Box<dyn Sound> {
-    Box::new(Nothing)
+    Box::new(crate::sound::Unbuilt::default())
 }

@@ -230,6 +230,9 @@ impl Phone {
                 let findings = evidence.findings().into_iter().map(Into::into).collect();
                 self.fail(Happening::NotRegistered { why, findings }, now);
             }
+            AgentEvent::FlowLost { server, why, .. } => {
+                self.happened(Happening::FlowLost { server: server.address.to_string(), why });
+            }
             AgentEvent::Unregistered { .. } => self.happened(Happening::Unregistered),
             AgentEvent::Incoming { call, from, name, .. } => {
                 self.happened(Happening::Incoming { from: from.clone(), name });

@@ -9,7 +9,7 @@ use crate::{identity, interface, terminal, wav, wizard};
 use denwa::Seed;
 use denwa::address::{AddressPolicy, Network};
 use denwa::media::PlayOut;
-use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy};
+use denwa::tokio::{DriverConfig, DriverHandle, Listening, SignallingDriver, entropy, on_interrupt};
 use denwa::ua::{UserAgent, UserAgentConfig};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -58,6 +58,10 @@ fn screen(arguments: &Arguments) -> ExitCode {
 
 fn check(arguments: &Arguments) -> Result<(), String> {
     let config = identity::load(arguments.config.as_deref())?;
+    let file = arguments.config.clone().or_else(identity::default_file);
+    if let Some(file) = file.filter(|file| !file.exists()) {
+        return Err(format!("there is no file {}: `softphone wizard` makes it", file.display()));
+    }
     for account in &config.accounts {
         let codecs: Vec<&str> = account.codecs.iter().map(|codec| &*codec.name).collect();
         println!("{} over {}: {}", account.address(), account.transport, codecs.join(", "));
@@ -86,11 +90,20 @@ pub fn telephone(
         named => identity::load(named.as_deref())?,
     };
     let chosen = identity::account(wanted.account, &config)?;
+    if let Errand::Call(to) | Errand::Test { address: to, .. } | Errand::Message { to, .. } = &wanted.errand
+        && chosen.server.is_none()
+        && chosen.domain == "localhost"
+        && !to.contains(['@', ':'])
+    {
+        return Err(format!(
+            "`{to}` is a number at a server, and none is known: name it with --server, write an address as sip:{to}@HOST, or make an account by `softphone wizard`"
+        ));
+    }
     let rate = wanted.talk.map_or(8_000, |talk| talk.rate);
     let task = task(&wanted, &chosen, rate)?;
     let ways = Ways::of([&chosen])?;
-    let listen =
-        identity::listen(&wanted.account.listen, &[task.account.server.map(|server| server.address)]);
+    let servers: Vec<_> = identity::servers(&task.account).collect();
+    let listen = identity::listen(&wanted.account.listen, &servers);
     let recording = wanted.talk.and_then(|talk| talk.record.clone()).map(|path| (path, rate));
     let (policy, ports) = (addresses(wanted.account), wanted.account.ports.clone());
     let seed = entropy().map_err(|error| format!("the system gives no entropy: {error}"))?;
@@ -272,42 +285,15 @@ fn addresses(account: &AccountArguments) -> AddressPolicy {
 
 /// The first interrupt ends the call properly; a second one ends the process as the system does.
 fn end_on_interrupt(handle: DriverHandle<Interrupt>) {
-    let waiting = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            if interrupted().await {
-                // A telephone that has ended needs no interrupt.
-                let _ = handle.command(Interrupt);
-                interrupted().await;
-                std::process::exit(1);
-            }
-        });
-    };
-    // Without this thread an interrupt ends the process as the system does.
-    let _ = std::thread::Builder::new().name("softphone-signals".to_owned()).spawn(waiting);
-}
-
-#[cfg(unix)]
-async fn interrupted() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return false;
-    };
-    std::future::poll_fn(|cx| {
-        if interrupt.poll_recv(cx).is_ready() || terminate.poll_recv(cx).is_ready() {
-            return std::task::Poll::Ready(());
+    let mut is_asked = false;
+    // Without signals an interrupt ends the process as the system does.
+    let _ = on_interrupt(move || {
+        if std::mem::replace(&mut is_asked, true) {
+            std::process::exit(1);
         }
-        std::task::Poll::Pending
-    })
-    .await;
-    true
-}
-
-#[cfg(not(unix))]
-async fn interrupted() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
+        // A telephone that has ended needs no interrupt.
+        let _ = handle.command(Interrupt);
+    });
 }
 
 /// The telephone, and the file it writes at its end.

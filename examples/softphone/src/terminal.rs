@@ -13,7 +13,9 @@ use crossterm::event::{self, Event as TerminalEvent, KeyCode, KeyEventKind, KeyM
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use denwa::Seed;
-use denwa::tokio::{DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, Tls, entropy};
+use denwa::tokio::{
+    DriverConfig, DriverHandle, Listen, Listening, SignallingDriver, Tls, entropy, on_interrupt_or_hang_up,
+};
 use denwa::ua::{UserAgent, UserAgentConfig};
 use denwa_sip_core::Protocol;
 use ratatui::Terminal;
@@ -242,31 +244,8 @@ fn translated(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
 }
 
 fn end_on_signals(wake: Sender<Wake>) {
-    let waiting = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        if runtime.block_on(ended_from_outside()) {
-            let _ = wake.send(Wake::End);
-        }
-    };
-    // Without this thread a signal ends the process as the system does; the guard restores the terminal.
-    let _ = std::thread::Builder::new().name("softphone-signals".to_owned()).spawn(waiting);
-}
-
-#[cfg(unix)]
-async fn ended_from_outside() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    std::future::poll_fn(move |cx| {
-        let any = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-        if any { std::task::Poll::Ready(true) } else { std::task::Poll::Pending }
-    })
-    .await
-}
-
-#[cfg(not(unix))]
-async fn ended_from_outside() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
+    // Without signals the system ends the process; the guard restores the terminal.
+    let _ = on_interrupt_or_hang_up(move || drop(wake.send(Wake::End)));
 }
 
 fn farewell(woken: &Receiver<Wake>) {

@@ -160,3 +160,35 @@ fn a_flow_is_asked_for_and_kept_alive() {
     screen.press("\x03");
     assert_eq!(screen.exit_code(), Some(0));
 }
+
+/// One registration by two servers (RFC 5626 §4.2): each sees the same device on another flow.
+#[test]
+fn further_servers_are_further_flows() {
+    let (tell, seen) = mpsc::channel();
+    let registrar = |number: usize| {
+        let tell = tell.clone();
+        server(move |bytes, from, socket| {
+            let request = String::from_utf8_lossy(bytes).into_owned();
+            if request.starts_with("REGISTER") {
+                let more = format!("{}\r\nExpires: 300\r\nRequire: outbound\r\n", contact(&request));
+                socket.send_to(response(&request, "200 OK", &more).as_bytes(), from).unwrap();
+                let _ = tell.send((number, contact(&request)));
+            }
+        })
+    };
+    let (first, second) = (registrar(0), registrar(1));
+    let account = format!(
+        "[[accounts]]\nuri = \"sip:ann@{first}\"\noutbound = true\nserver = \"{first}\"\nfurther_servers = [\"{second}\"]\n"
+    );
+    let mut screen = screen("two-flows", "en", &account);
+    screen.wait_for(&format!("ann@{first}  registered"));
+    let mut contacts = [seen.recv_timeout(PATIENCE).unwrap(), seen.recv_timeout(PATIENCE).unwrap()];
+    contacts.sort();
+    let instance = |contact: &str| contact.split("urn:uuid:").nth(1).unwrap()[..36].to_owned();
+    assert_eq!(instance(&contacts[0].1), instance(&contacts[1].1));
+    for (place, (server, contact)) in contacts.iter().enumerate() {
+        assert!(*server == place && contact.contains(&format!("reg-id={}", place + 1)), "{contacts:#?}");
+    }
+    screen.press("\x03");
+    assert_eq!(screen.exit_code(), Some(0));
+}

@@ -7,7 +7,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use softphone::ui::{
     AccountRow, AccountState, Action, CallNumber, Card, Key, Language, Mode, Model, News, Notice, Path,
-    Quality, view,
+    Quality, Words, view,
 };
 use std::time::Duration;
 
@@ -333,5 +333,54 @@ fn whatever_comes_is_drawn() {
     assert!(!shown(&model, 80, 24).contains('\u{1b}'));
     for news in [News::Up { call: BOB }, News::Digit { call: BOB, digit: '1' }, News::Ringing { call: BOB }] {
         assert_eq!(model.news(news), []);
+    }
+}
+
+#[test]
+fn the_card_says_which_keys_are_its_own() {
+    let mut model = busy(Language::English);
+    model.key(Key::Function(8));
+    model.news(News::Incoming { call: CallNumber(3), card: card() });
+    assert_eq!(lines_with(&model, "Enter  answer").len(), 1);
+    // What is being written goes first, and the card says so.
+    model.key(Key::Escape);
+    let mut model = busy(Language::English);
+    for key in [Key::Function(8), Key::Enter, Key::Char('2'), Key::Enter, Key::Char('x')] {
+        model.key(key);
+    }
+    model.news(News::Incoming { call: CallNumber(3), card: card() });
+    assert_eq!(
+        (lines_with(&model, "Enter  answer").len(), lines_with(&model, "leave this first").len()),
+        (0, 1)
+    );
+    assert!(matches!(model.key(Key::Enter).as_slice(), [Action::Send { .. }]), "the message is sent");
+    assert_eq!(lines_with(&model, "Enter  answer").len(), 1);
+    assert!(model.key(Key::Enter).contains(&Action::Answer(CallNumber(3))));
+    assert_eq!(model.mode, Mode::Dial, "and the call is seen");
+}
+
+#[test]
+fn sixty_columns_are_enough() {
+    for language in [Language::English, Language::Japanese] {
+        let mut model = busy(language);
+        let remedy =
+            language.pick("Ask whoever keeps the other side. ", "相手側の管理者に確かめてください。");
+        let remedy = format!("{}END", remedy.repeat(5));
+        let notice = Notice { what: "200.".into(), cause: Some("Why.".into()), remedy: Some(remedy) };
+        model.news(News::Notice(notice));
+        model.news(News::Message { from: "sip:200@pbx".into(), text: format!("{}!END", "long ".repeat(40)) });
+        let screen = shown(&model, 60, 20);
+        let words = Words::of(language);
+        assert!(screen.contains("END") && screen.contains("MOS 4.3"), "{screen}");
+        let keys = screen.trim_end().lines().last().unwrap();
+        assert!(keys.contains("F1") && keys.contains(&format!("F10{}", words.key_quit)), "{screen}");
+        model.key(Key::Function(8));
+        assert!(shown(&model, 60, 20).contains("!END"), "{}", shown(&model, 60, 20));
+        model.key(Key::Escape);
+        model.key(Key::Function(1));
+        let help = shown(&model, 60, 20);
+        assert!(
+            help.contains("F10, Ctrl-C") && help.contains(words.help_dial.split_at(14).1.get(..3).unwrap())
+        );
     }
 }

@@ -2,10 +2,10 @@
 const words = {
   en: { title: 'Call', number: 'Number', call: 'Call', end: 'Hang up', mute: 'Mute', keys: 'Keys', asking: 'Asking for the microphone …',
     connecting: 'Connecting …', ringing: 'Ringing …', answered: 'Connected', over: 'The call is over', failed: 'The call failed',
-    microphone: 'No microphone: allow this page to use it, and try again.', network: 'No connection to the gateway.', path: 'No path for sound was found: a firewall may be in the way.' },
+    microphone: 'No microphone: allow this page to use it, and try again.', network: 'No connection to the gateway.', path: 'No path for sound was found: a firewall may be in the way.', lost: 'The connection broke: the network or the gateway is gone.' },
   ja: { title: '電話をかける', number: '電話番号', call: '電話をかける', end: '切る', mute: 'マイクを切る', keys: 'ダイヤル', asking: 'マイクの使用を確認しています…',
     connecting: '接続しています…', ringing: '呼び出しています…', answered: '通話中', over: '通話が終わりました', failed: '電話をかけられませんでした',
-    microphone: 'マイクを使えません。このページにマイクの使用を許可して、もう一度お試しください。', network: 'ゲートウェイに接続できません。', path: '音声の経路が見つかりません。ファイアウォールをご確認ください。' },
+    microphone: 'マイクを使えません。このページにマイクの使用を許可して、もう一度お試しください。', network: 'ゲートウェイに接続できません。', path: '音声の経路が見つかりません。ファイアウォールをご確認ください。', lost: '接続が切れました。ネットワークかゲートウェイが止まっています。' },
 };
 const query = new URLSearchParams(location.search);
 const language = (query.get('lang') || navigator.language).startsWith('ja') ? 'ja' : 'en';
@@ -53,7 +53,11 @@ async function call(number) {
     const peer = mine.peer = new RTCPeerConnection({ iceServers: settings.iceServers, iceTransportPolicy: query.has('relay') ? 'relay' : 'all' });
     for (const track of mine.microphone.getTracks()) peer.addTrack(track, mine.microphone);
     peer.addEventListener('track', ({ track }) => { find('sound').srcObject = new MediaStream([track]); });
-    peer.addEventListener('connectionstatechange', () => peer.connectionState === 'failed' && end(mine, 'failed', say.path));
+    // A path that was there and answers no more (RFC 7675) is another matter than one that was never found.
+    peer.addEventListener('connectionstatechange', () => {
+      mine.connected ||= peer.connectionState === 'connected';
+      if (peer.connectionState === 'failed') end(mine, 'failed', mine.connected ? say.lost : say.path);
+    });
     await peer.setLocalDescription(await peer.createOffer());
     await gathered(peer);
     const answer = await fetch(`${side}/calls?to=${encodeURIComponent(number)}`,

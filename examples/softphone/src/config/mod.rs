@@ -13,7 +13,7 @@
 
 mod names;
 
-pub use names::{CODECS, address, codec, default_codecs, resolve, resolve_literal, transport};
+pub use names::{CODECS, address, codec, default_codecs, resolve, resolve_literal, server, transport};
 
 use crate::secret::Secret;
 use crate::ui::Language;
@@ -82,7 +82,9 @@ pub struct AccountConfig {
     pub password: Option<Secret>,
     /// Where everything is sent; `None` finds it by the domain.
     pub server: Option<String>,
-    /// How the server is reached.
+    /// Further servers that the same registration is made at, each a flow of its own (RFC 5626 §4.2).
+    pub further_servers: Vec<String>,
+    /// How the servers are reached.
     pub transport: Protocol,
     /// Whether to register.
     pub register: bool,
@@ -120,6 +122,7 @@ impl AccountConfig {
             login: None,
             password: None,
             server: None,
+            further_servers: Vec::new(),
             transport: Protocol::Udp,
             register: true,
             expires: Duration::from_secs(300),
@@ -286,6 +289,7 @@ struct AccountSection {
     password_env: Option<Spanned<String>>,
     password_prompt: Option<Spanned<bool>>,
     server: Option<Spanned<String>>,
+    further_servers: Option<Vec<Spanned<String>>>,
     transport: Option<Spanned<String>>,
     register: Option<bool>,
     expires: Option<Spanned<u64>>,
@@ -340,12 +344,24 @@ fn account(section: AccountSection) -> Result<AccountConfig, Fault> {
             None => Protocol::Udp,
         },
     };
-    if let Some(server) = section.server {
-        if server.get_ref().trim().is_empty() || server.get_ref().contains([' ', '/', '@']) {
-            let sentence = "is not a server: expected a name or an address, with :port if need be";
-            return Err(at(server.span(), format!("`{}` {sentence}", server.get_ref())));
+    if let Some(text) = section.server {
+        account.server = Some(server(text.get_ref()).map_err(|sentence| at(text.span(), sentence))?);
+    }
+    for text in section.further_servers.unwrap_or_default() {
+        if account.server.is_none() {
+            let sentence = "a further server stands beside the first: expected `server` too";
+            return Err(at(text.span(), sentence.to_owned()));
         }
-        account.server = Some(server.into_inner());
+        if !section.outbound {
+            let sentence = "a further server is a further flow (RFC 5626): expected `outbound = true` too";
+            return Err(at(text.span(), sentence.to_owned()));
+        }
+        let further = server(text.get_ref()).map_err(|sentence| at(text.span(), sentence))?;
+        if account.server.iter().chain(&account.further_servers).any(|known| *known == further) {
+            let sentence = format!("`{further}` is named twice: expected another server for a further flow");
+            return Err(at(text.span(), sentence));
+        }
+        account.further_servers.push(further);
     }
     if let Some(list) = section.codecs {
         if list.get_ref().is_empty() {
@@ -411,6 +427,8 @@ mod tests {
             sdes = "required"
             register = false
             server = "proxy.example"
+            outbound = true
+            further_servers = ["proxy2.example:5070"]
         "#;
         let config = parse(text).unwrap();
         assert_eq!(config.language, Some(Language::Japanese));
@@ -426,6 +444,7 @@ mod tests {
             ("192.0.2.1:5070", false, Wanted::Required)
         );
         assert_eq!(bob.password, Some(Secret::Environment("BOB".into())));
+        assert_eq!(bob.further_servers, ["proxy2.example:5070"]);
     }
 
     #[test]
@@ -447,6 +466,15 @@ mod tests {
                 "there is a password already",
             ),
             (format!("{account}server = \"a b\"\n"), 3, 10, "expected a name or an address"),
+            (format!("{account}server = \"a:0\"\n"), 3, 10, "with :port if need be"),
+            (format!("{account}further_servers = [\"b\"]\n"), 3, 20, "expected `server` too"),
+            (format!("{account}server = \"a\"\nfurther_servers = [\"b\"]\n"), 4, 20, "`outbound = true` too"),
+            (
+                format!("{account}server = \"a\"\noutbound = true\nfurther_servers = [\"b\", \"a\"]\n"),
+                5,
+                25,
+                "`a` is named twice",
+            ),
             (format!("{account}turn = \"t\"\n"), 3, 8, "expected turn_user and turn_password"),
             (format!("{account}name = 5\n"), 3, 8, "expected a string"),
             ("language = \"fr\"\n".to_owned(), 1, 12, "expected `en` or `ja`"),

@@ -49,6 +49,22 @@ pub fn transport(text: &str) -> Result<Protocol, String> {
     }
 }
 
+/// Reads where a server is: a name or an address, with a port if need be.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn server(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let is_bad = text.trim().is_empty()
+        || text.contains([' ', '/', '@'])
+        || port.is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0));
+    if is_bad {
+        let expected = "is not a server: expected a name or an address, with :port if need be";
+        return Err(format!("`{text}` {expected}"));
+    }
+    Ok(text.to_owned())
+}
+
 /// User, domain and transport of `sip:1001@pbx.example:5060;transport=tcp`; the scheme may be left out.
 ///
 /// # Errors

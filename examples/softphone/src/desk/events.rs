@@ -21,6 +21,16 @@ impl Desk {
             Event::RegistrationFailed { account, why, evidence, .. } => {
                 self.on_not_registered(account, why, &evidence);
             }
+            Event::FlowLost { server, why, .. } => {
+                let words = (
+                    format!("One of several ways is lost, that by {}: {why}.", server.address),
+                    format!(
+                        "{} を通る経路が使えなくなりました。ほかの経路で登録されています: {why}",
+                        server.address
+                    ),
+                );
+                self.notice(self.language.pick(words.0, words.1));
+            }
             Event::Unregistered { account } => self.tell_account(account, AccountState::Direct),
             Event::Incoming { call, from, name, to } => {
                 let peer = name.clone().unwrap_or_else(|| from.clone());
@@ -214,8 +224,11 @@ impl Desk {
             self.selected = None;
         }
         let how = explain::ending(reason, self.language);
-        let notice =
-            self.explained(format!("{}: {how}{}", line.peer, self.language.pick(".", "。")), evidence);
+        // What was refused here is no fault of anybody's.
+        let notice = match reason {
+            Ending::RefusedHere(_) => None,
+            _ => self.explained(format!("{}: {how}{}", line.peer, self.language.pick(".", "。")), evidence),
+        };
         self.tell(News::Ended { call: line.number, how, notice });
     }
 

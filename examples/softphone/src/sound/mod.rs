@@ -58,6 +58,8 @@ pub enum Trouble {
     Gone(Part, String),
     /// It is there again.
     Back(Part),
+    /// This program was built without devices.
+    Unbuilt,
 }
 
 /// No device: nothing is said, and what is heard is lost.
@@ -72,6 +74,26 @@ impl Sound for Nothing {
     }
 
     fn signal(&mut self, _: Option<Signal>) {}
+}
+
+/// The devices of a program that was built without them: nothing, and it says so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unbuilt {
+    is_told: bool,
+}
+
+impl Sound for Unbuilt {
+    fn hear(&mut self, _: &[i16]) {}
+
+    fn say(&mut self, samples: &mut [i16]) {
+        samples.fill(0);
+    }
+
+    fn signal(&mut self, _: Option<Signal>) {}
+
+    fn trouble(&mut self) -> Option<Trouble> {
+        (!std::mem::replace(&mut self.is_told, true)).then_some(Trouble::Unbuilt)
+    }
 }
 
 /// A tone in place of a microphone: for trying out.

@@ -53,11 +53,26 @@ impl Model {
                 Key::Escape => self.back(),
                 _ => Vec::new(),
             },
+            Mode::Keypad | Mode::Messages if self.is_for_the_card(key) => {
+                if key == Key::Enter {
+                    self.back();
+                }
+                self.key_in_dial(key)
+            }
             Mode::Keypad => self.key_in_keypad(key),
             Mode::Transfer => self.key_in_transfer(key),
             Mode::Messages | Mode::MessageTo | Mode::MessageText => self.key_in_messages(key),
             Mode::Dial => self.key_in_dial(key),
         }
+    }
+
+    fn is_for_the_card(&self, key: Key) -> bool {
+        matches!(key, Key::Enter | Key::Escape) && self.ringing_here().is_some()
+    }
+
+    /// Whether Enter and Esc are for the call that rings here, and not for what is being written or asked.
+    pub(super) fn keys_are_for_the_card(&self) -> bool {
+        matches!(self.mode, Mode::Dial | Mode::Keypad | Mode::Messages)
     }
 
     fn ask_to_quit(&mut self, key: Key) -> Vec<Action> {
@@ -121,6 +136,7 @@ impl Model {
         if let Some(incoming) = self.ringing_here() {
             let mut actions = self.hold_others(Some(incoming));
             self.set_state(incoming, CallState::Answering);
+            self.notice = None;
             self.selected = Some(incoming);
             actions.extend([Action::Answer(incoming), Action::Select(Some(incoming))]);
             return actions;

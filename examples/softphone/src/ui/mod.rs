@@ -3,6 +3,7 @@
 //! [`Model`] is everything that can be seen; [`view::draw`] shows it; [`Words`] says it in English or Japanese. No terminal,
 //! no clock and no telephone is in here: [`crate::terminal`] joins them.
 
+mod guide;
 pub mod history;
 mod keys;
 mod line;
@@ -11,6 +12,7 @@ mod news;
 mod rows;
 pub mod view;
 mod words;
+mod wrap;
 
 pub use keys::Key;
 pub use line::Line;

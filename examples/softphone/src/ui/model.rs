@@ -171,6 +171,7 @@ impl Model {
             card,
             state,
             since: self.uptime,
+            at: self.clock.clone(),
             held_here: false,
             held_there: false,
             muted: false,
@@ -198,7 +199,7 @@ impl Model {
         self.past.insert(
             0,
             Past {
-                at: self.clock.clone(),
+                at: row.at.clone(),
                 incoming: row.card.is_some(),
                 peer: row.peer.clone(),
                 lasted: was_up.then(|| self.uptime.saturating_sub(row.since)),

@@ -51,6 +51,8 @@ pub struct CallRow {
     pub state: CallState,
     /// When it came up, or began.
     pub since: Duration,
+    /// When it began, by the clock on the wall.
+    pub at: String,
     /// We hold.
     pub held_here: bool,
     /// They hold.

@@ -1,13 +1,15 @@
-//! The model as a picture of 80 × 24 characters or more.
+//! The model as a picture, made for 80 × 24 characters; 60 × 20 are enough.
 
+use super::guide::{draw_card, draw_help, draw_keys};
 use super::model::{Mode, Model};
 use super::rows::{AccountState, CallRow, CallState, Notice, TextState};
 use super::words::Words;
+use super::wrap::wrap;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as TextLine, Span};
-use ratatui::widgets::{Block, BorderType, Borders, Clear, Paragraph, Wrap};
+use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
@@ -17,11 +19,14 @@ const SMALLEST: (u16, u16) = (60, 20);
 /// Accounts shown at most.
 const ACCOUNTS_SHOWN: usize = 3;
 
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-const GOOD: Style = Style::new().fg(Color::Green);
-const FAIR: Style = Style::new().fg(Color::Yellow);
-const BAD: Style = Style::new().fg(Color::Red);
+/// Lines of what happened: so many at least and at most. What is long takes its lines from the calls.
+const NOTICE_LINES: (u16, u16) = (3, 7);
+
+pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+pub(super) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+pub(super) const GOOD: Style = Style::new().fg(Color::Green);
+pub(super) const FAIR: Style = Style::new().fg(Color::Yellow);
+pub(super) const BAD: Style = Style::new().fg(Color::Red);
 
 /// Draws all of it.
 pub fn draw(model: &Model, frame: &mut Frame<'_>) {
@@ -32,12 +37,14 @@ pub fn draw(model: &Model, frame: &mut Frame<'_>) {
         return;
     }
     let accounts = model.accounts.len().clamp(1, ACCOUNTS_SHOWN) as u16;
+    let notice = notice_lines(model, area.width);
+    let lines = (notice.len() as u16).clamp(NOTICE_LINES.0, NOTICE_LINES.1);
     let [header, own, middle, sound, happened, line, keys] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(accounts),
         Constraint::Min(6),
         Constraint::Length(3),
-        Constraint::Length(4),
+        Constraint::Length(lines.saturating_add(1)),
         Constraint::Length(2),
         Constraint::Length(1),
     ])
@@ -52,7 +59,7 @@ pub fn draw(model: &Model, frame: &mut Frame<'_>) {
         draw_past(model, words, frame, past);
     }
     draw_sound(model, words, frame, sound);
-    draw_notice(model, words, frame, happened);
+    draw_notice(notice, words, frame, happened);
     draw_line(model, words, frame, line);
     draw_keys(model, words, frame, keys);
     match model.mode {
@@ -167,14 +174,14 @@ fn draw_calls(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
         if call.muted {
             second.push(Span::styled(format!("  {}", words.muted), BAD));
         }
-        if let Some(path) = &call.path {
-            second.push(Span::styled(format!("  {}", path.codec), DIM));
+        if marked && call.state != CallState::Incoming {
+            second.push(Span::styled(format!("  Esc {}", words.hang_up), DIM));
         }
         if !call.digits.is_empty() {
             second.push(Span::styled(format!("  [{}]", call.digits), FAIR));
         }
-        if marked && call.state != CallState::Incoming {
-            second.push(Span::styled(format!("  Esc {}", words.hang_up), DIM));
+        if let Some(path) = &call.path {
+            second.push(Span::styled(format!("  {}", path.codec), DIM));
         }
         lines.push(TextLine::from(second));
     }
@@ -223,30 +230,37 @@ fn draw_messages(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect
         frame.render_widget(Paragraph::new(words.no_messages).style(DIM), inside);
         return;
     }
-    let height = usize::from(inside.height);
-    let first = model.texts.len().saturating_sub(height);
-    let lines: Vec<TextLine<'_>> = model
-        .texts
-        .iter()
-        .skip(first)
-        .map(|text| {
-            let (sign, state, style) = match &text.state {
-                TextState::Received => ("←", String::new(), GOOD),
-                TextState::Sending => ("→", words.sending.to_owned(), FAIR),
-                TextState::Sent => ("→", words.sent.to_owned(), DIM),
-                TextState::Failed(why) => ("✕", format!("{}: {why}", words.not_sent), BAD),
-            };
-            TextLine::from(vec![
-                Span::styled(format!("{:<6}", text.at), DIM),
-                Span::styled(format!("{sign} "), style),
-                Span::styled(format!("{}  ", text.with), BOLD),
-                Span::raw(text.text.clone()),
-                Span::styled(format!("  {state}"), style),
-            ])
-        })
-        .collect();
-    frame.render_widget(Paragraph::new(lines), inside);
+    let width = usize::from(inside.width).saturating_sub(MESSAGE_INDENT);
+    let mut lines: Vec<TextLine<'_>> = Vec::new();
+    for text in &model.texts {
+        let (sign, state, style) = match &text.state {
+            TextState::Received => ("←", String::new(), GOOD),
+            TextState::Sending => ("→", words.sending.to_owned(), FAIR),
+            TextState::Sent => ("→", words.sent.to_owned(), DIM),
+            TextState::Failed(why) => ("✕", format!("{}: {why}", words.not_sent), BAD),
+        };
+        let all = [
+            Span::styled(format!("{}  ", text.with), BOLD),
+            Span::raw(text.text.clone()),
+            Span::styled(format!("  {state}"), style),
+        ];
+        for (place, mut line) in wrap(&all, width).into_iter().enumerate() {
+            if place == 0 {
+                line.spans.insert(0, Span::styled(format!("{:<6}", text.at), DIM));
+                line.spans.insert(1, Span::styled(format!("{sign} "), style));
+            } else {
+                line.spans.insert(0, Span::raw(" ".repeat(MESSAGE_INDENT)));
+            }
+            lines.push(line);
+        }
+    }
+    // The latest are seen.
+    let first = lines.len().saturating_sub(usize::from(inside.height));
+    frame.render_widget(Paragraph::new(lines.split_off(first)), inside);
 }
+
+/// What stands before a message: the time and which way it went.
+const MESSAGE_INDENT: usize = 8;
 
 fn draw_sound(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
     let block = titled(words.line_quality);
@@ -260,7 +274,8 @@ fn draw_sound(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
     let (said, heard) = model.levels.unwrap_or((SILENT, SILENT));
     let said = if call.muted { SILENT } else { said };
     let label = words.said.width().max(words.heard.width()) + 1;
-    let mut first = vec![Span::styled(fitted(words.said, label), DIM), meter(said), Span::raw("  ")];
+    let pieces = if area.width < 80 { 8 } else { 20 };
+    let mut first = vec![Span::styled(fitted(words.said, label), DIM), meter(said, pieces), Span::raw("  ")];
     match call.quality {
         Some(quality) => {
             let loss = quality.loss * 100.0;
@@ -293,7 +308,8 @@ fn draw_sound(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
         }
         None => first.push(Span::styled(words.no_sound_yet, DIM)),
     }
-    let mut second = vec![Span::styled(fitted(words.heard, label), DIM), meter(heard), Span::raw("  ")];
+    let mut second =
+        vec![Span::styled(fitted(words.heard, label), DIM), meter(heard, pieces), Span::raw("  ")];
     if let Some(path) = &call.path {
         match &path.security {
             Some(security) => second.push(Span::styled(format!("{security}  "), GOOD)),
@@ -306,19 +322,16 @@ fn draw_sound(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
 
 const SILENT: f32 = -100.0;
 
-/// A bar of twenty pieces from −50 to 0 dBm0.
-fn meter(level: f32) -> Span<'static> {
-    const PIECES: usize = 20;
-    let full = ((level + 50.0) / 50.0 * PIECES as f32).clamp(0.0, PIECES as f32).round() as usize;
+/// A bar of so many pieces from −50 to 0 dBm0.
+fn meter(level: f32, pieces: usize) -> Span<'static> {
+    let full = ((level + 50.0) / 50.0 * pieces as f32).clamp(0.0, pieces as f32).round() as usize;
     let style = if level > -6.0 { BAD } else { GOOD };
-    Span::styled(format!("{}{}", "█".repeat(full), "·".repeat(PIECES - full)), style)
+    Span::styled(format!("{}{}", "█".repeat(full), "·".repeat(pieces - full)), style)
 }
 
-fn draw_notice(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
-    let block = titled(words.happened);
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
-    let Some(Notice { what, cause, remedy }) = &model.notice else { return };
+/// What happened, why, and what to do about it.
+fn notice_lines(model: &Model, width: u16) -> Vec<TextLine<'static>> {
+    let Some(Notice { what, cause, remedy }) = &model.notice else { return Vec::new() };
     let mut text = vec![Span::styled(what.clone(), BOLD)];
     if let Some(cause) = cause {
         text.push(Span::styled(format!(" {cause}"), BAD));
@@ -326,7 +339,14 @@ fn draw_notice(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) 
     if let Some(remedy) = remedy {
         text.push(Span::styled(format!(" {remedy}"), FAIR));
     }
-    frame.render_widget(Paragraph::new(TextLine::from(text)).wrap(Wrap { trim: true }), inside);
+    wrap(&text, usize::from(width))
+}
+
+fn draw_notice(lines: Vec<TextLine<'_>>, words: &Words, frame: &mut Frame<'_>, area: Rect) {
+    let block = titled(words.happened);
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    frame.render_widget(Paragraph::new(lines), inside);
 }
 
 fn draw_line(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
@@ -368,96 +388,6 @@ fn draw_line(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
         let x = inside.x.saturating_add(2).saturating_add((column - hidden) as u16);
         frame.set_cursor_position(Position { x: x.min(inside.right().saturating_sub(1)), y: inside.y });
     }
-}
-
-fn draw_keys(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
-    let held = model.selected_call().is_some_and(|call| call.held_here);
-    let keys: Vec<(&str, &str)> = match model.mode {
-        Mode::Dial | Mode::Help => vec![
-            ("1", words.key_help),
-            ("2", if held { words.key_resume } else { words.key_hold }),
-            ("3", words.key_swap),
-            ("4", words.key_transfer),
-            ("5", words.key_mute),
-            ("6", words.key_keypad),
-            ("7", words.key_join),
-            ("8", words.key_messages),
-            ("9", words.key_disturb),
-            ("10", words.key_quit),
-        ],
-        Mode::Keypad => vec![("0-9 * # A-D", words.keypad), ("Esc", words.key_back)],
-        Mode::Transfer => vec![("Enter", words.key_transfer), ("Esc", words.key_back)],
-        Mode::Messages => vec![("Enter", words.key_write), ("Esc", words.key_back)],
-        Mode::MessageTo => vec![("Enter", words.message_text), ("Esc", words.key_back)],
-        Mode::MessageText => vec![("Enter", words.key_send), ("Esc", words.key_back)],
-        Mode::Quit => vec![("Enter", words.key_quit), ("Esc", words.key_back)],
-    };
-    let mut spans = Vec::new();
-    for (key, word) in keys {
-        spans.push(Span::styled(format!("{key} "), BOLD));
-        spans.push(Span::styled(word, Style::new().add_modifier(Modifier::REVERSED)));
-        spans.push(Span::raw(" "));
-    }
-    frame.render_widget(Paragraph::new(TextLine::from(spans)), area);
-}
-
-fn draw_card(model: &Model, words: &Words, frame: &mut Frame<'_>, area: Rect) {
-    let Some(number) = model.ringing_here() else { return };
-    let Some(call) = model.calls.iter().find(|call| call.number == number) else { return };
-    let Some(card) = &call.card else { return };
-    let place = centred(area, 52, 7);
-    let block = Block::bordered()
-        .border_type(BorderType::Double)
-        .border_style(FAIR)
-        .title(Span::styled(format!(" {} ", words.incoming_call), BOLD));
-    let mut lines = vec![TextLine::default()];
-    if let Some(name) = &card.name {
-        lines.push(TextLine::styled(name.clone(), BOLD).centered());
-    }
-    lines.push(TextLine::raw(card.from.clone()).centered());
-    lines.push(TextLine::styled(format!("{} {}", words.for_account, card.to), DIM).centered());
-    lines.push(
-        TextLine::from(vec![
-            Span::styled("Enter ", BOLD),
-            Span::styled(format!(" {} ", words.answer), Style::new().bg(Color::Green).fg(Color::Black)),
-            Span::raw("    "),
-            Span::styled("Esc ", BOLD),
-            Span::styled(format!(" {} ", words.decline), Style::new().bg(Color::Red).fg(Color::White)),
-        ])
-        .centered(),
-    );
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(lines).block(block), place);
-}
-
-fn draw_help(words: &Words, frame: &mut Frame<'_>, area: Rect) {
-    let lines = [
-        words.help_dial,
-        words.help_enter,
-        words.help_escape,
-        words.help_tab,
-        words.help_hold,
-        words.help_swap,
-        words.help_transfer,
-        words.help_mute,
-        words.help_keypad,
-        words.help_join,
-        words.help_messages,
-        words.help_disturb,
-        words.help_quit,
-    ];
-    let width = lines.iter().map(|line| line.width()).max().unwrap_or(0) as u16;
-    let place = centred(area, width.saturating_add(4), lines.len() as u16 + 2);
-    let block =
-        Block::bordered().border_style(FAIR).title(Span::styled(format!(" {} ", words.key_help), BOLD));
-    let text: Vec<TextLine<'_>> = lines.iter().map(|line| TextLine::raw(format!(" {line}"))).collect();
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(text).block(block), place);
-}
-
-fn centred(area: Rect, width: u16, height: u16) -> Rect {
-    let (width, height) = (width.min(area.width), height.min(area.height));
-    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
 /// `0:42`, `12:05`, `1:00:00`.

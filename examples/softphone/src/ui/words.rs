@@ -84,6 +84,7 @@ words! {
     answer: "answer", "応答";
     decline: "decline", "拒否";
     hang_up: "hang up", "切断";
+    card_waits: "Esc: leave this first, then Enter answers", "Esc: 今の操作をやめてから Enter で応答";
     missed: "missed", "不在";
     do_not_disturb: "DO NOT DISTURB", "着信拒否中";
     voice_mail: "voice mail", "留守電";
@@ -117,7 +118,7 @@ words! {
     transfer_attended: "Enter alone: join with the other call.", "空のまま Enter: もう一方の通話とつなぎます。";
     keypad_help: "Every key is sent at once.", "押したキーはすぐに送られます。";
     quit_question: "Calls are up. Enter: end them and quit. Esc: stay.", "通話中です。Enter: 切断して終了。Esc: 戻る。";
-    too_small: "The window is too small: 80 × 24 is needed.", "画面が小さすぎます: 80 × 24 以上が必要です。";
+    too_small: "The window is too small: 60 × 20 is needed.", "画面が小さすぎます: 60 × 20 以上が必要です。";
     help_dial: "0-9 * # a-z   write a number or an address; up, down: numbers dialled before", "0-9 * # a-z   番号やアドレスを入力。上下: 以前の番号";
     help_enter: "Enter         call what is written, or answer the call that comes in", "Enter         発信、または着信に応答";
     help_escape: "Esc           clear the line; decline or hang up the marked call", "Esc           入力を消す。着信を拒否、通話を切る";
