@@ -101,6 +101,10 @@ pub struct TimerConfig {
     pub acknowledge_timeout: Duration,
     /// Timer J: how long the server answers repeated non-INVITE requests over UDP. 64·T1.
     pub answer_repeats: Duration,
+    /// In the place of timers H and J, for a challenge (401, 407) sent over UDP. 64·T1. Shorter is safe: what is repeated later is
+    /// challenged anew, as by a server that keeps nothing at all (§8.2.7); and it bounds what requests without credentials,
+    /// which anybody can send, have a server hold.
+    pub challenge_kept: Duration,
     /// Timer L: how long the server absorbs repeated INVITEs after a 2xx (RFC 6026). 64·T1.
     pub server_accepted: Duration,
     /// Timer M: how long the client takes repeated 2xx (RFC 6026). 64·T1.
@@ -131,6 +135,7 @@ impl TimerConfig {
             acknowledge_repeats: long.max(Duration::from_secs(32)),
             acknowledge_timeout: long,
             answer_repeats: long,
+            challenge_kept: long,
             server_accepted: long,
             client_accepted: long,
             proceeding_limit: Duration::from_secs(1800),

@@ -1,23 +1,27 @@
 //! The file that farewells are kept in.
 //!
-//! It is written whole each time, beside its place, and put there in one step: whoever reads it finds one state or the other.
+//! What has changed is appended: a call costs a line or two, however many others are up. When most of the file is about calls
+//! that are over it is written anew, beside its place, and put there in one step.
 //! A thread does so, for everything that has changed meanwhile at once, so that signalling never waits for a disk; what has
 //! to be written is one state, which a disk that hangs does not let grow. Nobody but its owner may read the file: it tells
 //! who speaks with whom.
 
 use super::{LIMIT, Left, Note};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The first line of the file.
-const HEAD: &str = "Calls that are up, for the next start to end; written by Denwa, version 1.";
-/// It is written so often at most; and, as many calls make a long file, no more than a tenth of the time.
+const HEAD: &str = "Calls that are up, for the next start to end; written by Denwa, version 2.";
+/// It is written so often at most; and no more than a tenth of the time.
 const PAUSE: Duration = Duration::from_millis(20);
+/// It grows to this, or to twice what it was when it was last written anew.
+const FEW_BYTES: usize = 64 << 10;
 /// So long the end waits for what is not written yet: a disk that hangs keeps no program from ending.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 /// An entry is no longer than this; whoever sends such a Contact or route is not written down.
@@ -71,19 +75,27 @@ impl Journal {
         on_failure: impl FnMut(String) + Send + 'static,
     ) -> io::Result<(Self, Vec<Left>)> {
         let path = path.into();
-        let left = match File::open(&path) {
-            Ok(file) => read(file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let left = Self::read(&path)?;
         let beside = beside(&path);
         create(&beside)?;
         std::fs::remove_file(&beside)?;
+        let mut file = Growing { path, beside, written: Kept::new(), file: None };
         let put = move |kept: &Kept| {
-            write(kept, &path, &beside)
-                .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+            file.put(kept).map_err(|error| format!("{} cannot be written: {error}", file.path.display()))
         };
         Ok((Self::start(&left, put, on_failure)?, left))
+    }
+
+    /// What a file says now, which may be one that a running program writes; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(path: &Path) -> io::Result<Vec<Left>> {
+        match File::open(path) {
+            Ok(file) => read(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins with what was left; `put` writes a state.
@@ -168,29 +180,78 @@ impl<P, F> Drop for Writer<P, F> {
     }
 }
 
-fn write(kept: &Kept, path: &Path, beside: &Path) -> io::Result<()> {
-    let mut file = BufWriter::new(create(beside)?);
-    writeln!(file, "{HEAD}")?;
-    for left in kept.values() {
-        let text = left.farewell.to_string();
-        let label: String = left.label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
-        if text.len().saturating_add(label.len()) < ENTRY_BYTES {
-            write!(file, "\ncall {label}\n{text}")?;
+/// The file, as far as it is written.
+struct Growing {
+    path: PathBuf,
+    beside: PathBuf,
+    /// What it says.
+    written: Kept,
+    /// What is appended to, how many bytes it has, and with how many it is written anew. `None`: it is to be written anew now.
+    file: Option<(File, usize, usize)>,
+}
+
+impl Growing {
+    fn put(&mut self, kept: &Kept) -> io::Result<()> {
+        let mut text = String::new();
+        for number in self.written.keys().filter(|number| !kept.contains_key(number)) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\nover {number}");
         }
+        for (number, left) in kept.iter().filter(|(number, _)| !self.written.contains_key(number)) {
+            add(&mut text, *number, left);
+        }
+        // After a failure nobody knows how much of it is there: it is written anew then.
+        self.file = match self.file.take() {
+            Some((mut file, bytes, most)) if bytes.saturating_add(text.len()) <= most => {
+                file.write_all(text.as_bytes())?;
+                Some((file, bytes.saturating_add(text.len()), most))
+            }
+            _ => Some(self.put_anew(kept)?),
+        };
+        self.written.clone_from(kept);
+        Ok(())
     }
-    file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    std::fs::rename(beside, path)
+
+    fn put_anew(&self, kept: &Kept) -> io::Result<(File, usize, usize)> {
+        let mut text = format!("{HEAD}\n");
+        kept.iter().for_each(|(number, left)| add(&mut text, *number, left));
+        let mut file = create(&self.beside)?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&self.beside, &self.path)?;
+        Ok((file, text.len(), text.len().saturating_mul(2).max(FEW_BYTES)))
+    }
+}
+
+fn add(text: &mut String, number: u64, Left { label, farewell }: &Left) {
+    let farewell = farewell.to_string();
+    let label: String = label.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    if farewell.len().saturating_add(label.len()) < ENTRY_BYTES {
+        let _ = write!(text, "\ncall {number} {label}\n{farewell}");
+    }
 }
 
 fn read(file: File) -> io::Result<Vec<Left>> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let entry = |entry: &str| {
-        let (label, farewell) = entry.trim_start_matches('\n').strip_prefix("call ")?.split_once('\n')?;
-        Some(Left { label: label.to_owned(), farewell: farewell.parse().ok()? })
-    };
-    Ok(text.split("\n\n").filter_map(entry).take(LIMIT).collect())
+    let mut left = BTreeMap::new();
+    for entry in text.split("\n\n").map(|entry| entry.trim_matches('\n')) {
+        if let Some(number) = entry.strip_prefix("over ").and_then(|number| number.parse::<u64>().ok()) {
+            left.remove(&number);
+        } else if let Some((number, call)) = call(entry)
+            && left.len() < LIMIT
+        {
+            left.insert(number, call);
+        }
+    }
+    Ok(left.into_values().collect())
+}
+
+fn call(entry: &str) -> Option<(u64, Left)> {
+    let (first, farewell) = entry.strip_prefix("call ")?.split_once('\n')?;
+    let (number, label) = first.split_once(' ')?;
+    let left = Left { label: label.to_owned(), farewell: farewell.parse().ok()? };
+    Some((number.parse().ok()?, left))
 }
 
 /// Where the file is written before it is put in its place.
@@ -290,5 +351,30 @@ mod tests {
         assert_eq!(begins.recv().map(|kept| kept.len()), Ok(LIMIT));
         goes_on.send(()).unwrap();
         drop(journal);
+    }
+    #[test]
+    fn it_grows_by_what_changes_and_not_for_ever() {
+        let folder = std::env::temp_dir().join(format!("denwa-journal-grows-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("calls");
+        let mut file =
+            Growing { beside: beside(&path), path: path.clone(), written: Kept::new(), file: None };
+        let (mut kept, mut before, mut anew) = (Kept::new(), 0, 0);
+        // Ten calls are up at any time, of two thousand.
+        for number in 0..2_000_u64 {
+            kept.insert(number, Arc::new(left(&number.to_string())));
+            if let Some(over) = number.checked_sub(10) {
+                kept.remove(&over);
+            }
+            file.put(&kept).unwrap();
+            let bytes = path.metadata().unwrap().len();
+            assert!(bytes <= FEW_BYTES as u64);
+            anew += u32::from(bytes < before);
+            before = bytes;
+        }
+        assert!((1..10).contains(&anew), "all of it was written anew {anew} times");
+        let expected: Vec<Left> = (1_990..2_000).map(|number: u64| left(&number.to_string())).collect();
+        assert_eq!(Journal::read(&path).unwrap(), expected);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -11,7 +11,7 @@ mod journal;
 pub use journal::Journal;
 
 use denwa_sip_core::StatusCode;
-use denwa_sip_core::dialog::Farewell;
+use denwa_sip_core::dialog::{Farewell, FarewellMarks};
 use denwa_sip_core::endpoint::{CallHandle, Credentials, Endpoint, Headers, Outcome, OutgoingHandle};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -71,12 +71,19 @@ impl fmt::Display for Parted {
     }
 }
 
+/// What is written of a call.
+#[derive(Debug)]
+struct Kept {
+    marks: FarewellMarks,
+    numbers: Vec<u64>,
+}
+
 /// See the module's words.
 #[derive(Debug, Default)]
 pub struct Farewells {
     /// Whether anything is written down at all.
     is_on: bool,
-    kept: BTreeMap<CallHandle, Vec<(u64, Left)>>,
+    kept: BTreeMap<CallHandle, Kept>,
     waiting: VecDeque<(u64, Left)>,
     under_way: BTreeMap<OutgoingHandle, (u64, Left)>,
     notes: VecDeque<Note>,
@@ -105,30 +112,29 @@ impl Farewells {
     }
 
     /// Something happened to a call: what is written of it may have changed. `label` is the program's word for the peer's
-    /// side, by which it will find passwords; at the end of the call any will do.
-    pub fn look_at(&mut self, endpoint: &Endpoint, call: CallHandle, label: &str) {
+    /// side, by which it will find passwords; it is asked for when it is needed.
+    pub fn look_at(&mut self, endpoint: &Endpoint, call: CallHandle, label: impl FnOnce() -> String) {
         if !self.is_on {
             return;
         }
-        let now = endpoint.farewells(call);
-        let before = self.kept.get(&call).map_or(&[][..], Vec::as_slice);
-        if now.iter().eq(before.iter().map(|(_, left)| &left.farewell)) {
-            return;
-        }
-        for (number, _) in self.kept.remove(&call).unwrap_or_default() {
+        let none = FarewellMarks::default();
+        let before = self.kept.get(&call).map_or(&none, |kept| &kept.marks);
+        let Some((marks, now)) = endpoint.farewells_since(call, before) else { return };
+        for number in self.kept.remove(&call).map(|kept| kept.numbers).unwrap_or_default() {
             self.notes.push_back(Note::Forget { number });
         }
         if now.is_empty() || self.kept.len() >= LIMIT {
             return;
         }
-        let mut kept = Vec::with_capacity(now.len());
+        let label = label();
+        let mut numbers = Vec::with_capacity(now.len());
         for farewell in now {
-            let (number, left) = (self.next, Left { label: label.to_owned(), farewell });
+            let (number, left) = (self.next, Left { label: label.clone(), farewell });
             self.next = self.next.wrapping_add(1);
-            self.notes.push_back(Note::Keep { number, left: Box::new(left.clone()) });
-            kept.push((number, left));
+            self.notes.push_back(Note::Keep { number, left: Box::new(left) });
+            numbers.push(number);
         }
-        self.kept.insert(call, kept);
+        self.kept.insert(call, Kept { marks, numbers });
     }
 
     /// Ends what was left, a few at a time: to be called at the start, and after [`Farewells::completed`]. `credentials` are

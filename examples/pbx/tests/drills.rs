@@ -236,7 +236,7 @@ fn flood(calls: u32, lasts: Duration, per_second: u64) {
     );
     // A loaded machine may lose a datagram; a call that loses its sound loses more.
     assert!(said > 0 && lost * 100 <= said, "{lost} of {said} packets of voice were not heard");
-    assert!(after < before + 98_304, "memory: {before} KiB before, {after} KiB after");
+    assert!(after < before + 49_152, "memory: {before} KiB before, {after} KiB after");
     // The report names the attackers, what they did and what was done, and nobody else.
     assert!(banned > 0 && refused > 0, "{attacks:#}");
     for source in sources {

@@ -3,6 +3,7 @@
 
 mod interop_support;
 
+use denwa::farewell::Journal;
 use denwa_interop::baresip::{Account, Phone};
 use denwa_interop::hearing::Sentence;
 use denwa_interop::{PATIENCE, audio, require, wait_until};
@@ -153,7 +154,7 @@ fn a_call_that_a_power_cut_left_behind_is_ended() {
     alice.peer.wait_for("Call established", PATIENCE);
     bob.peer.wait_for("Call established", PATIENCE);
     let journal = exchange.scratch.path().join("pbx-data/calls.journal");
-    let calls = || std::fs::read_to_string(&journal).unwrap_or_default().matches("\n\ncall ").count();
+    let calls = || Journal::read(&journal).unwrap_or_default().len();
     assert!(wait_until(PATIENCE, || calls() == 2), "{} calls are written down", calls());
     exchange.crash_and_restart();
     for phone in [&alice, &bob] {

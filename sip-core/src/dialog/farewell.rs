@@ -17,6 +17,50 @@ use crate::{
 };
 use std::{fmt, net::SocketAddr, str::FromStr};
 
+/// What the farewells of a call depend on: as long as it is the same, so are they. Far cheaper than they are.
+#[derive(Clone, Debug, Default)]
+pub struct FarewellMarks(Vec<Mark>);
+
+#[derive(Clone, Debug)]
+struct Mark {
+    remote_tag: Box<str>,
+    remote_target: UriBuf,
+    ahead: Option<u32>,
+    flow: Flow,
+    /// With it the routes are settled (RFC 3261 §13.2.2.4).
+    is_confirmed: bool,
+}
+
+impl FarewellMarks {
+    pub(crate) fn of(dialogs: &[&Dialog]) -> Self {
+        let mark = |dialog: &&Dialog| Mark {
+            remote_tag: dialog.id.remote_tag.clone(),
+            remote_target: dialog.remote_target.clone(),
+            ahead: ahead(dialog),
+            flow: dialog.flow,
+            is_confirmed: dialog.is_confirmed,
+        };
+        Self(dialogs.iter().map(mark).collect())
+    }
+
+    pub(crate) fn are_of(&self, dialogs: &[&Dialog]) -> bool {
+        let is_of = |(mark, dialog): (&Mark, &&Dialog)| {
+            mark.remote_tag == dialog.id.remote_tag
+                && mark.remote_target.as_str() == dialog.remote_target.as_str()
+                && mark.ahead == ahead(dialog)
+                && mark.flow == dialog.flow
+                && mark.is_confirmed == dialog.is_confirmed
+        };
+        self.0.len() == dialogs.len() && self.0.iter().zip(dialogs).all(is_of)
+    }
+}
+
+/// The number of the BYE.
+fn ahead(dialog: &Dialog) -> Option<u32> {
+    let ahead = dialog.local_sequence.checked_div(AHEAD)?.checked_add(2)?.checked_mul(AHEAD)?;
+    Some(ahead.min(i32::MAX.unsigned_abs()))
+}
+
 /// How far the number of the BYE runs ahead of the dialog's: as many requests in a call make one text.
 const AHEAD: u32 = 1000;
 
@@ -41,8 +85,7 @@ enum Towards {
 impl Farewell {
     /// That of a dialog as it stands; `None` when its peer sent what cannot be written.
     pub(crate) fn of(dialog: &Dialog, face: &Face) -> Option<Self> {
-        let ahead = dialog.local_sequence.checked_div(AHEAD)?.checked_add(2)?.checked_mul(AHEAD)?;
-        let bye = dialog.write(Method::Bye, ahead.min(i32::MAX.unsigned_abs())).ok()?.finish().ok()?;
+        let bye = dialog.write(Method::Bye, ahead(dialog)?).ok()?.finish().ok()?;
         let Flow { protocol, local, remote, stream } = dialog.flow;
         // A connection that the peer made cannot be made again from here; one to a name is made to that name.
         let is_made_here = match protocol {

@@ -9,7 +9,7 @@ pub mod id;
 pub mod route_set;
 mod table;
 
-pub use farewell::{Farewell, FarewellError};
+pub use farewell::{Farewell, FarewellError, FarewellMarks};
 pub use id::{DialogId, DialogIdRef};
 pub use route_set::{RouteSet, Routing};
 pub(crate) use table::{DialogHandle, Dialogs, Usage};

@@ -207,6 +207,8 @@ pub struct Counts {
     pub deadlines: usize,
     /// Credentials with what challenges taught.
     pub credentials: usize,
+    /// Server transactions of the layer below, with those that only wait for repeats of what was answered.
+    pub server_transactions: usize,
 }
 
 /// The contract.
@@ -377,6 +379,7 @@ impl Endpoint {
             published: self.compositor.len(),
             deadlines: self.cx.deadlines.len().saturating_add(self.registrar.len()),
             credentials: self.cx.auths.len(),
+            server_transactions: self.cx.transactions.counts().servers,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     call::State,
     command::Headers,
     context::Owner,
-    dialog::{Dialog, Farewell},
+    dialog::{Dialog, Farewell, FarewellMarks},
     error::Misuse,
     handle::{CallHandle, OutgoingHandle},
     header::{HeaderName, Name},
@@ -21,15 +21,28 @@ impl Endpoint {
     /// BYE, then one for each dialog. It changes with the peer's Contact, and seldom else.
     #[must_use]
     pub fn farewells(&self, call: CallHandle) -> Vec<Farewell> {
-        let Some(call) = self.calls.get(call) else { return Vec::new() };
-        let mut dialogs = call.dialogs();
-        if matches!(call.state, State::Incoming(_)) {
-            // Whoever is called may refuse, and not end by BYE, what he has not answered (§15).
-            dialogs.clear();
-        }
+        let Some(of) = self.calls.get(call) else { return Vec::new() };
+        let dialogs = self.dialogs_to_part(call);
+        dialogs.into_iter().filter_map(|dialog| Farewell::of(dialog, &of.common.face)).collect()
+    }
+
+    /// The same, with what they depend on; `None` when that is as it was `before`.
+    #[must_use]
+    pub fn farewells_since(
+        &self,
+        call: CallHandle,
+        before: &FarewellMarks,
+    ) -> Option<(FarewellMarks, Vec<Farewell>)> {
+        let dialogs = self.dialogs_to_part(call);
+        (!before.are_of(&dialogs)).then(|| (FarewellMarks::of(&dialogs), self.farewells(call)))
+    }
+
+    fn dialogs_to_part(&self, call: CallHandle) -> Vec<&Dialog> {
+        // Whoever is called may refuse, and not end by BYE, what he has not answered (§15).
+        let call = self.calls.get(call).filter(|call| !matches!(call.state, State::Incoming(_)));
+        let dialogs = call.map(|call| call.dialogs()).unwrap_or_default().into_iter();
         let has_tag = |dialog: &&Dialog| !dialog.id.remote_tag.is_empty();
-        let dialogs = dialogs.into_iter().filter_map(|dialog| self.cx.dialogs.get(dialog)).filter(has_tag);
-        dialogs.filter_map(|dialog| Farewell::of(dialog, &call.common.face)).collect()
+        dialogs.filter_map(|dialog| self.cx.dialogs.get(dialog)).filter(has_tag).collect()
     }
 
     /// Ends a dialog that a former program left behind. [`Event::RequestCompleted`](crate::event::Event::RequestCompleted)

@@ -266,9 +266,7 @@ impl Endpoint {
     fn on_response(&mut self, client: ClientId, response: &Response, flow: Flow) {
         let Some(mut record) = self.cx.clients.remove(&client) else { return };
         let mut refusal = None;
-        let is_challenge =
-            matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-        if is_challenge {
+        if response.status().is_challenge() {
             match self.cx.answer_challenge(record, response, flow) {
                 Ok((again, _)) => return self.on_resent(client, again),
                 Err((kept, why)) => {

@@ -155,6 +155,12 @@ impl StatusCode {
         self.0 >= 300
     }
 
+    /// 401 or 407: the request may come again with credentials.
+    #[must_use]
+    pub const fn is_challenge(self) -> bool {
+        matches!(self.0, 401 | 407)
+    }
+
     /// The first digit, 1 to 6. A code without a name is treated as `x00` of its class (RFC 3261 §8.1.3.2).
     #[must_use]
     pub const fn class(self) -> u16 {

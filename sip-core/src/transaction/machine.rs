@@ -7,7 +7,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::event::EndReason;
-use crate::config::TimerConfig;
+use crate::{config::TimerConfig, message::StatusCode};
 
 /// One of the two deadlines a transaction can have at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +66,11 @@ impl<'a> Context<'a> {
     pub(crate) fn disarm_both(&mut self) {
         self.actions.push(Action::Disarm(Timer::Resend));
         self.actions.push(Action::Disarm(Timer::GiveUp));
+    }
+
+    /// How long a final response is kept that is otherwise kept for `usually`.
+    pub(crate) fn kept_for(&self, status: StatusCode, usually: Duration) -> Duration {
+        if status.is_challenge() && !self.is_reliable { self.timers.challenge_kept } else { usually }
     }
 
     /// Waits `after`, or ends at once over a reliable transport, where there is nothing to wait for.

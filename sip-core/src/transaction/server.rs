@@ -132,9 +132,9 @@ impl Transactions {
         }
         // Whoever was challenged may come again with credentials and the same CSeq: proxies that answer for a neighbour do.
         // That is no second copy of a request under way (§8.2.2.2).
-        let is_challenge =
-            matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-        if is_challenge && let Some(hash) = server.merge_hash.take() {
+        if response.status().is_challenge()
+            && let Some(hash) = server.merge_hash.take()
+        {
             self.merge_index.remove(&hash.get());
         }
         let actions = cx.actions;

@@ -77,7 +77,7 @@ impl ServerInvite {
                 if !cx.is_reliable {
                     cx.arm(Timer::Resend, interval);
                 }
-                cx.arm(Timer::GiveUp, cx.timers.acknowledge_timeout);
+                cx.arm(Timer::GiveUp, cx.kept_for(status, cx.timers.acknowledge_timeout));
                 Some(Self::Completed(Resending { interval }))
             }
             Self::Accepted if status.is_success() => {

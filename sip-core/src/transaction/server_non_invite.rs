@@ -72,7 +72,8 @@ impl ServerNonInvite {
                     return Some(Self::Terminated);
                 }
                 cx.act(Action::Transmit);
-                Some(if cx.linger(cx.timers.answer_repeats) { Self::Completed } else { Self::Terminated })
+                let kept = cx.kept_for(status, cx.timers.answer_repeats);
+                Some(if cx.linger(kept) { Self::Completed } else { Self::Terminated })
             }
             Self::Completed | Self::Terminated => None,
         }

@@ -29,7 +29,7 @@ impl Gateway {
 
     pub(super) fn write_down(&mut self, call: CallHandle, side: Option<usize>) {
         let side = side.and_then(|side| self.config.sides.get(side));
-        let label = side.map_or("", |side| side.name.as_str());
+        let label = || side.map(|side| side.name.clone()).unwrap_or_default();
         self.farewells.look_at(&self.endpoint, call, label);
         self.tell_journal();
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use denwa::evidence::{Evidence, Fact, Rule};
@@ -506,7 +507,7 @@ fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: 
     let cause = explain(end, false, &evidence);
     let from = invitation.caller.described(&invitation.flow);
     let agent = invitation.message.get(HeaderName::UserAgent).unwrap_or_default();
-    let record = CallRecord {
+    let record = Arc::new(CallRecord {
         call: i64::try_from(number).unwrap_or(0),
         began_at,
         answered_at: None,
@@ -521,7 +522,7 @@ fn refuse(desk: &mut Desk, invitation: &Invitation, reaches: &Destination, end: 
         remedy: cause.map(|cause| cause.remedy).unwrap_or_default(),
         codec: String::new(),
         evidence: format!("INVITE from {from} {agent}\n{}", facts::lines(&evidence)),
-    };
-    desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
-    desk.tell(Event::CallEnded { call: number, record: Box::new(record) });
+    });
+    desk.put(Output::Store(StoreRequest::PutCall(Arc::clone(&record))));
+    desk.tell(Event::CallEnded { call: number, record });
 }

@@ -151,7 +151,10 @@ impl Call {
         let wished = match self.transfer_codecs() {
             Some(codecs) => Some(codecs),
             None if self.offer_is_ours && !self.diverting => None,
-            None => Some(self.caller.common_codecs(desk).unwrap_or_default()),
+            None => {
+                let known = self.caller.common.take().map(Ok);
+                Some(known.unwrap_or_else(|| self.caller.common_codecs(desk)).unwrap_or_default())
+            }
         };
         let caller = self.transfer.as_ref().map_or_else(|| self.caller(), |transfer| &transfer.stays).clone();
         let Some(fork) = self.forks.get_mut(index) else { return };

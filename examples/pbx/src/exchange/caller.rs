@@ -21,7 +21,10 @@ impl Call {
         match self.caller.common_codecs(desk) {
             // Nothing rings for whom nobody could be heard by.
             Ok(codecs) if codecs.is_empty() => self.end(desk, no_session(Side::Caller)),
-            Ok(_) => self.reach(desk),
+            Ok(codecs) => {
+                self.caller.common = Some(codecs);
+                self.reach(desk);
+            }
             Err(error) => self.end(desk, media_refused(&error, Side::Caller)),
         }
     }
@@ -72,6 +75,7 @@ impl Call {
         if let Some(described) = &self.described {
             return Ok(described.clone());
         }
+        self.caller.common = None;
         let answer = self.caller.negotiator.make_answer()?;
         self.described = Some(answer.clone());
         Ok(answer)

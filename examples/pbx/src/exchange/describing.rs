@@ -54,6 +54,7 @@ impl Leg {
     pub(super) fn receive_offer(&mut self, desk: &Desk, offer: &[u8]) -> Result<(), OfferError> {
         self.negotiator.receive_offer(offer)?;
         self.offered = Some(Bytes::copy_from_slice(offer));
+        self.common = None;
         let carriage = Carriage::offered(&self.negotiator, &self.voice, desk);
         if carriage != self.carriage {
             self.carriage = carriage;
@@ -96,6 +97,7 @@ impl Leg {
     pub(super) fn prefer(&mut self, desk: &Desk, wished: &[String]) {
         let rank = |codec: &Codec| wished.iter().position(|name| name == codec.name()).unwrap_or(usize::MAX);
         self.voice.codecs.sort_by_key(rank);
+        self.common = None;
         self.negotiator.set_capability(capability(&self.voice, self.role, self.carriage, desk));
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use denwa::evidence::Rule;
@@ -132,7 +133,7 @@ pub enum Event {
         /// The call.
         call: u64,
         /// Everything about it.
-        record: Box<CallRecord>,
+        record: Arc<CallRecord>,
     },
     /// Somebody who proved nothing was refused something.
     Refused {

@@ -17,12 +17,14 @@ impl Exchange {
     /// Something happened to a call of the endpoint: what is written of it, and of the others of its call, may have changed.
     pub(super) fn write_down(&mut self, call: CallHandle) {
         let number = self.desk.call_of(call).and_then(|number| self.calls.get(&number));
-        let mut handles = number.map(super::Call::handles).unwrap_or_default();
+        let mut handles = number.map(|call| call.handles()).unwrap_or_default();
         handles.push(call);
         for handle in handles {
-            let flow = self.desk.endpoint.call(handle).and_then(|snapshot| snapshot.flow);
-            let link = flow.and_then(|flow| self.desk.links.from(flow.protocol, flow.remote));
-            let label = link.map_or("", |link| link.trunk.name.as_str());
+            let label = || {
+                let flow = self.desk.endpoint.call(handle).and_then(|snapshot| snapshot.flow);
+                let link = flow.and_then(|flow| self.desk.links.from(flow.protocol, flow.remote));
+                link.map(|link| link.trunk.name.clone()).unwrap_or_default()
+            };
             self.farewells.look_at(&self.desk.endpoint, handle, label);
         }
         self.tell_journal();

@@ -37,6 +37,8 @@ pub(super) struct Leg {
     pub(super) negotiator: Negotiator,
     /// The peer's first offer, kept until its ports are open.
     pub(super) offered: Option<Bytes>,
+    /// The codecs it has in common with its peer's offer, from when that was read until they are asked for or it is answered.
+    pub(super) common: Option<Vec<String>>,
     /// How voice travels to and from it; the codecs in the order they are liked now.
     pub(super) voice: Voice,
     pub(super) role: Role,
@@ -105,6 +107,7 @@ impl Leg {
             place,
             negotiator,
             offered: None,
+            common: None,
             voice,
             role,
             codec: None,
@@ -138,6 +141,7 @@ impl Leg {
             negotiator: negotiator(desk, &voice, Role::Answers, Carriage::default(), &place, ports),
             place,
             offered: None,
+            common: None,
             voice,
             role: Role::Answers,
             codec: None,
@@ -165,6 +169,7 @@ impl Leg {
             place: self.place.clone(),
             negotiator: self.negotiator.fork(),
             offered: None,
+            common: None,
             voice: self.voice.clone(),
             role: self.role,
             codec: self.codec.clone(),

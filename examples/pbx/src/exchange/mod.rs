@@ -97,7 +97,8 @@ pub struct Exchange {
     defence: Defence,
     errands: Errands,
     farewells: Farewells,
-    calls: BTreeMap<u64, Call>,
+    /// Boxed: a map moves what it holds when it grows and shrinks, and a call is kilobytes.
+    calls: BTreeMap<u64, Box<Call>>,
     deadlines: BTreeSet<(Instant, u64)>,
     hostile: Hostile,
     traces: Traces,

@@ -264,7 +264,7 @@ impl Exchange {
 /// What traces ask about.
 struct TraceView<'a> {
     desk: &'a Desk,
-    calls: &'a BTreeMap<u64, Call>,
+    calls: &'a BTreeMap<u64, Box<Call>>,
 }
 
 impl Belongs for TraceView<'_> {
@@ -283,5 +283,7 @@ pub(super) fn endpoint_config(setup: &Setup) -> EndpointConfig {
     let mut config = EndpointConfig::new(listeners);
     config.software = Some(concat!("Denwa PBX ", env!("CARGO_PKG_VERSION")).to_owned());
     config.allow.retain(|method| *method != Method::Notify);
+    // Strangers may have thousands of requests challenged in a second: what is kept of each is not kept for long.
+    config.transactions.timers.challenge_kept = config.transactions.timers.t4;
     config
 }

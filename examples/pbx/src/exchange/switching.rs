@@ -1,5 +1,6 @@
 //! The calls of an exchange together: begun, looked after until they are over, joined by transfers, ended with the program.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use denwa_sip_core::StatusCode;
@@ -17,7 +18,8 @@ use crate::why::End;
 const SHUT_DOWN: Duration = Duration::from_secs(4);
 
 impl Exchange {
-    pub(super) fn insert(&mut self, call: Call) {
+    pub(super) fn insert(&mut self, call: impl Into<Box<Call>>) {
+        let call = call.into();
         let number = call.number;
         self.calls.insert(number, call);
         self.with_call(number, |_, _| {});
@@ -55,8 +57,9 @@ impl Exchange {
             let end = call.end.clone().unwrap_or(End::Served);
             self.errand_over(&call, &end);
         }
-        self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record.clone()))));
-        self.desk.tell(Event::CallEnded { call: number, record: Box::new(record) });
+        let record = Arc::new(record);
+        self.desk.put(Output::Store(StoreRequest::PutCall(Arc::clone(&record))));
+        self.desk.tell(Event::CallEnded { call: number, record });
         if self.shut_down_at.is_some() && self.calls.is_empty() {
             self.desk.endpoint.shut_down(self.desk.now);
         }
@@ -141,7 +144,7 @@ impl Exchange {
                     None => plan.share_group(own, who).unwrap_or(true),
                 };
                 let rings = |call: &&Call| !call.is_own() && call.rings_at(is_meant);
-                self.calls.values().find(rings).map(|call| call.number)
+                self.calls.values().map(Box::as_ref).find(rings).map(|call| call.number)
             }
             _ => None,
         };
@@ -187,7 +190,7 @@ impl Exchange {
         // Calls whose other ends never confirmed their BYE are recorded all the same.
         for (_, mut call) in std::mem::take(&mut self.calls) {
             let record = call.record(&self.desk);
-            self.desk.put(Output::Store(StoreRequest::PutCall(Box::new(record))));
+            self.desk.put(Output::Store(StoreRequest::PutCall(Arc::new(record))));
         }
         self.desk.tell(Event::ShutDown);
         self.desk.put(Output::Stop);

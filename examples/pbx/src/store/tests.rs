@@ -1,6 +1,6 @@
 //! What was written is found again, by another opening of the same file.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use super::keeper::Keeper;
@@ -170,7 +170,7 @@ fn the_thread_answers_after_the_commit_and_notices_commands() {
             .unwrap();
     let bindings = vec![binding("1", "sip:a")];
     requests.send(StoreRequest::PutRegistrations { id: 5, number: "1".into(), bindings }).unwrap();
-    requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
+    requests.send(StoreRequest::PutCall(Arc::new(record()))).unwrap();
     let StoreAnswer::Registrations { id: 5, outcome: Ok(()) } = answered.recv().unwrap() else { panic!() };
 
     let StoreAnswer::CallKept(_) = answered.recv().unwrap() else { panic!() };
@@ -207,7 +207,7 @@ fn records_wait_while_another_program_holds_the_store_locked_and_registrations_a
     let StoreUrl::Sqlite(path) = folder.url() else { unreachable!() };
     let holder = Connection::open(&path).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
-    requests.send(StoreRequest::PutCall(Box::new(record()))).unwrap();
+    requests.send(StoreRequest::PutCall(Arc::new(record()))).unwrap();
     let StoreAnswer::Failing { reason } = answered.recv().unwrap() else { panic!() };
     assert!(reason.contains("another program holds it locked: have that program end"), "{reason}");
     let bindings = vec![binding("1", "sip:a")];
@@ -229,8 +229,8 @@ fn a_full_disk_loses_no_record_and_one_that_is_at_fault_holds_up_no_other() {
     let answers = std::cell::RefCell::new(Vec::new());
     let mut keeper = Keeper::new(store, Duration::ZERO, |answer| answers.borrow_mut().push(answer));
     let long = CallRecord { evidence: "x".repeat(100_000), ..record() };
-    keeper.keep(vec![StoreRequest::PutCall(Box::new(long.clone()))]);
-    keeper.keep(vec![StoreRequest::PutCall(Box::new(long))]);
+    keeper.keep(vec![StoreRequest::PutCall(Arc::new(long.clone()))]);
+    keeper.keep(vec![StoreRequest::PutCall(Arc::new(long))]);
     let [StoreAnswer::Failing { reason }] = &answers.take()[..] else { panic!() };
     assert!(reason.ends_with("its disk is full: make room there"), "{reason}");
     keeper.store().connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
@@ -242,7 +242,7 @@ fn a_full_disk_loses_no_record_and_one_that_is_at_fault_holds_up_no_other() {
         panic!("{seen:?}")
     };
     // A second record of a number that is taken is wrong for ever.
-    let numbered = |call| StoreRequest::PutCall(Box::new(CallRecord { call, ..record() }));
+    let numbered = |call| StoreRequest::PutCall(Arc::new(CallRecord { call, ..record() }));
     keeper.keep(vec![numbered(1), numbered(7)]);
     let seen = answers.take();
     let [StoreAnswer::CallLost { record, .. }, StoreAnswer::CallKept(kept)] = &seen[..] else {

@@ -5,6 +5,7 @@
 //! is bounded by what the exchange leaves unanswered, which its own limits bound. The thread also looks, now and then,
 //! whether a command has changed the store. What it does when it cannot write is told in `keeper`.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ pub enum StoreRequest {
         value: Option<String>,
     },
     /// A call has ended. Answered with [`StoreAnswer::CallKept`].
-    PutCall(Box<CallRecord>),
+    PutCall(Arc<CallRecord>),
     /// The clock of the machine was put forward, or back when negative, by so many milliseconds: what lapses at a time of day
     /// lapses when it would have.
     MoveClock(i64),
@@ -65,11 +66,11 @@ pub enum StoreAnswer {
         outcome: Result<(), String>,
     },
     /// A call record is on disk.
-    CallKept(Box<CallRecord>),
+    CallKept(Arc<CallRecord>),
     /// A call record could not be written, and will not be.
     CallLost {
         /// The record.
-        record: Box<CallRecord>,
+        record: Arc<CallRecord>,
         /// Why not, in one sentence.
         reason: String,
     },

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod busy_hour;
+mod flood;
 mod lawful;
 mod node;
 mod plane;

@@ -157,7 +157,7 @@ impl Node {
                 self.exchange.handle_input(exchange::Input::Stored(answer), now);
             }
             StoreRequest::PutSetting { .. } | StoreRequest::MoveClock(_) => {}
-            StoreRequest::PutCall(record) => self.records.push(*record),
+            StoreRequest::PutCall(record) => self.records.push(Arc::unwrap_or_clone(record)),
         }
     }
 }
