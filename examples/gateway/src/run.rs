@@ -49,8 +49,7 @@ pub enum Action {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
         Action::Check { config: path } => read(path).map(|config| {
-            let sides: Vec<&str> = config.sides.iter().map(|side| side.name.as_str()).collect();
-            println!("{}: nothing is wrong with it. It joins {}.", path.display(), sides.join(", "));
+            println!("{}: nothing is wrong with it. {}", path.display(), summary(&config));
         }),
         Action::Run { config } => read(config).and_then(|mut config| {
             // Where the system keeps the state of a service.
@@ -81,6 +80,16 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("gateway: {sentence}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What passes by this file, in one sentence.
+fn summary(config: &Config) -> String {
+    let sides: Vec<&str> = config.sides.iter().map(|side| side.name.as_str()).collect();
+    match (sides.as_slice(), config.routes.is_empty()) {
+        ([], _) => "It joins nothing yet: it has no [[sides]].".to_owned(),
+        (_, true) => format!("Nothing passes between {} yet: it has no [[routes]].", sides.join(", ")),
+        (_, false) => format!("It joins {}.", sides.join(", ")),
     }
 }
 
@@ -193,4 +202,20 @@ fn certificates(files: &TlsFiles) -> Result<Tls, String> {
         config.trust = Trust::Authorities(pem);
     }
     Tls::new(&config).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_joins_nothing_says_so() {
+        let said = |more: &str| {
+            summary(&Config::parse(&format!("[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n{more}")).unwrap())
+        };
+        assert!(said("").contains("no [[sides]]"));
+        let sides = "[[sides]]\nname = \"a\"\nto = \"udp:127.0.0.1:1\"\n[[sides]]\nname = \"b\"\nto = \"udp:127.0.0.1:2\"\n";
+        assert_eq!(said(sides), "Nothing passes between a, b yet: it has no [[routes]].");
+        assert_eq!(said(&format!("{sides}[[routes]]\nfrom = \"a\"\nto = \"b\"\n")), "It joins a, b.");
+    }
 }

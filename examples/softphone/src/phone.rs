@@ -128,6 +128,7 @@ pub struct Phone {
     /// Calls that are to be answered, and when.
     ringing: Vec<(CallId, Instant, String)>,
     taken: u32,
+    registered: bool,
     outcome: Outcome,
     leave_at: Option<Instant>,
     leaving: bool,
@@ -169,6 +170,7 @@ impl Phone {
             call: None,
             ringing: Vec::new(),
             taken: 0,
+            registered: false,
             outcome: Outcome::Good,
             leave_at: None,
             leaving: false,
@@ -220,6 +222,7 @@ impl Phone {
     fn on_event(&mut self, event: AgentEvent, now: Instant) {
         match event {
             AgentEvent::Registered { expires_in, .. } => {
+                self.registered = true;
                 self.happened(Happening::Registered { seconds: expires_in.as_secs() });
                 let first = self.call.is_none() && self.leave_at.is_none() && !self.leaving;
                 if first && !matches!(self.task.errand, Errand::Answer { .. }) {
@@ -233,7 +236,8 @@ impl Phone {
             AgentEvent::FlowLost { server, why, .. } => {
                 self.happened(Happening::FlowLost { server: server.address.to_string(), why });
             }
-            AgentEvent::Unregistered { .. } => self.happened(Happening::Unregistered),
+            // What never stood is not withdrawn.
+            AgentEvent::Unregistered { .. } if self.registered => self.happened(Happening::Unregistered),
             AgentEvent::Incoming { call, from, name, .. } => {
                 self.happened(Happening::Incoming { from: from.clone(), name });
                 match self.task.errand {
