@@ -189,6 +189,16 @@ impl Peer {
         self.signal(Signal::USR1);
     }
 
+    /// Lets it stand still, as a machine that hangs does: its sockets stay open, and nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Ends it without a chance to say good-bye.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

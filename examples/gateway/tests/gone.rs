@@ -279,3 +279,25 @@ fn the_page_says_that_it_is_gone() {
     // Bob would wait for an answer to his BYE before he ends.
     ends.phones.iter_mut().for_each(|phone| phone.peer.kill());
 }
+
+/// A machine that goes without a word: no connection breaks, and the page finds out since no path answers any more (RFC 7675).
+#[test]
+#[ignore = "nightly: a browser gives a path up after half a minute"]
+fn the_page_says_that_nothing_answers_any_more() {
+    if !require("baresip") || !Browser::is_here() {
+        return;
+    }
+    let mut ends = Ends::new("gateway-page-stopped");
+    let gateway = ends.gateway("gateway");
+    let address = format!("http://127.0.0.1:{}/web?to=bob&lang=en", ends.page);
+    let mut browser = Browser::open(&address, ends.scratch.path(), &audio::signal(32, 4));
+    let said = "document.body.innerText";
+    browser.wait_for("document.getElementById('number')?.value === 'bob'", said);
+    browser.evaluate("document.getElementById('call').click()");
+    browser.wait_for("document.getElementById('state').dataset.state === 'answered'", said);
+    gateway.pause();
+    browser.wait_for("document.getElementById('state').dataset.state === 'failed'", said);
+    browser.wait_for("document.getElementById('why').textContent.includes('connection broke')", said);
+    gateway.resume();
+    ends.phones.iter_mut().for_each(|phone| phone.peer.kill());
+}
