@@ -114,6 +114,44 @@ fn both_ends_prove_who_they_are_over_tls() {
     server.stop();
 }
 
+/// A certificate as `openssl req -x509` makes it: signed by itself, an authority, and the server's all in one.
+fn signed_by_itself(name: &str, is_old: bool) -> (Vec<u8>, Certificate) {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    if is_old {
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    }
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem().into_bytes();
+    let certificate = Certificate::from_pem(&pem, key.serialize_pem().as_bytes()).unwrap();
+    (pem, certificate)
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_believed_when_it_is_given() {
+    let believing = |pem: &[u8]| {
+        let mut tls = TlsConfig::default();
+        tls.trust = Trust::Authorities(pem.to_vec());
+        tls
+    };
+    let showing = |certificate| {
+        let mut tls = TlsConfig::default();
+        tls.certificate = Some(certificate);
+        tls
+    };
+    let (pem, certificate) = signed_by_itself("b.example.com", false);
+    let (other, _) = signed_by_itself("b.example.com", false);
+    let server = showing(certificate);
+    let outcome = |client: &[u8], name| outcome(&server, &believing(client), Protocol::Tls, name);
+    assert_eq!(outcome(&pem, "b.example.com"), "opened it by b.example.com");
+    assert_eq!(outcome(&pem, "c.example.com"), "failed WrongIdentity");
+    // Another of the same name is another.
+    assert_eq!(outcome(&other, "b.example.com"), "failed UntrustedCertificate");
+    let (pem, certificate) = signed_by_itself("b.example.com", true);
+    let old = self::outcome(&showing(certificate), &believing(&pem), Protocol::Tls, "b.example.com");
+    assert_eq!(old, "failed UntrustedCertificate");
+}
+
 #[test]
 fn a_server_is_whom_its_certificate_names() {
     let authority = Authority::new();

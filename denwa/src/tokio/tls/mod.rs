@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use verify::{Believer, Verifier};
+use verify::{Believer, Roots, Verifier};
 
 /// What TLS is to be like. The default can connect and believes the authorities that the system believes.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +42,10 @@ pub enum Trust {
     /// Those that the system believes.
     #[default]
     System,
-    /// Those in these certificates (PEM), and nobody else.
+    /// Those in these certificates (PEM), and nobody else. A server whose certificate signed itself is believed when its very
+    /// certificate is among them and names it.
     Authorities(Vec<u8>),
-    /// Those of the system, and those in these certificates (PEM).
+    /// Those of the system, and those in these certificates (PEM), as with [`Trust::Authorities`].
     SystemAnd(Vec<u8>),
     /// Nobody is asked to prove anything: the line is encrypted, and nobody knows who is at its other end.
     Anyone,
@@ -132,18 +133,11 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = match &config.trust {
             Trust::Anyone => None,
-            Trust::System => Some(Arc::new(system_roots())),
-            Trust::Authorities(pem) => {
-                let mut roots = RootCertStore::empty();
-                add(&mut roots, pem)?;
-                Some(Arc::new(roots))
-            }
-            Trust::SystemAnd(pem) => {
-                let mut roots = system_roots();
-                add(&mut roots, pem)?;
-                Some(Arc::new(roots))
-            }
+            Trust::System => Some((system_roots(), Vec::new())),
+            Trust::Authorities(pem) => Some((RootCertStore::empty(), certificates(pem)?)),
+            Trust::SystemAnd(pem) => Some((system_roots(), certificates(pem)?)),
         };
+        let roots = roots.map(|(store, given)| roots_of(store, given)).transpose()?;
         let client = |wildcards| {
             let believer =
                 roots.clone().map_or(Believer::Anyone, |roots| Believer::Roots { roots, wildcards });
@@ -153,7 +147,7 @@ impl Tls {
             server: config
                 .certificate
                 .as_ref()
-                .map(|certificate| server(config, certificate, roots.as_ref(), &provider))
+                .map(|own| server(config, own, roots.as_ref().map(|roots| &roots.store), &provider))
                 .transpose()?,
             sip_client: client(config.wildcards)?,
             web_client: client(true)?,
@@ -207,11 +201,11 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), TlsError> {
-    for certificate in certificates(pem)? {
-        roots.add(certificate).map_err(TlsError::from)?;
+fn roots_of(mut store: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Arc<Roots>, TlsError> {
+    for certificate in &given {
+        store.add(certificate.clone())?;
     }
-    Ok(())
+    Ok(Arc::new(Roots { store: Arc::new(store), given }))
 }
 
 fn client(
