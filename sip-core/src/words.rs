@@ -81,6 +81,7 @@ impl Display for StreamEnd {
             Self::UnfinishedMessage => f.write_str("a message was not finished in time"),
             Self::NoAnswer => f.write_str("a keep-alive was not answered"),
             Self::ClosedHere => f.write_str("closed here"),
+            Self::Gone => f.write_str("it is gone"),
         }
     }
 }
@@ -91,7 +92,7 @@ impl Display for EndReason {
             Self::Completed => f.write_str("completed"),
             Self::TimedOut => f.write_str("no response in time"),
             Self::Unreachable => f.write_str("the peer cannot be reached"),
-            Self::StreamFailed => f.write_str("the connection failed"),
+            Self::StreamFailed(why) => write!(f, "the connection failed: {why}"),
             Self::Unresolved(failure) => failure.fmt(f),
             Self::NoRoute => f.write_str("there is no own address to send from"),
             Self::HeldBack => f.write_str("held back, as the overloaded peer asked"),

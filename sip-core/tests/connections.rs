@@ -116,7 +116,7 @@ fn requests_share_a_stream_and_all_hear_when_it_breaks() {
     a.input(Input::StreamClosed { stream });
     assert!(matches!(a.event(), TransactionEvent::StreamClosed { .. }));
     for _ in 0..3 {
-        assert_eq!(ended(&mut a), EndReason::StreamFailed);
+        assert_eq!(ended(&mut a), EndReason::StreamFailed(StreamEnd::ClosedByPeer));
     }
     a.settles();
     assert_eq!(a.layer.counts().streams, 0);
@@ -133,12 +133,12 @@ fn a_stream_that_does_not_open_fails_what_waits_for_it() {
         a.event(),
         TransactionEvent::StreamClosed { reason: StreamEnd::Failed(StreamFailure::Refused), .. }
     ));
-    assert_eq!(ended(&mut a), EndReason::StreamFailed);
+    assert_eq!(ended(&mut a), EndReason::StreamFailed(StreamEnd::Failed(StreamFailure::Refused)));
     send(&mut a, Method::Options, target());
     a.pass(ms(10_000));
     assert_eq!(a.closed.len(), 1);
     assert!(matches!(a.event(), TransactionEvent::StreamClosed { reason: StreamEnd::NotOpened, .. }));
-    assert_eq!(ended(&mut a), EndReason::StreamFailed);
+    assert_eq!(ended(&mut a), EndReason::StreamFailed(StreamEnd::NotOpened));
     a.settles();
 }
 
@@ -220,7 +220,7 @@ fn a_request_on_a_named_flow_goes_there_or_nowhere() {
     b.events.clear();
     assert!(!b.layer.is_flow_alive(&flow));
     send(&mut b, Method::Notify, Target::Flow(flow));
-    assert_eq!(ended(&mut b), EndReason::StreamFailed);
+    assert_eq!(ended(&mut b), EndReason::StreamFailed(StreamEnd::Gone));
     assert!(b.opened.is_empty());
 }
 

@@ -307,8 +307,10 @@ pub enum Unreached {
     TimedOut,
     /// The connection was closed.
     Closed,
-    /// The certificate was not believed.
+    /// The certificate was not believed: nobody who is believed here vouches for it, or it is out of date.
     CertificateNotTrusted,
+    /// The certificate is that of another name (RFC 5922 §7.3).
+    CertificateOfAnother,
     /// Something else, in one sentence.
     Other(String),
 }

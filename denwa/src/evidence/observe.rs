@@ -10,9 +10,9 @@ use denwa_sdp::{
 };
 use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::header::Fields;
-use denwa_sip_core::io::Flow;
+use denwa_sip_core::io::{Flow, StreamFailure};
 use denwa_sip_core::message::{Request, Response};
-use denwa_sip_core::transaction::EndReason;
+use denwa_sip_core::transaction::{EndReason, StreamEnd};
 use denwa_sip_core::{HeaderName, Protocol};
 use std::net::SocketAddr;
 
@@ -150,7 +150,7 @@ impl Fact {
         let protocol = protocol.to_string();
         let why = match reason {
             EndReason::Unreachable => Unreached::Refused,
-            EndReason::StreamFailed => Unreached::Closed,
+            EndReason::StreamFailed(end) => Unreached::of_stream(end),
             EndReason::NoRoute => Unreached::NoRoute,
             _ => return Self::Unanswered { method: method.to_owned(), to, protocol, waited },
         };
@@ -242,5 +242,20 @@ fn disagreement(rule: &Rule) -> Disagreement {
         // 302 is an incompatible transport: of the profiles in use, plain ones and protected ones.
         Rule::WithWarning { text } if text.starts_with("302") => Disagreement::Encryption,
         _ => Disagreement::Other,
+    }
+}
+
+impl Unreached {
+    /// Why a connection came to nothing.
+    fn of_stream(end: StreamEnd) -> Self {
+        match end {
+            StreamEnd::Failed(StreamFailure::Refused) => Self::Refused,
+            StreamEnd::Failed(StreamFailure::Unreachable) => Self::NoRoute,
+            StreamEnd::Failed(StreamFailure::TimedOut) | StreamEnd::NotOpened => Self::TimedOut,
+            StreamEnd::Failed(StreamFailure::UntrustedCertificate) => Self::CertificateNotTrusted,
+            StreamEnd::Failed(StreamFailure::WrongIdentity) => Self::CertificateOfAnother,
+            StreamEnd::Failed(failure) => Self::Other(failure.to_string()),
+            _ => Self::Closed,
+        }
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
 use crate::address::{Because, Told};
+use denwa_sip_core::Protocol;
+use denwa_sip_core::io::StreamFailure;
+use denwa_sip_core::transaction::{EndReason, StreamEnd};
 use std::net::{IpAddr, SocketAddr};
 
 /// A call told fact by fact, as a program would.
@@ -483,21 +486,27 @@ fn a_peer_that_leaves_the_rules_is_named() {
 }
 
 #[test]
-fn a_connection_that_certificates_may_have_prevented_says_so() {
-    let remedy = |protocol: &str| {
-        let fact = Fact::Unreached {
-            to: PHONE.parse().unwrap(),
-            protocol: protocol.to_owned(),
-            why: Unreached::Closed,
-        };
+fn a_connection_that_was_not_made_is_told_with_its_reason() {
+    let finding = |end| {
+        let to = PHONE.parse().unwrap();
+        let waited = Duration::from_secs(1);
+        let fact = Fact::of_end(EndReason::StreamFailed(end), "INVITE", to, Protocol::Tls, waited);
         Story::new().then(fact).evidence.findings()[0].to_string()
     };
-    assert!(
-        remedy("TLS").contains("TLS connection") && remedy("TLS").contains("certificate"),
-        "{}",
-        remedy("TLS")
-    );
-    assert!(!remedy("TCP").contains("certificate"), "{}", remedy("TCP"));
+    let failed = |why| finding(StreamEnd::Failed(why));
+    for (why, words) in [
+        (StreamFailure::Refused, "Nobody listens"),
+        (StreamFailure::TimedOut, "was not answered"),
+        (StreamFailure::Unreachable, "no route"),
+        (StreamFailure::TlsHandshake, "TLS was not agreed on"),
+        (StreamFailure::UntrustedCertificate, "is not trusted"),
+        (StreamFailure::WrongIdentity, "for another name"),
+        (StreamFailure::WebSocketHandshake, "no WebSocket for SIP"),
+    ] {
+        assert!(failed(why).contains(words), "{}", failed(why));
+    }
+    assert!(finding(StreamEnd::NotOpened).contains("was not answered"));
+    assert!(finding(StreamEnd::ClosedByPeer).contains("closed the TLS connection"));
 }
 
 #[test]

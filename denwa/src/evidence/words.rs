@@ -126,6 +126,7 @@ impl fmt::Display for Unreached {
             Self::TimedOut => f.write_str("no connection in time"),
             Self::Closed => f.write_str("the connection was closed"),
             Self::CertificateNotTrusted => f.write_str("its certificate is not trusted"),
+            Self::CertificateOfAnother => f.write_str("its certificate is for another name"),
             Self::Other(what) => f.write_str(what),
         }
     }

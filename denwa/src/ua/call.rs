@@ -304,9 +304,9 @@ pub(crate) fn words(reason: EndReason) -> String {
         EndReason::Unreachable => {
             "the network says that it is not reached, or nobody listens there".to_owned()
         }
-        EndReason::StreamFailed => "no connection could be made".to_owned(),
-        EndReason::Unresolved(why) => format!("its name has no address ({why:?})"),
+        EndReason::StreamFailed(why) => format!("there is no connection to it: {why}"),
+        EndReason::Unresolved(why) => format!("its name was not resolved: {why}"),
         EndReason::NoRoute => "there is no address here to reach it from".to_owned(),
-        other => format!("{other:?}"),
+        other => other.to_string(),
     }
 }

@@ -154,10 +154,10 @@ mod tests {
                 (next, actions.last()),
                 (ClientNonInvite::Terminated, Some(&Action::End(EndReason::TimedOut)))
             );
-            let (next, actions) = step(false, |cx| state.on_transport_failure(EndReason::StreamFailed, cx));
+            let (next, actions) = step(false, |cx| state.on_transport_failure(EndReason::Unreachable, cx));
             assert_eq!(
                 (next, actions.last()),
-                (ClientNonInvite::Terminated, Some(&Action::End(EndReason::StreamFailed)))
+                (ClientNonInvite::Terminated, Some(&Action::End(EndReason::Unreachable)))
             );
         }
     }

@@ -265,8 +265,8 @@ pub enum EndReason {
     TimedOut,
     /// The network says that the peer cannot be reached: as good as a 503.
     Unreachable,
-    /// The stream could not be opened or broke: as good as a 503.
-    StreamFailed,
+    /// The stream could not be opened or broke, and why: as good as a 503.
+    StreamFailed(StreamEnd),
     /// No server was found for the URI.
     Unresolved(ResolveFailure),
     /// There is no own address to send from.
@@ -313,12 +313,14 @@ pub enum StreamEnd {
     NoAnswer,
     /// It was closed on request.
     ClosedHere,
+    /// It was gone before it was wanted. Only in [`EndReason::StreamFailed`].
+    Gone,
 }
 
 impl StreamEnd {
     /// As the end of a transaction on that stream.
     pub(crate) const fn for_transaction(self) -> EndReason {
-        EndReason::StreamFailed
+        EndReason::StreamFailed(self)
     }
 }
 

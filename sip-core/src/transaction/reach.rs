@@ -83,7 +83,7 @@ impl Transactions {
                     }
                     self.launch(id, flow);
                 } else {
-                    self.end_client(id, EndReason::StreamFailed);
+                    self.end_client(id, StreamEnd::Gone.for_transaction());
                 }
             }
         }

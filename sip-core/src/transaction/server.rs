@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU64};
 use bytes::Bytes;
 
 use super::{
-    EndReason, RejectRule, ServerId, TransactionEvent, Transactions,
+    EndReason, RejectRule, ServerId, StreamEnd, TransactionEvent, Transactions,
     event::{DeadlineKey, Origin},
     key::ServerKey,
     machine::{Action, Context, Timer},
@@ -367,7 +367,7 @@ impl Transactions {
     /// A response could not be sent.
     pub(super) fn undelivered(&mut self, server: Option<Id>) {
         let Some(id) = server.filter(|id| self.servers.get(*id).is_some()) else { return };
-        let reason = EndReason::StreamFailed;
+        let reason = StreamEnd::Gone.for_transaction();
         self.outbox.event(TransactionEvent::ResponseUndelivered { transaction: ServerId(id), reason });
         self.step_server(id, |machine, cx| match machine {
             ServerMachine::NonInvite(state) => {

@@ -130,17 +130,19 @@ fn unreached(
         Unreached::Closed => (
             Cause::NoReply,
             format!("{to} closed the {protocol} connection without a reply."),
-            match protocol {
-                "TLS" | "WSS" => {
-                    "Check that its certificate is for this name and its issuer is believed here; else look into the peer's log."
-                }
-                _ => "Look for the reason in the peer's log.",
-            },
+            "Look for the reason in the peer's log.",
         ),
         Unreached::CertificateNotTrusted => (
             Cause::NoReply,
-            format!("The certificate of {to} is not trusted."),
-            "Trust the certificate's issuer, or have it renewed for this name.",
+            format!(
+                "The certificate of {to} is not trusted: nobody who is believed here vouches for it, or it is out of date."
+            ),
+            "Believe its issuer here, or the very certificate if it signed itself; if it is out of date, have it renewed.",
+        ),
+        Unreached::CertificateOfAnother => (
+            Cause::NoReply,
+            format!("The certificate of {to} is for another name than the one that was called."),
+            "Call it by a name that its certificate holds, or have that certificate made for this name.",
         ),
         Unreached::Other(what) => (
             Cause::NoReply,

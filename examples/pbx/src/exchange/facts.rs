@@ -86,11 +86,11 @@ pub(super) fn unreachable(reason: EndReason) -> Option<String> {
     Some(match reason {
         EndReason::TimedOut => return None,
         EndReason::Unreachable => "the network says that it cannot be reached".to_owned(),
-        EndReason::StreamFailed => "no connection could be made, or it broke".to_owned(),
+        EndReason::StreamFailed(why) => format!("there is no connection to it: {why}"),
         EndReason::Unresolved(_) => "its name has no address".to_owned(),
         EndReason::NoRoute => "this machine has no address to send from".to_owned(),
         EndReason::Limit(limit) => limit.describe().to_owned(),
-        other => format!("{other:?}"),
+        other => other.to_string(),
     })
 }
 
@@ -109,7 +109,7 @@ pub(super) fn refusal(rule: &Refusal) -> String {
         Refusal::StrayAck => "it is an ACK of nothing".to_owned(),
         Refusal::Method => "its method makes no sense there".to_owned(),
         Refusal::ShuttingDown => "the exchange is being shut down".to_owned(),
-        other => format!("{other:?}"),
+        other => other.to_string(),
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) fn ended(reason: &CallEnd) -> String {
             unreachable(*reason).unwrap_or_else(|| "it did not answer".to_owned())
         }
         CallEnd::Malformed(error) => format!("its message could not be read: {error}"),
-        other => format!("{other:?}"),
+        other => other.to_string(),
     }
 }
 
