@@ -257,22 +257,48 @@ fn messages_are_delivered_or_it_is_said_why_not() {
 }
 
 #[test]
-fn a_caller_is_sent_elsewhere() {
+fn a_caller_is_sent_elsewhere_and_goes() {
     let mut world = World::new(23);
     let alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
     let bob = world.phone("bob", "192.0.2.2", 600.0, Manner::LetsRing);
-    world.call(&alice, "sip:bob@192.0.2.2");
+    let carol = world.phone("carol", "192.0.2.3", 800.0, Manner::Answers);
+    let call = world.call(&alice, "sip:bob@192.0.2.2");
     world.pass(1);
     world.act(&bob, |agent, now| {
         let call = agent.calls().next().unwrap();
         agent.deflect(call, "sip:carol@192.0.2.3", now).unwrap();
     });
+    world.pass(3);
+    let told = world.told(&alice);
+    assert!(told.iter().any(|line| line.contains("Redirected") && line.contains("192.0.2.3")), "{told:?}");
+    assert!(told.contains(&"answered".to_owned()), "{told:?}");
+    world.act(&alice, |agent, now| agent.hang_up(call, now).unwrap());
     world.pass(1);
-    assert!(
-        world.told(&alice).last().unwrap().starts_with("ended: refused: 302"),
-        "{:?}",
-        world.told(&alice)
-    );
+    assert_eq!(world.told(&alice).last().unwrap(), "ended: hung up here []", "no finding");
+    assert_eq!(world.told(&carol).last().unwrap(), "ended: the other side hung up []");
+    let heard = alice.room.lock().unwrap().heard.clone();
+    assert!(loudness(&heard[8_000..16_000], 800.0) > -13.0, "carol is heard");
+    world.assert_quiet(&[&alice, &bob, &carol]);
+}
+
+#[test]
+fn a_caller_who_is_sent_in_a_circle_gives_up() {
+    let mut world = World::new(24);
+    let alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
+    let bob = world.phone("bob", "192.0.2.2", 600.0, Manner::LetsRing);
+    let carol = world.phone("carol", "192.0.2.3", 800.0, Manner::LetsRing);
+    world.call(&alice, "sip:bob@192.0.2.2");
+    for (phone, elsewhere) in [(&bob, "sip:carol@192.0.2.3"), (&carol, "sip:bob@192.0.2.2")] {
+        world.pass(1);
+        world.act(phone, |agent, now| {
+            let call = agent.calls().next().unwrap();
+            agent.deflect(call, elsewhere, now).unwrap();
+        });
+    }
+    world.pass(1);
+    let told = world.told(&alice);
+    assert!(told.last().unwrap().starts_with("ended: refused: 302"), "{told:?}");
+    world.assert_quiet(&[&alice, &bob, &carol]);
 }
 
 /// A server that lets everybody register and tells whoever subscribes what he wants to know.

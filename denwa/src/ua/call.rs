@@ -45,6 +45,8 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     /// Whom a call from here is for.
     pub(super) callee: Option<UriBuf>,
+    /// Who sent it elsewhere.
+    pub(super) been_at: Vec<UriBuf>,
     /// The peer's signalling address, when known.
     pub(super) peer: Option<SocketAddr>,
     /// The address packets to the peer leave by.
@@ -105,6 +107,7 @@ impl Call {
             is_outgoing,
             stage: Stage::Locating,
             callee: None,
+            been_at: Vec::new(),
             peer: None,
             route: None,
             offer: None,

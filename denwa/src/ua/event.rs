@@ -81,6 +81,13 @@ pub enum Event {
         /// The provisional status, 101–199.
         status: StatusCode,
     },
+    /// The callee is elsewhere, as its refusal says (RFC 3261 §8.1.3.4), and is called there.
+    Redirected {
+        /// The call, still the same.
+        call: CallId,
+        /// Where.
+        to: String,
+    },
     /// The call is up: sound flows.
     Answered {
         /// The call.

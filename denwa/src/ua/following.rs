@@ -8,7 +8,7 @@ use crate::media::Refusal;
 use bytes::Bytes;
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::config::SentBy;
-use denwa_sip_core::endpoint::{Body, CallHandle, Event as SipEvent, Reply, RequestHandle};
+use denwa_sip_core::endpoint::{Body, CallEnd, CallHandle, Event as SipEvent, Reply, RequestHandle};
 use denwa_sip_core::io::Flow;
 use denwa_sip_core::message::{Request, UriBuf};
 use std::net::{IpAddr, SocketAddr};
@@ -137,6 +137,11 @@ impl UserAgent {
             }
             SipEvent::CallEnded { call, reason } => {
                 if let Some(id) = self.by_handle.remove(&call) {
+                    if let CallEnd::Refused { response } = &reason
+                        && self.follow_elsewhere(id, response, now)
+                    {
+                        return;
+                    }
                     let ending = self.ending(id, reason, now);
                     self.end(id, ending, now);
                 }

@@ -19,6 +19,7 @@ mod flows;
 mod following;
 mod keys;
 mod placing;
+mod redirected;
 mod registering;
 mod relays;
 mod transferring;

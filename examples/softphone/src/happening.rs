@@ -50,6 +50,11 @@ pub enum Happening {
         /// The name.
         name: Option<String>,
     },
+    /// The callee is elsewhere, and is called there.
+    Redirected {
+        /// Where.
+        to: String,
+    },
     /// A provisional response.
     Progress {
         /// The status.
@@ -295,6 +300,7 @@ impl fmt::Display for Happening {
             Self::CannotCall { address, why } => write!(f, "cannot call {address}: {why}"),
             Self::Incoming { from, name: Some(name) } => write!(f, "call from {name} <{from}>"),
             Self::Incoming { from, name: None } => write!(f, "call from {from}"),
+            Self::Redirected { to } => write!(f, "sent on to {to}"),
             Self::Progress { status, reason } => write!(f, "{status} {reason}"),
             Self::Answered => f.write_str("answered"),
             Self::KeysNotPressed { why } => write!(f, "keys not pressed: {why}"),

@@ -251,6 +251,7 @@ impl Phone {
                 let (status, reason) = (status.code(), status.reason().to_owned());
                 self.happened(Happening::Progress { status, reason });
             }
+            AgentEvent::Redirected { to, .. } => self.happened(Happening::Redirected { to }),
             AgentEvent::Answered { call } => self.on_answered(call, now),
             AgentEvent::Sound { call, samples } => self.on_sound(call, &samples, now),
             AgentEvent::Media { event, .. } => self.on_media(&event),

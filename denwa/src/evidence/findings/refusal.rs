@@ -156,7 +156,7 @@ fn by_status(digest: &Digest<'_>) -> Option<Finding> {
         ),
         300..=399 => (
             Cause::RefusedByPeer,
-            "It sends calls elsewhere, which is not followed here: call what it names.",
+            "It sends calls elsewhere, in a way or to an address that is not followed here: call what it names.",
         ),
         408 => (Cause::NotAnswered, "Nobody answered there, or the next hop got no reply."),
         488 | 606 | 415 => (Cause::NoCommonCodec, "Allow a codec that the other side has."),

@@ -44,6 +44,11 @@ impl Desk {
                     self.ring_back(call);
                 }
             }
+            Event::Redirected { to, .. } => {
+                self.notice(
+                    self.language.pick(format!("sent on to {to}"), format!("転送先へかけています: {to}")),
+                );
+            }
             Event::Answered { call } => self.on_answered(call),
             Event::Sound { call, samples } => self.on_sound(call, &samples),
             Event::ConferenceSound { samples } => self.on_conference_sound(&samples),
