@@ -4,8 +4,9 @@
 mod telephones;
 mod virtual_host;
 
+use denwa::Seed;
 use denwa::driver::{Answer, FromEndpoint, Machine, Output};
-use denwa::ua::{Account, Keys, Misuse, Server, Transfers, UserAgentConfig, Watched};
+use denwa::ua::{Account, Keys, Misuse, Server, Transfers, UserAgent, UserAgentConfig, Watched};
 use denwa_sdp::{Capability, Codec};
 use denwa_sim::{HostId, Link, Node};
 use denwa_sip_core::config::Listener;
@@ -416,6 +417,28 @@ fn add_office(world: &mut World, name: &str, address: SocketAddr) -> (HostId, No
     (host, office)
 }
 
+/// RFC 5922 §7.3: a certificate proves the name that was asked for, not the address that the name has today.
+#[test]
+fn a_server_that_has_a_name_proves_it() {
+    let now = Instant::now();
+    let address: SocketAddr = "192.0.2.10:5061".parse().unwrap();
+    let named = Server::new(Protocol::Tls, address).named("pbx.example");
+    for (server, proves) in [(Server::new(Protocol::Tls, address), "192.0.2.10"), (named, "pbx.example")] {
+        let config =
+            UserAgentConfig::new(vec![Listener::new(Protocol::Udp, "192.0.2.1:5060".parse().unwrap())]);
+        let mut agent = UserAgent::new(config, Seed([7; 32]), now);
+        let mut account = Account::new("alice", "pbx.example");
+        account.server = Some(server);
+        let account = agent.add_account(account);
+        agent.register(account, now).unwrap();
+        let opened = std::iter::from_fn(|| agent.poll_output()).find_map(|output| match output {
+            Output::OpenStream { remote, server_name, .. } => Some((remote, server_name)),
+            _ => None,
+        });
+        assert_eq!(opened, Some((address, Some(proves.into()))));
+    }
+}
+
 /// RFC 5626: one device registered by two servers. Requests go by the first that stands, and by the first again when it is back.
 #[test]
 fn one_account_stands_on_two_flows() {
@@ -427,7 +450,7 @@ fn one_account_stands_on_two_flows() {
     let account = world.act(&alice, |agent, now| {
         let mut account = Account::new("alice", "office").with_server(Protocol::Udp, servers[0]);
         account.instance = Some("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6".to_owned());
-        account.further_servers = vec![Server { protocol: Protocol::Udp, address: servers[1] }];
+        account.further_servers = vec![Server::new(Protocol::Udp, servers[1])];
         let account = agent.add_account(account);
         agent.register(account, now).unwrap();
         account

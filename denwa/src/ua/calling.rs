@@ -7,9 +7,9 @@ use crate::driver::Ask;
 use crate::evidence::Evidence;
 use crate::media::{MediaSession, StreamReport};
 use denwa_sdp::{Capability, State};
-use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, Reply};
 use denwa_sip_core::message::UriBuf;
+use denwa_sip_core::{Protocol, StatusCode};
 use std::time::Instant;
 
 impl UserAgent {
@@ -39,7 +39,13 @@ impl UserAgent {
             with_host if with_host.contains('@') => format!("sip:{with_host}"),
             number => {
                 let state = account.and_then(|account| self.accounts.get(&account));
-                format!("sip:{number}@{}", state.ok_or(Misuse::UnknownAccount)?.account.domain)
+                let account = &state.ok_or(Misuse::UnknownAccount)?.account;
+                let transport = match account.transport {
+                    Some(Protocol::Tcp) if account.server.is_none() => ";transport=tcp",
+                    Some(Protocol::Tls) if account.server.is_none() => ";transport=tls",
+                    _ => "",
+                };
+                format!("sip:{number}@{}{transport}", account.domain)
             }
         };
         UriBuf::parse(&text).map_err(|error| Misuse::BadAddress(error.to_string()))

@@ -6,8 +6,11 @@ use crate::media::{IceConfig, Identity, PlayOut};
 use crate::port_set::PortSet;
 use denwa_sdp::{Capability, Codec};
 use denwa_sip_core::config::Listener;
-use denwa_sip_core::{Protocol, message::UriBuf};
+use denwa_sip_core::io::Protocol;
+use denwa_sip_core::message::UriBuf;
+use denwa_sip_core::transport::{Hop, Target};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a user agent behaves towards everybody.
@@ -126,6 +129,8 @@ pub struct Account {
     pub user: String,
     /// The domain of its address.
     pub domain: String,
+    /// The transport that numbers at the domain are called by when there is no server: TCP or TLS; `None` leaves it to the domain.
+    pub transport: Option<Protocol>,
     /// Display name.
     pub display_name: Option<String>,
     /// The name that the password belongs to, when it is not `user`.
@@ -154,6 +159,7 @@ impl Account {
         Self {
             user: user.into(),
             domain: domain.into(),
+            transport: None,
             display_name: None,
             login: None,
             password: None,
@@ -176,7 +182,7 @@ impl Account {
     /// The same with a server.
     #[must_use]
     pub fn with_server(mut self, protocol: Protocol, address: SocketAddr) -> Self {
-        self.server = Some(Server { protocol, address });
+        self.server = Some(Server::new(protocol, address));
         self
     }
 
@@ -187,10 +193,39 @@ impl Account {
 }
 
 /// A server that is known by its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Server {
     /// Over which transport.
     pub protocol: Protocol,
     /// Where.
     pub address: SocketAddr,
+    /// The name that its certificate must prove over TLS and WSS (RFC 5922 §7.3); `None`: its address.
+    pub name: Option<Arc<str>>,
+}
+
+impl Server {
+    /// A server that is known by nothing else.
+    #[must_use]
+    pub const fn new(protocol: Protocol, address: SocketAddr) -> Self {
+        Self { protocol, address, name: None }
+    }
+
+    /// The same, called by this name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    pub(super) fn target(&self) -> Target {
+        match &self.name {
+            Some(name) => Target::Hops(vec![Hop {
+                protocol: self.protocol,
+                remote: self.address,
+                server_name: Some(Arc::clone(name)),
+            }]),
+            None => Target::address(self.protocol, self.address),
+        }
+    }
 }

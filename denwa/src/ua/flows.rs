@@ -71,7 +71,7 @@ impl Flows {
     pub(super) fn fell(&mut self, registration: RegistrationHandle) -> Option<Server> {
         let flow = self.flows.iter_mut().find(|flow| flow.registration == registration)?;
         flow.is_registered = false;
-        let server = flow.server;
+        let server = flow.server.clone();
         self.settle();
         server
     }

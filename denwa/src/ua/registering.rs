@@ -94,8 +94,8 @@ impl AccountState {
     }
 
     /// By which server its requests go; `None`: by the one that their address leads to.
-    pub(super) fn server(&self) -> Option<Server> {
-        self.flows.in_use().map_or(self.account.server, |flow| flow.server)
+    pub(super) fn server(&self) -> Option<&Server> {
+        self.flows.in_use().map_or(self.account.server.as_ref(), |flow| flow.server.as_ref())
     }
 
     pub(super) fn party(&self) -> Party {
@@ -123,7 +123,7 @@ impl AccountState {
     /// Where requests of this account go: to its server, or where the address leads.
     pub(super) fn target(&self, uri: &UriBuf) -> Target {
         match self.server() {
-            Some(server) => Target::address(server.protocol, server.address),
+            Some(server) => server.target(),
             None => direct(uri).unwrap_or_else(|| Target::Uri(uri.clone())),
         }
     }
@@ -190,18 +190,18 @@ impl UserAgent {
             credentials: state.credentials(),
             expires: state.account.expires,
         };
-        let first = state.account.server;
+        let first = state.account.server.clone();
         let flows = match &state.account.instance {
             None => vec![Flow::new(self.endpoint.register(register, now)?, first)],
             Some(instance) => {
                 let further = &state.account.further_servers;
-                let targets = further.iter().map(|it| Target::address(it.protocol, it.address));
+                let targets = further.iter().map(Server::target);
                 let outbound = Outbound {
                     instance: instance.clone(),
                     flows: [register.target.clone()].into_iter().chain(targets).collect(),
                     keep_alive: KEEP_ALIVE,
                 };
-                let servers = [first].into_iter().chain(further.iter().copied().map(Some));
+                let servers = [first].into_iter().chain(further.iter().cloned().map(Some));
                 let handles = self.endpoint.register_outbound(&register, &outbound, now)?;
                 handles.into_iter().zip(servers).map(|(handle, server)| Flow::new(handle, server)).collect()
             }

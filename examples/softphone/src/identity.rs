@@ -160,6 +160,7 @@ pub fn agent_account(account: &AccountConfig) -> Result<Account, String> {
         Some(secret) => Some(secret.fetch(&account.address())?),
         None => None,
     };
+    own.transport = Some(account.transport);
     own.display_name.clone_from(&account.name);
     own.login.clone_from(&account.login);
     own.expires = account.expires;
@@ -182,7 +183,7 @@ pub fn agent_account(account: &AccountConfig) -> Result<Account, String> {
                 own = own.with_server(account.transport, address);
             }
         }
-        Some(server) => own = own.with_server(account.transport, config::resolve(server, default_port)?),
+        Some(server) => own.server = Some(called(server, account.transport, default_port)?),
         None => {
             if let Some(address) = config::resolve_literal(&account.domain, default_port) {
                 own = own.with_server(account.transport, address);
@@ -190,10 +191,18 @@ pub fn agent_account(account: &AccountConfig) -> Result<Account, String> {
         }
     }
     for server in &account.further_servers {
-        let address = config::resolve(server, default_port)?;
-        own.further_servers.push(Server { protocol: account.transport, address });
+        own.further_servers.push(called(server, account.transport, default_port)?);
     }
     Ok(own)
+}
+
+/// A server as it is written: its certificate has to prove the name, not whatever address the name has today.
+fn called(server: &str, protocol: Protocol, default_port: u16) -> Result<Server, String> {
+    let found = Server::new(protocol, config::resolve(server, default_port)?);
+    Ok(match config::name_of(server) {
+        Some(name) => found.named(name),
+        None => found,
+    })
 }
 
 /// The addresses of an account's servers, as far as they are known.

@@ -13,7 +13,9 @@
 
 mod names;
 
-pub use names::{CODECS, address, codec, default_codecs, resolve, resolve_literal, server, transport};
+pub use names::{
+    CODECS, address, codec, default_codecs, name_of, resolve, resolve_literal, server, transport,
+};
 
 use crate::secret::Secret;
 use crate::ui::Language;

@@ -95,6 +95,12 @@ pub fn resolve_literal(server: &str, default_port: u16) -> Option<SocketAddr> {
     bare.parse().ok().map(|address| SocketAddr::new(address, default_port))
 }
 
+/// The name of a server that is not written as an address.
+pub fn name_of(server: &str) -> Option<&str> {
+    let is_name = resolve_literal(server, 1).is_none();
+    is_name.then(|| server.rsplit_once(':').map_or(server, |(host, _)| host))
+}
+
 /// Where a server is: an address, or the first that its name has.
 ///
 /// # Errors
