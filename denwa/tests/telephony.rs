@@ -11,8 +11,8 @@ use denwa_sdp::{Capability, Codec};
 use denwa_sim::{HostId, Link, Node};
 use denwa_sip_core::config::Listener;
 use denwa_sip_core::endpoint::{
-    AcceptSubscription, Endpoint, EndpointConfig, Event as SipEvent, Headers, Party, Reply, SendRequest,
-    SubscriptionHandle, SubscriptionState,
+    AcceptSubscription, Body, Endpoint, EndpointConfig, Event as SipEvent, Headers, Party, PlaceCall, Reply,
+    SendRequest, SubscriptionHandle, SubscriptionState, Transfer,
 };
 use denwa_sip_core::io::{Input, Provided};
 use denwa_sip_core::message::UriBuf;
@@ -373,6 +373,12 @@ impl Office {
                         self.endpoint.respond(request, &Reply::new(StatusCode::OK), now).unwrap();
                     }
                 },
+                FromEndpoint::Event(SipEvent::RequestCompleted { outcome, .. }) => {
+                    self.seen.push(outcome.to_string());
+                }
+                FromEndpoint::Event(SipEvent::SubscriptionEnded { reason, .. }) => {
+                    self.seen.push(reason.to_string());
+                }
                 FromEndpoint::Event(_) => {}
             }
         }
@@ -575,4 +581,45 @@ fn mailboxes_lamps_and_presence_are_watched() {
     assert!(told, "withdrawn only when the server has said so");
     world.network.run_for(Duration::from_secs(5));
     assert_eq!(world.told(&alice).last().unwrap(), "ShutDown");
+}
+
+/// RFC 6665 §4.1.3 and RFC 3261 §8.2.2.1: what belongs to no subscription, and where nobody can be called.
+#[test]
+fn a_transfer_to_a_web_page_and_a_stray_notify_are_refused() {
+    let mut world = World::new(33);
+    let (_, office) = add_office(&mut world, "office", "192.0.2.10:5060".parse().unwrap());
+    let _alice = world.phone("alice", "192.0.2.1", 440.0, Manner::Answers);
+    let offer = "v=0\r\no=o 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0\r\n";
+    let party = |uri| Party::new(UriBuf::parse(uri).unwrap());
+    let mut place = PlaceCall::new(
+        party("sip:office@192.0.2.10"),
+        party("sip:alice@192.0.2.1"),
+        Target::Address { protocol: Protocol::Udp, remote: "192.0.2.1:5060".parse().unwrap(), local: None },
+    );
+    place.body = Some(Body::sdp(offer));
+    let act = |world: &mut World, act: &mut dyn FnMut(&mut Office, Instant)| {
+        world.network.with(office, |host, now| host.act(now, act)).unwrap();
+        world.pass(1);
+    };
+    let mut call = None;
+    act(&mut world, &mut |office, now| {
+        call = office.endpoint.place_call(place.clone(), now).ok();
+        office.drain(now);
+    });
+    let call = call.unwrap();
+    act(&mut world, &mut |office, now| {
+        let elsewhere = Transfer::to(UriBuf::parse("https://shop.example/").unwrap());
+        office.endpoint.transfer(call, &elsewhere, now).unwrap();
+        office.drain(now);
+    });
+    act(&mut world, &mut |office, now| {
+        let headers = Headers::new().with("Event", "talk").unwrap();
+        let headers = headers.with("Subscription-State", "active").unwrap();
+        office.endpoint.request_in_dialog(call, Method::Notify, &headers, None, now).unwrap();
+        office.drain(now);
+    });
+    let seen = &world.network.machine(office).unwrap().machine.seen;
+    let expected =
+        ["refused: 416 Refer-To has to be a sip, sips or tel URI", "481 Call/Transaction Does Not Exist"];
+    assert_eq!(*seen, expected);
 }

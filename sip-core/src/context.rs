@@ -526,6 +526,24 @@ pub(crate) fn description(fields: &crate::header::Fields) -> Option<Body> {
     })
 }
 
+/// Whether a body of another type than a description has to be understood: unless it is said to be optional, each has
+/// (RFC 3261 §20.11). Of several parts each speaks for itself, and they are left alone here.
+pub(crate) fn demands_another_body(fields: &crate::header::Fields) -> bool {
+    let Some(content_type) = fields.get(HeaderName::ContentType).filter(|_| !fields.body_bytes().is_empty())
+    else {
+        return false;
+    };
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_optional = fields.get(HeaderName::ContentDisposition).is_some_and(|disposition| {
+        disposition.split(';').skip(1).any(|parameter| {
+            parameter.split_once('=').is_some_and(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("handling") && value.trim().eq_ignore_ascii_case("optional")
+            })
+        })
+    });
+    kind != "application/sdp" && !kind.starts_with("multipart/") && !is_optional
+}
+
 /// Who challenged is asked again, and not first a server that was passed by because it is dead.
 fn at_the_same_server(target: Target, flow: Flow) -> Target {
     match target {

@@ -6,9 +6,10 @@ use crate::{
     command::{Headers, Party},
     context::{Context, Over, Owner, Timer, request_headers},
     dialog::{Face, values},
+    error::Attitude,
     event::{Event, Gruu, RegistrationFailure},
     handle::{AuthHandle, RegistrationHandle},
-    header::{self, CSeq, HeaderName},
+    header::{self, CSeq, HeaderName, HeaderValue, NameAddr},
     io::Flow,
     message::{Method, Request, Response, StatusCode, UriBuf},
     transaction::EndReason,
@@ -146,9 +147,8 @@ impl Registration {
     }
 
     fn on_success(&mut self, cx: &mut Context, response: &Response, flow: Flow) {
-        // Our Contact is the one of ours in the list; a lone one is ours whatever a box on the way made of it.
-        let contacts: Vec<Option<u32>> = match response.contacts() {
-            Ok(header::Contacts::List(list)) => list.iter().map(|contact| contact.expires()).collect(),
+        let contacts = match response.contacts() {
+            Ok(header::Contacts::List(list)) => list,
             _ => Vec::new(),
         };
         let for_all = response.expires().ok().flatten();
@@ -157,8 +157,12 @@ impl Registration {
                 self.wait(cx, RegistrationFailure::NotBound, None);
                 return;
             }
-            [only] => only.or(for_all),
-            several => several.iter().copied().flatten().min().or(for_all),
+            // A lone one is ours, whatever a box on the way made of it.
+            [only] => only.expires().or(for_all),
+            several => match self.own_binding(cx, several, &flow) {
+                Some(own) => own.expires().or(for_all),
+                None => several.iter().filter_map(NameAddr::expires).min().or(for_all),
+            },
         };
         let expires_in =
             granted.map_or(self.upkeep.expires, |seconds| Duration::from_secs(u64::from(seconds)));
@@ -171,6 +175,27 @@ impl Registration {
         self.flow_is_up(cx, flow, response);
         let response = response.clone();
         cx.event(Event::Registered { registration: self.handle, expires_in, response, service_route, gruu });
+    }
+
+    /// Ours among the bindings of the address of record (RFC 3261 §10.2.4): of the same device and flow (RFC 5626 §6),
+    /// or of the same URI. `None` when a box on the way has rewritten it.
+    fn own_binding<'a, 'b>(
+        &self,
+        cx: &Context,
+        bindings: &'a [NameAddr<'b>],
+        flow: &Flow,
+    ) -> Option<&'a NameAddr<'b>> {
+        let request = self.write(cx, self.upkeep.expires).ok()?;
+        let contact = self.face.contact_on(flow, &request, &cx.transactions);
+        let own = NameAddr::parse(&contact, Attitude::Lenient).ok()?;
+        let device =
+            |it: &NameAddr<'_>| it.params.unquoted("+sip.instance").map(|it| it.to_ascii_lowercase());
+        let number = |it: &NameAddr<'_>| it.params.number("reg-id");
+        bindings.iter().find(|binding| match (device(&own), device(binding)) {
+            (Some(ours), Some(theirs)) if ours != theirs => false,
+            (Some(_), Some(_)) if number(&own).is_some() => number(&own) == number(binding),
+            _ => own.uri == binding.uri,
+        })
     }
 
     /// The GRUUs that may be used: those of a registration that has lapsed may not (RFC 5627 §4.4).

@@ -316,6 +316,7 @@ impl Display for Refusal {
             Self::BadExtension(tags) => write!(f, "extensions are not supported: {tags}"),
             Self::OutOfOrder { sequence, last } => write!(f, "sequence number {sequence} after {last}"),
             Self::Conflict(conflict) => conflict.fmt(f),
+            Self::MediaType => f.write_str("a body of a type that is not understood"),
             Self::IntervalTooSmall => f.write_str("the session interval is too small"),
             Self::Limit(limit) => write!(f, "limit reached: {limit}"),
             Self::StrayResponse => f.write_str("a response that belongs to nothing"),

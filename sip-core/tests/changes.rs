@@ -298,6 +298,23 @@ fn rfc_6141_section_4_9_an_early_dialogs_target_stays_until_it_is_refreshed_reli
 }
 
 #[test]
+fn rfc_3261_section_8_2_3_a_body_of_another_type_is_not_taken_for_no_offer() {
+    let mut stage = Stage::new();
+    stage.send("INVITE", "192.0.2.2", "Content-Type: text/plain\n\nhold the line", "");
+    let refused = stage.ladder.received_response("bob", 415);
+    assert_eq!(refused.get("Accept"), Some("application/sdp"));
+    stage.ack();
+    let asked = |stage: &mut Stage| {
+        stage.ladder.has_event("alice", |event| matches!(event, Event::OfferRequested { .. }))
+    };
+    assert!(!asked(&mut stage));
+    let optional =
+        "Content-Type: text/plain\nContent-Disposition: render; handling=Optional\n\nhold the line";
+    stage.send("INVITE", "192.0.2.2", optional, "");
+    assert!(asked(&mut stage));
+}
+
+#[test]
 fn rfc_3261_section_14_1_a_refused_hold_keeps_the_call_and_a_481_ends_it() {
     let mut stage = Stage::new();
     let invite = stage.reinvite();

@@ -317,3 +317,55 @@ fn rfc_3608_a_service_route_is_the_pre_loaded_route_of_requests_to_come() {
     assert_eq!(written, routes);
     assert_eq!(invite.uri_text(), ladder.uri("proxy").as_str());
 }
+
+/// For how long a telephone takes itself to be registered whose REGISTER is granted with these lines.
+fn granted(contact_parameters: &str, lines: &str) -> u64 {
+    let mut ladder = Ladder::new();
+    ladder.endpoint("phone", "192.0.2.1:5060");
+    ladder.raw("registrar", "192.0.2.9:5060");
+    let local = LocalIdentity {
+        user: "1001".to_owned(),
+        contact_parameters: contact_parameters.to_owned(),
+        ..LocalIdentity::default()
+    };
+    let register = Register {
+        address_of_record: Party::new(UriBuf::parse(AOR).unwrap()),
+        registrar: UriBuf::parse("sip:pbx.example").unwrap(),
+        target: ladder.target("registrar"),
+        routes: Vec::new(),
+        local,
+        headers: Headers::new(),
+        credentials: Vec::new(),
+        expires: Duration::from_secs(600),
+    };
+    ladder.tell("phone", |endpoint, now| endpoint.register(register, now)).unwrap();
+    ladder.run();
+    let asked = ladder.received_request("registrar", Method::Register);
+    let copied =
+        ["Via", "From", "To", "Call-ID", "CSeq"].map(|it| format!("{it}: {}", asked.get(it).unwrap()));
+    ladder.send("registrar", "phone", &format!("SIP/2.0 200 OK\n{}\n{lines}", copied.join("\n")));
+    ladder.run();
+    ladder.event("phone", |event| match event {
+        Event::Registered { expires_in, .. } => Some(expires_in.as_secs()),
+        _ => None,
+    })
+}
+
+#[test]
+fn rfc_3261_section_10_2_4_the_expiry_of_our_own_binding_counts() {
+    let other = "Contact: <sip:1001@192.0.2.77>;expires=30";
+    let own = "Contact: <sip:1001@192.0.2.1:5060>";
+    assert_eq!(granted("", &format!("{other}\n{own};expires=500")), 500);
+    assert_eq!(granted("", &format!("Expires: 400\n{other}\n{own}")), 400);
+    // A box on the way has rewritten ours: whichever it is, it stands for the shortest.
+    assert_eq!(granted("", &format!("Contact: <sip:1001@198.51.100.1:7>;expires=500\n{other}")), 30);
+}
+
+#[test]
+fn rfc_5626_section_6_our_own_binding_is_known_by_its_device_and_flow() {
+    let device = ";+sip.instance=\"<urn:uuid:1>\";reg-id=1";
+    let other_flow = device.replace("reg-id=1", "reg-id=2");
+    let other = format!("Contact: <sip:1001@192.0.2.1:5060>{other_flow};expires=30");
+    let own = format!("Contact: <sip:1001@198.51.100.1:7>{device};expires=500");
+    assert_eq!(granted(device, &format!("{other}\n{own}")), 500);
+}

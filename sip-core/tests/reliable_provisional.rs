@@ -224,26 +224,51 @@ fn raw_bob() -> Ladder {
     ladder
 }
 
-#[test]
-fn section_3_a_prack_for_nothing_is_answered_481() {
-    let mut ladder = raw_bob();
-    let invite = "INVITE sip:alice@192.0.2.1 SIP/2.0
+/// Bob's INVITE, rung reliably; the tag and number to acknowledge it by.
+fn rung(ladder: &mut Ladder, offer: &str, body: Option<Body>) -> (CallHandle, String, u32) {
+    let kind = if offer.is_empty() { "" } else { "Content-Type: application/sdp\n" };
+    let invite = format!(
+        "INVITE sip:alice@192.0.2.1 SIP/2.0
         Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKi
         From: <sip:bob@192.0.2.2>;tag=b
         To: <sip:alice@192.0.2.1>
         Call-ID: c
         CSeq: 1 INVITE
         Supported: 100rel
-        Contact: <sip:bob@192.0.2.2>";
-    ladder.send("bob", "alice", invite);
+        Contact: <sip:bob@192.0.2.2>
+        {kind}\n{offer}"
+    );
+    ladder.send("bob", "alice", &invite);
     ladder.run();
     let call = ladder.accept("alice");
-    let reply = Reply::new(StatusCode::RINGING).with_body(answer());
+    let reply = Reply { body, ..Reply::new(StatusCode::RINGING) };
     ladder.tell("alice", |endpoint, now| endpoint.ring_reliably(call, &reply, now)).unwrap();
     ladder.run();
     let ringing = ladder.received_response("bob", 180);
     let tag = ringing.to().unwrap().tag().unwrap().to_owned();
     let number = ringing.typed::<RSeq>().unwrap().unwrap().0;
+    (call, tag, number)
+}
+
+fn prack(ladder: &mut Ladder, tag: &str, cseq: u32, rack: &str, status: u16) {
+    let prack = format!(
+        "PRACK sip:alice@192.0.2.1 SIP/2.0
+        Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKp{cseq}
+        From: <sip:bob@192.0.2.2>;tag=b
+        To: <sip:alice@192.0.2.1>;tag={tag}
+        Call-ID: c
+        CSeq: {cseq} PRACK
+        RAck: {rack}"
+    );
+    ladder.send("bob", "alice", &prack);
+    ladder.run();
+    ladder.received_response("bob", status);
+}
+
+#[test]
+fn section_3_a_prack_for_nothing_is_answered_481() {
+    let mut ladder = raw_bob();
+    let (_, tag, number) = rung(&mut ladder, "", Some(answer()));
     for (cseq, rack, status) in [
         (2, format!("{} 1 INVITE", number.wrapping_add(1)), 481),
         (3, format!("{number} 2 INVITE"), 481),
@@ -251,18 +276,24 @@ fn section_3_a_prack_for_nothing_is_answered_481() {
         (5, format!("{number} 1 INVITE"), 200),
         (6, format!("{number} 1 INVITE"), 481),
     ] {
-        let prack = format!(
-            "PRACK sip:alice@192.0.2.1 SIP/2.0
-            Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKp{cseq}
-            From: <sip:bob@192.0.2.2>;tag=b
-            To: <sip:alice@192.0.2.1>;tag={tag}
-            Call-ID: c
-            CSeq: {cseq} PRACK
-            RAck: {rack}"
-        );
-        ladder.send("bob", "alice", &prack);
-        ladder.run();
-        ladder.received_response("bob", status);
+        prack(&mut ladder, &tag, cseq, &rack, status);
+    }
+}
+
+#[test]
+fn section_3_after_the_2xx_only_what_was_outstanding_is_acknowledged() {
+    let mut ladder = raw_bob();
+    let offer = "v=0\no=b 1 1 IN IP4 192.0.2.2\ns=-\nc=IN IP4 192.0.2.2\nt=0 0\nm=audio 5000 RTP/AVP 0\n";
+    let (call, tag, number) = rung(&mut ladder, offer, None);
+    ladder.answer("alice", call);
+    ladder.run();
+    for (cseq, rack, status) in [
+        (2, format!("{} 1 INVITE", number.wrapping_add(1)), 481),
+        (3, "nonsense".to_owned(), 481),
+        (4, format!("{number} 1 INVITE"), 200),
+        (5, format!("{number} 1 INVITE"), 481),
+    ] {
+        prack(&mut ladder, &tag, cseq, &rack, status);
     }
 }
 

@@ -133,7 +133,7 @@ impl UserAgent {
                 if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
                     media.rollback();
                 }
-                self.tell(Event::ChangeRefused { call: id, why: format!("{reason:?}") });
+                self.tell(Event::ChangeRefused { call: id, why: reason.to_string() });
             }
             SipEvent::CallEnded { call, reason } => {
                 if let Some(id) = self.by_handle.remove(&call) {

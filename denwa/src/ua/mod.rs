@@ -297,6 +297,8 @@ impl UserAgent {
             }
             Method::Message => return self.on_message(request, message, now),
             Method::Options => StatusCode::OK,
+            // Those of our subscriptions do not come this way (RFC 6665 §4.1.3).
+            Method::Notify => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             _ => StatusCode::METHOD_NOT_ALLOWED,
         };
         let _ = self.endpoint.respond(request, &Reply::new(status), now);

@@ -6,7 +6,7 @@ use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{
     CallHandle, Reply, RequestHandle, SubscriptionEnd, SubscriptionHandle, Transfer,
 };
-use denwa_sip_core::message::UriBuf;
+use denwa_sip_core::message::{Scheme, UriBuf};
 use std::time::Instant;
 
 /// Names a transfer that a peer asked for. Never used twice.
@@ -144,6 +144,12 @@ impl UserAgent {
             let _ = self.endpoint.respond(request, &Reply::new(StatusCode::DECLINE), now);
             return;
         };
+        if matches!(to.as_uri().scheme(), Scheme::Other) {
+            let reply = Reply::new(StatusCode::UNSUPPORTED_URI_SCHEME)
+                .with_reason("Refer-To has to be a sip, sips or tel URI");
+            let _ = self.endpoint.respond(request, &reply, now);
+            return;
+        }
         let id = TransferId(self.next_transfer);
         self.next_transfer = self.next_transfer.wrapping_add(1);
         let text = to.to_string();

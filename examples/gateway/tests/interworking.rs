@@ -5,7 +5,7 @@
 mod town;
 
 use denwa_interop::require;
-use denwa_interop::sipp::receive;
+use denwa_interop::sipp::{Message, receive};
 use town::ladder::*;
 
 fn steps(parts: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
@@ -329,4 +329,36 @@ fn a_hold_taken_back_at_once_is_taken_back_at_the_other_end() {
     let ladder = Place::new("gateway-hold-at-once").run(&caller, &callee);
     assert!(nth(&ladder.callee, "INVITE", 1).unwrap().text.contains("a=sendonly"), "{ladder}");
     assert!(!nth(&ladder.callee, "INVITE", 2).unwrap().text.contains("a=sendonly"), "{ladder}");
+}
+
+/// What the callee's first answer says of its direction is said to the caller in its own answer, and taken back when the callee does.
+#[test]
+fn the_direction_of_the_first_answer_is_shown_to_the_caller() {
+    if !require("sipp") {
+        return;
+    }
+    for way in ["recvonly", "sendonly", "inactive"] {
+        let mut caller = calls("", Some(&sdp(1, "")));
+        caller.extend([receive("response=\"180\""), receive("response=\"200\""), asks("ACK", 1, "", None)]);
+        caller.extend([receive("request=\"INVITE\""), answers("200 OK", "", Some(&sdp(2, "")))]);
+        caller.extend([receive("request=\"ACK\""), asks("BYE", 2, "", None), receive("response=\"200\"")]);
+        let mut callee = takes_the_call();
+        let end = callee.split_off(4);
+        callee[2] = lifts("200 OK", "", Some(&sdp(1, &format!("a={way}"))));
+        callee.extend([
+            requests("INVITE", 1, "", Some(&sdp(2, "a=sendrecv"))),
+            receive("response=\"100\" optional=\"true\""),
+            receive("response=\"200\""),
+            requests("ACK", 1, "", None),
+        ]);
+        callee.extend(end);
+        let ladder = Place::new(&format!("gateway-first-{way}")).run(&caller, &callee);
+        let said = |message: &Message| {
+            let ways = ["recvonly", "sendonly", "inactive"];
+            ways.into_iter().find(|way| message.text.contains(&format!("a={way}"))).unwrap_or("sendrecv")
+        };
+        assert_eq!(said(received(&ladder.caller, "SIP/2.0 200")), way, "{ladder}");
+        assert_eq!(said(received(&ladder.caller, "INVITE")), "sendrecv", "{ladder}");
+        assert!(nth(&ladder.callee, "INVITE", 1).is_none(), "{ladder}");
+    }
 }

@@ -192,7 +192,8 @@ impl Incoming {
             Ok(response) => response,
             Err(misuse) => return (State::Incoming(self), Err(misuse)),
         };
-        let Self { server, request, mut session, .. } = *self;
+        let Self { server, request, mut session, reliable, .. } = *self;
+        session.outstanding = reliable.outstanding(request.cseq().map_or(0, |cseq| cseq.sequence));
         if let Some(dialog) = cx.dialogs.get_mut(session.dialog) {
             dialog.is_confirmed = true;
         }

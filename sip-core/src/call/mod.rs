@@ -149,7 +149,7 @@ impl Call {
                 it.on_modify(common, cx, server, request, flow_of)
             }
             (State::Established(mut it), Method::Prack) => {
-                it.session.on_late_prack(cx, server, request);
+                it.session.on_late_prack(cx, server, request, flow_of);
                 State::Established(it)
             }
             (State::Outgoing(it), Method::Bye) => it.on_bye(cx, server, request, dialog),

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     command::{Body, Headers, Reply},
-    context::{Context, Served, description},
+    context::{Context, Served, demands_another_body, description},
     error::Misuse,
-    event::{Event, OfferAbort},
+    event::{Event, OfferAbort, Refusal},
     header::HeaderName,
     io::Flow,
     message::{Method, Request, Response, StatusCode},
@@ -58,6 +58,13 @@ impl Session {
             // His request before this one awaits our application. So no exchange ends within a re-INVITE of his, and it
             // may always be refused (RFC 6141 §3.3).
             cx.refuse_conflict(server, request, flow, Conflict::PeerInvite);
+            return None;
+        }
+        if body.is_none() && demands_another_body(request) {
+            // Not as one without an offer, for something was said in it (RFC 3261 §8.2.3).
+            let mut reply = Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            let _ = reply.headers.push(HeaderName::Accept.as_str(), "application/sdp");
+            cx.refuse_with(server, request, flow, &reply, Refusal::MediaType);
             return None;
         }
         let requested = read_session_timer(request);

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     command::{Body, Reply},
     context::{Context, Owner, description, request_body},
-    event::OfferAbort,
+    event::{OfferAbort, Refusal},
     header::{HeaderName, RAck, RSeq},
+    io::Flow,
     message::{Method, Request, Response, StatusCode},
     transaction::{ClientId, ServerId},
 };
@@ -45,6 +46,18 @@ struct Unacknowledged {
     resend_at: Instant,
     interval: Duration,
     give_up_at: Instant,
+}
+
+/// A reliable response that was not acknowledged before the 2xx.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outstanding {
+    number: u32,
+    invite_sequence: u32,
+}
+
+/// Whether `rack` names this response to this INVITE.
+fn names(rack: &RAck, number: u32, invite_sequence: u32) -> bool {
+    rack.response == number && rack.cseq.sequence == invite_sequence && rack.cseq.method == Method::Invite
 }
 
 /// What time brings.
@@ -97,12 +110,12 @@ impl ReliableSender {
 
     /// Whether a PRACK acknowledges what waits; then it waits no more.
     pub(super) fn acknowledged(&mut self, rack: &RAck, invite_sequence: u32) -> bool {
-        let fits = |waiting: &mut Unacknowledged| {
-            rack.response == waiting.number
-                && rack.cseq.sequence == invite_sequence
-                && rack.cseq.method == Method::Invite
-        };
-        self.waiting.take_if(fits).is_some()
+        self.waiting.take_if(|waiting| names(rack, waiting.number, invite_sequence)).is_some()
+    }
+
+    /// What waits still when the INVITE is answered. It is not repeated any more, but its PRACK may come (§3).
+    pub(super) fn outstanding(&self, invite_sequence: u32) -> Option<Outstanding> {
+        self.waiting.as_ref().map(|waiting| Outstanding { number: waiting.number, invite_sequence })
     }
 
     pub(super) fn on_timeout(&mut self, now: Instant) -> Due {
@@ -280,9 +293,22 @@ impl Session {
         }
     }
 
-    /// A PRACK for a call that is answered: of a response that was sent before the 2xx, without description (§3).
-    pub(super) fn on_late_prack(&mut self, cx: &mut Context, server: ServerId, request: &Request) {
-        cx.answer_plainly(server, request, StatusCode::OK);
+    /// A PRACK for a call that is answered: of a response that was sent before the 2xx, without description, or of none (§3).
+    pub(super) fn on_late_prack(
+        &mut self,
+        cx: &mut Context,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+    ) {
+        let rack = request.typed::<RAck>().ok().flatten();
+        let fits =
+            |it: &mut Outstanding| rack.is_some_and(|rack| names(&rack, it.number, it.invite_sequence));
+        if self.outstanding.take_if(fits).is_some() {
+            return cx.answer_plainly(server, request, StatusCode::OK);
+        }
+        let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+        cx.refuse(server, request, flow, status, Refusal::NoSuchTransaction);
     }
 
     /// A PRACK stayed without response; the INVITE's own timers decide what becomes of the call.

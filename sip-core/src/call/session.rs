@@ -9,7 +9,7 @@ use super::{
     modification::Modification,
     offer_answer::{OfferAnswer, Side},
     received::Received,
-    reliable_provisional::ReliableReceiver,
+    reliable_provisional::{Outstanding, ReliableReceiver},
     session_timer::{self, Answered, Requested, SessionTimer},
 };
 use crate::{
@@ -39,6 +39,8 @@ pub(crate) struct Session {
     pub(super) theirs: Option<Box<Received>>,
     /// Reliable provisional responses to our INVITE.
     pub(super) reliable: ReliableReceiver,
+    /// One of ours whose PRACK had not come when we answered.
+    pub(super) outstanding: Option<Outstanding>,
     pub(super) timer: Option<SessionTimer>,
     /// The largest Min-SE heard in this dialog (RFC 4028 §7.4).
     pub(super) largest_minimum: Option<Duration>,
@@ -64,6 +66,7 @@ impl Session {
             ours: None,
             theirs: None,
             reliable: ReliableReceiver::default(),
+            outstanding: None,
             timer: None,
             largest_minimum: None,
             local: None,

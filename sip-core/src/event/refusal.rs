@@ -27,6 +27,8 @@ pub enum Refusal {
     },
     /// 491 or 500: it crossed another change (RFC 6337 §4.3).
     Conflict(Conflict),
+    /// 415: a body that has to be understood, and holds no session description (RFC 3261 §8.2.3).
+    MediaType,
     /// 422: the session interval is too small (RFC 4028).
     IntervalTooSmall,
     /// 503: a bound of the configuration.

@@ -6,7 +6,7 @@ use super::passage::{End, PassageId};
 use crate::config;
 use denwa::bridge::Command as MediaCommand;
 use denwa::evidence::{Fact, Party as Who};
-use denwa_sdp::{Direction, HoldStyle, NegotiationError, Negotiator, State};
+use denwa_sdp::{Direction, Hold, HoldStyle, Kind, NegotiationError, Negotiator, State};
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, CallHandle, Headers, Reply};
 use std::time::Instant;
@@ -151,10 +151,7 @@ impl Gateway {
 
     /// The other end holds, or does so no longer: this one is told so in its side's own way, once no other offer is under way.
     pub(super) fn tell_hold(&mut self, id: PassageId, end: End, now: Instant) {
-        let style = match self.side_of(id, end).map(|side| side.hold) {
-            Some(config::HoldStyle::Zero) => HoldStyle::ZeroAddress,
-            _ => HoldStyle::Direction,
-        };
+        let style = self.hold_style(id, end);
         let Some(passage) = self.passages.get_mut(&id).filter(|passage| passage.answered) else { return };
         let leg = passage.leg_mut(end);
         let (hold, call) = (leg.hold, leg.call());
@@ -165,24 +162,66 @@ impl Gateway {
         if negotiator.state() != State::Stable {
             return;
         }
-        match hold {
-            Some(direction) => negotiator.hold(style, direction),
-            None => negotiator.resume(),
-        }
+        show(negotiator, style, hold);
         let Ok(offer) = negotiator.offer() else { return };
         if self.endpoint.reinvite(call, Some(Body::sdp(offer)), Headers::new(), now).is_ok() {
             leg.told_hold = hold;
-            self.line(format!("{id}: the {end} is {}", if hold.is_some() { "on hold" } else { "off hold" }));
+            let how = match hold {
+                Some(Direction::RecvOnly) => "heard by who says nothing",
+                Some(_) => "on hold",
+                None => "off hold",
+            };
+            self.line(format!("{id}: the {end} is {how}"));
         } else {
             negotiator.rollback();
         }
     }
+
+    /// The same in the first description for the caller, when the callee has answered before it is made.
+    pub(super) fn show_hold_to_caller(&mut self, id: PassageId) {
+        let style = self.hold_style(id, End::Caller);
+        let Some(leg) = self.passages.get_mut(&id).map(|passage| &mut passage.caller) else { return };
+        if let (Some(negotiator), hold @ Some(_)) = (&mut leg.negotiator, leg.hold) {
+            show(negotiator, style, hold);
+            leg.told_hold = hold;
+        }
+    }
+
+    fn hold_style(&self, id: PassageId, end: End) -> HoldStyle {
+        match self.side_of(id, end).map(|side| side.hold) {
+            Some(config::HoldStyle::Zero) => HoldStyle::ZeroAddress,
+            _ => HoldStyle::Direction,
+        }
+    }
 }
 
-/// What the other end is to be told: nothing, or that it is held by whom it may still hear, or by whom it may not.
+/// Puts into the next description what its reader is to be told of the other end.
+fn show(negotiator: &mut Negotiator, style: HoldStyle, hold: Option<Direction>) {
+    // Who listens only is held by nobody: his direction is passed on as it is.
+    let wish = hold.filter(|it| *it == Direction::RecvOnly).unwrap_or(Direction::SendRecv);
+    let mut capability = negotiator.capability().clone();
+    if let Some(audio) = capability.of_kind_mut(&Kind::Audio) {
+        audio.direction = wish;
+    }
+    negotiator.set_capability(capability);
+    // Before the first description there is no medium yet; the capability speaks for it.
+    let _ = negotiator.set_direction(0, wish);
+    match hold {
+        Some(direction) if direction != Direction::RecvOnly => negotiator.hold(style, direction),
+        _ => negotiator.resume(),
+    }
+}
+
+/// What the other end is to be told: nothing, that it is held by whom it may still hear, or by whom it may not, or that
+/// this one listens only.
 pub(super) fn held(negotiator: &Negotiator) -> Option<Direction> {
-    let audio = negotiator.agreed()?.audio().filter(|audio| audio.hold.is_remote())?;
-    Some(if audio.direction.receives() { Direction::SendOnly } else { Direction::Inactive })
+    let audio = negotiator.agreed()?.audio()?;
+    match (audio.hold, audio.direction) {
+        (hold, Direction::RecvOnly) if hold.is_remote() => Some(Direction::SendOnly),
+        (hold, _) if hold.is_remote() => Some(Direction::Inactive),
+        (Hold::None, Direction::SendOnly) => Some(Direction::RecvOnly),
+        _ => None,
+    }
 }
 
 /// The reply that refuses an offer, with the sentence in a Warning.

@@ -62,7 +62,10 @@ impl Gateway {
     fn late_offer(&mut self, id: PassageId) -> Option<bytes::Bytes> {
         let negotiator = self.passages.get_mut(&id)?.caller.negotiator.as_mut()?;
         match negotiator.state() {
-            State::Stable if negotiator.agreed().is_none() => negotiator.offer().ok(),
+            State::Stable if negotiator.agreed().is_none() => {
+                self.show_hold_to_caller(id);
+                self.passages.get_mut(&id)?.caller.negotiator.as_mut()?.offer().ok()
+            }
             State::HaveLocalOffer => negotiator.local().cloned(),
             _ => None,
         }
@@ -107,9 +110,11 @@ impl Gateway {
         if let Some(chosen) = chosen.or_else(|| passage.callee.previewed.clone()) {
             prefer(negotiator, &chosen);
         }
-        let answer = negotiator.make_answer().ok()?;
+        self.show_hold_to_caller(id);
+        let passage = self.passages.get_mut(&id)?;
+        let answer = passage.caller.negotiator.as_mut()?.make_answer().ok()?;
         // A caller who begins on hold: the callee is told once he is up.
-        passage.callee.hold = held(negotiator);
+        passage.callee.hold = passage.caller.negotiator.as_ref().and_then(held);
         self.configure(id, End::Caller, now);
         Some(answer)
     }
