@@ -3,6 +3,7 @@
 //! The authority is made at the first start that needs it, in `tls/` beside the store. Telephones that are given `tls/ca.pem` know by it
 //! that they talk to this exchange.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use denwa::tokio::{Certificate, ClientCertificates, Tls, TlsConfig, Trust};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use crate::config::{Config, Protocol, StoreUrl, Trunk};
+use crate::config::{Config, External, Host, Protocol, StoreUrl, Trunk};
 
 /// What TLS needs, when anything in the file speaks it.
 pub(super) fn tls(config: &Config, addresses: &[IpAddr]) -> Result<Option<Tls>, String> {
@@ -68,7 +69,7 @@ fn own(config: &Config, addresses: &[IpAddr]) -> Result<(PathBuf, PathBuf), Stri
     let failed =
         |what: &dyn std::fmt::Display| format!("cannot make a certificate in {}: {what}", folder.display());
     fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
-    let made = make(&config.sip.realm, addresses).map_err(|error| failed(&error))?;
+    let made = make(&config.sip.realm, names(config, addresses)).map_err(|error| failed(&error))?;
     for (path, text) in [(&folder.join("ca.pem"), &made.authority), (&chain, &made.chain), (&key, &made.key)]
     {
         let written = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -83,7 +84,33 @@ struct Made {
     key: String,
 }
 
-fn make(realm: &str, addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
+/// What telephones may call this machine: its realm, its name, in the network and by mDNS, its addresses, and what routers call it.
+fn names(config: &Config, addresses: &[IpAddr]) -> Vec<String> {
+    let mut names: Vec<String> =
+        [&config.sip.realm, "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    if let Ok(host) = fs::read_to_string("/proc/sys/kernel/hostname") {
+        let host = host.trim().to_ascii_lowercase();
+        names.extend((!host.contains('.')).then(|| format!("{host}.local")));
+        names.push(host);
+    }
+    match &config.network.external {
+        External::Host(Host::Name(name)) => names.push(name.clone()),
+        External::Host(Host::Address(address)) => names.push(address.to_string()),
+        External::Auto => {}
+    }
+    names.extend(addresses.iter().map(ToString::to_string));
+    // What the system lets a machine be called need not be a name of DNS.
+    names.retain(|name| {
+        name.parse::<IpAddr>().is_ok()
+            || (!name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')))
+    });
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn make(realm: &str, names: Vec<String>) -> Result<Made, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -91,11 +118,27 @@ fn make(realm: &str, addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let root = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
-    let mut names = vec![realm.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    names.extend(addresses.iter().map(ToString::to_string));
     let mut own = CertificateParams::new(names)?;
     own.distinguished_name.push(DnType::CommonName, realm);
     let key = KeyPair::generate()?;
     let certificate = own.signed_by(&key, &issuer)?;
     Ok(Made { authority: root.pem(), chain: certificate.pem() + &root.pem(), key: key.serialize_pem() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_certificate_names_whatever_telephones_may_call_it() {
+        let mut config = Config::default();
+        config.sip.realm = "pbx.example".to_owned();
+        config.network.external = External::Host(Host::Name("club.example".to_owned()));
+        let names = names(&config, &["192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap()]);
+        for name in ["pbx.example", "localhost", "127.0.0.1", "::1", "192.0.2.1", "club.example"] {
+            assert_eq!(names.iter().filter(|it| *it == name).count(), 1, "{name} in {names:?}");
+        }
+        config.sip.realm = "not a name".to_owned();
+        assert!(make(&config.sip.realm, super::names(&config, &[])).is_ok());
+    }
 }
