@@ -23,6 +23,7 @@ impl Dscp {
     }
 
     /// The octet of the IP header that has it, with no word about congestion.
+    #[cfg(feature = "tokio")]
     pub(crate) fn octet(self) -> u32 {
         u32::from(self.0) << 2
     }

@@ -8,6 +8,7 @@ use super::{Connection, Event, LegId, MediaBridge, Source};
 use crate::media::{Arrived, Key, Received, Wire};
 use bytes::Bytes;
 use denwa_rtp::session::{self, Content, NotSent, Path, Session};
+#[cfg(feature = "tokio")]
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,7 @@ impl MediaBridge {
     /// Looks at the state that a packet of this leg needs, here and at the leg that hears it, and does nothing: for who has packets
     /// of several legs to give. Says which leg hears it.
     #[inline]
+    #[cfg(feature = "tokio")]
     pub(crate) fn look_ahead(&self, leg: LegId) -> Option<LegId> {
         let from = self.legs.get(&leg)?;
         black_box(
