@@ -107,11 +107,14 @@ impl MediaBridge {
         self.retap(leg, now);
     }
 
-    /// What comes to this leg is passed on again: what was kept back while it was muted must not look lost to whoever hears it.
+    /// What comes to this leg is passed on again.
     pub(super) fn resume(&mut self, leg: LegId) {
-        let target = self.legs.get(&leg).and_then(|entry| entry.target(leg));
-        let target = target.and_then(|target| self.legs.get_mut(&target));
-        if let Some(session) = target.and_then(|target| target.stream.session.as_mut()) {
+        self.restart_feed(self.legs.get(&leg).and_then(|entry| entry.target(leg)));
+    }
+
+    /// The peer of this leg is sent something again: what was kept back meanwhile must not look lost on the way to it.
+    pub(super) fn restart_feed(&mut self, leg: Option<LegId>) {
+        if let Some(session) = leg.and_then(|leg| self.legs.get_mut(&leg)?.stream.session.as_mut()) {
             session.restart_feed();
         }
     }

@@ -339,18 +339,16 @@ impl MediaBridge {
         let (sends, receives) = before
             .zip(is_said(entry))
             .map_or((false, false), |(before, after)| (after.0 && !before.0, after.1 && !before.1));
-        let target = entry.target(leg);
         if let (Some(ear), Some(parameters)) = (&mut entry.data_ear, &entry.stream.parameters) {
             ear.configure(parameters);
         }
         let joined = entry.joined.clone();
-        // What was held back during a hold was not lost on the way, and is not to look so.
-        for (resumes, of) in [(sends, Some(leg)), (receives, target)] {
-            let session =
-                of.filter(|_| resumes).and_then(|of| self.legs.get_mut(&of)?.stream.session.as_mut());
-            if let Some(session) = session {
-                session.restart_feed();
-            }
+        // After a hold.
+        if sends {
+            self.restart_feed(Some(leg));
+        }
+        if receives {
+            self.resume(leg);
         }
         self.replan(leg, now);
         if let Connection::Leg(other) = joined {
