@@ -79,15 +79,20 @@ impl UserAgent {
     }
 
     /// The call is over: its media say good-bye, its ports are closed, the program is told.
-    pub(super) fn end(&mut self, id: CallId, reason: Ending, now: Instant) {
+    /// What a call has of sockets, and its Call-ID, are given up; its media session stays, for its last figures.
+    pub(super) fn let_go(&mut self, id: CallId, now: Instant) {
         if let Some(media) = self.calls.get_mut(&id).and_then(|call| call.media.as_mut()) {
             media.leave(now);
         }
         self.drain_media(id, now);
         self.close_relays(id);
         self.close_ports(id);
-        let Some(mut call) = self.calls.remove(&id) else { return };
         self.by_call_id.retain(|_, call| *call != id);
+    }
+
+    pub(super) fn end(&mut self, id: CallId, reason: Ending, now: Instant) {
+        self.let_go(id, now);
+        let Some(mut call) = self.calls.remove(&id) else { return };
         if call.confers {
             self.seat();
         }

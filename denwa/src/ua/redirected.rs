@@ -23,13 +23,7 @@ impl UserAgent {
             return false;
         }
         // The next callee is offered a session of its own.
-        if let Some(media) = call.media.as_mut() {
-            media.leave(now);
-        }
-        self.drain_media(id, now);
-        self.close_relays(id);
-        self.close_ports(id);
-        self.by_call_id.retain(|_, call| *call != id);
+        self.let_go(id, now);
         let Some(call) = self.calls.get_mut(&id) else { return false };
         call.media = None;
         call.handle = None;
