@@ -6,7 +6,8 @@ use super::{
 };
 use crate::media::{self, StreamReport};
 use denwa_sdp::{
-    ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, RemoteAddress, RemoteDescription, Rule,
+    ActiveMedium, AgreedEncryption, Hold, Kind, Mismatch, NegotiationError, RemoteAddress, RemoteDescription,
+    Rule,
 };
 use denwa_sip_core::auth::client::ChallengeRefusal;
 use denwa_sip_core::header::Fields;
@@ -14,6 +15,7 @@ use denwa_sip_core::io::{Flow, StreamFailure};
 use denwa_sip_core::message::{Request, Response};
 use denwa_sip_core::transaction::{EndReason, StreamEnd};
 use denwa_sip_core::{HeaderName, Protocol};
+use std::fmt;
 use std::net::SocketAddr;
 
 impl MessageHead {
@@ -193,6 +195,21 @@ impl Fact {
             }),
             _ => None,
         }
+    }
+
+    /// An offer of ours was answered in a way that leaves no session.
+    #[must_use]
+    pub fn of_bad_answer(error: &NegotiationError) -> Self {
+        match error {
+            NegotiationError::Mismatch(mismatch) => Self::of_mismatch(mismatch, Party::Here),
+            other => Self::unusable_answer(other),
+        }
+    }
+
+    /// An offer of ours was answered with what nobody can go by, and why.
+    #[must_use]
+    pub fn unusable_answer(why: &impl fmt::Display) -> Self {
+        Self::RuleBroken { what: format!("answered what cannot be gone by: {why}") }
     }
 
     /// An offer of ours was answered with nothing.

@@ -3,7 +3,7 @@
 use super::call::Stage;
 use super::placing::refusal_of;
 use super::{AccountId, CallId, Event, UserAgent};
-use crate::evidence::{Fact, Header, Party as Who};
+use crate::evidence::{Fact, Header};
 use crate::media::Refusal;
 use bytes::Bytes;
 use denwa_sip_core::StatusCode;
@@ -220,10 +220,8 @@ impl UserAgent {
             Err(_) if preview => {}
             Err(refusal) => {
                 let fact = match &refusal {
-                    Refusal::Answer(denwa_sdp::NegotiationError::Mismatch(mismatch)) => {
-                        Fact::of_mismatch(mismatch, Who::Here)
-                    }
-                    other => Fact::RuleBroken { what: format!("answered what cannot be gone by: {other}") },
+                    Refusal::Answer(error) => Fact::of_bad_answer(error),
+                    other => Fact::unusable_answer(other),
                 };
                 call.note(fact, now);
                 call.nothing_in_common = Some(refusal.to_string());

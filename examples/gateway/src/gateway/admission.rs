@@ -1,7 +1,7 @@
 //! Which side a request is of, which route it takes, and what is refused and why.
 
 use super::passage::{Caller, Destination, End, Leg, Link, Passage, PassageId};
-use super::{Gateway, is_browser, is_worth_a_password, leaf};
+use super::{Gateway, is_browser, is_worth_a_password};
 use crate::config::{Kind, Place, Target as ConfigTarget};
 use denwa::evidence::{Evidence, Fact, MessageHead};
 use denwa::guard::Offence;
@@ -333,20 +333,6 @@ impl Gateway {
     pub(super) fn refuse(&mut self, id: PassageId, refused: &Refused, now: Instant) {
         self.line(format!("{id}: {}", refused.sentence));
         self.refuse_with(id, &refused.reply(), &refused.sentence, now);
-    }
-
-    /// Notes that a leg's description cannot be gone by.
-    pub(super) fn note_mismatch(
-        &mut self,
-        id: PassageId,
-        end: End,
-        mismatch: &denwa_sdp::Mismatch,
-        by: denwa::evidence::Party,
-        now: Instant,
-    ) {
-        if let Some(passage) = self.passages.get_mut(&id) {
-            passage.evidence.add(Some(leaf(end)), Fact::of_mismatch(mismatch, by), now);
-        }
     }
 }
 

@@ -169,7 +169,7 @@ impl Gateway {
                 response.get(HeaderName::Warning),
             )
         {
-            self.note_mismatch(id, End::Callee, &mismatch, Who::Here, now);
+            self.note(id, End::Callee, Fact::of_mismatch(&mismatch, Who::Here), now);
         }
         let Some(passage) = self.passages.get(&id) else { return };
         if let (CallEnd::Unreachable(why), End::Callee, Some(peer)) = (reason, end, passage.callee.peer) {

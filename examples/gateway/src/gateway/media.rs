@@ -160,7 +160,7 @@ impl Gateway {
 
     fn refuse_offer_of_caller(&mut self, id: PassageId, error: &NegotiationError, now: Instant) {
         if let NegotiationError::Mismatch(mismatch) = error {
-            self.note_mismatch(id, End::Caller, mismatch, Who::Peer, now);
+            self.note(id, End::Caller, Fact::of_mismatch(mismatch, Who::Peer), now);
         }
         self.line(format!("{id}: {error}"));
         let reply = super::offering::refusal(error);

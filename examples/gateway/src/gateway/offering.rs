@@ -5,7 +5,7 @@ use super::admission::Refused;
 use super::passage::{End, PassageId};
 use crate::config;
 use denwa::bridge::Command as MediaCommand;
-use denwa::evidence::{Fact, Party as Who};
+use denwa::evidence::Fact;
 use denwa_sdp::{Direction, Hold, HoldStyle, Kind, NegotiationError, Negotiator, State};
 use denwa_sip_core::StatusCode;
 use denwa_sip_core::endpoint::{Body, CallHandle, Headers, Reply};
@@ -65,15 +65,7 @@ impl Gateway {
                 self.tell_hold(id, end, now);
             }
             Err(error) => {
-                match &error {
-                    NegotiationError::Mismatch(mismatch) => {
-                        self.note_mismatch(id, end, mismatch, Who::Here, now);
-                    }
-                    other => {
-                        let what = format!("answered what cannot be gone by: {other}");
-                        self.note(id, end, Fact::RuleBroken { what }, now);
-                    }
-                }
+                self.note(id, end, Fact::of_bad_answer(&error), now);
                 let refused = Refused::new(StatusCode::NOT_ACCEPTABLE_HERE, error.to_string());
                 self.refuse(id, &refused, now);
             }
