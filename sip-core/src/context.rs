@@ -17,7 +17,7 @@ use crate::{
         AuthHandle, CallHandle, OutgoingHandle, PublicationHandle, RegistrationHandle, RequestHandle,
         SubscriptionHandle,
     },
-    header::{CSeq, HeaderName},
+    header::{CSeq, HeaderName, TokenParams},
     io::{Flow, Lookup, Output, QueryId},
     limits::Limit,
     message::{Request, RequestBuilder, Response, ResponseBuilder, StatusCode},
@@ -529,19 +529,17 @@ pub(crate) fn description(fields: &crate::header::Fields) -> Option<Body> {
 /// Whether a body of another type than a description has to be understood: unless it is said to be optional, each has
 /// (RFC 3261 §20.11). Of several parts each speaks for itself, and they are left alone here.
 pub(crate) fn demands_another_body(fields: &crate::header::Fields) -> bool {
-    let Some(content_type) = fields.get(HeaderName::ContentType).filter(|_| !fields.body_bytes().is_empty())
-    else {
+    if fields.body_bytes().is_empty() {
         return false;
+    }
+    let disposition = fields.typed::<TokenParams<'_>>().ok().flatten();
+    let handling = disposition.and_then(|it| it.params.get("handling"));
+    let is_optional = handling.is_some_and(|it| it.eq_ignore_ascii_case("optional"));
+    let is_other = match fields.content_type() {
+        Ok(kind) => kind.is_some_and(|it| !it.is("application/sdp") && !it.is_multipart()),
+        Err(_) => true,
     };
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_optional = fields.get(HeaderName::ContentDisposition).is_some_and(|disposition| {
-        disposition.split(';').skip(1).any(|parameter| {
-            parameter.split_once('=').is_some_and(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("handling") && value.trim().eq_ignore_ascii_case("optional")
-            })
-        })
-    });
-    kind != "application/sdp" && !kind.starts_with("multipart/") && !is_optional
+    is_other && !is_optional
 }
 
 /// Who challenged is asked again, and not first a server that was passed by because it is dead.

@@ -16,6 +16,11 @@ use crate::{
 };
 use std::fmt::{self, Display, Formatter};
 
+/// Option tags that were required (420).
+fn not_known(tags: &str, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "extensions are not supported: {tags}")
+}
+
 /// A response as it is told: `486 Busy Here`.
 struct Answer<'a>(&'a Response);
 
@@ -206,7 +211,7 @@ impl Display for RequestEnd {
             Self::NotAnswered => f.write_str("not answered here in time"),
             Self::DialogEnded => f.write_str("its dialog ended"),
             Self::ShutDown => f.write_str("shut down"),
-            Self::BadExtension(tags) => write!(f, "extensions are not supported: {tags}"),
+            Self::BadExtension(tags) => not_known(tags, f),
             Self::Failed(reason) => write!(f, "the response was not delivered: {reason}"),
         }
     }
@@ -311,9 +316,9 @@ impl Display for Refusal {
             Self::InfoPackage => f.write_str("an INFO package that was not announced"),
             Self::Malformed(error) => write!(f, "it cannot be read: {error}"),
             Self::NoSuchDialog => f.write_str("no such dialog"),
-            Self::NoSuchTransaction => f.write_str("there is nothing to cancel"),
+            Self::NoSuchTransaction => f.write_str("there is nothing that it could cancel or acknowledge"),
             Self::Merged => f.write_str("the same request came by another way"),
-            Self::BadExtension(tags) => write!(f, "extensions are not supported: {tags}"),
+            Self::BadExtension(tags) => not_known(tags, f),
             Self::OutOfOrder { sequence, last } => write!(f, "sequence number {sequence} after {last}"),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::MediaType => f.write_str("a body of a type that is not understood"),
@@ -333,7 +338,7 @@ impl Display for Unfit {
             Self::Scheme => f.write_str("a scheme that is not spoken"),
             Self::TooManyHops => f.write_str("Max-Forwards is used up"),
             Self::Loop => f.write_str("it was here before"),
-            Self::Extension(tags) => write!(f, "extensions are not supported: {tags}"),
+            Self::Extension(tags) => not_known(tags, f),
             Self::Unreadable(what) => write!(f, "it cannot be read: {what}"),
             Self::FlowToken => f.write_str("a flow token that is not ours"),
             Self::Breadth => f.write_str("Max-Breadth is used up"),

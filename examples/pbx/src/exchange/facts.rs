@@ -99,7 +99,6 @@ pub(super) fn refusal(rule: &Refusal) -> String {
     match rule {
         Refusal::Malformed(error) => error.to_string(),
         Refusal::NoSuchDialog => "it belongs to no call that is known here".to_owned(),
-        Refusal::NoSuchTransaction => "there is nothing to cancel".to_owned(),
         Refusal::Merged => "it came twice, by two ways".to_owned(),
         Refusal::BadExtension(tags) => format!("it requires {tags}, which is not known here"),
         Refusal::OutOfOrder { sequence, last } => format!("its CSeq {sequence} comes after {last}"),
