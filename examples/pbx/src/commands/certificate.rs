@@ -85,7 +85,7 @@ struct Made {
 }
 
 /// What telephones may call this machine: its realm, its name, in the network and by mDNS, its addresses, and what routers call it.
-fn names(config: &Config, addresses: &[IpAddr]) -> Vec<String> {
+fn names(config: &Config, addresses: &[IpAddr]) -> BTreeSet<String> {
     let mut names: Vec<String> =
         [&config.sip.realm, "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     if let Ok(host) = fs::read_to_string("/proc/sys/kernel/hostname") {
@@ -100,17 +100,12 @@ fn names(config: &Config, addresses: &[IpAddr]) -> Vec<String> {
     }
     names.extend(addresses.iter().map(ToString::to_string));
     // What the system lets a machine be called need not be a name of DNS.
-    names.retain(|name| {
-        name.parse::<IpAddr>().is_ok()
-            || (!name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')))
-    });
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let is_host = |name: &String| !name.is_empty() && name.bytes().all(is_letter);
+    names.into_iter().filter(|name| is_host(name) || name.parse::<IpAddr>().is_ok()).collect()
 }
 
-fn make(realm: &str, names: Vec<String>) -> Result<Made, rcgen::Error> {
+fn make(realm: &str, names: BTreeSet<String>) -> Result<Made, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -118,7 +113,7 @@ fn make(realm: &str, names: Vec<String>) -> Result<Made, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let root = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
-    let mut own = CertificateParams::new(names)?;
+    let mut own = CertificateParams::new(Vec::from_iter(names))?;
     own.distinguished_name.push(DnType::CommonName, realm);
     let key = KeyPair::generate()?;
     let certificate = own.signed_by(&key, &issuer)?;
